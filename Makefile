@@ -1,0 +1,54 @@
+# Everything here installs what it needs into .venv first, once.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+INSTALLED_DEV := .venv/.installed-dev
+DEMO_DATA := dataset/phantom
+DEMO_RUN := save/demo
+DEMO_LISTS := $(DEMO_DATA)/labels
+
+.PHONY: demo test lint test-oldest clean-demo
+
+demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-crop evaluation, the table
+	$(BIN)/python eval.py --data_dir $(DEMO_DATA)/images --test_list $(DEMO_LISTS)/test_list.txt \
+	    --ckpt $(DEMO_RUN)/best_model.pdparams --compare --output $(DEMO_RUN)/result.json
+	@echo "The run is in $(DEMO_RUN), its curves in $(DEMO_RUN)/curves.png. 'make clean-demo' forgets it."
+
+test: $(INSTALLED_DEV) ## every test
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED_DEV) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy chexnet
+
+test-oldest: .venv-oldest/.installed ## every test on the oldest Paddle that is supported, with NumPy 1
+	.venv-oldest/bin/python -m pytest
+
+clean-demo:
+	rm -rf $(DEMO_DATA) $(DEMO_RUN)
+
+$(INSTALLED): requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+$(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+.venv-oldest/.installed: requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet -r requirements-dev.txt 'paddlepaddle==2.6.2' 'numpy<2'
+	touch $@
+
+$(DEMO_LISTS)/test_list.txt: | $(INSTALLED)
+	rm -rf $(DEMO_DATA)
+	$(BIN)/python tools/make_phantom.py --out $(DEMO_DATA) --images 800 --size 128 --seed 0 --min_prevalence 0.12
+
+# A run that was cut short is started again; only a finished one has final.pdparams.
+$(DEMO_RUN)/final.pdparams: $(DEMO_LISTS)/test_list.txt | $(INSTALLED)
+	rm -rf $(DEMO_RUN)
+	$(BIN)/python train.py --data_dir $(DEMO_DATA)/images --train_list $(DEMO_LISTS)/train_list.txt \
+	    --val_list $(DEMO_LISTS)/val_list.txt --save_dir $(DEMO_RUN) --init random \
+	    --resize 72 --crop 64 --batch_size 16 --epoch 6 --decay_epochs 5

@@ -1,0 +1,118 @@
+"""What the scripts share: a parser, argument types and one way to fail. Imports nothing heavy."""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import NoReturn
+
+from chexnet.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that knows `--debug`, shows defaults, and complains in one line."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def error(self, message: str) -> NoReturn:
+        """Prints one line to standard error and exits with code 2."""
+        self.exit(2, f"error: {message} (--help lists the flags)\n")
+
+
+def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequence[str] | None = None) -> int:
+    """Parses `argv`, calls `body` and returns the exit code: 0, 2 for bad input, 130 for Ctrl-C."""
+    args = parser.parse_args(argv)
+    warnings.filterwarnings("ignore", message="No ccache found")
+    try:
+        body(args)
+    except InputError as error:
+        if args.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; point stdout elsewhere so that exit is silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+def say(line: str) -> None:
+    """Prints a line at once, also into a file or a pipe."""
+    print(line, flush=True)
+
+
+@contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, moved by calling what is yielded with (done, total)."""
+    from tqdm import tqdm
+
+    with tqdm(unit=unit, file=sys.stderr, delay=0.1) as bar:
+
+        def move(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield move
+
+
+def positive_int(text: str) -> int:
+    """argparse type: a whole number of at least 1."""
+    return _whole_number(text, least=1)
+
+
+def non_negative_int(text: str) -> int:
+    """argparse type: a whole number of at least 0."""
+    return _whole_number(text, least=0)
+
+
+def positive_float(text: str) -> float:
+    """argparse type: a finite number above 0."""
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0")
+    return value
+
+
+def fraction(text: str) -> float:
+    """argparse type: a number from 0 to 1."""
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def rising_epochs(text: str) -> tuple[int, ...]:
+    """argparse type: `10,15,18` -> (10, 15, 18); an empty text means none."""
+    try:
+        epochs = tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        epochs = (0,)
+    if any(epoch < 1 for epoch in epochs) or any(a >= b for a, b in pairwise(epochs)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rising list of epochs such as 10,15,18")
+    return epochs
+
+
+def _whole_number(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None

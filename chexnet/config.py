@@ -1,0 +1,79 @@
+"""What a run is made of. The defaults here are the defaults of the scripts' flags."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+
+DEFAULT_WORKERS = min(os.cpu_count() or 1, 16)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; written as `config.json` beside its checkpoints.
+
+    The recipe is that of Paddle-CheXNet: Adam at 0.001, times 0.1 after epochs 10, 15 and 18, 20 epochs,
+    batches of 128, from ImageNet weights.
+
+    Attributes:
+        data_dir: folder of the images.
+        train_list: list file to train on.
+        val_list: list file that chooses the best epoch.
+        save_dir: folder for everything the run writes.
+        batch_size: images a step.
+        learning_rate: Adam's, before any decay.
+        epoch: number of passes over the training list.
+        decay_epochs: after this many epochs the learning rate is multiplied by `decay_factor`, rising.
+        decay_factor: see `decay_epochs`.
+        init: `imagenet`, `random` or the path of a `.pdparams` file.
+        seed: of weights, order and augmentation.
+        device: `auto`, `cpu` or `gpu`.
+        num_workers: decoding threads, 0 for none.
+        resize: shorter side after resizing, pixels.
+        crop: side of the square that the network sees, pixels.
+        amp: automatic mixed precision, `off`, `O1` or `O2`; on a GPU only.
+    """
+
+    data_dir: str = "dataset/images"
+    train_list: str = "dataset/labels/train_list.txt"
+    val_list: str = "dataset/labels/val_list.txt"
+    save_dir: str = "save"
+    batch_size: int = 128
+    learning_rate: float = 0.001
+    epoch: int = 20
+    decay_epochs: tuple[int, ...] = (10, 15, 18)
+    decay_factor: float = 0.1
+    init: str = "imagenet"
+    seed: int = 0
+    device: str = "auto"
+    num_workers: int = DEFAULT_WORKERS
+    resize: int = 256
+    crop: int = 224
+    amp: str = "off"
+
+    def to_json(self) -> str:
+        """The configuration as an indented JSON object."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """One evaluation.
+
+    Attributes:
+        data_dir: folder of the images.
+        test_list: list file to score on.
+        ckpt: `.pdparams` file of a CheXNet; the JSON beside it, if any, says how its images are resized.
+        batch_size: images decoded together; crops go through the network in passes of a size that suits it.
+        crops: 10, averaged, or 1, the centre.
+        device: `auto`, `cpu` or `gpu`.
+        num_workers: decoding threads, 0 for none.
+    """
+
+    data_dir: str = "dataset/images"
+    test_list: str = "dataset/labels/test_list.txt"
+    ckpt: str = "pretrained_models/model_paddle.pdparams"
+    batch_size: int = 128
+    crops: int = 10
+    device: str = "auto"
+    num_workers: int = DEFAULT_WORKERS

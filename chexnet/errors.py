@@ -1,0 +1,10 @@
+"""The one error that a user can cause."""
+
+
+class InputError(Exception):
+    """Something that the user gave cannot be used: a file, a folder, a flag, a weight file.
+
+    The message is one line that names the file (and the line in it), what was found and what was
+    expected. Scripts print it to standard error and exit with code 2; everything else is a bug and
+    keeps its traceback.
+    """

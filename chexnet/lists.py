@@ -1,0 +1,115 @@
+"""List files: `name v1 ... v14`, white-space separated, one image a line."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from chexnet.errors import InputError
+from chexnet.labels import N_CLASSES
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """A list file in memory.
+
+    Attributes:
+        path: where it came from.
+        names: N file names relative to the image folder, in the file's order; line i + 1 is name i.
+        labels: uint8 [N, C], 0 or 1.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def read_list(path: str | os.PathLike[str], n_classes: int = N_CLASSES) -> ImageList:
+    """Reads and checks a whole list file; white space at its end is ignored.
+
+    Raises:
+        InputError: the file is missing, empty or not text, or the first line that is malformed: wrong
+            number of columns, a label other than 0 or 1, a name seen before or one that leaves the folder.
+    """
+    path = Path(path)
+    lines = _read_lines(path)
+    known: dict[str, int] = {}  # the text of a line's labels -> its row in `rows`: few differ, so each is parsed once
+    rows: list[list[int]] = []
+    row_of_line = np.empty(len(lines), dtype=np.int64)
+    first_line: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        name, values = (*line.split(None, 1), "", "")[:2]
+        row = known.get(values)
+        if row is None:
+            rows.append(_parse_labels(values.split(), n_classes, f"{path}:{number}"))
+            row = known[values] = len(rows) - 1
+        row_of_line[number - 1] = row
+        if first_line.setdefault(name, number) != number:
+            raise InputError(f"{path}:{number}: {name} stands in line {first_line[name]} already, expected it once")
+        if "/" in name or "\\" in name:
+            _check_inside(name, f"{path}:{number}")
+    return ImageList(path, tuple(first_line), np.array(rows, dtype=np.uint8)[row_of_line])
+
+
+def check_images(image_list: ImageList, data_dir: str | os.PathLike[str]) -> None:
+    """Checks that every image of a list is a file below `data_dir`, listing each folder once.
+
+    Raises:
+        InputError: the folder is missing, or images are: how many, and the first ten with their lines.
+    """
+    root = Path(data_dir)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such image folder (--data_dir), which {image_list.path} refers to")
+    folders: dict[str, set[str]] = {}
+    missing = []
+    for number, name in enumerate(image_list.names, start=1):
+        folder, _, base = name.rpartition("/")
+        if folder not in folders:
+            inside = root / folder
+            folders[folder] = set(os.listdir(inside)) if inside.is_dir() else set()
+        if base not in folders[folder]:
+            missing.append(f"{name} (line {number})")
+    if missing:
+        shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+        raise InputError(
+            f"{image_list.path}: {len(missing)} of {len(image_list)} images are missing in {root}: {shown}"
+        )
+
+
+def format_list(names: Sequence[str], labels: np.ndarray) -> str:
+    """The text of a list file: names and [N, C] labels of 0 or 1 -> one line each."""
+    return "".join(f"{name} {' '.join(map(str, row))}\n" for name, row in zip(names, labels.tolist(), strict=True))
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file (byte {error.start} is not UTF-8), expected a list file") from error
+    except OSError as error:
+        raise InputError(f"{path}: the list file cannot be read: {error.strerror}") from error
+    text = text.rstrip()
+    if not text:
+        raise InputError(f"{path}: the list is empty, expected one image a line")
+    return text.split("\n")
+
+
+def _parse_labels(values: list[str], n_classes: int, where: str) -> list[int]:
+    if len(values) != n_classes:
+        raise InputError(
+            f"{where}: {len(values)} labels after the name, expected {n_classes}: `name v1 ... v{n_classes}`"
+        )
+    for column, value in enumerate(values, start=1):
+        if value not in ("0", "1"):
+            raise InputError(f"{where}: label {column} is {value!r}, expected 0 or 1")
+    return [int(value) for value in values]
+
+
+def _check_inside(name: str, where: str) -> None:
+    if "\\" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise InputError(f"{where}: {name!r} is not a plain path inside the image folder")

@@ -1,0 +1,54 @@
+"""AUROC as `paddle.Model` asks for it."""
+
+import warnings
+
+import numpy as np
+import paddle
+
+from chexnet.labels import CLASS_NAMES
+from chexnet.metrics import UndefinedAUROCWarning, class_aurocs, mean_auroc
+
+
+class AUROC(paddle.metric.Metric):
+    """The exact AUROC of every class, over all samples since the last reset.
+
+    Its values are called `AUROC_<class>` and, last, `AUROC_avg`: the mean over the classes that have an
+    AUROC. A class without positives or without negatives has none (NaN).
+
+    `paddle.Model` asks for the values after every batch, and ranking all samples each time would cost more
+    than the network. While `due` is False, `accumulate` answers NaN at once; the training callbacks make it
+    True for the steps whose values are shown or used. It is True until someone sets it.
+
+    Args:
+        class_names: names of the columns of labels and probabilities.
+    """
+
+    def __init__(self, class_names: tuple[str, ...] = CLASS_NAMES) -> None:
+        super().__init__()
+        self.class_names = class_names
+        self.due = True
+        self.reset()
+
+    def name(self) -> list[str]:
+        """`AUROC_<class>` for each class, then `AUROC_avg`."""
+        return [*(f"AUROC_{name}" for name in self.class_names), "AUROC_avg"]
+
+    def reset(self) -> None:
+        """Forgets all samples."""
+        self._labels: list[np.ndarray] = []
+        self._probabilities: list[np.ndarray] = []
+
+    def update(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
+        """Takes a batch: probabilities and labels, [B, C] each."""
+        self._probabilities.append(np.asarray(probabilities))
+        self._labels.append(np.asarray(labels))
+
+    def accumulate(self) -> list[float]:
+        """The values in the order of `name()`; all NaN if not due."""
+        if not self.due or not self._labels:
+            return [float("nan")] * (len(self.class_names) + 1)
+        aurocs = class_aurocs(np.concatenate(self._labels), np.concatenate(self._probabilities))
+        with warnings.catch_warnings():
+            # Expected while few batches are seen; train() names classes that the whole list leaves undefined.
+            warnings.simplefilter("ignore", UndefinedAUROCWarning)
+            return [*aurocs.tolist(), mean_auroc(aurocs)]

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Scores a CheXNet checkpoint: per-class and mean AUROC, averaged over ten crops.
+
+python eval.py --ckpt pretrained_models/model_paddle.pdparams --compare
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from chexnet import cli
+from chexnet.config import EvalConfig
+
+
+def build_parser() -> cli.Parser:
+    """The flags; their defaults are EvalConfig's."""
+    default = EvalConfig()
+    parser = cli.Parser("Score a CheXNet checkpoint on a list of images.")
+    add = parser.add_argument
+    add("--data_dir", default=default.data_dir, help="folder of the images")
+    add("--test_list", default=default.test_list, help="list file to score on: `name v1 ... v14` a line")
+    add("--batch_size", type=cli.positive_int, default=default.batch_size, help="images decoded together")
+    add("--ckpt", default=default.ckpt, help=".pdparams file; a JSON beside it may give its resize and crop")
+    add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
+    add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
+    add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
+    add("--output", metavar="FILE.json", help="write AUROCs, configuration and checksums there")
+    add("--predictions", metavar="FILE.csv", help="write each image's probabilities and labels there")
+    add("--compare", action="store_true", help="print the published AUROCs beside this run's")
+    return parser
+
+
+def body(args: argparse.Namespace) -> None:
+    """Evaluates, prints and writes what was asked for."""
+    config = EvalConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(EvalConfig)})
+    from chexnet.evaluation import evaluate, format_comparison, format_result
+    from chexnet.files import check_writable
+
+    for path in filter(None, (args.output, args.predictions)):
+        check_writable(path)
+    with cli.progress_bar("image") as progress:
+        result = evaluate(config, cli.say, progress)
+    print(format_result(result))
+    if args.compare:
+        print(format_comparison(result))
+    if args.output:
+        result.write_json(args.output)
+    if args.predictions:
+        result.write_csv(args.predictions)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the script and returns its exit code."""
+    return cli.run(build_parser(), body, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Trains CheXNet on list files.
+
+    python train.py --data_dir dataset/images --decay_epochs 10,15,18
+
+The defaults are Paddle-CheXNet's recipe: ImageNet weights, Adam 0.001, times 0.1 after epochs 10, 15 and
+18, 20 epochs of batches of 128. Its authors report a mean AUROC of 0.847 (one V100, about 30 minutes an
+epoch by its log). This code has not been run on the full data set yet: what was run, with logs, is in logs/.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from chexnet import cli
+from chexnet.config import TrainConfig
+
+
+def build_parser() -> cli.Parser:
+    """The flags; their defaults are TrainConfig's."""
+    default = TrainConfig()
+    parser = cli.Parser("Train CheXNet on ChestX-ray14 list files.")
+    add = parser.add_argument
+    add("--data_dir", default=default.data_dir, help="folder of the images")
+    add("--train_list", default=default.train_list, help="list file to train on: `name v1 ... v14` a line")
+    add("--val_list", default=default.val_list, help="list file that chooses the best epoch")
+    add("--save_dir", default=default.save_dir, help="folder for checkpoints, history and curves")
+    add("--batch_size", type=cli.positive_int, default=default.batch_size, help="images a step")
+    add("--learning_rate", type=cli.positive_float, default=default.learning_rate, help="Adam's, before decay")
+    add("--epoch", type=cli.positive_int, default=default.epoch, help="passes over the training list")
+    add(
+        "--decay_epochs",
+        type=cli.rising_epochs,
+        default=default.decay_epochs,
+        help="epochs after which the learning rate is multiplied, rising, separated by commas",
+    )
+    add(
+        "--decay_factor",
+        type=cli.positive_float,
+        default=default.decay_factor,
+        help="by what it is multiplied",
+    )
+    add(
+        "--init",
+        default=default.init,
+        help="first weights: imagenet (downloads), random, or a .pdparams file",
+    )
+    add("--seed", type=cli.non_negative_int, default=default.seed, help="of weights, order and augmentation")
+    add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
+    add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
+    add("--resize", type=cli.positive_int, default=default.resize, help="shorter side after resizing, pixels")
+    add("--crop", type=cli.positive_int, default=default.crop, help="side of the square crop, pixels")
+    add("--amp", choices=("off", "O1", "O2"), default=default.amp, help="mixed precision, on a GPU only")
+    return parser
+
+
+def body(args: argparse.Namespace) -> None:
+    """Trains, and says what to do next."""
+    config = TrainConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)})
+    from chexnet.training import train
+
+    result = train(config, report=cli.say)
+    print(f"The best model is of epoch {result.best_epoch}, AUROC_avg {result.best_auroc:.4f}: {result.best_model}")
+    print(f"Next: python eval.py --data_dir {config.data_dir} --ckpt {result.best_model}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the script and returns its exit code."""
+    return cli.run(build_parser(), body, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
