@@ -8,3 +8,7 @@ class InputError(Exception):
     expected. Scripts print it to standard error and exit with code 2; everything else is a bug and
     keeps its traceback.
     """
+
+    def __init__(self, message: str) -> None:
+        # What other libraries say of a file may run over several lines.
+        super().__init__(" ".join(message.splitlines()))

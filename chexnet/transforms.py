@@ -60,21 +60,24 @@ class Preprocessing:
 
     def center_crop(self, resized: np.ndarray) -> np.ndarray:
         """The crop in the middle: uint8 [h, w] -> uint8 [1, crop, crop]."""
-        height, width = resized.shape
-        return self._at(resized, round((height - self.crop) / 2), round((width - self.crop) / 2))[None]
+        return self._at(resized, *five_corners(*resized.shape, self.crop)[-1])[None]
 
     def ten_crop(self, resized: np.ndarray) -> np.ndarray:
-        """Four corners and the centre, then the same five mirrored left to right.
+        """Four corners and the centre, then the same five of the image mirrored left to right.
 
-        uint8 [h, w] -> uint8 [10, 1, crop, crop], in torchvision's order: top left, top right, bottom left,
-        bottom right, centre; mirrored ones are crops of the mirrored image in the same order.
+        uint8 [h, w] -> uint8 [10, 1, crop, crop].
         """
-        return np.stack([*self._five_crops(resized), *self._five_crops(resized[:, ::-1])])
-
-    def _five_crops(self, resized: np.ndarray) -> list[np.ndarray]:
-        bottom, right = resized.shape[0] - self.crop, resized.shape[1] - self.crop
-        corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)]
-        return [*(self._at(resized, *corner)[None] for corner in corners), self.center_crop(resized)]
+        corners = five_corners(*resized.shape, self.crop)
+        return np.stack([self._at(image, *corner)[None] for image in (resized, resized[:, ::-1]) for corner in corners])
 
     def _at(self, resized: np.ndarray, top: int, left: int) -> np.ndarray:
         return resized[top : top + self.crop, left : left + self.crop]
+
+
+def five_corners(height: int, width: int, crop: int) -> list[tuple[int, int]]:
+    """(top, left) of five square crops of an image, in torchvision's order.
+
+    Top left, top right, bottom left, bottom right, centre; all in pixels of the image.
+    """
+    bottom, right = height - crop, width - crop
+    return [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]

@@ -1,11 +1,12 @@
 """AUROC as `paddle.Model` asks for it."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import paddle
 
-from chexnet.labels import CLASS_NAMES
+from chexnet.labels import CLASS_NAMES, N_CLASSES
 from chexnet.metrics import UndefinedAUROCWarning, class_aurocs, mean_auroc
 
 
@@ -20,12 +21,18 @@ class AUROC(paddle.metric.Metric):
     True for the steps whose values are shown or used. It is True until someone sets it.
 
     Args:
-        class_names: names of the columns of labels and probabilities.
+        num_classes: number of columns of labels and probabilities.
+        class_names: their names.
+
+    Raises:
+        ValueError: the two do not agree.
     """
 
-    def __init__(self, class_names: tuple[str, ...] = CLASS_NAMES) -> None:
+    def __init__(self, num_classes: int = N_CLASSES, class_names: Sequence[str] = CLASS_NAMES) -> None:
         super().__init__()
-        self.class_names = class_names
+        if len(class_names) != num_classes:
+            raise ValueError(f"{len(class_names)} class names for {num_classes} classes")
+        self.class_names = tuple(class_names)
         self.due = True
         self.reset()
 

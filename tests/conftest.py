@@ -1,0 +1,48 @@
+"""Small real files for the tests: radiographs, lists, a folder of NIH images where there is one."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chexnet.labels import N_CLASSES
+from chexnet.lists import format_list
+
+ROOT = Path(__file__).parent.parent
+
+
+def _folder(variable: str) -> Path:
+    if not os.environ.get(variable):
+        pytest.skip(f"{variable} is not set")
+    return Path(os.environ[variable])
+
+
+@pytest.fixture(scope="session")
+def nih_sample() -> Path:
+    """Folder with images/ and lists/ of real radiographs."""
+    return _folder("CHEXNET_SAMPLE")
+
+
+def write_png(path: Path, size: tuple[int, int] = (40, 48), seed: int = 0) -> None:
+    """A gray PNG of random pixels, height x width."""
+    pixels = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Makes `images/` with random radiographs and a list of them with every class on both sides."""
+
+    def make(count: int, name: str = "list.txt", sizes: Sequence[tuple[int, int]] = ((40, 48),)) -> tuple[Path, Path]:
+        names = [f"{Path(name).stem}_{index:03d}.png" for index in range(count)]
+        for index, image in enumerate(names):
+            write_png(tmp_path / "images" / image, sizes[index % len(sizes)], seed=index)
+        labels = (np.arange(count)[:, None] + np.arange(N_CLASSES)) % 2
+        (tmp_path / name).write_text(format_list(names, labels))
+        return tmp_path / "images", tmp_path / name
+
+    return make

@@ -1,0 +1,74 @@
+"""Modules import downwards only, and the light ones stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+FLOORS = (
+    {"errors"},
+    {"files"},
+    {"labels", "images", "transforms", "metrics", "backbones", "checkpoint", "config", "device"},
+    {"lists", "phantom", "model", "convert"},
+    {"data"},
+    {"training"},
+    {"evaluation", "utility"},
+    {"cli"},
+)
+FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
+WITHOUT_PADDLE = {"errors", "files", "labels", "images", "transforms", "metrics", "lists", "phantom", "config", "cli"}
+LIBRARY = ROOT / "chexnet"
+SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")])
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return names
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+
+
+SOURCES = sorted(path for path in LIBRARY.rglob("*.py") if path != LIBRARY / "__init__.py")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_a_module_imports_from_lower_floors_only(path):
+    module = module_of(path)
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("chexnet.")} - {module, "__version__"}
+    assert not {name for name in used if FLOOR_OF[name] >= FLOOR_OF[module]}
+    if module in WITHOUT_PADDLE:
+        assert not any(name.split(".")[0] == "paddle" for name in imports(path))
+
+
+def test_no_module_imports_a_script():
+    scripts = {path.stem for path in SCRIPTS}
+    for path in SOURCES:
+        assert not {name.split(".")[0] for name in imports(path)} & scripts
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_help_needs_nothing_heavy(script):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{str(script)!r}, '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(script)!r}, run_name='__main__')\n"
+        "except SystemExit as exit:\n"
+        "    assert exit.code == 0\n"
+        "heavy = {'paddle', 'numpy', 'PIL', 'sklearn', 'torch', 'matplotlib', 'tqdm'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--debug" in done.stdout

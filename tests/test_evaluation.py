@@ -1,0 +1,132 @@
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from chexnet import checkpoint
+from chexnet.config import EvalConfig
+from chexnet.data import BatchLoader, ChestXrayDataSet
+from chexnet.errors import InputError
+from chexnet.evaluation import evaluate, format_comparison, format_result, predict_list
+from chexnet.labels import CLASS_NAMES
+from chexnet.metrics import class_aurocs
+from chexnet.model import CheXNet
+from chexnet.transforms import Preprocessing
+
+
+@pytest.fixture(scope="module")
+def ckpt(tmp_path_factory):
+    path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
+    checkpoint.save(CheXNet().state_dict(), path)
+    checkpoint.write_sidecar(path, {"resize": 40, "crop": 32})
+    return path
+
+
+@pytest.mark.parametrize("crops", [10, 1])
+def test_evaluation_is_the_slow_obvious_one(folder, ckpt, crops):
+    """One image, one crop at a time, against batches of crops."""
+    images, lists = folder(5, sizes=[(48, 40), (60, 90)])
+    seen = []
+    config = EvalConfig(str(images), str(lists), str(ckpt), batch_size=2, crops=crops, device="cpu")
+    result = evaluate(config, progress=lambda done, total: seen.append((done, total)))
+
+    network = CheXNet()
+    checkpoint.load_weights(network, ckpt)
+    dataset = ChestXrayDataSet(images, lists, "ten" if crops == 10 else "center", Preprocessing(40, 32))
+    for index, name in enumerate(dataset.list.names):
+        each = [network.predict(crop[None])[0] for crop in dataset[index][0].reshape(-1, 1, 32, 32)]
+        assert len(each) == crops
+        np.testing.assert_allclose(result.probabilities[index], np.mean(each, axis=0), atol=1e-6)
+        assert result.names[index] == name
+    np.testing.assert_array_equal(result.aurocs, class_aurocs(result.labels, result.probabilities))
+    assert result.mean == pytest.approx(result.aurocs.mean())
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_predictions_are_the_callers_function_of_the_crops_averaged(folder):
+    loader = BatchLoader(ChestXrayDataSet(*folder(3), "ten", Preprocessing(40, 32)), 2, shuffle=False, workers=0)
+    probabilities = predict_list(lambda crops: crops.mean(axis=(2, 3)), loader)
+    expected = [loader.dataset[index][0].mean(axis=(2, 3)).mean() for index in range(3)]
+    np.testing.assert_allclose(probabilities[:, 0], expected)
+
+
+@pytest.fixture
+def result(folder, ckpt):
+    images, lists = folder(4)
+    # Hernia, the last column, loses its positives.
+    lists.write_text("\n".join(line[:-1] + "0" for line in lists.read_text().splitlines()))
+    return evaluate(EvalConfig(str(images), str(lists), str(ckpt), crops=1, device="cpu"))
+
+
+def test_an_undefined_class_is_named_everywhere_and_never_a_number(result, tmp_path):
+    assert result.undefined == ["Hernia"]
+    assert result.mean == pytest.approx(result.aurocs[:13].mean())
+    lines = format_result(result).splitlines()
+    assert lines[0] == "The final AUROCs:"
+    assert lines[1].startswith(f"The average AUROC is {result.mean:.3f}")
+    assert "over 13 of 14 classes" in lines[1]
+    assert "Hernia" in lines[1]
+    assert lines[2:] == [
+        *(f"The AUROC of {name} is {value:.4f}" for name, value in zip(CLASS_NAMES[:13], result.aurocs, strict=False)),
+        "The AUROC of Hernia is undefined",
+    ]
+    result.write_json(tmp_path / "r.json")
+    facts = json.loads((tmp_path / "r.json").read_text(), parse_constant=lambda text: pytest.fail(text))
+    assert facts["classes"]["Hernia"] == {"auroc": None, "positives": 0}
+    assert facts["mean"] == {"auroc": result.mean, "classes": 13}
+    assert facts["images"] == 4
+    assert facts["preprocessing"] == {"resize": 40, "crop": 32}
+
+
+def test_the_predictions_file_gives_the_aurocs_back(result, tmp_path):
+    result.write_csv(tmp_path / "p.csv")
+    with (tmp_path / "p.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == list(result.names)
+    assert list(rows[0])[:2] == ["image", "prob_Atelectasis"]
+    labels, scores = (
+        np.array([[float(row[f"{kind}_{name}"]) for name in CLASS_NAMES] for row in rows], np.float32)
+        for kind in ("label", "prob")
+    )
+    np.testing.assert_array_equal(scores, result.probabilities)
+    np.testing.assert_array_equal(class_aurocs(labels, scores), result.aurocs)
+
+
+def test_the_comparison_shows_published_columns_with_their_split(result):
+    lines = format_comparison(result).splitlines()
+    assert lines[0].split() == ["Wang", "Yao", "CheXNet", "arnoweng", "improved", "Paddle-CheXNet", "this", "run"]
+    assert lines[1].split() == ["split", "own", "own", "own", "shared", "shared", "shared", "yours"]
+    cells = {line.split()[0]: line.split()[1:] for line in lines[2:17]}
+    assert cells["Emphysema"][:6] == ["0.8150", "0.8290", "0.9371", "0.9254", "0.9343", "0.9302"]
+    assert cells["Emphysema"][6] == f"{result.aurocs[10]:.4f}"
+    assert cells["Hernia"][6] == "-"
+    assert cells["mean"][5:] == ["0.8468", f"{result.mean:.4f}"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"resize": "big"}, "expected whole numbers"),
+        ({"resize": 30, "crop": 32}, "crop 32 is not within 1..30"),
+        ({"classes": ["Cat"]}, "other classes"),
+    ],
+)
+def test_a_sidecar_that_cannot_be_is_refused_by_name(folder, ckpt, tmp_path, facts, message):
+    images, lists = folder(2)
+    copy = tmp_path / "copy.pdparams"
+    copy.write_bytes(ckpt.read_bytes())
+    checkpoint.write_sidecar(copy, facts)
+    with pytest.raises(InputError, match=rf"copy\.json.*{message}"):
+        evaluate(EvalConfig(str(images), str(lists), str(copy), device="cpu"))
+
+
+def test_probabilities_that_are_not_numbers_are_refused(folder, ckpt, tmp_path):
+    images, lists = folder(2)
+    state = checkpoint.load(ckpt)
+    state["densenet121.out.0.bias"] = np.full(14, math.nan, np.float32)
+    checkpoint.save(state, tmp_path / "nan.pdparams")
+    checkpoint.write_sidecar(tmp_path / "nan.pdparams", {"resize": 40, "crop": 32})
+    with pytest.raises(InputError, match=r"nan\.pdparams: gives probabilities that are not finite"):
+        evaluate(EvalConfig(str(images), str(lists), str(tmp_path / "nan.pdparams"), crops=1, device="cpu"))

@@ -1,0 +1,54 @@
+import hashlib
+import stat
+
+import pytest
+
+from chexnet.errors import InputError
+from chexnet.files import check_writable, replacing, sha256, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "state.bin"
+    target.write_bytes(b"old")
+
+    def write_half_of_it():
+        with replacing(target) as temporary:
+            temporary.write_bytes(b"half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half_of_it()
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["state.bin"]
+
+
+def test_the_old_file_stands_until_the_new_one_is_complete(tmp_path):
+    target = tmp_path / "deep" / "state.bin"
+    with replacing(target) as temporary:
+        temporary.write_bytes(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new"
+    assert stat.S_IMODE(target.stat().st_mode) & 0o600 == 0o600
+    assert [path.name for path in target.parent.iterdir()] == ["state.bin"]
+
+
+def test_text_is_written_as_it_is(tmp_path):
+    write_text(tmp_path / "a.txt", "é\nb\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\nb\n"
+
+
+def test_sha256_is_that_of_the_whole_file(tmp_path):
+    data = b"0123456789" * 300_000  # more than one block
+    (tmp_path / "a").write_bytes(data)
+    assert sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+def test_unwritable_places_are_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "below.json", tmp_path):
+        with pytest.raises(InputError, match=str(path)):
+            check_writable(path)
+    with pytest.raises(InputError, match="below"):
+        write_text(tmp_path / "file" / "below.json", "")
+    check_writable(tmp_path / "fine.json")
+    assert not (tmp_path / "fine.json").exists()

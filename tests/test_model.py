@@ -1,0 +1,118 @@
+import hashlib
+
+import numpy as np
+import paddle
+import pytest
+from paddle.vision.models import densenet121
+
+from chexnet import checkpoint, model
+from chexnet.errors import InputError
+from chexnet.labels import N_CLASSES
+from chexnet.model import CheXNet, initialise
+from chexnet.transforms import MEAN, STD
+
+
+@pytest.fixture(scope="module")
+def network() -> CheXNet:
+    paddle.seed(0)
+    network = CheXNet(N_CLASSES)
+    network.eval()
+    return network
+
+
+def test_golden_names_shapes_and_count(network):
+    """The names and shapes of the published checkpoints: 606 entries, 7,051,854 values."""
+    shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert len(shapes) == 606
+    assert shapes["densenet121.out.0.weight"] == [1024, 14]
+    assert shapes["densenet121.conv1_func._conv.weight"] == [64, 3, 7, 7]
+    assert shapes["densenet121.db_conv_5.conv5_16.bn_ac_func2._batch_norm._variance"] == [128]
+    listing = "".join(f"{name} {shape}\n" for name, shape in sorted(shapes.items()))
+    assert hashlib.sha256(listing.encode()).hexdigest() == (
+        "64f104ec873fda00a8793d906eded4e854a7c1bf2bc109b04ca5bb3eac79e32c"
+    )
+    summary = paddle.summary(CheXNet(N_CLASSES), (1, 3, 224, 224))
+    assert summary["total_params"] == 7_051_854
+
+
+def test_it_computes_what_paddle_vision_computes(network):
+    """The oracle: paddle.vision's own network with the head put in, as the earlier code built it."""
+    reference = densenet121()
+    reference.out = paddle.nn.Sequential(paddle.nn.Linear(1024, N_CLASSES), paddle.nn.Sigmoid())
+    weights = {name.removeprefix("densenet121."): value for name, value in network.state_dict().items()}
+    missing, unexpected = reference.set_state_dict(weights)
+    assert not missing
+    assert not unexpected
+    reference.eval()
+    images = paddle.randn([2, 3, 64, 64])
+    np.testing.assert_array_equal(network(images).numpy(), reference(images).numpy())
+
+
+def test_gray_bytes_are_normalised_as_three_equal_channels(network):
+    gray = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64), dtype=np.uint8)
+    channels = [(gray[:, 0] / 255.0 - mean) / std for mean, std in zip(MEAN, STD, strict=True)]
+    normalised = paddle.to_tensor(np.stack(channels, axis=1).astype(np.float32))
+    probabilities = network(paddle.to_tensor(gray)).numpy()
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities, network(normalised).numpy(), atol=1e-6)
+    np.testing.assert_allclose(network.predict(gray, batch_size=1), probabilities, atol=1e-6)
+
+
+def test_features_are_the_map_whose_mean_the_head_reads(network):
+    images = paddle.randn([1, 3, 64, 96])
+    features = network.features(images)
+    assert features.shape == [1, 1024, 2, 3]
+    logits = network.densenet121.out[0](features.mean(axis=[2, 3]))
+    np.testing.assert_allclose(network.logits(images).numpy(), logits.numpy(), atol=1e-5)
+
+
+def arrays(layer) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+
+
+def test_a_whole_file_initialises_everything(network, tmp_path):
+    checkpoint.save(network.state_dict(), tmp_path / "whole.pdparams")
+    other = CheXNet()
+    assert "all weights" in initialise(other, str(tmp_path / "whole.pdparams"))
+    filled = arrays(other)
+    for name, value in arrays(network).items():
+        np.testing.assert_array_equal(filled[name], value)
+
+
+@pytest.mark.parametrize("head", [True, False], ids=["with its 1000-way head", "without a head"])
+def test_a_backbone_file_leaves_the_head_alone(network, tmp_path, head):
+    state = arrays(network.densenet121)
+    backbone = {name: value for name, value in state.items() if not name.startswith("out.")}
+    outputs = {"out.weight": np.zeros((1024, 1000), np.float32), "out.bias": np.zeros(1000, np.float32)}
+    checkpoint.save({**backbone, **(outputs if head else {})}, tmp_path / "backbone.pdparams")
+    other = CheXNet()
+    head_before = other.densenet121.out[0].weight.numpy().copy()
+    assert "random head" in initialise(other, str(tmp_path / "backbone.pdparams"))
+    filled = arrays(other.densenet121)
+    for name, value in backbone.items():
+        np.testing.assert_array_equal(filled[name], value)
+    np.testing.assert_array_equal(other.densenet121.out[0].weight.numpy(), head_before)
+
+
+def test_a_failed_download_names_the_three_ways_out(monkeypatch):
+    def offline(*arguments, **options):
+        raise RuntimeError("Downloading failed")
+
+    monkeypatch.setattr("paddle.utils.download.get_weights_path_from_url", offline)
+    with pytest.raises(InputError) as caught:
+        initialise(CheXNet(), "imagenet")
+    message = str(caught.value)
+    assert all(way in message for way in ("internet", "convert_torch_weights.py", "--init PATH", "--init random"))
+    assert "\n" not in message
+
+
+def test_a_missing_checkpoint_says_where_to_get_one(tmp_path):
+    with pytest.raises(InputError) as caught:
+        model.load(tmp_path / "model.pdparams")
+    assert all(way in str(caught.value) for way in ("convert_torch_weights.py", "download", "train.py"))
+
+
+def test_another_head_does_not_fit(network, tmp_path):
+    checkpoint.save(network.state_dict(), tmp_path / "fourteen.pdparams")
+    with pytest.raises(InputError, match=r"densenet121\.out\.0\.weight \[1024, 14\] for \[1024, 3\]"):
+        model.load(tmp_path / "fourteen.pdparams", out_size=3)

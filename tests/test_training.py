@@ -1,0 +1,224 @@
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from chexnet import checkpoint, model
+from chexnet.config import EvalConfig, TrainConfig
+from chexnet.errors import InputError
+from chexnet.evaluation import evaluate
+from chexnet.labels import CLASS_NAMES
+from chexnet.metrics import class_aurocs
+from chexnet.training import AUROC, callbacks, train
+from chexnet.training import metric as metric_module
+from chexnet.training.history import draw_curves
+
+
+def random_batches(count: int, classes: int = 14):
+    rng = np.random.default_rng(0)
+    return [(rng.random((4, classes), dtype=np.float32), rng.integers(0, 2, (4, classes))) for _ in range(count)]
+
+
+def test_the_metric_is_exact_over_all_batches_since_the_reset():
+    metric = AUROC()
+    assert metric.name() == [*(f"AUROC_{name}" for name in CLASS_NAMES), "AUROC_avg"]
+    metric.update(*random_batches(1)[0])
+    metric.reset()
+    batches = random_batches(6)
+    for batch in batches:
+        metric.update(*batch)
+    scores, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
+    expected = class_aurocs(labels, scores)
+    assert metric.accumulate() == [*expected, expected.mean()]
+
+
+def test_a_class_without_positives_blanks_nothing_else():
+    metric = AUROC(2, ["a", "b"])
+    metric.update(np.array([[0.1, 0.2], [0.3, 0.1]]), np.array([[0, 1], [0, 0]]))
+    values = metric.accumulate()
+    assert math.isnan(values[0])
+    assert values[1:] == [1.0, 1.0]
+
+
+def test_values_are_computed_only_when_due(monkeypatch):
+    metric = AUROC()
+    metric.due = False
+    monkeypatch.setattr(metric_module, "class_aurocs", lambda *_: pytest.fail("ranked all samples"))
+    for batch in random_batches(5):
+        metric.update(*batch)
+        assert all(map(math.isnan, metric.accumulate()))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two epochs on 12 small images, validated on 6; with what was said, and how often AUROCs were computed."""
+    root = tmp_path_factory.mktemp("run")
+    (root / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("val", 6)):
+        lines = []
+        for index in range(count):
+            positive = index % 2
+            pixels = rng.integers(0, 100, (44, 44), dtype=np.uint8) + np.uint8(120 * positive)
+            Image.fromarray(pixels).save(root / "images" / f"{part}{index}.png")
+            labels = [positive] * 13 + [0 if part == "val" else positive]  # no Hernia to validate on
+            lines.append(f"{part}{index}.png {' '.join(map(str, labels))}")
+        (root / f"{part}.txt").write_text("\n".join(lines))
+    config = TrainConfig(
+        data_dir=str(root / "images"),
+        train_list=str(root / "train.txt"),
+        val_list=str(root / "val.txt"),
+        save_dir=str(root / "save"),
+        batch_size=2,
+        epoch=2,
+        decay_epochs=(1,),
+        init="random",
+        num_workers=1,
+        resize=40,
+        crop=32,
+        device="cpu",
+    )
+    said: list[str] = []
+    return config, train(config, said.append), said
+
+
+def test_a_run_leaves_everything_worth_keeping(run):
+    config, result, said = run
+    save_dir = Path(config.save_dir)
+    assert {path.name for path in save_dir.iterdir()} == {
+        *("best_model.pdparams", "best_model.json", "final.pdparams", "final.json"),
+        *(f"epoch_0{epoch}.{kind}" for epoch in (1, 2) for kind in ("pdparams", "pdopt")),
+        *("config.json", "history.csv", "curves.png"),
+    }
+    assert json.loads((save_dir / "config.json").read_text())["learning_rate"] == config.learning_rate
+    assert result.best_model == save_dir / "best_model.pdparams"
+    assert result.best_auroc == max(row["val_AUROC_avg"] for row in result.history)
+    best, state = checkpoint.load(result.best_model), checkpoint.load(save_dir / f"epoch_0{result.best_epoch}.pdparams")
+    for name, value in best.items():
+        np.testing.assert_array_equal(value, state[name])
+    assert any("no AUROC for Hernia" in line and "13 classes" in line for line in said)
+
+
+def test_history_holds_mean_losses_and_the_rate_of_each_epoch(run):
+    config, result, _ = run
+    with (Path(config.save_dir) / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx([0.001, 0.0001])
+    assert rows[0]["val_AUROC_Hernia"] == "nan"
+    assert [float(row["train_loss"]) for row in rows] == [row["train_loss"] for row in result.history]
+
+
+def test_what_chose_the_best_epoch_is_what_evaluation_finds(run):
+    """The recorded validation numbers, against an evaluation of the saved weights on their own."""
+    config, result, _ = run
+    last = Path(config.save_dir) / "final.pdparams"
+    scored = evaluate(
+        EvalConfig(config.data_dir, config.val_list, str(last), batch_size=4, crops=1, device="cpu", num_workers=1)
+    )
+    row = result.history[-1]
+    np.testing.assert_allclose(scored.aurocs, [row[f"val_AUROC_{name}"] for name in CLASS_NAMES])
+    assert scored.mean == row["val_AUROC_avg"]
+    labels, probabilities = scored.labels.astype(float), scored.probabilities.astype(float)
+    loss = -(labels * np.log(probabilities) + (1 - labels) * np.log(1 - probabilities)).mean()
+    assert row["val_loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_the_same_seed_trains_the_same_weights(run, tmp_path):
+    config, result, _ = run
+    again = train(TrainConfig(**{**vars(config), "save_dir": str(tmp_path / "again"), "num_workers": 0}))
+    ours, theirs = (
+        checkpoint.load(Path(folder) / "final.pdparams") for folder in (config.save_dir, tmp_path / "again")
+    )
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name])
+    assert again.best_auroc == result.best_auroc
+
+
+def test_a_finished_run_is_never_overwritten(run):
+    config, _, _ = run
+    before = {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()}
+    with pytest.raises(InputError, match="another --save_dir"):
+        train(config)
+    assert {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()} == before
+
+
+def test_curves_are_a_picture_of_three_plots(run):
+    config, _, _ = run
+    picture = np.asarray(Image.open(Path(config.save_dir) / "curves.png").convert("L"))
+    assert picture.shape[1] > 2.5 * picture.shape[0]
+    thirds = np.array_split(picture, 3, axis=1)
+    assert all((third < 200).sum() > 500 for third in thirds)
+
+
+def test_curves_survive_an_epoch_without_any_auroc(tmp_path):
+    row = {"epoch": 1, "learning_rate": 0.1, "train_loss": 1.0, "val_loss": 1.0}
+    draw_curves([{**row, "train_AUROC_avg": math.nan, "val_AUROC_avg": math.nan}], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
+class Losses(paddle.nn.Layer):
+    def __init__(self, values):
+        super().__init__()
+        self.values = iter(values)
+
+    def forward(self, probabilities, labels):
+        return paddle.nn.functional.binary_cross_entropy(probabilities, labels) * next(self.values)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path, monkeypatch):
+    config, _, _ = run
+    monkeypatch.setattr(paddle.nn, "BCELoss", lambda: Losses([1.0, 1.0, math.nan]))
+    with pytest.raises(InputError, match=r"epoch 1, step 3: the loss is nan at learning rate 0\.001"):
+        train(TrainConfig(**{**vars(config), "save_dir": str(tmp_path / "bad")}))
+
+
+def test_training_stops_when_auroc_no_longer_rises_and_keeps_the_best(tmp_path):
+    class Trained:
+        stop_training = False
+        network = model.CheXNet()
+        _optimizer = paddle.optimizer.Adam(parameters=network.parameters())
+
+    said: list[str] = []
+    keeper = callbacks.Checkpoints(tmp_path, {}, said.append)
+    keeper.model = Trained()
+    for epoch, auroc in enumerate([0.6, math.nan, 0.7, *[0.65] * callbacks.PATIENCE]):
+        assert not keeper.model.stop_training
+        keeper.on_epoch_begin(epoch)
+        keeper.on_eval_end({"AUROC_avg": auroc})
+    assert keeper.model.stop_training
+    assert (keeper.best_epoch, keeper.best_auroc) == (3, 0.7)
+    assert checkpoint.read_sidecar(tmp_path / "best_model.pdparams")["epoch"] == 3
+    assert "stopping early" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"crop": 300}, "crop 300 is not within 1..40"),
+        ({"crop": 16}, "crop 16 is too small"),
+        ({"device": "gpu"}, "--device gpu: no GPU"),
+        ({"amp": "O1"}, "--amp O1: mixed precision needs a GPU"),
+        ({"init": "missing.pdparams"}, r"missing\.pdparams: cannot be read"),
+    ],
+)
+def test_a_run_that_cannot_start_says_why_and_leaves_nothing(run, tmp_path, change, message):
+    config, _, _ = run
+    if paddle.is_compiled_with_cuda() and {"device", "amp"} & set(change):
+        pytest.skip("this Paddle has CUDA")
+    with pytest.raises(InputError, match=message):
+        train(TrainConfig(**{**vars(config), "save_dir": str(tmp_path / "new"), **change}))
+    assert not (tmp_path / "new").exists() or not list((tmp_path / "new").iterdir())
+
+
+def test_a_validation_list_that_cannot_rank_anything_is_refused(run, tmp_path):
+    config, _, _ = run
+    one = tmp_path / "one.txt"
+    one.write_text(f"val0.png {' '.join('0' * 14)}\n")
+    with pytest.raises(InputError, match=r"one\.txt: no class has both positives and negatives"):
+        train(TrainConfig(**{**vars(config), "val_list": str(one), "save_dir": str(tmp_path / "new")}))
