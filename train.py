@@ -32,7 +32,7 @@ def build_parser() -> cli.Parser:
     add(
         "--decay_epochs",
         type=cli.rising_epochs,
-        default=default.decay_epochs,
+        default=",".join(map(str, default.decay_epochs)),
         help="epochs after which the learning rate is multiplied, rising, separated by commas",
     )
     add(

@@ -27,7 +27,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
 """Is told how many images are done, and of how many."""
 
-CROPS_A_PASS = {"cpu": 32, "gpu": 640}
+CROPS_A_PASS = {"cpu": 30, "gpu": 640}
 """Crops that go through the network together: enough to keep it busy, few enough for its memory."""
 
 
@@ -130,7 +130,7 @@ def evaluate(
     crops_a_pass = CROPS_A_PASS["gpu" if device.is_gpu() else "cpu"]
 
     started = time.monotonic()
-    probabilities = predict_list(lambda crops: network.predict(crops, crops_a_pass), loader, progress)
+    probabilities = predict_list(network.predict, loader, crops_a_pass, progress)
     seconds = time.monotonic() - started
     if not np.isfinite(probabilities).all():
         raise InputError(f"{config.ckpt}: gives probabilities that are not finite, expected numbers in 0..1")
@@ -143,17 +143,32 @@ def evaluate(
     )
 
 
-def predict_list(predict: Predict, loader: BatchLoader, progress: Progress | None = None) -> np.ndarray:
-    """Probabilities of every image of a loader in its order, float32 [N, C], averaged over crops if several."""
-    total = len(loader.dataset)
-    done = 0
+def predict_list(
+    predict: Predict, loader: BatchLoader, crops_a_pass: int, progress: Progress | None = None
+) -> np.ndarray:
+    """Probabilities of every image of a loader in its order, averaged over its crops.
+
+    Args:
+        predict: the network.
+        loader: gives images with one or ten crops each.
+        crops_a_pass: about how many crops `predict` is given at a time; those of one image stay together.
+        progress: is called after every pass.
+
+    Returns:
+        float32 [N, C].
+    """
     rows = []
-    for images, _ in loader:
-        crops = images.reshape(-1, *images.shape[-3:])  # [B, (10,) 1, crop, crop] -> [B or 10 B, 1, crop, crop]
-        rows.append(predict(crops).reshape(len(images), len(crops) // len(images), -1).mean(axis=1))
-        done += len(images)
-        if progress:
-            progress(done, total)
+    done = 0
+    for batch, _ in loader:
+        images = batch.reshape(len(batch), -1, *batch.shape[-3:])  # [B, 1 or 10 crops, 1, crop, crop]
+        images_a_pass = max(1, crops_a_pass // images.shape[1])
+        for start in range(0, len(images), images_a_pass):
+            group = images[start : start + images_a_pass]
+            probabilities = predict(group.reshape(-1, *group.shape[-3:]))
+            rows.append(probabilities.reshape(*group.shape[:2], -1).mean(axis=1))
+            done += len(group)
+            if progress:
+                progress(done, len(loader.dataset))
     return np.concatenate(rows)
 
 

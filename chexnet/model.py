@@ -54,18 +54,11 @@ class CheXNet(nn.Layer):
         """Images -> the map before pooling, [N, 1024, H/32, W/32]."""
         return self.densenet121.features(self._normalised(images))
 
-    def predict(self, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
-        """uint8 [N, 1, H, W] -> probabilities float32 [N, out_size], in passes of at most `batch_size`.
-
-        Runs in evaluation mode and leaves the network in it.
-        """
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, 1, H, W] -> probabilities float32 [N, out_size], in one pass, in evaluation mode."""
         self.eval()
         with paddle.no_grad():
-            passes = [
-                self(paddle.to_tensor(images[start : start + batch_size])).numpy()
-                for start in range(0, len(images), batch_size)
-            ]
-        return np.concatenate(passes)
+            return self(paddle.to_tensor(images)).numpy()
 
     def _normalised(self, images: paddle.Tensor) -> paddle.Tensor:
         if images.dtype != paddle.uint8:

@@ -55,7 +55,7 @@ def test_gray_bytes_are_normalised_as_three_equal_channels(network):
     probabilities = network(paddle.to_tensor(gray)).numpy()
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, network(normalised).numpy(), atol=1e-6)
-    np.testing.assert_allclose(network.predict(gray, batch_size=1), probabilities, atol=1e-6)
+    np.testing.assert_allclose(network.predict(gray), probabilities, atol=1e-6)
 
 
 def test_features_are_the_map_whose_mean_the_head_reads(network):

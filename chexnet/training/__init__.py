@@ -116,8 +116,8 @@ def _fit(
         verbose=2 if report else 0,
         callbacks=[
             Steps(train_loader, metric),
+            checkpoints,  # before history: an epoch that stands in history.csv has its state on disk
             history,
-            checkpoints,
             LRScheduler(by_step=False, by_epoch=True),
         ],
     )
