@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Scores a CheXNet checkpoint: per-class and mean AUROC, averaged over ten crops.
 
 python eval.py --ckpt pretrained_models/model_paddle.pdparams --compare

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Trains CheXNet on list files.
 
     python train.py --data_dir dataset/images --decay_epochs 10,15,18

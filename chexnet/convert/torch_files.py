@@ -1,0 +1,195 @@
+"""PyTorch weight files: read without running code unless the user asks for it, and written.
+
+The formats: legacy pickle (before PyTorch 1.6), zip archive, safetensors. torch is imported here only,
+and only for the first two.
+"""
+
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chexnet.errors import InputError
+
+CONTAINERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training programs keep the weights in a checkpoint."""
+
+SAFETENSORS = ".safetensors"
+
+OLDEST_TORCH = (2, 6)
+"""Before it, `weights_only=True` could be made to run code (CVE-2025-32434)."""
+
+_NUMPY_NAMES = (
+    "dtype",
+    "ndarray",
+    *(f"{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+)
+
+
+class _Unread:
+    """Stands for a NumPy value beside the weights, such as `best_loss`: nothing of NumPy is called."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class TorchFile:
+    """What a PyTorch weight file holds, under its own names.
+
+    Attributes:
+        weights: name -> array; bfloat16 is widened to float32, other types are as stored.
+        format: the format of the file and the place of the weights in it, in words.
+        beside: what else is in the file (epoch, optimizer ...), by name.
+        precisions: the floating-point types in the file, as PyTorch spells them.
+        ran_code: whether code in the file was allowed to run.
+    """
+
+    weights: dict[str, np.ndarray]
+    format: str
+    beside: tuple[str, ...] = ()
+    precisions: frozenset[str] = field(default_factory=frozenset)
+    ran_code: bool = False
+
+
+def read(path: Path, allow_pickle: bool = False) -> TorchFile:
+    """Reads the tensors of a PyTorch or safetensors file, wherever they lived when it was written.
+
+    Args:
+        path: the file; `.safetensors` is read as such, everything else by `torch.load`.
+        allow_pickle: run the code in the file, as a pickled module needs. Only for trusted files.
+
+    Raises:
+        InputError: the file is missing, unreadable, holds no tensors or asks to run code; or torch is
+            missing or too old.
+    """
+    try:
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if empty:
+        raise InputError(f"{path}: is empty, expected a PyTorch weight file")
+    if path.suffix == SAFETENSORS:
+        return _read_safetensors(path)
+    return _read_torch(path, allow_pickle)
+
+
+def write(weights: Mapping[str, np.ndarray], path: Path) -> None:
+    """Writes a `.safetensors` file, or else `{'state_dict': weights}` in PyTorch's own format.
+
+    Raises:
+        InputError: torch is needed and missing.
+    """
+    if path.suffix == SAFETENSORS:
+        from safetensors.numpy import save_file
+
+        save_file(dict(weights), path)
+    else:
+        torch = _import_torch(path)
+        tensors = {name: torch.tensor(array) for name, array in weights.items()}
+        with open(path, "wb") as file:  # given a path, torch.save would put the file's own name into it
+            torch.save({"state_dict": tensors}, file)
+
+
+def _read_safetensors(path: Path) -> TorchFile:
+    from safetensors import SafetensorError, safe_open
+
+    types: set[str] = set()
+    try:
+        with safe_open(path, framework="numpy") as file:
+            types = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  (not a dict)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable safetensors file (truncated or damaged)") from error
+    except (TypeError, AttributeError) as error:  # NumPy has no such type
+        raise InputError(
+            f"{path}: holds numbers of type {', '.join(sorted(types))}, expected F32, F16 or F64"
+        ) from error
+    precisions = frozenset(array.dtype.name for array in weights.values() if array.dtype.kind == "f")
+    return TorchFile(weights, "safetensors file", precisions=precisions)
+
+
+def _read_torch(path: Path, allow_pickle: bool) -> TorchFile:
+    torch = _import_torch(path)
+    stand_ins = [(_Unread, f"numpy.{name}") for name in _NUMPY_NAMES]
+    try:
+        if allow_pickle:
+            content = torch.load(path, map_location="cpu", weights_only=False)
+        else:
+            with torch.serialization.safe_globals(stand_ins):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+        state, place, beside = _find_weights(content, torch)
+        tensors = {name: value.detach() for name, value in state.items() if isinstance(value, torch.Tensor)}
+        weights = {
+            name: (value.float() if value.dtype == torch.bfloat16 else value).numpy() for name, value in tensors.items()
+        }
+    except Exception as error:  # a damaged pickle raises almost anything, and so does code in the file
+        raise InputError(f"{path}: {_why_unreadable(error)}") from error
+    if not weights:
+        raise InputError(f"{path}: no tensors found in {place}, expected the weights of a DenseNet-121")
+    return TorchFile(
+        weights,
+        f"{'zip' if zipfile.is_zipfile(path) else 'legacy'} PyTorch file, weights in {place}",
+        (*beside, *(name for name in state if name not in tensors)),
+        frozenset(str(t.dtype).removeprefix("torch.") for t in tensors.values() if t.is_floating_point()),
+        allow_pickle,
+    )
+
+
+def _find_weights(content: Any, torch: Any) -> tuple[Mapping[str, Any], str, tuple[str, ...]]:
+    """The state dict in what `torch.load` returned, where it was, and the names of what was beside it."""
+    if isinstance(content, torch.nn.Module):
+        return content.state_dict(), "a pickled module", ()
+    if not isinstance(content, Mapping):
+        return {}, f"a {type(content).__name__}", ()
+    for key in CONTAINERS:
+        inner = content.get(key)
+        beside = tuple(str(name) for name in content if name != key)
+        if isinstance(inner, torch.nn.Module):
+            return inner.state_dict(), f"the pickled module at '{key}'", beside
+        if isinstance(inner, Mapping):
+            return {str(name): value for name, value in inner.items()}, f"'{key}'", beside
+    return {str(name): value for name, value in content.items()}, "a bare state dict", ()
+
+
+def _why_unreadable(error: Exception) -> str:
+    text = str(error)
+    if asked := re.search(r"GLOBAL ([\w.]*\w) ", text):
+        return (
+            f"refused: it asks to run {asked[1]}, so it is more than weights (perhaps a whole pickled "
+            "module); it was not run. --allow_pickle runs it: only for a file whose origin you trust"
+        )
+    if isinstance(error, ImportError):
+        return f"the module in it needs the package {error.name}, which is not installed"
+    if "TorchScript" in text:
+        return "refused: it is a TorchScript program, not weights; --allow_pickle loads it, if you trust it"
+    if "persistent_load" in text:
+        return (
+            "refused: it is a whole pickled module and would run code; it was not run. "
+            "--allow_pickle runs it: only for a file whose origin you trust"
+        )
+    return "not a readable PyTorch weight file (truncated, damaged or of another format)"
+
+
+def _import_torch(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(
+            f"{path}: needs PyTorch, which is not installed: pip install torch (.safetensors files do without it)"
+        ) from error
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        raise InputError(
+            f"{path}: PyTorch {torch.__version__} is too old to read files of unknown origin safely "
+            f"(CVE-2025-32434), expected {oldest} or newer: pip install -U torch"
+        )
+    return torch
