@@ -60,14 +60,16 @@ class Preprocessing:
 
     def center_crop(self, resized: np.ndarray) -> np.ndarray:
         """The crop in the middle: uint8 [h, w] -> uint8 [1, crop, crop]."""
-        return self._at(resized, *five_corners(*resized.shape, self.crop)[-1])[None]
+        height, width = resized.shape
+        return self._at(resized, *five_corners(height, width, self.crop)[-1])[None]
 
     def ten_crop(self, resized: np.ndarray) -> np.ndarray:
         """Four corners and the centre, then the same five of the image mirrored left to right.
 
         uint8 [h, w] -> uint8 [10, 1, crop, crop].
         """
-        corners = five_corners(*resized.shape, self.crop)
+        height, width = resized.shape
+        corners = five_corners(height, width, self.crop)
         return np.stack([self._at(image, *corner)[None] for image in (resized, resized[:, ::-1]) for corner in corners])
 
     def _at(self, resized: np.ndarray, top: int, left: int) -> np.ndarray:

@@ -1,0 +1,73 @@
+"""The 14 findings by name: how each changes the anatomy, and which painter draws it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from chexnet.phantom import lung, pleura
+from chexnet.phantom.anatomy import RIGHT, Anatomy
+from chexnet.phantom.canvas import Array
+from chexnet.phantom.chest import Chest
+from chexnet.phantom.sites import Site
+
+PAINTERS: dict[str, lung.Painter] = {
+    "Emphysema": pleura.emphysema,
+    "Cardiomegaly": pleura.cardiomegaly,
+    "Edema": lung.edema,
+    "Infiltration": lung.infiltration,
+    "Fibrosis": lung.fibrosis,
+    "Consolidation": lung.consolidation,
+    "Pneumonia": lung.pneumonia,
+    "Atelectasis": lung.atelectasis,
+    "Mass": lung.mass,
+    "Nodule": lung.nodule,
+    "Effusion": pleura.effusion,
+    "Pleural_Thickening": pleura.pleural_thickening,
+    "Pneumothorax": pleura.pneumothorax,
+    "Hernia": pleura.hernia,
+}
+"""In the order of painting: the collapsing lung takes its lesions with it, so Pneumothorax comes late."""
+
+
+def reshaped(
+    anatomy: Anatomy,
+    findings: Sequence[str],
+    sites: Mapping[str, Site],
+    rngs: Mapping[str, np.random.Generator],
+) -> Anatomy:
+    """The anatomy as the findings that change its measures leave it.
+
+    Emphysema narrows the heart unless there is Cardiomegaly, so that the two can meet in one patient
+    (as they do in ChestX-ray14) and both show.
+    """
+    a = anatomy
+    if "Emphysema" in findings:
+        drawn = rngs["Emphysema"].uniform((2.6, 0.31, 0.12), (3.6, 0.35, 0.16))
+        sink, ratio, density = (float(v) for v in drawn)
+        low = max(a.dome_left, a.dome_right) + sink
+        a = replace(a, dome_right=low - 0.3, dome_left=low, dome_drop=0.7, heart_ratio=ratio)
+        a = replace(a, density=density, air=a.air + 0.8, half_width=a.half_width + 0.2)
+    if "Cardiomegaly" in findings:
+        a = replace(a, heart_ratio=float(rngs["Cardiomegaly"].uniform(0.59, 0.68)))
+    if "Atelectasis" in findings:
+        rise = float(rngs["Atelectasis"].uniform(2.6, 3.6))
+        if sites["Atelectasis"].side == RIGHT:
+            a = replace(a, dome_right=a.dome_right - rise)
+        else:
+            a = replace(a, dome_left=a.dome_left - rise - 1.0)
+    return a
+
+
+def paint(
+    chest: Chest,
+    findings: Sequence[str],
+    sites: Mapping[str, Site],
+    rngs: Mapping[str, np.random.Generator],
+) -> dict[str, list[Array]]:
+    """Draws the findings into `chest`; returns their footprints, float32 [S, S], one for each box."""
+    return {
+        finding: painter(chest, sites[finding], rngs[finding])
+        for finding, painter in PAINTERS.items()
+        if finding in findings
+    }
