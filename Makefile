@@ -44,11 +44,11 @@ $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
 
 $(DEMO_LISTS)/test_list.txt: | $(INSTALLED)
 	rm -rf $(DEMO_DATA)
-	$(BIN)/python tools/make_phantom.py --out $(DEMO_DATA) --images 800 --size 128 --seed 0 --min_prevalence 0.12
+	$(BIN)/python tools/make_phantom.py --out $(DEMO_DATA) --images 640 --size 128 --seed 0 --min_prevalence 0.12
 
 # A run that was cut short is started again; only a finished one has final.pdparams.
 $(DEMO_RUN)/final.pdparams: $(DEMO_LISTS)/test_list.txt | $(INSTALLED)
 	rm -rf $(DEMO_RUN)
 	$(BIN)/python train.py --data_dir $(DEMO_DATA)/images --train_list $(DEMO_LISTS)/train_list.txt \
 	    --val_list $(DEMO_LISTS)/val_list.txt --save_dir $(DEMO_RUN) --init random \
-	    --resize 72 --crop 64 --batch_size 16 --epoch 6 --decay_epochs 5
+	    --resize 72 --crop 64 --batch_size 16 --epoch 5 --decay_epochs 4

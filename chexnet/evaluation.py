@@ -27,7 +27,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
 """Is told how many images are done, and of how many."""
 
-CROPS_A_PASS = {"cpu": 30, "gpu": 640}
+CROPS_A_PASS = {"cpu": 20, "gpu": 640}
 """Crops that go through the network together: enough to keep it busy, few enough for its memory."""
 
 

@@ -222,3 +222,15 @@ def test_a_validation_list_that_cannot_rank_anything_is_refused(run, tmp_path):
     one.write_text(f"val0.png {' '.join('0' * 14)}\n")
     with pytest.raises(InputError, match=r"one\.txt: no class has both positives and negatives"):
         train(TrainConfig(**{**vars(config), "val_list": str(one), "save_dir": str(tmp_path / "new")}))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("level", ["O1", "O2"])
+def test_mixed_precision_trains_and_saves_float32(run, tmp_path, level):
+    if not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
+        pytest.skip("no GPU that Paddle can use")
+    config, _, _ = run
+    save_dir = tmp_path / "amp"
+    result = train(TrainConfig(**{**vars(config), "device": "gpu", "amp": level, "save_dir": str(save_dir)}))
+    assert all(math.isfinite(row["train_loss"]) for row in result.history)
+    assert {value.dtype.name for value in checkpoint.load(result.best_model).values()} == {"float32"}
