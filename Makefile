@@ -9,9 +9,9 @@ DEMO_LISTS := $(DEMO_DATA)/labels
 
 .PHONY: demo test lint test-oldest clean-demo
 
-demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-crop evaluation, the table
+demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-crop evaluation
 	$(BIN)/python eval.py --data_dir $(DEMO_DATA)/images --test_list $(DEMO_LISTS)/test_list.txt \
-	    --ckpt $(DEMO_RUN)/best_model.pdparams --compare --output $(DEMO_RUN)/result.json
+	    --ckpt $(DEMO_RUN)/best_model.pdparams --output $(DEMO_RUN)/result.json
 	@echo "The run is in $(DEMO_RUN), its curves in $(DEMO_RUN)/curves.png. 'make clean-demo' forgets it."
 
 test: $(INSTALLED_DEV) ## every test
@@ -29,15 +29,18 @@ clean-demo:
 	rm -rf $(DEMO_DATA) $(DEMO_RUN)
 
 $(INSTALLED): requirements.txt pyproject.toml
+	@echo "Installing Paddle and what else is needed into .venv; this happens once and takes a minute or two."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
 $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
+	@echo "Installing what the tests need into .venv, once."
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
 
 .venv-oldest/.installed: requirements-dev.txt pyproject.toml
+	@echo "Installing Paddle 2.6.2 into .venv-oldest, once."
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet -r requirements-dev.txt 'paddlepaddle==2.6.2' 'numpy<2'
 	touch $@
