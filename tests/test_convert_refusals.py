@@ -1,0 +1,194 @@
+"""What cannot be converted is refused by name, writes nothing and runs nothing."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from torch_layouts import assert_equal, run
+
+from chexnet import checkpoint
+from convert_torch_weights import main
+
+
+def refused(capsys, tmp_path: Path, source: Path, *flags: str) -> str:
+    """The one line of a refusal that leaves an older output as it was and nothing else behind."""
+    output = tmp_path / "output" / "out.pdparams"
+    output.parent.mkdir(exist_ok=True)
+    output.write_text("older")
+    assert run(source, output, *flags) == 2
+    assert [path.name for path in output.parent.iterdir()] == ["out.pdparams"]
+    assert output.read_text() == "older"
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    return printed.err
+
+
+BIAS = "densenet121.classifier.0.bias"
+CONV = "densenet121.features.denseblock4.denselayer16.conv2.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({CONV: None, BIAS: None}, "missing 2: features.denseblock4.denselayer16.conv2.weight, classifier.0.bias"),
+        ({"densenet121.fc.weight": np.ones(3, "float32")}, "left over 1: densenet121.fc.weight"),
+        ({BIAS: np.ones(15, "float32")}, f"of another shape 1: {BIAS} [15] for [14]"),
+        ({BIAS: np.full(14, np.nan, "float32")}, f"with NaN or infinity 1: {BIAS}"),
+        ({BIAS: np.full(14, 1e300)}, f"with NaN or infinity 1: {BIAS}"),
+        ({BIAS: np.ones(14, "int64")}, f"not floating-point 1: {BIAS}"),
+        ({f"module.{BIAS}": np.ones(14, "float32")}, f"One tensor under two names: {BIAS} and module.{BIAS}"),
+        ({"densenet121.classifier.0.weight": np.ones((8, 1024), "float32")}, "8 outputs found, 14 expected"),
+    ],
+    ids=["missing", "left over", "shape", "nan", "overflow", "integer", "twice", "8 classes"],
+)
+def test_a_model_that_is_not_whole_is_refused(change, words, torch_arrays, tmp_path, capsys):
+    state = {name: array for name, array in {**torch_arrays, **change}.items() if array is not None}
+    save_file(state, tmp_path / "in.safetensors")
+    assert words in refused(capsys, tmp_path, tmp_path / "in.safetensors")
+
+
+def test_all_faults_are_listed_at_once(torch_arrays, tmp_path, capsys):
+    state = {**torch_arrays, "extra": np.ones(1, "float32"), BIAS: np.ones(3, "float32")}
+    del state[CONV]
+    save_file(state, tmp_path / "in.safetensors")
+    line = refused(capsys, tmp_path, tmp_path / "in.safetensors")
+    assert "missing 1: " in line
+    assert "left over 1: extra;" in line
+    assert "of another shape 1: " in line
+
+
+def test_another_network_is_refused(tmp_path, capsys):
+    save_file({"layer1.0.conv1.weight": np.ones((2, 2), "float32")}, tmp_path / "resnet.safetensors")
+    assert "not a DenseNet-121" in refused(capsys, tmp_path, tmp_path / "resnet.safetensors")
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_a_truncated_pytorch_file_is_refused(legacy, torch, torch_network, tmp_path, capsys):
+    whole, source = tmp_path / "whole.pth", tmp_path / "model.pth"
+    torch.save(torch_network.state_dict(), whole, _use_new_zipfile_serialization=not legacy)
+    data = whole.read_bytes()
+    for length in (3, 1000, len(data) // 2, len(data) - 1):
+        source.write_bytes(data[:length])
+        assert "not a readable PyTorch weight file" in refused(capsys, tmp_path, source)
+
+
+def test_a_truncated_safetensors_file_is_refused(torch_arrays, tmp_path, capsys):
+    source = tmp_path / "in.safetensors"
+    save_file(torch_arrays, source)
+    for length in (source.stat().st_size - 1, 1000, 3):
+        os.truncate(source, length)
+        assert "not a readable safetensors file" in refused(capsys, tmp_path, source)
+
+
+def test_bfloat16_in_safetensors_is_refused_by_name(torch, tmp_path, capsys):
+    from safetensors.torch import save_file as save_tensors
+
+    save_tensors({"features.conv0.weight": torch.ones(2, dtype=torch.bfloat16)}, tmp_path / "in.safetensors")
+    assert "BF16" in refused(capsys, tmp_path, tmp_path / "in.safetensors")
+
+
+@pytest.mark.usefixtures("torch")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"Hello, this is a text file.\n", "not a readable PyTorch weight file"),
+        (b"", "is empty"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "not a readable PyTorch weight file"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(content, words, tmp_path, capsys):
+    (tmp_path / "model.pth").write_bytes(content)
+    assert words in refused(capsys, tmp_path, tmp_path / "model.pth")
+
+
+def test_a_file_without_weights_is_refused(torch, tmp_path, capsys):
+    for content in ({"epoch": 3}, [1, 2], torch.ones(3), {"state_dict": {}}):
+        torch.save(content, tmp_path / "model.pth")
+        assert "no tensors found" in refused(capsys, tmp_path, tmp_path / "model.pth")
+
+
+def test_a_missing_file_is_refused(tmp_path, capsys):
+    assert "no.pth: cannot be read: No such file" in refused(capsys, tmp_path, tmp_path / "no.pth")
+    assert "cannot be read: Is a directory" in refused(capsys, tmp_path, tmp_path)
+
+
+def test_a_paddle_file_is_not_taken_for_pytorch(tmp_path, capsys):
+    assert "--reverse" in refused(capsys, tmp_path, tmp_path / "model.pdparams")
+
+
+def test_unusable_outputs_are_refused(torch_arrays, tmp_path, capsys):
+    source = tmp_path / "in.safetensors"
+    save_file({"a": torch_arrays[BIAS]}, source)
+    (tmp_path / "folder.pdparams").mkdir()
+    for output, words in (("out.pth", "ends so"), ("folder.pdparams", "is a folder")):
+        assert run(source, tmp_path / output) == 2
+        assert words in capsys.readouterr().err
+    for output, words in (("out.pdparams", "like model.pth"), ("in.safetensors", "another name")):
+        assert main(["--reverse", str(source), "--output", str(tmp_path / output)]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_missing_and_old_pytorch_are_named(torch, tmp_path, capsys, monkeypatch):
+    (tmp_path / "model.pth").write_bytes(b"any")
+    monkeypatch.setattr(torch, "__version__", "2.5.1+cu121")
+    assert "PyTorch 2.5.1+cu121 is too old" in refused(capsys, tmp_path, tmp_path / "model.pth")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "pip install torch" in refused(capsys, tmp_path, tmp_path / "model.pth")
+
+
+# Files that run code
+
+
+class Payload:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_code_in_a_file_does_not_run(legacy, torch, torch_network, tmp_path, capsys):
+    source, marker = tmp_path / "model.pth", tmp_path / "executed"
+    content = {"state_dict": torch_network.state_dict(), "epoch": Payload(marker)}
+    torch.save(content, source, _use_new_zipfile_serialization=not legacy)
+    line = refused(capsys, tmp_path, source)
+    assert f"it asks to run {os.mkdir.__module__}.mkdir" in line
+    assert "--allow_pickle" in line
+    assert not marker.exists()
+    assert run(source, tmp_path / "out.pdparams", "--allow_pickle") == 0
+    assert marker.exists()  # so the payload was a live one
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("key", [None, "model"], ids=["bare", "in a checkpoint"])
+def test_a_pickled_module_needs_the_consent_of_the_user(
+    key, legacy, torch, torch_network, paddle_arrays, tmp_path, capsys
+):
+    source, output = tmp_path / "model.pth", tmp_path / "out.pdparams"
+    content = {key: torch_network, "epoch": 3} if key else torch_network
+    torch.save(content, source, _use_new_zipfile_serialization=not legacy)
+    line = refused(capsys, tmp_path, source)
+    assert "whole pickled module" in line
+    assert "--allow_pickle" in line
+    assert run(source, output, "--allow_pickle") == 0
+    assert_equal(checkpoint.load(output), paddle_arrays)
+    report = capsys.readouterr().out
+    assert "code in the source was allowed to run" in report
+    assert "pickled module" in report
+
+
+def test_a_pickled_module_of_a_missing_package_names_the_package(torch, tmp_path, capsys):
+    data = b"\x80\x02ctorchxrayvision.models\nDenseNet\n."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "load", lambda *_, **__: __import__("pickle").loads(data))
+        (tmp_path / "model.pth").write_bytes(data)
+        line = refused(capsys, tmp_path, tmp_path / "model.pth", "--allow_pickle")
+    assert "needs the package torchxrayvision, which is not installed" in line
