@@ -33,11 +33,14 @@ def build_parser() -> cli.Parser:
 def body(args: argparse.Namespace) -> None:
     """Evaluates, prints and writes what was asked for."""
     config = EvalConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(EvalConfig)})
+    from chexnet.checkpoint import sidecar_path
     from chexnet.evaluation import evaluate, format_comparison, format_result
     from chexnet.files import check_writable
 
-    for path in filter(None, (args.output, args.predictions)):
-        check_writable(path)
+    inputs = (config.test_list, config.ckpt, sidecar_path(config.ckpt))
+    for path, suffix in ((args.output, ".json"), (args.predictions, ".csv")):
+        if path:
+            check_writable(path, suffix, keep=inputs)
     with cli.progress_bar("image") as progress:
         result = evaluate(config, cli.say, progress)
     print(format_result(result))

@@ -45,7 +45,7 @@ def build_parser() -> cli.Parser:
         default=default.init,
         help="first weights: imagenet (downloads), random, or a .pdparams file",
     )
-    add("--seed", type=cli.non_negative_int, default=default.seed, help="of weights, order and augmentation")
+    add("--seed", type=cli.seed, default=default.seed, help="of weights, order and augmentation")
     add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
     add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
     add("--resize", type=cli.positive_int, default=default.resize, help="shorter side after resizing, pixels")

@@ -83,6 +83,14 @@ def non_negative_int(text: str) -> int:
     return _whole_number(text, least=0)
 
 
+def seed(text: str) -> int:
+    """argparse type: a whole number from 0 to 2**32 - 1, what every random generator takes."""
+    value = _whole_number(text, least=0)
+    if value >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number below 2**32")
+    return value
+
+
 def positive_float(text: str) -> float:
     """argparse type: a finite number above 0."""
     value = _number(text)

@@ -220,7 +220,7 @@ def _preprocessing(facts: dict[str, object], ckpt: str) -> Preprocessing:
             f"{sidecar}: the checkpoint was trained on other classes, {classes}, expected {list(CLASS_NAMES)}"
         )
     sizes = {name: facts[name] for name in ("resize", "crop") if name in facts}
-    if not all(isinstance(size, int) for size in sizes.values()):
+    if not all(type(size) is int for size in sizes.values()):
         raise InputError(f"{sidecar}: resize and crop are {sizes}, expected whole numbers of pixels")
     try:
         return Preprocessing(**sizes)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,13 +47,22 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
+def check_writable(path: str | os.PathLike[str], suffix: str, keep: Iterable[str | os.PathLike[str]]) -> None:
     """Finds out before long work whether `path` can be written afterwards; writes nothing.
 
+    Args:
+        path: the file to be written.
+        suffix: what its name must end in, with the dot.
+        keep: files that must not be replaced by it.
+
     Raises:
-        InputError: it is a folder, or its folder cannot be written to.
+        InputError: its name ends otherwise, it is a folder or one of `keep`, or its folder cannot be written to.
     """
     target = Path(path)
+    if target.suffix != suffix:
+        raise InputError(f"{target}: expected a name that ends in {suffix}")
+    if target.resolve() in {Path(one).resolve() for one in keep}:
+        raise InputError(f"{target}: is read by this run and would be lost; choose another name")
     if target.is_dir():
         raise InputError(f"{target}: is a folder, expected the name of a file to write")
     try:

@@ -15,6 +15,9 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's channel statistics for pixels in 0..1, as the reference code uses them on radiographs."""
 
+MAX_RESIZE = 4096
+"""Larger than any radiograph needs, small enough not to exhaust memory on a mistyped size."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -28,13 +31,15 @@ class Preprocessing:
         crop: side of the square crop, in pixels, at most `resize`.
 
     Raises:
-        InputError: `crop` is not within 1..resize.
+        InputError: `resize` is above MAX_RESIZE, or `crop` is not within 1..resize.
     """
 
     resize: int = 256
     crop: int = 224
 
     def __post_init__(self) -> None:
+        if self.resize > MAX_RESIZE:
+            raise InputError(f"resize {self.resize} is above {MAX_RESIZE} pixels")
         if not 1 <= self.crop <= self.resize:
             raise InputError(f"crop {self.crop} is not within 1..{self.resize}, the size after resizing")
 

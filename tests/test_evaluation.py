@@ -112,6 +112,8 @@ def test_the_comparison_shows_published_columns_with_their_split(result):
     ("facts", "message"),
     [
         ({"resize": "big"}, "expected whole numbers"),
+        ({"resize": True, "crop": True}, "expected whole numbers"),
+        ({"resize": 10**9, "crop": 32}, "above 4096 pixels"),
         ({"resize": 30, "crop": 32}, "crop 32 is not within 1..30"),
         ({"classes": ["Cat"]}, "other classes"),
     ],

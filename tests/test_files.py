@@ -47,8 +47,15 @@ def test_unwritable_places_are_named(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "below.json", tmp_path):
         with pytest.raises(InputError, match=str(path)):
-            check_writable(path)
+            check_writable(path, path.suffix, keep=())
     with pytest.raises(InputError, match="below"):
         write_text(tmp_path / "file" / "below.json", "")
-    check_writable(tmp_path / "fine.json")
+    check_writable(tmp_path / "fine.json", ".json", keep=())
     assert not (tmp_path / "fine.json").exists()
+
+
+def test_what_is_read_is_not_written_over(tmp_path):
+    with pytest.raises(InputError, match=r"model\.json: is read by this run"):
+        check_writable(tmp_path / "deep" / ".." / "model.json", ".json", keep=[tmp_path / "model.json"])
+    with pytest.raises(InputError, match=r"model\.pdparams: expected a name that ends in \.json"):
+        check_writable(tmp_path / "model.pdparams", ".json", keep=())

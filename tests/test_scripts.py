@@ -95,6 +95,7 @@ def test_train_then_eval_from_another_folder(folder, tmp_path):
         ("train", ["--decay_epochs", "ten"], "'ten' is not a rising list"),
         ("train", ["--batch_size", "0"], "'0' is not a whole number of at least 1"),
         ("train", ["--learning_rate", "nan"], "'nan' is not a finite number above 0"),
+        ("train", ["--seed", "4294967296"], "'4294967296' is not a whole number below 2**32"),
         ("train", ["--amp", "O3"], "invalid choice: 'O3'"),
         ("eval", ["--crops", "5"], "invalid choice: 5"),
         ("eval", ["--chekpoint", "x"], "unrecognized arguments: --chekpoint x"),
@@ -157,8 +158,11 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path, capsys):
-    assert script("eval").main(["--output", str(tmp_path), "--ckpt", "missing.pdparams"]) == 2
-    assert "is a folder" in capsys.readouterr().err
+    (tmp_path / "folder.json").mkdir()
+    ckpt = str(tmp_path / "model.pdparams")
+    for output, message in (("folder.json", "is a folder"), ("model.json", "read by this run"), ("a.txt", "ends in")):
+        assert script("eval").main(["--output", str(tmp_path / output), "--ckpt", ckpt]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_ctrl_c_is_one_word(capsys):

@@ -53,6 +53,11 @@ def test_random_crops_reach_every_place_and_are_mirrored_half_of_the_time():
     assert 500 < sum(map(sum, corners.values())) < 700
 
 
+def test_a_size_that_would_fill_the_memory_is_refused():
+    with pytest.raises(InputError, match="resize 99999 is above 4096 pixels"):
+        Preprocessing(99999, 224)
+
+
 @pytest.mark.parametrize("crop", [0, 257])
 def test_a_crop_larger_than_the_image_is_refused(crop):
     with pytest.raises(InputError, match=f"{crop} is not within 1..256"):

@@ -25,7 +25,7 @@ def build_parser() -> cli.Parser:
     add("--out", required=True, metavar="DIR", help="new or empty folder to write to")
     add("--images", type=cli.positive_int, default=600, metavar="N", help="images, at least 10")
     add("--size", type=cli.positive_int, default=256, metavar="S", help="pixels a side, at least 32")
-    add("--seed", type=cli.non_negative_int, default=0, metavar="K", help="another seed, other people")
+    add("--seed", type=cli.seed, default=0, metavar="K", help="another seed, other people")
     add(
         "--min_prevalence",
         type=cli.fraction,

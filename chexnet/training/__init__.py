@@ -21,6 +21,7 @@ from chexnet.lists import ImageList
 from chexnet.model import MIN_SIDE, CheXNet, initialise
 from chexnet.training.callbacks import LOG_FREQUENCY, Checkpoints, History, Report, Steps
 from chexnet.training.history import Row
+from chexnet.training.loss import BinaryCrossEntropy
 from chexnet.training.metric import AUROC
 from chexnet.transforms import Preprocessing
 
@@ -69,7 +70,8 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
     train_set = ChestXrayDataSet(config.data_dir, config.train_list, "train", preprocessing, config.seed)
     val_set = ChestXrayDataSet(config.data_dir, config.val_list, "center", preprocessing)
     undefined = _undefined_classes(val_set.list)
-    save_dir = _fresh_folder(config.save_dir)
+    save_dir = Path(config.save_dir)
+    _check_unused(save_dir)
 
     tell(f"=> {device_in_words}, {'float32' if config.amp == 'off' else f'AMP {config.amp}'}, seed {config.seed}")
     tell(f"=> {len(train_set)} images to train on, {len(val_set)} to validate on")
@@ -100,7 +102,7 @@ def _fit(
     model = paddle.Model(network)
     model.prepare(
         Adam(schedule, parameters=network.parameters()),
-        paddle.nn.BCELoss(),
+        BinaryCrossEntropy(),
         metric,
         amp_configs=None if config.amp == "off" else config.amp,
     )
@@ -145,17 +147,11 @@ def _undefined_classes(val_list: ImageList) -> list[str]:
     return undefined
 
 
-def _fresh_folder(save_dir: str) -> Path:
-    folder = Path(save_dir)
-    if (folder / "history.csv").exists():
+def _check_unused(save_dir: Path) -> None:
+    if (save_dir / "history.csv").exists():
         raise InputError(
-            f"{folder}: holds a finished epoch of another run, which would be lost; choose another --save_dir"
+            f"{save_dir}: holds a finished epoch of another run, which would be lost; choose another --save_dir"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be used as --save_dir: {error.strerror}") from error
-    return folder
 
 
 def _seed_everything(seed: int) -> None:

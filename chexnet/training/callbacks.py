@@ -87,21 +87,10 @@ class History(Callback):
         self._reset()
 
     def on_train_batch_end(self, step: int, logs: Logs = None) -> None:
-        assert logs is not None
-        loss = logs["loss"][0]
-        if not math.isfinite(loss):
-            epoch, rate = int(self.row["epoch"]), self.row["learning_rate"]
-            raise InputError(
-                f"epoch {epoch}, step {step + 1}: the loss is {loss} at learning rate {rate:g}, expected a finite "
-                f"number; the {epoch - 1} finished epochs are in {self.save_dir}; try a lower --learning_rate"
-            )
-        self.loss_sum += loss * logs["batch_size"]
-        self.samples += logs["batch_size"]
+        self._add(logs, f"step {step + 1}")
 
     def on_eval_batch_end(self, step: int, logs: Logs = None) -> None:
-        assert logs is not None
-        self.loss_sum += logs["loss"][0] * logs["batch_size"]
-        self.samples += logs["batch_size"]
+        self._add(logs, f"validation step {step + 1}")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._record("train", logs)
@@ -118,6 +107,18 @@ class History(Callback):
         assert logs is not None
         self.row[f"{part}_loss"] = self.loss_sum / self.samples
         self.row.update({f"{part}_{name}": value for name, value in logs.items() if name.startswith("AUROC_")})
+
+    def _add(self, logs: Logs, where: str) -> None:
+        assert logs is not None
+        loss = logs["loss"][0]
+        if not math.isfinite(loss):
+            epoch, rate = int(self.row["epoch"]), self.row["learning_rate"]
+            raise InputError(
+                f"epoch {epoch}, {where}: the loss is {loss} at learning rate {rate:g}, expected a finite number; "
+                f"the {epoch - 1} finished epochs are in {self.save_dir}; try a lower --learning_rate"
+            )
+        self.loss_sum += loss * logs["batch_size"]
+        self.samples += logs["batch_size"]
 
     def _reset(self) -> None:
         self.loss_sum = 0.0

@@ -51,10 +51,14 @@ class AUROC(paddle.metric.Metric):
         self._labels.append(np.asarray(labels))
 
     def accumulate(self) -> list[float]:
-        """The values in the order of `name()`; all NaN if not due."""
+        """The values in the order of `name()`; all NaN if not due, or if a probability is not finite."""
+        undefined = [float("nan")] * (len(self.class_names) + 1)
         if not self.due or not self._labels:
-            return [float("nan")] * (len(self.class_names) + 1)
-        aurocs = class_aurocs(np.concatenate(self._labels), np.concatenate(self._probabilities))
+            return undefined
+        probabilities = np.concatenate(self._probabilities)
+        if not np.isfinite(probabilities).all():
+            return undefined
+        aurocs = class_aurocs(np.concatenate(self._labels), probabilities)
         with warnings.catch_warnings():
             # Expected while few batches are seen; train() names classes that the whole list leaves undefined.
             warnings.simplefilter("ignore", UndefinedAUROCWarning)
