@@ -92,33 +92,37 @@ def assign(network: "nn.Layer", state: Mapping[str, Any], source: str) -> None:
     """Fills every parameter and buffer of `network` from arrays, or none; `source` is named in errors.
 
     Raises:
-        InputError: one line that lists all missing, unexpected and misshapen names, and what to do.
+        InputError: one line that lists all names that are missing, unexpected, misshapen, or hold no usable
+            numbers, and what to do.
     """
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(np.shape(value)) for name, value in state.items()}
-    misshapen = [
-        f"{name} {list(found[name])} for {list(wanted[name])}"
-        for name in wanted
-        if name in found and found[name] != wanted[name]
-    ]
-    problems = [
-        f"{label} {len(names)}: {', '.join(names)}"
-        for label, names in (
-            ("missing", [name for name in wanted if name not in found]),
-            ("unexpected", [name for name in found if name not in wanted]),
-            ("of another shape", misshapen),
-        )
-        if names
-    ]
+    faults: dict[str, list[str]] = {
+        "missing": [name for name in wanted if name not in state],
+        "unexpected": [name for name in state if name not in wanted],
+    }
+    for name in wanted.keys() & state.keys():
+        if fault := _fault(name, state[name], wanted[name]):
+            faults.setdefault(fault, []).append(name)
+    problems = [f"{fault} {len(names)}: {', '.join(sorted(names))}" for fault, names in faults.items() if names]
     if problems:
         raise InputError(
             f"{source}: does not fit the network, nothing was loaded. {'; '.join(problems)}. "
             "A PyTorch file is converted by convert_torch_weights.py first"
         )
-    not_numbers = [name for name in wanted if np.asarray(state[name]).dtype.kind != "f"]
-    if not_numbers:
-        raise InputError(f"{source}: nothing was loaded, not floating-point numbers: {', '.join(not_numbers)}")
-    network.set_state_dict({name: np.asarray(state[name], dtype="float32") for name in wanted})
+    network.set_state_dict({name: state[name].astype("float32") for name in wanted})
+
+
+def _fault(name: str, value: Any, shape: tuple[int, ...]) -> str | None:
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return "not an array of floating-point numbers"
+    if value.shape != shape:
+        return f"of shape {list(value.shape)} for {list(shape)}"
+    # Relu turns NaN into 0 on the way, so broken weights would give probabilities that look sound.
+    if not np.isfinite(value).all() or np.abs(value).max(initial=0) > np.finfo("float32").max:
+        return "with NaN or infinity"
+    if name.endswith("_variance") and (value < 0).any():
+        return "with a negative variance"
+    return None
 
 
 def write_sidecar(path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
@@ -137,7 +141,7 @@ def read_sidecar(path: str | os.PathLike[str]) -> dict[str, Any]:
         return {}
     try:
         facts = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{sidecar}: not readable as JSON: {error}") from error
     if not isinstance(facts, dict):
         raise InputError(f"{sidecar}: holds a JSON {type(facts).__name__}, expected an object")

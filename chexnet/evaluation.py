@@ -223,7 +223,9 @@ def _preprocessing(facts: dict[str, object], ckpt: str) -> Preprocessing:
     if not all(type(size) is int for size in sizes.values()):
         raise InputError(f"{sidecar}: resize and crop are {sizes}, expected whole numbers of pixels")
     try:
-        return Preprocessing(**sizes)  # type: ignore[arg-type]
+        preprocessing = Preprocessing(**sizes)  # type: ignore[arg-type]
+        model.check_crop(preprocessing.crop)
+        return preprocessing
     except InputError as error:
         raise InputError(f"{sidecar}: {error}") from error
 

@@ -70,6 +70,12 @@ class CheXNet(nn.Layer):
         return ((images.astype("float32") / 255.0 - mean) / std).astype(dtype)  # [N, 1, H, W] -> [N, 3, H, W]
 
 
+def check_crop(crop: int) -> None:
+    """Raises InputError if a square of `crop` pixels is too small for the network."""
+    if crop < MIN_SIDE:
+        raise InputError(f"crop {crop} is too small for the network, expected at least {MIN_SIDE} pixels")
+
+
 def initialise(network: CheXNet, init: str) -> str:
     """Gives a new network its first weights and says in words where they come from.
 
@@ -90,7 +96,8 @@ def initialise(network: CheXNet, init: str) -> str:
         checkpoint.assign(network, state, str(path))
         return f"all weights of {path}"
     backbone = {name: value for name, value in state.items() if not name.startswith(HEAD)}
-    head = {name: value for name, value in network.densenet121.state_dict().items() if name.startswith(HEAD)}
+    own = network.densenet121.state_dict()
+    head = {name: own[name].numpy() for name in own if name.startswith(HEAD)}
     checkpoint.assign(network.densenet121, {**backbone, **head}, str(path))
     return f"the backbone of {path}, random head"
 

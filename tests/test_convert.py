@@ -133,13 +133,16 @@ def test_the_comparison_would_notice_a_wrong_mapping(paddle_arrays, tmp_path):
     right = probabilities(tmp_path / "right.pdparams", images)
     norm = "densenet121.db_conv_5.conv5_16.bn_ac_func2._batch_norm."
     conv = "densenet121.db_conv_4.conv4_{}.bn_ac_func2._conv.weight"
-    pairs = [(norm + "_mean", norm + "_variance"), (norm + "weight", norm + "bias"), (conv.format(7), conv.format(8))]
-    for one, other in pairs:
-        checkpoint.save(
-            {**paddle_arrays, one: paddle_arrays[other], other: paddle_arrays[one]}, tmp_path / "wrong.pdparams"
-        )
+    mean, variance, weight, bias = (norm + name for name in ("_mean", "_variance", "weight", "bias"))
+    swaps = [
+        {mean: paddle_arrays[variance], variance: np.abs(paddle_arrays[mean])},  # a negative one is refused outright
+        {weight: paddle_arrays[bias], bias: paddle_arrays[weight]},
+        {conv.format(7): paddle_arrays[conv.format(8)], conv.format(8): paddle_arrays[conv.format(7)]},
+    ]
+    for swap in swaps:
+        checkpoint.save({**paddle_arrays, **swap}, tmp_path / "wrong.pdparams")
         wrong = probabilities(tmp_path / "wrong.pdparams", images)
-        assert not np.allclose(wrong, right, rtol=0, atol=1e-4)  # NaN, as of a negative variance, is noticed too
+        assert not np.allclose(wrong, right, rtol=0, atol=1e-4)
 
 
 # ImageNet backbones

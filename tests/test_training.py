@@ -188,6 +188,19 @@ def test_a_network_that_diverges_stops_the_run_in_one_line(run, tmp_path, monkey
         train(TrainConfig(**{**vars(config), "save_dir": str(tmp_path / "bad")}))
 
 
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    class Broken:
+        network = model.CheXNet()
+
+    Broken.network.densenet121.batch_norm._mean.set_value(np.full(1024, math.nan, np.float32))
+    keeper = callbacks.Checkpoints(tmp_path, {}, print)
+    keeper.model = Broken()
+    keeper.on_epoch_begin(0)
+    with pytest.raises(InputError, match=r"epoch 1: 1 weights are no longer finite.*batch_norm\._mean"):
+        keeper.on_eval_end({"AUROC_avg": 0.9})
+    assert not list(tmp_path.iterdir())
+
+
 def test_training_stops_when_auroc_no_longer_rises_and_keeps_the_best(tmp_path):
     class Trained:
         stop_training = False

@@ -18,7 +18,7 @@ from chexnet.errors import InputError
 from chexnet.files import write_text
 from chexnet.labels import CLASS_NAMES
 from chexnet.lists import ImageList
-from chexnet.model import MIN_SIDE, CheXNet, initialise
+from chexnet.model import CheXNet, check_crop, initialise
 from chexnet.training.callbacks import LOG_FREQUENCY, Checkpoints, History, Report, Steps
 from chexnet.training.history import Row
 from chexnet.training.loss import BinaryCrossEntropy
@@ -61,8 +61,7 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
             loss is no longer finite.
     """
     preprocessing = Preprocessing(config.resize, config.crop)
-    if config.crop < MIN_SIDE:
-        raise InputError(f"crop {config.crop} is too small for the network, expected at least {MIN_SIDE} pixels")
+    check_crop(config.crop)
     tell = report or (lambda line: None)
     device_in_words = device.select(config.device)
     if config.amp != "off" and not device.is_gpu():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from paddle.callbacks import Callback
 from tqdm import tqdm
 
@@ -150,8 +151,14 @@ class Checkpoints(Callback):
 
     def on_eval_end(self, logs: Logs = None) -> None:
         assert logs is not None
+        weights = self.model.network.state_dict()
+        if broken := [name for name, tensor in weights.items() if not np.isfinite(tensor.numpy()).all()]:
+            raise InputError(
+                f"epoch {self.epoch}: {len(broken)} weights are no longer finite numbers ({broken[0]}, ...); "
+                f"the epochs before are in {self.save_dir}; try a lower --learning_rate"
+            )
         state = self.save_dir / f"epoch_{self.epoch:02d}"
-        checkpoint.save(self.model.network.state_dict(), state.with_suffix(".pdparams"))
+        checkpoint.save(weights, state.with_suffix(".pdparams"))
         checkpoint.save(self.model._optimizer.state_dict(), state.with_suffix(".pdopt"))
         self.auroc = logs["AUROC_avg"]
         if self.auroc > self.best_auroc:
