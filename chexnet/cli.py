@@ -1,6 +1,7 @@
 """What the scripts share: a parser, argument types and one way to fail. Imports nothing heavy."""
 
 import argparse
+import logging
 import os
 import sys
 import warnings
@@ -37,6 +38,7 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
     """Parses `argv`, calls `body` and returns the exit code: 0, 2 for bad input, 130 for Ctrl-C."""
     args = parser.parse_args(argv)
     warnings.filterwarnings("ignore", message="No ccache found")
+    logging.basicConfig(level=logging.WARNING)  # first, or Paddle shows what other libraries note for themselves
     try:
         body(args)
     except InputError as error:

@@ -83,6 +83,8 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
     # Optimizer state is keyed by parameter names, which the guard starts anew for this network.
     with paddle.utils.unique_name.guard():
         network = CheXNet()
+        if config.init == "imagenet":
+            tell("=> taking Paddle's ImageNet weights from its cache, or downloading them")
         tell(f"=> starting from {initialise(network, config.init)}")
         write_text(save_dir / "config.json", config.to_json())
         return _fit(config, network, train_set, val_set, save_dir, report)
