@@ -38,7 +38,8 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
     """Parses `argv`, calls `body` and returns the exit code: 0, 2 for bad input, 130 for Ctrl-C."""
     args = parser.parse_args(argv)
     warnings.filterwarnings("ignore", message="No ccache found")
-    logging.basicConfig(level=logging.WARNING)  # first, or Paddle shows what other libraries note for themselves
+    for library in ("paddle.utils.download", "matplotlib"):  # Paddle shows what they note for themselves
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         body(args)
     except InputError as error:

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import paddle  # noqa: F401  here, because its progress bar keeps the standard output that it is imported with
 import pytest
 from conftest import ROOT
 
