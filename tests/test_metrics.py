@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from sklearn.metrics import roc_auc_score
 
 from chexnet.metrics import UndefinedAUROCWarning, auroc, class_aurocs, mean_auroc
 
@@ -36,6 +38,30 @@ def test_auroc_ignores_monotone_rescaling_and_mirrors_when_reversed(pairs):
     assert auroc(labels, -scores) == pytest.approx(1 - value, nan_ok=True)
 
 
+def any_scores(kind: str) -> st.SearchStrategy[np.ndarray]:
+    """Finite scores of one type, many of them equal, some extreme."""
+    facts = np.finfo(kind)
+    extremes = [0, -0.0, facts.smallest_subnormal, facts.tiny, 1, 1 + facts.eps, facts.max, facts.min]
+    finite = st.floats(allow_nan=False, allow_infinity=False, width=facts.bits)
+    return arrays.arrays(kind, st.integers(2, 60), elements=st.sampled_from([float(x) for x in extremes]) | finite)
+
+
+@given(st.sampled_from(["f4", "f8"]).flatmap(any_scores), st.data())
+def test_auroc_is_scikit_learns(scores, data):
+    labels = np.zeros(len(scores), data.draw(st.sampled_from(["u1", "f4", "?"])))
+    labels[data.draw(st.integers(1, len(scores) - 1)) :] = 1
+    labels = np.random.default_rng(data.draw(st.integers(0, 9))).permutation(labels)
+    assert auroc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+
+
+def test_auroc_is_scikit_learns_on_many_samples_of_every_prevalence():
+    rng = np.random.default_rng(0)
+    labels = rng.random((30_000, 6)) < [0.0005, 0.02, 0.1, 0.5, 0.9, 0.9995]
+    for scores in (rng.random(labels.shape, np.float32), rng.normal(size=labels.shape).round(2)):
+        oracle = [roc_auc_score(labels[:, c], scores[:, c]) for c in range(6)]
+        np.testing.assert_allclose(class_aurocs(labels, scores), oracle, rtol=0, atol=1e-12)
+
+
 def test_an_undefined_class_is_nan_and_leaves_its_neighbours_alone():
     labels = np.array([[0, 0, 1], [0, 1, 1], [0, 1, 1]])
     scores = np.array([[0.1, 0.2, 0.3], [0.4, 0.9, 0.1], [0.2, 0.1, 0.2]])
@@ -52,3 +78,10 @@ def test_scores_that_are_not_numbers_never_become_a_number():
         auroc(np.array([0, 1, 1]), np.array([0.1, np.nan, 0.3]))
     with pytest.raises(ValueError, match="differ in shape"):
         class_aurocs(np.zeros((3, 2)), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="differ in shape"):
+        auroc(np.array([0, 1]), np.array([0.1, 0.2, 0.3]))
+
+
+def test_labels_are_0_or_1():
+    with pytest.raises(ValueError, match="other than 0 and 1"):
+        auroc(np.array([0, 1, -1]), np.array([0.1, 0.2, 0.3]))

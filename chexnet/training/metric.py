@@ -46,19 +46,21 @@ class AUROC(paddle.metric.Metric):
         self._probabilities: list[np.ndarray] = []
 
     def update(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
-        """Takes a batch: probabilities and labels, [B, C] each."""
+        """Takes a batch: probabilities and labels, 0 or 1, [B, C] each."""
         self._probabilities.append(np.asarray(probabilities))
-        self._labels.append(np.asarray(labels))
+        self._labels.append(np.asarray(labels).astype(np.uint8))  # a quarter of float32 to read through
 
     def accumulate(self) -> list[float]:
         """The values in the order of `name()`; all NaN if not due, or if a probability is not finite."""
         undefined = [float("nan")] * (len(self.class_names) + 1)
         if not self.due or not self._labels:
             return undefined
-        probabilities = np.concatenate(self._probabilities)
-        if not np.isfinite(probabilities).all():
+        # Kept joined, so that a later step joins its own batches only.
+        self._labels = [np.concatenate(self._labels)]
+        self._probabilities = [np.concatenate(self._probabilities)]
+        if not np.isfinite(self._probabilities[0]).all():
             return undefined
-        aurocs = class_aurocs(np.concatenate(self._labels), probabilities)
+        aurocs = class_aurocs(self._labels[0], self._probabilities[0])
         with warnings.catch_warnings():
             # Expected while few batches are seen; train() names classes that the whole list leaves undefined.
             warnings.simplefilter("ignore", UndefinedAUROCWarning)
