@@ -51,6 +51,12 @@ def build_parser() -> cli.Parser:
     add("--resize", type=cli.positive_int, default=default.resize, help="shorter side after resizing, pixels")
     add("--crop", type=cli.positive_int, default=default.crop, help="side of the square crop, pixels")
     add("--amp", choices=("off", "O1", "O2"), default=default.amp, help="mixed precision, on a GPU only")
+    add(
+        "--image_cache",
+        default=default.image_cache,
+        metavar="DIR",
+        help="folder made by tools/build_cache.py; without it images are decoded in every epoch",
+    )
     return parser
 
 

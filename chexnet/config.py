@@ -5,7 +5,10 @@ import json
 import os
 from dataclasses import dataclass
 
-DEFAULT_WORKERS = min(os.cpu_count() or 1, 16)
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""How many this process may use."""
+
+DEFAULT_WORKERS = min(CPUS, 16)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class TrainConfig:
         resize: shorter side after resizing, pixels.
         crop: side of the square that the network sees, pixels.
         amp: automatic mixed precision, `off`, `O1` or `O2`; on a GPU only.
+        image_cache: folder made by tools/build_cache.py, read instead of the image files; None decodes these.
     """
 
     data_dir: str = "dataset/images"
@@ -50,6 +54,7 @@ class TrainConfig:
     resize: int = 256
     crop: int = 224
     amp: str = "off"
+    image_cache: str | None = None
 
     def to_json(self) -> str:
         """The configuration as an indented JSON object."""
@@ -68,6 +73,9 @@ class EvalConfig:
         crops: 10, averaged, or 1, the centre.
         device: `auto`, `cpu` or `gpu`.
         num_workers: decoding threads, 0 for none.
+        image_cache: folder made by tools/build_cache.py, read instead of the image files.
+        engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
+        precision: `float32`, `bfloat16` or `float16`.
     """
 
     data_dir: str = "dataset/images"
@@ -77,3 +85,6 @@ class EvalConfig:
     crops: int = 10
     device: str = "auto"
     num_workers: int = DEFAULT_WORKERS
+    image_cache: str | None = None
+    engine: str = "auto"
+    precision: str = "float32"

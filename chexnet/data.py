@@ -1,9 +1,11 @@
 """ChestX-ray14 as a data set, and batches of it."""
 
+import copy
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import closing
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +13,11 @@ import numpy as np
 from paddle.io import Dataset
 
 from chexnet import images
+from chexnet.cache import ImageCache
+from chexnet.device import is_gpu, upload
 from chexnet.labels import N_CLASSES
 from chexnet.lists import check_images, read_list
+from chexnet.threads import ahead
 from chexnet.transforms import Preprocessing
 
 View = Literal["train", "center", "ten"]
@@ -21,7 +26,10 @@ Batch = tuple[np.ndarray, np.ndarray]
 """Images uint8 [B, 1, crop, crop] (ten crops: [B, 10, 1, crop, crop]) and labels float32 [B, C]."""
 
 BATCHES_AHEAD = 2
-"""Batches decoded while one is being computed on: enough to overlap, few enough to bound memory."""
+"""Batches made while one is being computed on: enough to overlap, few enough to bound memory."""
+
+CACHE_READERS = 2
+"""Threads that copy crops out of a cache: two keep up with any device, more wait for each other."""
 
 
 class ChestXrayDataSet(Dataset):
@@ -36,9 +44,12 @@ class ChestXrayDataSet(Dataset):
         preprocessing: sizes of resizing and cropping.
         seed: of the augmentation, which is a function of (seed, epoch, index) and of nothing else.
         n_classes: number of labels in a line of the list.
+        image_cache: folder of an image cache (see `chexnet.cache`) to take the images from; nothing is
+            decoded then, and the pixels are the same. `data_dir` need not exist; where it has an original
+            that has changed since, that is an error.
 
     Raises:
-        InputError: the list is malformed or images are missing.
+        InputError: the list is malformed, images are missing, or the cache does not serve.
     """
 
     def __init__(
@@ -49,15 +60,20 @@ class ChestXrayDataSet(Dataset):
         preprocessing: Preprocessing | None = None,
         seed: int = 0,
         n_classes: int = N_CLASSES,
+        image_cache: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
         self.data_dir = Path(data_dir)
         self.list = read_list(list_file, n_classes)
-        check_images(self.list, data_dir)
         self.view = view
         self.preprocessing = preprocessing or Preprocessing()
         self.seed = seed
         self.epoch = 0
+        self.cache = None if image_cache is None else ImageCache(image_cache, self.preprocessing)
+        if self.cache is None:
+            check_images(self.list, data_dir)
+        else:
+            self.rows = self.cache.rows(self.list.names, self.list.path, self.data_dir)
 
     def __len__(self) -> int:
         return len(self.list)
@@ -68,35 +84,55 @@ class ChestXrayDataSet(Dataset):
         Raises:
             InputError: the image does not decode.
         """
-        gray = images.read(self.data_dir / self.list.names[index])
-        resized = self.preprocessing.resized(gray)
+        resized = self._resized(index)
         labels = self.list.labels[index].astype(np.float32)
         if self.view == "ten":
             return self.preprocessing.ten_crop(resized), labels
         if self.view == "center":
             return self.preprocessing.center_crop(resized), labels
-        rng = np.random.default_rng((self.seed, self.epoch, index))
-        return self.preprocessing.train_crop(resized, rng), labels
+        return self.preprocessing.train_crop(resized, draws(self.seed, self.epoch, len(self))[index]), labels
+
+    def _resized(self, index: int) -> np.ndarray:
+        if self.cache is not None:
+            return self.cache.image(self.rows[index])
+        return self.preprocessing.resized(images.open_gray(self.data_dir / self.list.names[index]))
+
+
+@lru_cache(maxsize=4)
+def draws(seed: int, epoch: int, count: int) -> np.ndarray:
+    """What augments `count` images in an epoch, for `Preprocessing.train_crop`: read-only float64 [count, 3].
+
+    Row i belongs to image i and is the same whatever `count` is.
+    """
+    drawn = np.random.default_rng((seed, epoch)).random((count, 3))
+    drawn.flags.writeable = False
+    return drawn
 
 
 class BatchLoader:
-    """Batches of a data set, decoded ahead by threads.
+    """Batches of a data set, made ahead by threads.
 
-    Threads serve here because decoding and resizing release Python's lock; an exception in one reaches the
-    caller as it is. (Paddle's own DataLoader hangs or hides it, see docs/architecture.md.)
+    Threads serve here because decoding, resizing and copying release Python's lock; an exception in one
+    reaches the caller as it is. (Paddle's own DataLoader hangs or hides it, see docs/architecture.md.)
 
     Args:
         dataset: what to read; its `epoch` is set by `set_epoch`.
         batch_size: images a batch; the last one may be smaller.
         shuffle: a new order each epoch, a function of (seed, epoch) of the data set.
-        workers: decoding threads; 0 decodes in the caller's.
+        workers: threads that decode images, or at most CACHE_READERS that copy batches out of a cache;
+            0 does either in the caller's.
+        upload: whether the images go to Paddle's device, whose copying begins while the batch before is
+            computed on. On the CPU that changes nothing.
     """
 
-    def __init__(self, dataset: ChestXrayDataSet, batch_size: int, shuffle: bool, workers: int) -> None:
+    def __init__(
+        self, dataset: ChestXrayDataSet, batch_size: int, shuffle: bool, workers: int, upload: bool = False
+    ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.workers = workers
+        self.upload = upload
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
@@ -109,34 +145,41 @@ class BatchLoader:
         """The indices of the current epoch, int64 [N], in the order in which they are given out."""
         indices = np.arange(len(self.dataset))
         if self.shuffle:
-            # N is no image's index, so this stream is none of those that augment.
+            # NumPy pads seeds with zeros and N is at least 1, so this stream is not the one of `draws`.
             rng = np.random.default_rng((self.dataset.seed, self.dataset.epoch, len(self.dataset)))
             rng.shuffle(indices)
         return indices
 
     def __iter__(self) -> Iterator[Batch]:
-        order = self.order()
+        order = self.order().tolist()
         batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
-        if self.workers == 0:
-            yield from (_stack([self.dataset[int(index)] for index in batch]) for batch in batches)
-            return
-        with ThreadPoolExecutor(self.workers) as pool:
-            yield from _ahead(pool, self.dataset.__getitem__, batches)
+        # Threads read ahead of a copy: another `set_epoch` changes nothing in a pass that has begun.
+        read = _read(copy.copy(self.dataset), batches, self.workers)
+        return ahead(_uploaded, read, workers=1, depth=1) if self.upload and is_gpu() else read
 
 
-def _ahead(pool: ThreadPoolExecutor, read: Callable[[int], Batch], batches: list[np.ndarray]) -> Iterator[Batch]:
-    pending: deque[list[Future[Batch]]] = deque()
-    try:
+def _read(dataset: ChestXrayDataSet, batches: list[list[int]], workers: int) -> Iterator[Batch]:
+    """The batches in order: a thread copies a whole one out of a cache, or decodes one image of it."""
+    if dataset.cache is not None:
+        yield from ahead(
+            lambda batch: _stack([dataset[index] for index in batch]),
+            batches,
+            min(workers, CACHE_READERS),
+            BATCHES_AHEAD,
+        )
+        return
+    indices = [index for batch in batches for index in batch]
+    depth = BATCHES_AHEAD * max(map(len, batches), default=0)
+    with closing(ahead(dataset.__getitem__, indices, workers, depth)) as samples:
         for batch in batches:
-            pending.append([pool.submit(read, int(index)) for index in batch])
-            if len(pending) > BATCHES_AHEAD:
-                yield _stack([future.result() for future in pending.popleft()])
-        while pending:
-            yield _stack([future.result() for future in pending.popleft()])
-    finally:
-        pool.shutdown(cancel_futures=True)
+            yield _stack(list(islice(samples, len(batch))))
 
 
 def _stack(samples: list[Batch]) -> Batch:
     crops, labels = zip(*samples, strict=True)
     return np.stack(crops), np.stack(labels)
+
+
+def _uploaded(batch: Batch) -> Batch:
+    images, labels = batch
+    return upload(images), labels

@@ -2,12 +2,13 @@
 
 import os
 
+import numpy as np
 import paddle
 
 from chexnet.errors import InputError
 
 
-def select(name: str) -> str:
+def select(choice: str) -> str:
     """Makes `auto`, `cpu` or `gpu` Paddle's device and says what is in use, in words.
 
     `auto` is the GPU if this Paddle has CUDA and sees one, else the CPU.
@@ -18,16 +19,32 @@ def select(name: str) -> str:
     if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1:
         raise InputError("launched as several processes, expected one: runs over several devices are not supported yet")
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
-    if name == "gpu" and not gpus:
+    if choice == "gpu" and not gpus:
         built = "sees none" if paddle.is_compiled_with_cuda() else "is the CPU build (see requirements-gpu.txt)"
         raise InputError(f"--device gpu: no GPU, this Paddle {paddle.__version__} {built}; use --device cpu")
-    if gpus and name != "cpu":
+    if gpus and choice != "cpu":
         paddle.set_device("gpu")
-        return f"Paddle {paddle.__version__}, GPU {paddle.device.cuda.get_device_name()}"
-    paddle.set_device("cpu")
-    return f"Paddle {paddle.__version__}, CPU"
+        paddle.set_flags({"FLAGS_cudnn_exhaustive_search": True})  # tries cuDNN's algorithms once for each shape
+    else:
+        paddle.set_device("cpu")
+    return f"Paddle {paddle.__version__}, {name()}"
 
 
 def is_gpu() -> bool:
     """Whether Paddle's current device is a GPU."""
     return str(paddle.get_device()).startswith("gpu")
+
+
+def name() -> str:
+    """Paddle's current device in words."""
+    return f"GPU {paddle.device.cuda.get_device_name()}" if is_gpu() else "CPU"
+
+
+def upload(array: np.ndarray) -> "np.ndarray | paddle.Tensor":
+    """Sends an array to Paddle's current device without waiting for it; on the CPU it stays as it is.
+
+    On a GPU the copy goes through page-locked memory, queued among the kernels of the step before.
+    """
+    if not is_gpu():
+        return array
+    return paddle.to_tensor(array, place=paddle.CUDAPinnedPlace()).cuda(blocking=False)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders that one process writes to."""
 
 import hashlib
 import os
@@ -45,6 +45,38 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes `text` as UTF-8 with `\\n` line ends, whole or not at all. Raises InputError."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keeps other processes that ask for the same out of `folder` during the block.
+
+    The folder is made if it is missing. The lock, on a file `.lock` in it, is the operating system's and ends
+    with the process, however that ends; the file itself means nothing and stays.
+
+    Raises:
+        InputError: another process holds the lock, or the folder cannot be written or locked.
+    """
+    import fcntl  # which Windows lacks; everything else here works there
+
+    path = Path(folder) / ".lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{folder}: another process is writing to this folder, expected none; wait for it to end"
+            ) from error
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be locked: {error.strerror}") from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_writable(path: str | os.PathLike[str], suffix: str, keep: Iterable[str | os.PathLike[str]]) -> None:

@@ -24,12 +24,21 @@ def read(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         InputError: the file is missing, does not decode, or stores its pixels in a way not listed above.
     """
+    return np.asarray(open_gray(path))
+
+
+def open_gray(path: str | os.PathLike[str]) -> Image.Image:
+    """What `read` gives, as a decoded PIL image of mode L: to resize it, no array needs to be made of it."""
     try:
         with Image.open(path) as image:
+            if image.mode == "L":
+                image.load()
+                return image
             if image.mode in _EIGHT_BIT_MODES:
-                return np.asarray(image.convert("L"))
+                return image.convert("L")
             if image.mode in _SIXTEEN_BIT_MODES:
-                return np.rint(np.asarray(image, dtype=np.float32) / 257.0).astype(np.uint8)
+                scaled = np.rint(np.asarray(image, dtype=np.float32) / 257.0)
+                return Image.fromarray(scaled.astype(np.uint8))
             mode = image.mode
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such image file") from error

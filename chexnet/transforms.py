@@ -4,6 +4,7 @@ Named once here and used by training, evaluation and every other reader of image
 MEAN and STD happens on the device, in `chexnet.model`.
 """
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,10 @@ STD = (0.229, 0.224, 0.225)
 
 MAX_RESIZE = 4096
 """Larger than any radiograph needs, small enough not to exhaust memory on a mistyped size."""
+
+RESIZE_VERSION = 1
+"""To be raised by whoever changes a pixel that `images.read` or `Preprocessing.resized` gives for any file:
+image caches of another version are refused."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +48,34 @@ class Preprocessing:
         if not 1 <= self.crop <= self.resize:
             raise InputError(f"crop {self.crop} is not within 1..{self.resize}, the size after resizing")
 
-    def resized(self, gray: np.ndarray) -> np.ndarray:
-        """uint8 [H, W] -> uint8 [h, w] with min(h, w) = resize, antialiased bilinear as PIL does it."""
-        height, width = gray.shape
-        shorter = min(height, width)
+    def resized(self, gray: np.ndarray | Image.Image) -> np.ndarray:
+        """uint8 [H, W] -> uint8 [h, w] with min(h, w) = resize, antialiased bilinear as PIL does it.
+
+        Takes a PIL image of mode L as well.
+        """
+        image = gray if isinstance(gray, Image.Image) else Image.fromarray(gray)
+        shorter = min(image.size)
         if shorter == self.resize:
-            return gray
-        size = (width * self.resize // shorter, height * self.resize // shorter)
-        return np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR))
+            return np.asarray(gray)
+        size = (image.width * self.resize // shorter, image.height * self.resize // shorter)
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
 
-    def train_crop(self, resized: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """One crop at a uniformly random place, mirrored left to right half of the time.
+    def fingerprint(self) -> int:
+        """CRC-32 of a fixed pattern, resized: differs where this Pillow gives other pixels than another one."""
+        pattern = np.arange(509 * 521, dtype=np.uint32) * np.uint32(2654435761) >> 24
+        return zlib.crc32(self.resized(pattern.astype(np.uint8).reshape(509, 521)).tobytes())
 
-        uint8 [h, w] -> uint8 [1, crop, crop].
+    def train_crop(self, resized: np.ndarray, draw: np.ndarray) -> np.ndarray:
+        """One crop at the place that `draw` chooses: uint8 [h, w] -> uint8 [1, crop, crop], a view.
+
+        Args:
+            resized: the image.
+            draw: three numbers in [0, 1). Two choose top and left, all places being equally likely; the crop is
+                mirrored left to right where the third is below 0.5.
         """
         height, width = resized.shape
-        top = rng.integers(height - self.crop + 1)
-        left = rng.integers(width - self.crop + 1)
-        crop = self._at(resized, top, left)
-        return (crop[:, ::-1] if rng.random() < 0.5 else crop)[None]
+        crop = self._at(resized, int(draw[0] * (height - self.crop + 1)), int(draw[1] * (width - self.crop + 1)))
+        return (crop[:, ::-1] if draw[2] < 0.5 else crop)[None]
 
     def center_crop(self, resized: np.ndarray) -> np.ndarray:
         """The crop in the middle: uint8 [h, w] -> uint8 [1, crop, crop]."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +36,19 @@ def write_png(path: Path, size: tuple[int, int] = (40, 48), seed: int = 0) -> No
     Image.fromarray(pixels).save(path)
 
 
+def make_folder(
+    root: Path, count: int, name: str = "list.txt", sizes: Sequence[tuple[int, int]] = ((40, 48),)
+) -> tuple[Path, Path]:
+    """Makes `images/` with random radiographs and a list of them with every class on both sides."""
+    names = [f"{Path(name).stem}_{index:03d}.png" for index in range(count)]
+    for index, image in enumerate(names):
+        write_png(root / "images" / image, sizes[index % len(sizes)], seed=index)
+    labels = (np.arange(count)[:, None] + np.arange(N_CLASSES)) % 2
+    (root / name).write_text(format_list(names, labels))
+    return root / "images", root / name
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
-    """Makes `images/` with random radiographs and a list of them with every class on both sides."""
-
-    def make(count: int, name: str = "list.txt", sizes: Sequence[tuple[int, int]] = ((40, 48),)) -> tuple[Path, Path]:
-        names = [f"{Path(name).stem}_{index:03d}.png" for index in range(count)]
-        for index, image in enumerate(names):
-            write_png(tmp_path / "images" / image, sizes[index % len(sizes)], seed=index)
-        labels = (np.arange(count)[:, None] + np.arange(N_CLASSES)) % 2
-        (tmp_path / name).write_text(format_list(names, labels))
-        return tmp_path / "images", tmp_path / name
-
-    return make
+    """`make_folder` in a temporary folder."""
+    return partial(make_folder, tmp_path)

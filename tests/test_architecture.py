@@ -10,16 +10,29 @@ from conftest import ROOT
 
 FLOORS = (
     {"errors"},
-    {"files"},
+    {"files", "threads"},
     {"labels", "images", "transforms", "metrics", "backbones", "checkpoint", "config", "device"},
-    {"lists", "phantom", "model", "convert"},
-    {"data"},
-    {"training"},
+    {"lists", "phantom", "cache", "model", "convert"},
+    {"data", "export"},
+    {"training", "engine"},
     {"evaluation", "utility"},
     {"cli"},
 )
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
-WITHOUT_PADDLE = {"errors", "files", "labels", "images", "transforms", "metrics", "lists", "phantom", "config", "cli"}
+WITHOUT_PADDLE = {
+    "errors",
+    "files",
+    "threads",
+    "labels",
+    "images",
+    "transforms",
+    "metrics",
+    "lists",
+    "phantom",
+    "cache",
+    "config",
+    "cli",
+}
 LIBRARY = ROOT / "chexnet"
 SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")])
 

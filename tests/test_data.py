@@ -1,10 +1,14 @@
 import threading
 
 import numpy as np
+import paddle
 import pytest
 from PIL import Image
 
-from chexnet.data import BatchLoader, ChestXrayDataSet
+from chexnet import data
+from chexnet import images as image_files
+from chexnet.cache import build
+from chexnet.data import BatchLoader, ChestXrayDataSet, draws
 from chexnet.errors import InputError
 from chexnet.transforms import Preprocessing
 
@@ -56,6 +60,91 @@ def test_order_and_augmentation_depend_on_seed_and_epoch_only(folder):
     assert not np.array_equal(run(seed=1, epoch=3, workers=0), reference)
 
 
+def test_a_pass_that_has_begun_keeps_its_epoch(folder):
+    loader = BatchLoader(ChestXrayDataSet(*folder(12, sizes=[(60, 60)]), "train", SMALL), 2, shuffle=True, workers=2)
+    expected = collect(loader)[0]
+    batches = iter(loader)
+    loader.set_epoch(1)
+    np.testing.assert_array_equal(np.concatenate([crops for crops, _ in batches]), expected)
+    assert not np.array_equal(collect(loader)[0], expected)
+
+
+def test_an_images_draws_do_not_depend_on_the_number_of_images():
+    np.testing.assert_array_equal(draws(3, 5, 1000)[:7], draws(3, 5, 7))
+
+
+@pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (0, 1), (1, 0), (2**32 - 1, 7)])
+def test_draws_and_order_are_streams_of_their_own(folder, seed, epoch):
+    dataset = ChestXrayDataSet(*folder(40), "train", SMALL, seed=seed)
+    loader = BatchLoader(dataset, 8, shuffle=True, workers=0)
+    loader.set_epoch(epoch)
+    same_stream = np.arange(40)
+    np.random.default_rng((seed, epoch)).shuffle(same_stream)
+    assert loader.order().tolist() != same_stream.tolist()
+    for other in {(seed ^ 1, epoch), (seed, epoch + 1), (epoch, seed)} - {(seed, epoch)}:
+        assert not np.array_equal(draws(seed, epoch, 40), draws(*other, 40))
+
+
+@pytest.fixture
+def cached(folder, tmp_path):
+    """Makes the same data set twice: decoding, and from a cache without decoding anything."""
+
+    def make(view: str) -> tuple[ChestXrayDataSet, ChestXrayDataSet]:
+        data_dir, lists = folder(11, sizes=[(48, 40), (40, 60), (80, 91), (40, 40), (121, 64)])
+        plain = ChestXrayDataSet(data_dir, lists, view, SMALL, seed=4)
+        build(data_dir, plain.list.names[::-1], tmp_path / "cache", SMALL, workers=0)
+        return plain, ChestXrayDataSet(data_dir, lists, view, SMALL, seed=4, image_cache=tmp_path / "cache")
+
+    return make
+
+
+@pytest.mark.parametrize("view", ["train", "center", "ten"])
+@pytest.mark.parametrize("workers", [0, 1, 5])
+def test_a_cache_gives_the_same_arrays_and_decodes_nothing(cached, view, workers, monkeypatch):
+    plain, fast = cached(view)
+    expected = []
+    for epoch in (0, 3):
+        loader = BatchLoader(plain, 4, shuffle=True, workers=0)
+        loader.set_epoch(epoch)
+        expected.append(collect(loader))
+    monkeypatch.delattr(image_files, "open_gray")
+    for epoch, (images, labels) in zip((0, 3), expected, strict=True):
+        loader = BatchLoader(fast, 4, shuffle=True, workers=workers)
+        loader.set_epoch(epoch)
+        assert [len(batch) for batch, _ in loader] == [4, 4, 3]
+        found, found_labels = collect(loader)
+        np.testing.assert_array_equal(found, images)
+        np.testing.assert_array_equal(found_labels, labels)
+        assert (found.dtype, found_labels.dtype) == (np.uint8, np.float32)
+
+
+def test_with_a_cache_the_images_may_be_away_but_not_stale(cached):
+    _, fast = cached("center")
+    data_dir, lists, cache = fast.data_dir, fast.list.path, fast.cache.folder
+    (data_dir / "list_003.png").touch()
+    with pytest.raises(InputError, match=r"1 of 11 images have changed.*list_003\.png \(line 4\)"):
+        ChestXrayDataSet(data_dir, lists, "center", SMALL, image_cache=cache)
+    data_dir.rename(data_dir.with_name("away"))
+    np.testing.assert_array_equal(
+        ChestXrayDataSet(data_dir, lists, "center", SMALL, image_cache=cache)[3][0], fast[3][0]
+    )
+
+
+def test_batches_that_are_sent_to_a_device_are_the_same_ones(folder, monkeypatch):
+    """With the CPU in the place of the GPU."""
+    sent = []
+    monkeypatch.setattr(data, "is_gpu", lambda: True)
+    monkeypatch.setattr(data, "upload", lambda images: (sent.append(len(images)), paddle.to_tensor(images))[1])
+    dataset = ChestXrayDataSet(*folder(7), "center", SMALL)
+    batches = iter(BatchLoader(dataset, 2, shuffle=False, workers=1, upload=True))
+    first, _ = next(batches)
+    assert sent in ([2], [2, 2])  # at most one more is on its way
+    assert isinstance(first, paddle.Tensor)
+    rest = [images.numpy() for images, _ in batches]
+    expected, _ = collect(BatchLoader(dataset, 2, shuffle=False, workers=0))
+    np.testing.assert_array_equal(np.concatenate([first.numpy(), *rest]), expected)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_image_that_does_not_decode_reaches_the_caller(folder, workers):
     images, lists = folder(6)
@@ -76,6 +165,18 @@ def test_reading_ahead_is_bounded_and_stops_with_the_reader(folder, monkeypatch)
     next(batches)
     batches.close()
     assert len(read) <= 6  # the batch given out and two ahead
+    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+
+
+def test_batches_of_a_cache_are_copied_ahead_only_so_far(cached, monkeypatch):
+    _, fast = cached("center")
+    read = []
+    original = ChestXrayDataSet.__getitem__
+    monkeypatch.setattr(ChestXrayDataSet, "__getitem__", lambda self, i: (read.append(i), original(self, i))[1])
+    batches = iter(BatchLoader(fast, batch_size=1, shuffle=False, workers=2))
+    next(batches)
+    batches.close()
+    assert len(read) <= 3  # the batch given out and two ahead
     assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
 
 

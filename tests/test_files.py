@@ -1,10 +1,14 @@
 import hashlib
+import os
 import stat
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 
 from chexnet.errors import InputError
-from chexnet.files import check_writable, replacing, sha256, write_text
+from chexnet.files import check_writable, locked, replacing, sha256, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -59,3 +63,36 @@ def test_what_is_read_is_not_written_over(tmp_path):
         check_writable(tmp_path / "deep" / ".." / "model.json", ".json", keep=[tmp_path / "model.json"])
     with pytest.raises(InputError, match=r"model\.pdparams: expected a name that ends in \.json"):
         check_writable(tmp_path / "model.pdparams", ".json", keep=())
+
+
+def test_a_locked_folder_is_refused_until_the_lock_is_gone(tmp_path):
+    folder = tmp_path / "new"
+    with locked(folder), pytest.raises(InputError, match=r"new: another process is writing"), locked(folder):
+        pass
+    with pytest.raises(RuntimeError), locked(folder):
+        raise RuntimeError
+    with locked(folder), locked(tmp_path):
+        pass
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    code = f"from chexnet.files import locked\nwith locked({str(tmp_path)!r}): print('locked', flush=True); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"locked\n"
+    with pytest.raises(InputError, match="another process"), locked(tmp_path):
+        pass
+    process.kill()
+    process.communicate()
+    with locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file/below: cannot be written"), locked(tmp_path / "file" / "below"):
+        pass

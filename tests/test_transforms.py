@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 from chexnet.errors import InputError
 from chexnet.transforms import Preprocessing
 
+FINGERPRINT = 1553142405
+"""Of the sizes that all published weights were trained with."""
+
 
 def coordinates(height: int, width: int) -> np.ndarray:
     """An image whose pixel says where it is: 16 * row + column."""
@@ -41,16 +44,32 @@ def test_an_image_of_the_right_size_is_not_touched():
 
 
 def test_random_crops_reach_every_place_and_are_mirrored_half_of_the_time():
-    preprocessing, rng = Preprocessing(resize=8, crop=6), np.random.default_rng(0)
+    preprocessing = Preprocessing(resize=8, crop=6)
     corners = {}
-    for _ in range(1200):
-        crop = preprocessing.train_crop(coordinates(8, 9), rng)[0]
+    for draw in np.random.default_rng(0).random((1200, 3)):
+        crop = preprocessing.train_crop(coordinates(8, 9), draw)[0]
         mirrored = crop[0, 0] > crop[0, 1]
         corner = int(crop[0, -1] if mirrored else crop[0, 0])
         corners.setdefault(divmod(corner, 16), []).append(mirrored)
     assert set(corners) == {(row, column) for row in range(3) for column in range(4)}
     assert all(60 < len(seen) < 150 for seen in corners.values())  # 100 expected
     assert 500 < sum(map(sum, corners.values())) < 700
+
+
+@pytest.mark.parametrize(("draw", "corner"), [(0.0, (0, 0)), (np.nextafter(1.0, 0.0), (2, 3))])
+def test_the_least_and_the_largest_draw_are_the_outermost_places(draw, corner):
+    crop = Preprocessing(resize=8, crop=6).train_crop(coordinates(8, 9), np.array([draw, draw, 0.5]))[0]
+    assert divmod(int(crop[0, 0]), 16) == corner
+
+
+def test_the_fingerprint_tells_pixels_apart(monkeypatch):
+    assert Preprocessing().fingerprint() == Preprocessing(crop=32).fingerprint() == FINGERPRINT
+    assert Preprocessing(255, 224).fingerprint() != FINGERPRINT
+    original = Preprocessing.resized
+    one = np.zeros((256, 262), np.uint8)
+    one[100, 100] = 1
+    monkeypatch.setattr(Preprocessing, "resized", lambda self, gray: original(self, gray) ^ one)
+    assert Preprocessing().fingerprint() != FINGERPRINT
 
 
 def test_a_size_that_would_fill_the_memory_is_refused():

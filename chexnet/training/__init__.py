@@ -66,8 +66,11 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
     device_in_words = device.select(config.device)
     if config.amp != "off" and not device.is_gpu():
         raise InputError(f"--amp {config.amp}: mixed precision needs a GPU, Paddle has none in use; use --amp off")
-    train_set = ChestXrayDataSet(config.data_dir, config.train_list, "train", preprocessing, config.seed)
-    val_set = ChestXrayDataSet(config.data_dir, config.val_list, "center", preprocessing)
+    cache = config.image_cache
+    train_set = ChestXrayDataSet(
+        config.data_dir, config.train_list, "train", preprocessing, config.seed, image_cache=cache
+    )
+    val_set = ChestXrayDataSet(config.data_dir, config.val_list, "center", preprocessing, image_cache=cache)
     undefined = _undefined_classes(val_set.list)
     save_dir = Path(config.save_dir)
     _check_unused(save_dir)
@@ -102,13 +105,13 @@ def _fit(
     metric = AUROC()
     model = paddle.Model(network)
     model.prepare(
-        Adam(schedule, parameters=network.parameters()),
+        Adam(schedule, parameters=network.parameters(), use_multi_tensor=True),
         BinaryCrossEntropy(),
         metric,
         amp_configs=None if config.amp == "off" else config.amp,
     )
-    train_loader = BatchLoader(train_set, config.batch_size, shuffle=True, workers=config.num_workers)
-    val_loader = BatchLoader(val_set, config.batch_size, shuffle=False, workers=config.num_workers)
+    train_loader = BatchLoader(train_set, config.batch_size, shuffle=True, workers=config.num_workers, upload=True)
+    val_loader = BatchLoader(val_set, config.batch_size, shuffle=False, workers=config.num_workers, upload=True)
     history = History(save_dir)
     checkpoints = Checkpoints(save_dir, _sidecar(config), report or (lambda line: None))
     model.fit(
