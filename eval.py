@@ -24,6 +24,19 @@ def build_parser() -> cli.Parser:
     add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
     add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
     add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
+    add("--image_cache", metavar="DIR", help="folder made by tools/build_cache.py, read instead of the images")
+    add(
+        "--engine",
+        choices=("auto", "paddle", "openvino", "onnxruntime"),
+        default=default.engine,
+        help="what computes; auto: Paddle on a GPU, else the fastest one installed",
+    )
+    add(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        default=default.precision,
+        help="of the arithmetic, where the machine has it",
+    )
     add("--output", metavar="FILE.json", help="write AUROCs, configuration and checksums there")
     add("--predictions", metavar="FILE.csv", help="write each image's probabilities and labels there")
     add("--compare", action="store_true", help="print the published AUROCs beside this run's")

@@ -25,10 +25,9 @@ class DenseNet(models.DenseNet):
         """Normalised images [N, 3, H, W] -> the map before pooling [N, 1024, H/32, W/32] (DenseNet-121)."""
         x = self.conv1_func(images)  # [N, 64, H/2, W/2]
         x = self.pool2d_max(x)  # [N, 64, H/4, W/4]
-        for block, transition in zip(self.dense_block_func_list, [*self.transition_func_list, None], strict=True):
-            x = block(x)
-            if transition is not None:
-                x = transition(x)  # half the channels, half the height and width
+        for index, transition in enumerate(self.transition_func_list):
+            x = transition(self.dense_block_func_list[index](x))  # half the channels, half the height and width
+        x = self.dense_block_func_list[-1](x)
         return self.batch_norm(x)
 
     def logits(self, images: paddle.Tensor) -> paddle.Tensor:

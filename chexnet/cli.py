@@ -38,6 +38,7 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
     """Parses `argv`, calls `body` and returns the exit code: 0, 2 for bad input, 130 for Ctrl-C."""
     args = parser.parse_args(argv)
     warnings.filterwarnings("ignore", message="No ccache found")
+    os.environ.setdefault("GLOG_minloglevel", "2")  # errors of Paddle's compiled part; read when it is imported
     for library in ("paddle.utils.download", "matplotlib"):  # Paddle shows what they note for themselves
         logging.getLogger(library).setLevel(logging.WARNING)
     try:

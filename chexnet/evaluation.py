@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from chexnet import checkpoint, device, model
+from chexnet import checkpoint, device, engine, model
 from chexnet.config import EvalConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet, View
 from chexnet.errors import InputError
@@ -27,9 +27,6 @@ Predict = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
 """Is told how many images are done, and of how many."""
 
-CROPS_A_PASS = {"cpu": 20, "gpu": 640}
-"""Crops that go through the network together: enough to keep it busy, few enough for its memory."""
-
 
 @dataclass(frozen=True)
 class EvalResult:
@@ -37,6 +34,7 @@ class EvalResult:
 
     Attributes:
         config: what was asked for.
+        engine: what computed it: engine, precision, device and threads, in words.
         preprocessing: how the images were resized and cropped.
         names: N images in the order of the list.
         labels: uint8 [N, C].
@@ -47,6 +45,7 @@ class EvalResult:
     """
 
     config: EvalConfig
+    engine: str
     preprocessing: Preprocessing
     names: tuple[str, ...]
     labels: np.ndarray
@@ -76,6 +75,7 @@ class EvalResult:
             },
             "undefined": self.undefined,
             "config": asdict(self.config),
+            "engine": self.engine,
             "preprocessing": asdict(self.preprocessing),
             "sha256": {"ckpt": sha256(self.config.ckpt), "test_list": sha256(self.config.test_list)},
             "seconds": round(self.seconds, 1),
@@ -111,26 +111,25 @@ def evaluate(
         progress: is told how far it is.
 
     Raises:
-        InputError: the checkpoint, the list, an image or the device cannot be used.
+        InputError: the checkpoint, the list, an image, the device or the engine cannot be used.
     """
     tell = report or (lambda line: None)
-    device_in_words = device.select(config.device)
+    device.select(config.device)
+    choice = engine.choose(config.engine, config.precision)
+    tell(f"=> {choice.description}")
     facts = checkpoint.read_sidecar(config.ckpt)
     preprocessing = _preprocessing(facts, config.ckpt)
-    tell(
-        f"=> {device_in_words}, float32, {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px "
-        f"from {preprocessing.resize} px"
-    )
+    tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
     tell("=> loading checkpoint")
     network = model.load(config.ckpt)
     tell("=> loaded checkpoint")
     view: View = "ten" if config.crops == 10 else "center"
-    dataset = ChestXrayDataSet(config.data_dir, config.test_list, view, preprocessing)
+    dataset = ChestXrayDataSet(config.data_dir, config.test_list, view, preprocessing, image_cache=config.image_cache)
     loader = BatchLoader(dataset, config.batch_size, shuffle=False, workers=config.num_workers)
-    crops_a_pass = CROPS_A_PASS["gpu" if device.is_gpu() else "cpu"]
+    compiled = choice.compile(network, preprocessing.crop)
 
     started = time.monotonic()
-    probabilities = predict_list(network.predict, loader, crops_a_pass, progress)
+    probabilities = predict_list(compiled.predict, loader, compiled.crops_a_pass, progress)
     seconds = time.monotonic() - started
     if not np.isfinite(probabilities).all():
         raise InputError(f"{config.ckpt}: gives probabilities that are not finite, expected numbers in 0..1")
@@ -138,9 +137,8 @@ def evaluate(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedAUROCWarning)  # the result names these classes itself
         mean = mean_auroc(aurocs)
-    return EvalResult(
-        config, preprocessing, dataset.list.names, dataset.list.labels, probabilities, aurocs, mean, seconds
-    )
+    names, labels = dataset.list.names, dataset.list.labels
+    return EvalResult(config, choice.description, preprocessing, names, labels, probabilities, aurocs, mean, seconds)
 
 
 def predict_list(

@@ -40,6 +40,7 @@ class CheXNet(nn.Layer):
 
     def __init__(self, out_size: int = N_CLASSES) -> None:
         super().__init__()
+        self.out_size = out_size
         self.densenet121 = densenet121(out_size)
 
     def forward(self, images: paddle.Tensor) -> paddle.Tensor:

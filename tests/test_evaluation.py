@@ -1,13 +1,17 @@
 import csv
 import json
 import math
+import re
 
 import numpy as np
+import paddle
 import pytest
+from conftest import make_folder
 
 from chexnet import checkpoint
 from chexnet.config import EvalConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet
+from chexnet.engine import Choice
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate, format_comparison, format_result, predict_list
 from chexnet.labels import CLASS_NAMES
@@ -55,9 +59,18 @@ def test_predictions_are_the_callers_function_of_the_crops_averaged(folder):
     np.testing.assert_allclose(probabilities[:, 0], expected)
 
 
-@pytest.fixture
-def result(folder, ckpt):
-    images, lists = folder(4)
+def test_the_first_line_says_what_computes(folder, ckpt):
+    images, lists = folder(2)
+    lines = []
+    config = EvalConfig(str(images), str(lists), str(ckpt), crops=1, device="cpu", engine="paddle")
+    result = evaluate(config, lines.append)
+    assert re.fullmatch(rf"=> paddle {re.escape(paddle.__version__)}, float32, CPU, \d+ threads?", lines[0])
+    assert lines[0] == f"=> {result.engine}"
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory, ckpt):
+    images, lists = make_folder(tmp_path_factory.mktemp("result"), 4)
     # Hernia, the last column, loses its positives.
     lists.write_text("\n".join(line[:-1] + "0" for line in lists.read_text().splitlines()))
     return evaluate(EvalConfig(str(images), str(lists), str(ckpt), crops=1, device="cpu"))
@@ -80,6 +93,7 @@ def test_an_undefined_class_is_named_everywhere_and_never_a_number(result, tmp_p
     assert facts["classes"]["Hernia"] == {"auroc": None, "positives": 0}
     assert facts["mean"] == {"auroc": result.mean, "classes": 13}
     assert facts["images"] == 4
+    assert facts["engine"] == result.engine
     assert facts["preprocessing"] == {"resize": 40, "crop": 32}
 
 
@@ -128,8 +142,15 @@ def test_a_sidecar_that_cannot_be_is_refused_by_name(folder, ckpt, tmp_path, fac
         evaluate(EvalConfig(str(images), str(lists), str(copy), device="cpu"))
 
 
+class _Broken:
+    crops_a_pass = 1
+
+    def predict(self, crops: np.ndarray) -> np.ndarray:
+        return np.full((len(crops), 14), math.nan, np.float32)
+
+
 def test_probabilities_that_are_not_numbers_are_refused(folder, ckpt, monkeypatch):
     images, lists = folder(2)
-    monkeypatch.setattr(CheXNet, "predict", lambda self, crops: np.full((len(crops), 14), math.nan, np.float32))
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Broken())
     with pytest.raises(InputError, match=r"model\.pdparams: gives probabilities that are not finite"):
         evaluate(EvalConfig(str(images), str(lists), str(ckpt), crops=1, device="cpu"))

@@ -80,10 +80,12 @@ def test_train_then_eval_from_another_folder(folder, tmp_path):
     scored = run("eval", *common, "--test_list", val_list, "--ckpt", "run/best_model.pdparams", *outputs, cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     lines = scored.stdout.splitlines()
-    assert lines[1:3] == ["=> loading checkpoint", "=> loaded checkpoint"]
+    assert ", float32, CPU, " in lines[0]
+    assert lines[1] == "=> 10 crops of 32 px from 40 px"
+    assert lines[2:4] == ["=> loading checkpoint", "=> loaded checkpoint"]
     mean = json.loads((tmp_path / "r.json").read_text())["mean"]["auroc"]
-    assert lines[3:5] == ["The final AUROCs:", f"The average AUROC is {mean:.3f}"]
-    assert lines[5].startswith("The AUROC of Atelectasis is ")
+    assert lines[4:6] == ["The final AUROCs:", f"The average AUROC is {mean:.3f}"]
+    assert lines[6].startswith("The AUROC of Atelectasis is ")
     assert "Paddle-CheXNet" in scored.stdout
     assert "4/4" in scored.stderr
     assert (tmp_path / "p.csv").read_text().count("\n") == 5

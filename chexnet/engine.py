@@ -1,0 +1,230 @@
+"""One `predict` over Paddle, OpenVINO or ONNX Runtime.
+
+On a GPU the network runs in Paddle as it is. On a CPU it is exported and compiled, which is several times
+faster than Paddle's eager mode; docs/performance.md has the figures.
+"""
+
+import sys
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import paddle
+
+from chexnet import device, export
+from chexnet.config import CPUS
+from chexnet.errors import InputError
+from chexnet.model import CheXNet
+
+ENGINES = ("openvino", "onnxruntime", "paddle")
+"""What computes on a CPU, the fastest first (docs/performance.md)."""
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+class Engine(ABC):
+    """A network that is ready to compute.
+
+    Attributes:
+        crops_a_pass: about how many crops `predict` is best given at a time.
+    """
+
+    crops_a_pass: int
+
+    @abstractmethod
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, out_size]."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine that this machine has, before it is given a network.
+
+    Attributes:
+        engine: `paddle`, `openvino` or `onnxruntime`.
+        precision: `float32`, `bfloat16` or `float16`.
+        threads: of the CPU that it computes with.
+        description: engine, precision, device and threads, for a person.
+    """
+
+    engine: str
+    precision: str
+    threads: int
+    description: str
+
+    def compile(self, network: CheXNet, crop: int) -> Engine:
+        """The engine with a network and a crop size, ready to predict."""
+        if device.is_gpu():
+            return _PaddleGPU(network, self.precision)
+        makers: dict[str, Callable[..., Engine]] = {
+            "paddle": _PaddleInference,
+            "openvino": _OpenVINO,
+            "onnxruntime": _OnnxRuntime,
+        }
+        with tempfile.TemporaryDirectory(prefix="chexnet-") as folder:
+            return makers[self.engine](network, Path(folder), crop, self.precision, self.threads)
+
+
+def choose(engine: str = "auto", precision: str = "float32") -> Choice:
+    """Picks an engine for Paddle's current device.
+
+    Args:
+        engine: one of ENGINES, or `auto`: Paddle on a GPU, else the fastest one installed.
+        precision: one of PRECISIONS. The weights are float32; less is a matter of speed, asked for.
+
+    Raises:
+        InputError: the engine is not installed or does not run here, or it does not have the precision.
+    """
+    if device.is_gpu():
+        if engine not in ("auto", "paddle"):
+            raise InputError(f"--engine {engine}: computes on the CPU; add --device cpu, or use --engine paddle")
+        return Choice("paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.name()}, 1 thread")
+    if engine == "auto":
+        engine = next(name for name in ENGINES if not _missing(name))
+    elif missing := _missing(engine):
+        raise InputError(f"--engine {engine}: {missing}")
+    note = _precision_note(engine, precision)
+    threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
+    return Choice(
+        engine, precision, CPUS, f"{engine} {_version(engine)}, {precision}{note}, {device.name()}, {threads}"
+    )
+
+
+class _PaddleGPU(Engine):
+    crops_a_pass = 640
+
+    def __init__(self, network: CheXNet, precision: str) -> None:
+        self.network = network
+        self.precision = precision
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        reduced = self.precision != "float32"
+        with paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"):
+            return self.network.predict(images)
+
+
+class _PaddleInference(Engine):
+    """Paddle Inference with oneDNN."""
+
+    crops_a_pass = 10
+
+    def __init__(self, network: CheXNet, folder: Path, crop: int, precision: str, threads: int) -> None:
+        from paddle import inference
+
+        program = export.save_program(network, folder, crop)
+        config = inference.Config(str(program), str(program.with_suffix(".pdiparams")))
+        config.disable_gpu()
+        config.disable_glog_info()
+        config.enable_mkldnn()
+        config.set_cpu_math_library_num_threads(threads)
+        if hasattr(config, "enable_new_ir"):  # Paddle 3
+            config.enable_new_ir(True)
+        config.enable_new_executor(True)
+        if precision == "bfloat16":
+            config.enable_mkldnn_bfloat16()
+        self._predictor = inference.create_predictor(config)
+        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        rows = []
+        for start in range(0, len(images), self.crops_a_pass):
+            self._input.copy_from_cpu(images[start : start + self.crops_a_pass])
+            self._predictor.run()
+            rows.append(self._output.copy_to_cpu())
+        return np.concatenate(rows)
+
+
+class _OpenVINO(Engine):
+    """Single crops on asynchronous streams of one thread each, which keeps all of a crop in a core's cache."""
+
+    crops_a_pass = 160
+
+    def __init__(self, network: CheXNet, folder: Path, crop: int, precision: str, threads: int) -> None:
+        openvino = _openvino()
+        core = openvino.Core()
+        logits = core.read_model(export.save_logits_program(network, folder, crop))
+        sigmoid = openvino.opset13.sigmoid(logits.get_results()[0].input_value(0))
+        model = openvino.Model([sigmoid], logits.get_parameters())
+        model.reshape([1, 1, crop, crop])
+        settings = {
+            # Left to itself it takes bfloat16 on a CPU that has it.
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": threads,
+        }
+        compiled = core.compile_model(model, "CPU", settings)
+        if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != settings["INFERENCE_PRECISION_HINT"]:
+            raise InputError(f"--precision {precision}: OpenVINO does not compute it on this CPU; use float32")
+        self._out_size = network.out_size
+        self._queue = openvino.AsyncInferQueue(compiled, threads)
+        self._queue.set_callback(lambda request, row: np.copyto(row, request.get_output_tensor(0).data[0]))
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        probabilities = np.empty((len(images), self._out_size), dtype=np.float32)
+        for image, row in zip(images, probabilities, strict=True):
+            self._queue.start_async({0: image[None]}, row)
+        self._queue.wait_all()
+        return probabilities
+
+
+class _OnnxRuntime(Engine):
+    crops_a_pass = 20
+
+    def __init__(self, network: CheXNet, folder: Path, crop: int, precision: str, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # errors; its warnings are about unused constants of the export
+        path = export.save_onnx(network, folder, crop)
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {export.INPUT: images})[0]
+
+
+def _missing(engine: str) -> str:
+    """What keeps an engine from running here and what to do, or nothing."""
+    if engine == "onnxruntime" and not export.ONNX_POSSIBLE:
+        return f"needs Paddle 3 for the export to ONNX, this is Paddle {paddle.__version__}; use openvino or paddle"
+    needed = {"paddle": [], "openvino": ["openvino"], "onnxruntime": ["onnxruntime", "paddle2onnx"]}[engine]
+    missing = [package for package in needed if not find_spec(package)]
+    return f"is not installed: pip install {' '.join(missing)}" if missing else ""
+
+
+def _version(engine: str) -> str:
+    return paddle.__version__ if engine == "paddle" else version(engine)
+
+
+def _precision_note(engine: str, precision: str) -> str:
+    """A remark for the description; raises InputError where the engine does not have the precision."""
+    if precision == "float32":
+        return ""
+    lacking = f"--precision {precision}: this CPU does not compute it with {engine}; use float32"
+    if engine == "openvino":
+        has = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if {"bfloat16": "BF16", "float16": "FP16"}[precision] in has:
+            return ""
+        if precision == "bfloat16":
+            return " (emulated: this CPU has none, so float32 is faster)"
+    if engine == "paddle" and precision == "bfloat16" and paddle.base.core.supports_bfloat16_fast_performance():
+        return ""
+    raise InputError(lacking)
+
+
+def _openvino() -> ModuleType:
+    """OpenVINO without its telemetry, which reports each import to its maker's server if it can."""
+    hidden = sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    finally:
+        if hidden is None:
+            del sys.modules["openvino_telemetry"]
+    return openvino

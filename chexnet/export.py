@@ -1,0 +1,106 @@
+"""The network as a graph that other engines run: uint8 gray in, probabilities out, nothing else to prepare."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+
+import paddle
+from paddle import nn
+from paddle.static import InputSpec
+
+from chexnet.model import CheXNet
+
+INPUT = "images"
+"""Name of the graphs' one input."""
+
+ONNX_POSSIBLE = not paddle.__version__.startswith("2.")
+"""paddle2onnx reads the programs of Paddle 3 only."""
+
+
+def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int) -> Path:
+    """Writes the network as this Paddle's own inference program.
+
+    The program takes uint8 [N, 1, crop, crop] and gives float32 [N, out_size] in 0..1; normalisation and
+    sigmoid are inside.
+
+    Returns:
+        The program's file, `model.json` (Paddle 3) or `model.pdmodel`; its weights stand beside it in
+        `model.pdiparams`.
+    """
+    prefix = Path(folder) / "model"
+    network.eval()
+    paddle.jit.save(network, str(prefix), input_spec=[_input(crop)])
+    program = prefix.with_suffix(".json")
+    return program if program.exists() else prefix.with_suffix(".pdmodel")
+
+
+def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int) -> Path:
+    """Writes the network up to its logits in the program format before Paddle 3, which OpenVINO reads.
+
+    It ends before the sigmoid because Paddle 3 cannot write that operation in the old format. Nothing is
+    installed or converted on the way; paddle2onnx is not needed.
+
+    Returns:
+        `model.pdmodel`; its weights stand beside it in `model.pdiparams`.
+    """
+    prefix = Path(folder) / "model"
+    network.eval()
+    with _old_format():
+        logits = paddle.jit.to_static(_Logits(network), input_spec=[_input(crop)], full_graph=True)
+        paddle.jit.save(logits, str(prefix))
+    return prefix.with_suffix(".pdmodel")
+
+
+def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int) -> Path:
+    """Writes the network as ONNX, with the input and output of `save_program`.
+
+    Needs the package paddle2onnx, and ONNX_POSSIBLE.
+
+    Returns:
+        `model.onnx`.
+    """
+    import paddle2onnx
+
+    program = save_program(network, folder, crop)
+    path = program.with_suffix(".onnx")
+    with _stdout_closed():
+        # Its default optimize_tool installs a package while it runs.
+        paddle2onnx.export(str(program), str(program.with_suffix(".pdiparams")), str(path), optimize_tool=None)
+    return path
+
+
+class _Logits(nn.Layer):
+    def __init__(self, network: CheXNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        return self.network.logits(images)
+
+
+def _input(crop: int) -> InputSpec:
+    return InputSpec([None, 1, crop, crop], "uint8", name=INPUT)
+
+
+def _old_format() -> AbstractContextManager[None]:
+    try:
+        from paddle.pir_utils import DygraphOldIrGuard
+    except ImportError:  # Paddle 2 knows no other
+        return nullcontext()
+    return DygraphOldIrGuard()
+
+
+@contextmanager
+def _stdout_closed() -> Iterator[None]:
+    """Keeps Python code and compiled code from writing to standard output."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        os.dup2(nowhere.fileno(), 1)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)

@@ -1,0 +1,109 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import paddle
+import pytest
+from conftest import ROOT
+
+from chexnet import engine, export
+from chexnet.errors import InputError
+from chexnet.model import CheXNet
+from chexnet.phantom import draw
+from chexnet.transforms import Preprocessing
+
+CROP = 64
+TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-2}
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A random network whose probabilities are spread, so that a wrong one would show."""
+    paddle.seed(3)
+    network = CheXNet()
+    head = network.densenet121.out[0]
+    head.weight.set_value(head.weight * 8)
+    return network
+
+
+@pytest.fixture(scope="module")
+def crops():
+    """Two of the ten crops of each of five phantoms, uint8 [10, 1, CROP, CROP]."""
+    ten = (Preprocessing(72, CROP).ten_crop(draw([], 72, patient=patient).image) for patient in range(5))
+    return np.concatenate([crops[[0, 9]] for crops in ten])
+
+
+@pytest.fixture(scope="module")
+def expected(network, crops):
+    probabilities = network.predict(crops)
+    assert np.ptp(probabilities, axis=0).max() > 0.01
+    assert np.ptp(probabilities, axis=1).min() > 0.5
+    return probabilities
+
+
+@pytest.mark.parametrize("precision", engine.PRECISIONS)
+@pytest.mark.parametrize("name", engine.ENGINES)
+def test_an_engine_gives_what_eager_paddle_gives(name, precision, network, crops, expected):
+    try:
+        choice = engine.choose(name, precision)
+    except InputError as error:
+        pytest.skip(str(error))
+    ready = choice.compile(network, CROP)
+    assert choice.description.startswith(f"{name} ")
+    assert precision in choice.description
+    for count in (1, 3, 37):
+        order = np.random.default_rng(count).integers(0, len(crops), count)
+        probabilities = ready.predict(crops[order])
+        assert probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities, expected[order], rtol=0, atol=TOLERANCE[precision])
+
+
+def test_auto_takes_the_first_that_is_installed(monkeypatch):
+    for missing, chosen in ((set(), "openvino"), ({"openvino", "onnxruntime"}, "paddle")):
+        monkeypatch.setattr(engine, "find_spec", lambda name, missing=missing: None if name in missing else object())
+        assert engine.choose("auto").engine == chosen
+
+
+def test_a_missing_engine_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="--engine openvino: is not installed: pip install openvino"):
+        engine.choose("openvino")
+
+
+def test_a_precision_that_an_engine_lacks_is_refused():
+    if engine._missing("onnxruntime"):
+        pytest.skip(engine._missing("onnxruntime"))
+    with pytest.raises(InputError, match=r"--precision bfloat16: .* use float32"):
+        engine.choose("onnxruntime", "bfloat16")
+
+
+def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd, monkeypatch):
+    """paddle2onnx prints, and left to itself installs packages."""
+
+    def refuse(*args, **kwargs):
+        pytest.fail(f"a process was started: {args}")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(os, "system", refuse)
+    exports = [export.save_program, export.save_logits_program]
+    if not engine._missing("onnxruntime"):
+        exports.append(export.save_onnx)
+    for index, save in enumerate(exports):
+        folder = tmp_path / str(index)
+        assert save(network, folder, CROP).is_file()
+    assert capfd.readouterr().out == ""
+
+
+def test_openvino_is_imported_without_its_telemetry():
+    if engine._missing("openvino"):
+        pytest.skip(engine._missing("openvino"))
+    code = (
+        "import sys\n"
+        "from chexnet import engine\n"
+        "engine.choose('openvino', 'bfloat16')\n"
+        "assert 'openvino' in sys.modules\n"
+        "assert not any(name.startswith('openvino_telemetry') for name in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
