@@ -7,7 +7,7 @@ DEMO_DATA := dataset/phantom
 DEMO_RUN := save/demo
 DEMO_LISTS := $(DEMO_DATA)/labels
 
-.PHONY: demo test lint test-oldest clean-demo
+.PHONY: demo test lint bench test-oldest clean-demo
 
 demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-crop evaluation
 	$(BIN)/python eval.py --data_dir $(DEMO_DATA)/images --test_list $(DEMO_LISTS)/test_list.txt \
@@ -21,6 +21,9 @@ lint: $(INSTALLED_DEV) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy chexnet
+
+bench: $(INSTALLED_DEV) ## speed and memory beside plain reference pipelines; twelve minutes on two cores
+	$(BIN)/python -m benchmarks
 
 test-oldest: .venv-oldest/.installed ## every test on the oldest Paddle that is supported, with NumPy 1
 	.venv-oldest/bin/python -m pytest

@@ -69,7 +69,7 @@ class EvalConfig:
         data_dir: folder of the images.
         test_list: list file to score on.
         ckpt: `.pdparams` file of a CheXNet; the JSON beside it, if any, says how its images are resized.
-        batch_size: images decoded together; crops go through the network in passes of a size that suits it.
+        batch_size: images that go through the network together, at most; fewer where that suits the engine.
         crops: 10, averaged, or 1, the centre.
         device: `auto`, `cpu` or `gpu`.
         num_workers: decoding threads, 0 for none.

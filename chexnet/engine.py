@@ -32,7 +32,7 @@ class Engine(ABC):
     """A network that is ready to compute.
 
     Attributes:
-        crops_a_pass: about how many crops `predict` is best given at a time.
+        crops_a_pass: how many crops `predict` is best given at a time: enough to keep it busy, few enough for memory.
     """
 
     crops_a_pass: int
@@ -144,7 +144,7 @@ class _PaddleInference(Engine):
 class _OpenVINO(Engine):
     """Single crops on asynchronous streams of one thread each, which keeps all of a crop in a core's cache."""
 
-    crops_a_pass = 160
+    crops_a_pass = 80
 
     def __init__(self, network: CheXNet, folder: Path, crop: int, precision: str, threads: int) -> None:
         openvino = _openvino()

@@ -125,11 +125,12 @@ def evaluate(
     tell("=> loaded checkpoint")
     view: View = "ten" if config.crops == 10 else "center"
     dataset = ChestXrayDataSet(config.data_dir, config.test_list, view, preprocessing, image_cache=config.image_cache)
-    loader = BatchLoader(dataset, config.batch_size, shuffle=False, workers=config.num_workers)
     compiled = choice.compile(network, preprocessing.crop)
+    images_a_pass = min(config.batch_size, max(1, compiled.crops_a_pass // config.crops))
+    loader = BatchLoader(dataset, images_a_pass, shuffle=False, workers=config.num_workers)
 
     started = time.monotonic()
-    probabilities = predict_list(compiled.predict, loader, compiled.crops_a_pass, progress)
+    probabilities = predict_list(compiled.predict, loader, progress)
     seconds = time.monotonic() - started
     if not np.isfinite(probabilities).all():
         raise InputError(f"{config.ckpt}: gives probabilities that are not finite, expected numbers in 0..1")
@@ -141,16 +142,13 @@ def evaluate(
     return EvalResult(config, choice.description, preprocessing, names, labels, probabilities, aurocs, mean, seconds)
 
 
-def predict_list(
-    predict: Predict, loader: BatchLoader, crops_a_pass: int, progress: Progress | None = None
-) -> np.ndarray:
+def predict_list(predict: Predict, loader: BatchLoader, progress: Progress | None = None) -> np.ndarray:
     """Probabilities of every image of a loader in its order, averaged over its crops.
 
     Args:
-        predict: the network.
+        predict: the network; it is given all crops of a batch together.
         loader: gives images with one or ten crops each.
-        crops_a_pass: about how many crops `predict` is given at a time; those of one image stay together.
-        progress: is called after every pass.
+        progress: is called after every batch.
 
     Returns:
         float32 [N, C].
@@ -158,15 +156,12 @@ def predict_list(
     rows = []
     done = 0
     for batch, _ in loader:
-        images = batch.reshape(len(batch), -1, *batch.shape[-3:])  # [B, 1 or 10 crops, 1, crop, crop]
-        images_a_pass = max(1, crops_a_pass // images.shape[1])
-        for start in range(0, len(images), images_a_pass):
-            group = images[start : start + images_a_pass]
-            probabilities = predict(group.reshape(-1, *group.shape[-3:]))
-            rows.append(probabilities.reshape(*group.shape[:2], -1).mean(axis=1))
-            done += len(group)
-            if progress:
-                progress(done, len(loader.dataset))
+        crops = batch.reshape(-1, *batch.shape[-3:])  # [B or B x 10, 1, crop, crop]
+        probabilities = predict(crops)
+        rows.append(probabilities.reshape(len(batch), -1, probabilities.shape[-1]).mean(axis=1))
+        done += len(batch)
+        if progress:
+            progress(done, len(loader.dataset))
     return np.concatenate(rows)
 
 

@@ -1,7 +1,9 @@
 import csv
+import dataclasses
 import json
 import math
 import re
+import shutil
 
 import numpy as np
 import paddle
@@ -9,12 +11,14 @@ import pytest
 from conftest import make_folder
 
 from chexnet import checkpoint
+from chexnet.cache import build
 from chexnet.config import EvalConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet
 from chexnet.engine import Choice
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate, format_comparison, format_result, predict_list
 from chexnet.labels import CLASS_NAMES
+from chexnet.lists import read_list
 from chexnet.metrics import class_aurocs
 from chexnet.model import CheXNet
 from chexnet.transforms import Preprocessing
@@ -53,8 +57,8 @@ def test_evaluation_is_the_slow_obvious_one(folder, ckpt, crops):
 def test_predictions_are_the_callers_function_of_the_crops_averaged(folder):
     loader = BatchLoader(ChestXrayDataSet(*folder(3), "ten", Preprocessing(40, 32)), 2, shuffle=False, workers=0)
     passes = []
-    probabilities = predict_list(lambda crops: (passes.append(len(crops)), crops.mean(axis=(2, 3)))[1], loader, 12)
-    assert passes == [10, 10, 10]
+    probabilities = predict_list(lambda crops: (passes.append(len(crops)), crops.mean(axis=(2, 3)))[1], loader)
+    assert passes == [20, 10]
     expected = [loader.dataset[index][0].mean(axis=(2, 3)).mean() for index in range(3)]
     np.testing.assert_allclose(probabilities[:, 0], expected)
 
@@ -140,6 +144,26 @@ def test_a_sidecar_that_cannot_be_is_refused_by_name(folder, ckpt, tmp_path, fac
     checkpoint.write_sidecar(copy, facts)
     with pytest.raises(InputError, match=rf"copy\.json.*{message}"):
         evaluate(EvalConfig(str(images), str(lists), str(copy), device="cpu"))
+
+
+class _Means:
+    """An engine that answers with the bytes of a crop, so that no difference can hide."""
+
+    crops_a_pass = 20
+
+    def predict(self, crops: np.ndarray) -> np.ndarray:
+        return crops.reshape(len(crops), -1)[:, :14].astype(np.float32) / 255
+
+
+def test_ten_crops_from_the_cache_are_those_from_the_files(folder, ckpt, tmp_path, monkeypatch):
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
+    images, lists = folder(5, sizes=[(48, 40), (60, 90), (33, 80)])
+    build(images, read_list(lists).names, tmp_path / "cache", Preprocessing(40, 32), workers=1)
+    config = EvalConfig(str(images), str(lists), str(ckpt), batch_size=2, device="cpu")
+    from_files = evaluate(config)
+    shutil.rmtree(images)
+    from_cache = evaluate(dataclasses.replace(config, image_cache=str(tmp_path / "cache")))
+    np.testing.assert_array_equal(from_cache.probabilities, from_files.probabilities)
 
 
 class _Broken:

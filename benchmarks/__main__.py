@@ -1,0 +1,106 @@
+"""Measures ours beside plain reference pipelines, in the same run, and prints the ratios.
+
+    python -m benchmarks
+    python -m benchmarks ten_crop loader --data_dir dataset/images --list dataset/labels/test_list.txt
+
+Everything runs on the CPU. Without --data_dir it draws phantoms of 1024 pixels, which decode somewhat faster than
+real radiographs. Paddle's eager mode uses one thread, as always unless OMP_NUM_THREADS says otherwise; PyTorch
+and ours use all cores.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chexnet import cli
+from chexnet.errors import InputError
+
+if TYPE_CHECKING:
+    from benchmarks.harness import Comparison
+    from benchmarks.material import Material, Scale
+
+MODULE_OF = {
+    "ten_crop": "networks",
+    "one_crop": "networks",
+    "network": "networks",
+    "loader": "inputs",
+    "cache_build": "inputs",
+    "metric": "ranking",
+    "lists": "inputs",
+    "startup": "processes",
+    "memory": "processes",
+}
+"""The cases, which are functions (Material, Scale) -> list of Comparison, and where they are."""
+
+
+def build_parser() -> cli.Parser:
+    """The flags."""
+    parser = cli.Parser("Measure speed and memory beside plain reference pipelines.")
+    add = parser.add_argument
+    add("cases", nargs="*", type=case, metavar="CASE", help=f"of {', '.join(MODULE_OF)}; all if none is named")
+    add("--data_dir", help="folder of real radiographs to use instead of phantoms, with --list")
+    add("--list", help="list file of these radiographs")
+    add("--json", default="benchmarks/results.json", metavar="FILE", help="write every value there")
+    return parser
+
+
+def case(text: str) -> str:
+    """argparse type: a key of MODULE_OF."""
+    if text not in MODULE_OF:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(MODULE_OF)}")
+    return text
+
+
+def body(args: argparse.Namespace) -> None:
+    """Measures, prints and writes."""
+    if (args.data_dir is None) != (args.list is None):
+        raise InputError("--data_dir and --list belong together, expected both or neither")
+    from benchmarks.material import Data, Material, Scale
+    from chexnet.files import check_writable
+    from chexnet.transforms import Preprocessing
+
+    check_writable(args.json, ".json", keep=())
+    data = Data(Path(args.data_dir), Path(args.list)) if args.data_dir else None
+    with tempfile.TemporaryDirectory(prefix="chexnet-benchmarks-") as folder:
+        material = Material(Path(folder), images=32, size=1024, preprocessing=Preprocessing(), data=data)
+        measure(args.cases or list(MODULE_OF), material, Scale(), args.json)
+
+
+def measure(cases: Sequence[str], material: "Material", scale: "Scale", json_file: str) -> list["Comparison"]:
+    """Runs cases one after the other, prints what they find and, at the end, the targets.
+
+    The JSON file is written anew after each case, so that a run that breaks off leaves what it has.
+    """
+    from benchmarks import machine
+    from benchmarks.targets import TARGETS, format_table
+    from chexnet.files import write_text
+
+    facts = machine.facts()
+    cli.say("\n".join(f"{name}: {value}" for name, value in facts.items()))
+    comparisons: list[Comparison] = []
+    for name in cases:
+        run = getattr(import_module(f"benchmarks.{MODULE_OF[name]}"), name)
+        cli.say(f"\n{name}: {run.__doc__}")
+        found = run(material, scale)
+        cli.say("\n".join(map(str, found)))
+        comparisons += found
+        results = {"machine": facts, "comparisons": [one.facts() for one in comparisons]}
+        write_text(json_file, json.dumps(results, indent=2) + "\n")
+    rows = [target.row(comparisons, machine.has_bfloat16()) for target in TARGETS]
+    cli.say("\n" + format_table([("target", "against", "measured", "aimed at", "verdict"), *rows]))
+    cli.say(f"Every value is in {json_file}.")
+    return comparisons
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the script and returns its exit code."""
+    return cli.run(build_parser(), body, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""What the reference pipelines share, written plainly, as the original scripts did it."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from sklearn.metrics import roc_auc_score
+
+
+def read_lines(list_file: Path) -> tuple[list[str], list[list[int]]]:
+    """The names and labels of a list file."""
+    names = []
+    labels = []
+    with open(list_file) as file:
+        for line in file:
+            items = line.split()
+            names.append(items[0])
+            labels.append([int(item) for item in items[1:]])
+    return names, labels
+
+
+def ten_crop(image: Image.Image, size: int) -> list[Image.Image]:
+    """Four corners and the centre of an image, then those of its mirror image."""
+    right, bottom = image.width - size, image.height - size
+    corners = [(0, 0), (right, 0), (0, bottom), (right, bottom), (round(right / 2), round(bottom / 2))]
+    return [
+        one.crop((left, top, left + size, top + size))
+        for one in (image, ImageOps.mirror(image))
+        for left, top in corners
+    ]
+
+
+def aurocs(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
+    """scikit-learn's AUROC of each class, NaN where there is none."""
+    return [
+        float(roc_auc_score(labels[:, c], probabilities[:, c]))
+        if len(set(labels[:, c].tolist())) == 2
+        else float("nan")
+        for c in range(labels.shape[1])
+    ]
