@@ -57,6 +57,7 @@ def test_an_engine_gives_what_eager_paddle_gives(name, precision, network, crops
         probabilities = ready.predict(crops[order])
         assert probabilities.dtype == np.float32
         np.testing.assert_allclose(probabilities, expected[order], rtol=0, atol=TOLERANCE[precision])
+    np.testing.assert_array_equal(network.predict(crops), expected)  # the network itself is as it was
 
 
 def test_auto_takes_the_first_that_is_installed(monkeypatch):
