@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from chexnet import cli
-from chexnet.config import EvalConfig
+from chexnet.config import ENGINES, PRECISIONS, EvalConfig
 
 
 def build_parser() -> cli.Parser:
@@ -27,13 +27,13 @@ def build_parser() -> cli.Parser:
     add("--image_cache", metavar="DIR", help="folder made by tools/build_cache.py, read instead of the images")
     add(
         "--engine",
-        choices=("auto", "paddle", "openvino", "onnxruntime"),
+        choices=("auto", *ENGINES),
         default=default.engine,
         help="what computes; auto: Paddle on a GPU, else the fastest one installed",
     )
     add(
         "--precision",
-        choices=("float32", "bfloat16", "float16"),
+        choices=PRECISIONS,
         default=default.precision,
         help="of the arithmetic, where the machine has it",
     )

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
 
 from benchmarks import machine, naive_paddle
 from benchmarks.harness import Comparison, interleaved, rate
-from benchmarks.material import Material, Scale
+from benchmarks.material import Data, Material, Scale
 from chexnet import device, engine, model
-from chexnet.config import EvalConfig
+from chexnet.config import ENGINES, EvalConfig
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
 
@@ -38,11 +40,12 @@ def network(material: Material, scale: Scale) -> list[Comparison]:
 
     def ours(choice: engine.Choice) -> Side:
         ready = choice.compile(eager, crop)
-        ready.predict(gray[:CROPS_A_BATCH])
-        return rate(lambda: ready.predict(gray), len(gray))
+        passes = range(0, len(gray), ready.crops_a_pass)
+        ready.predict(gray[: ready.crops_a_pass])
+        return rate(lambda: [ready.predict(gray[start : start + ready.crops_a_pass]) for start in passes], len(gray))
 
     eagerly()
-    return _compared("network", "crops/s", {"eager Paddle": rate(eagerly, CROPS_A_BATCH)}, ours, engine.ENGINES, scale)
+    return _compared("network", "crops/s", {"eager Paddle": rate(eagerly, CROPS_A_BATCH)}, ours, ENGINES, scale)
 
 
 def ten_crop(material: Material, scale: Scale) -> list[Comparison]:
@@ -61,18 +64,9 @@ def ten_crop(material: Material, scale: Scale) -> list[Comparison]:
         references["naive PyTorch"] = rate(lambda: naive_torch.evaluate(torch, few, sizes, images), scale.reference)
 
     def ours(choice: engine.Choice) -> Side:
-        return _evaluation(
-            EvalConfig(
-                data_dir=str(many.data_dir),
-                test_list=str(many.list_file),
-                ckpt=str(material.ckpt),
-                device="cpu",
-                engine=choice.engine,
-                precision=choice.precision,
-            )
-        )
+        return _evaluation(many, material.ckpt, choice)
 
-    return _compared("ten_crop", "images/s", references, ours, engine.ENGINES, scale)
+    return _compared("ten_crop", "images/s", references, ours, ENGINES, scale)
 
 
 def one_crop(material: Material, scale: Scale) -> list[Comparison]:
@@ -85,24 +79,22 @@ def one_crop(material: Material, scale: Scale) -> list[Comparison]:
     side = rate(lambda: naive_paddle.evaluate(eager, few, transform, CROPS_A_BATCH), reference)
 
     def ours(choice: engine.Choice) -> Side:
-        return _evaluation(
-            EvalConfig(
-                data_dir=str(many.data_dir),
-                test_list=str(many.list_file),
-                ckpt=str(material.ckpt),
-                crops=1,
-                device="cpu",
-                image_cache=str(material.cache(count)),
-                engine=choice.engine,
-                precision=choice.precision,
-            )
-        )
+        return _evaluation(many, material.ckpt, choice, crops=1, image_cache=str(material.cache(count)))
 
     return _compared("one_crop", "images/s", {"naive Paddle, one crop": side}, ours, ["auto"], scale)
 
 
-def _evaluation(config: EvalConfig) -> Side:
-    """Images in a second, once the network is compiled."""
+def _evaluation(data: Data, ckpt: Path, choice: engine.Choice, **changes: Any) -> Side:
+    """Images in a second, once the network is compiled; `changes` are other fields of the EvalConfig."""
+    config = EvalConfig(
+        data_dir=str(data.data_dir),
+        test_list=str(data.list_file),
+        ckpt=str(ckpt),
+        device="cpu",
+        engine=choice.engine,
+        precision=choice.precision,
+        **changes,
+    )
 
     def side() -> float:
         result = evaluate(config)

@@ -10,6 +10,11 @@ CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.
 
 DEFAULT_WORKERS = min(CPUS, 16)
 
+ENGINES = ("openvino", "onnxruntime", "paddle")
+"""What computes on a CPU, the fastest first (docs/performance.md)."""
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
 
 @dataclass(frozen=True)
 class TrainConfig:

@@ -8,8 +8,8 @@ import paddle
 from chexnet.errors import InputError
 
 
-def select(choice: str) -> str:
-    """Makes `auto`, `cpu` or `gpu` Paddle's device and says what is in use, in words.
+def select(choice: str) -> None:
+    """Makes `auto`, `cpu` or `gpu` Paddle's device.
 
     `auto` is the GPU if this Paddle has CUDA and sees one, else the CPU.
 
@@ -27,7 +27,6 @@ def select(choice: str) -> str:
         paddle.set_flags({"FLAGS_cudnn_exhaustive_search": True})  # tries cuDNN's algorithms once for each shape
     else:
         paddle.set_device("cpu")
-    return f"Paddle {paddle.__version__}, {name()}"
 
 
 def is_gpu() -> bool:
@@ -40,11 +39,9 @@ def name() -> str:
     return f"GPU {paddle.device.cuda.get_device_name()}" if is_gpu() else "CPU"
 
 
-def upload(array: np.ndarray) -> "np.ndarray | paddle.Tensor":
-    """Sends an array to Paddle's current device without waiting for it; on the CPU it stays as it is.
+def upload(array: np.ndarray) -> paddle.Tensor:
+    """Sends an array to the GPU without waiting for it.
 
-    On a GPU the copy goes through page-locked memory, queued among the kernels of the step before.
+    The copy goes through page-locked memory, queued among the kernels of the step before.
     """
-    if not is_gpu():
-        return array
     return paddle.to_tensor(array, place=paddle.CUDAPinnedPlace()).cuda(blocking=False)

@@ -18,14 +18,9 @@ import numpy as np
 import paddle
 
 from chexnet import device, export
-from chexnet.config import CPUS
+from chexnet.config import CPUS, ENGINES
 from chexnet.errors import InputError
 from chexnet.model import CheXNet
-
-ENGINES = ("openvino", "onnxruntime", "paddle")
-"""What computes on a CPU, the fastest first (docs/performance.md)."""
-
-PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 class Engine(ABC):
@@ -75,8 +70,8 @@ def choose(engine: str = "auto", precision: str = "float32") -> Choice:
     """Picks an engine for Paddle's current device.
 
     Args:
-        engine: one of ENGINES, or `auto`: Paddle on a GPU, else the fastest one installed.
-        precision: one of PRECISIONS. The weights are float32; less is a matter of speed, asked for.
+        engine: one of `chexnet.config.ENGINES`, or `auto`: Paddle on a GPU, else the fastest one installed.
+        precision: one of `chexnet.config.PRECISIONS`. The weights are float32; less is a matter of speed, asked for.
 
     Raises:
         InputError: the engine is not installed or does not run here, or it does not have the precision.
@@ -133,12 +128,9 @@ class _PaddleInference(Engine):
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        rows = []
-        for start in range(0, len(images), self.crops_a_pass):
-            self._input.copy_from_cpu(images[start : start + self.crops_a_pass])
-            self._predictor.run()
-            rows.append(self._output.copy_to_cpu())
-        return np.concatenate(rows)
+        self._input.copy_from_cpu(images)
+        self._predictor.run()
+        return self._output.copy_to_cpu()
 
 
 class _OpenVINO(Engine):

@@ -34,7 +34,7 @@ WITHOUT_PADDLE = {
     "cli",
 }
 LIBRARY = ROOT / "chexnet"
-SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py")])
+SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py"), ROOT / "benchmarks/__main__.py"])
 
 
 def imports(path: Path) -> set[str]:

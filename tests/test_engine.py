@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT
 
 from chexnet import engine, export
+from chexnet.config import ENGINES, PRECISIONS
 from chexnet.errors import InputError
 from chexnet.model import CheXNet
 from chexnet.phantom import draw
@@ -42,8 +43,8 @@ def expected(network, crops):
     return probabilities
 
 
-@pytest.mark.parametrize("precision", engine.PRECISIONS)
-@pytest.mark.parametrize("name", engine.ENGINES)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_gives_what_eager_paddle_gives(name, precision, network, crops, expected):
     try:
         choice = engine.choose(name, precision)

@@ -63,7 +63,7 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
     preprocessing = Preprocessing(config.resize, config.crop)
     check_crop(config.crop)
     tell = report or (lambda line: None)
-    device_in_words = device.select(config.device)
+    device.select(config.device)
     if config.amp != "off" and not device.is_gpu():
         raise InputError(f"--amp {config.amp}: mixed precision needs a GPU, Paddle has none in use; use --amp off")
     cache = config.image_cache
@@ -75,7 +75,8 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
     save_dir = Path(config.save_dir)
     _check_unused(save_dir)
 
-    tell(f"=> {device_in_words}, {'float32' if config.amp == 'off' else f'AMP {config.amp}'}, seed {config.seed}")
+    precision = "float32" if config.amp == "off" else f"AMP {config.amp}"
+    tell(f"=> Paddle {paddle.__version__}, {device.name()}, {precision}, seed {config.seed}")
     tell(f"=> {len(train_set)} images to train on, {len(val_set)} to validate on")
     if undefined:
         tell(
