@@ -29,16 +29,16 @@ def build_parser() -> Parser:
     )
     source.add_argument(
         "--reverse",
-        metavar="PDPARAMS",
+        metavar="FILE",
         default=argparse.SUPPRESS,
-        help="go back: convert this Paddle model to PyTorch",
+        help="go back: convert this Paddle model, .pdparams or .safetensors, to PyTorch",
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
         required=True,
         default=argparse.SUPPRESS,
-        help="file to write, replaced if it exists: .pdparams; with --reverse .pth or .safetensors",
+        help="file to write, replaced if it exists: .pdparams or .safetensors; with --reverse .pth or .safetensors",
     )
     parser.add_argument(
         "--allow_pickle",

@@ -83,8 +83,9 @@ def initialise(network: CheXNet, init: str) -> str:
     Args:
         network: filled in place, or left as it is if an error is raised.
         init: `random` keeps Paddle's random weights; `imagenet` takes Paddle's ImageNet backbone, which is
-            downloaded into Paddle's own cache unless it is there; anything else is the path of a
-            `.pdparams` file of a whole CheXNet or of a backbone, whose head (if any) is left out.
+            downloaded into Paddle's own cache unless it is there; anything else is the path of a weight
+            file (`.pdparams` or `.safetensors`) of a whole CheXNet or of a backbone, whose head (if any) is
+            left out.
 
     Raises:
         InputError: the download failed, or the file is unreadable or does not fit.
@@ -92,7 +93,7 @@ def initialise(network: CheXNet, init: str) -> str:
     if init == "random":
         return "random weights"
     path = _download_imagenet() if init == "imagenet" else Path(init)
-    state = checkpoint.load(path)
+    state = checkpoint.read_weights(path)
     if any(name.startswith(PREFIX) for name in state):
         checkpoint.assign(network, state, str(path))
         return f"all weights of {path}"
@@ -104,7 +105,7 @@ def initialise(network: CheXNet, init: str) -> str:
 
 
 def load(path: str | os.PathLike[str], out_size: int = N_CLASSES) -> CheXNet:
-    """A CheXNet with the weights of a `.pdparams` file.
+    """A CheXNet with the weights of a `.pdparams` or `.safetensors` file.
 
     Raises:
         InputError: the file is missing (with the three ways to get one), unreadable or does not fit.

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from torch_layouts import (
     assert_equal,
     counterless,
@@ -97,6 +97,26 @@ def test_safetensors_in_half_precision_needs_no_torch(torch_arrays, tmp_path, mo
     found = checkpoint.load(tmp_path / "out.pdparams")
     weight = torch_arrays["densenet121.classifier.0.weight"].astype(np.float16).astype(np.float32).T
     np.testing.assert_array_equal(found["densenet121.out.0.weight"], weight)
+
+
+def test_safetensors_hold_what_pdparams_hold(torch_arrays, tmp_path):
+    """Both ways, and as what evaluation and training start from."""
+    from chexnet.model import CheXNet, initialise, load
+
+    save_file(torch_arrays, tmp_path / "in.safetensors")
+    for name in ("out.pdparams", "out.safetensors"):
+        assert run(tmp_path / "in.safetensors", tmp_path / name) == 0
+    weights, same = (
+        checkpoint.read_weights(tmp_path / "out.pdparams"),
+        checkpoint.read_weights(tmp_path / "out.safetensors"),
+    )
+    assert_equal(same, weights)
+    network = CheXNet()
+    initialise(network, str(tmp_path / "out.safetensors"))
+    for filled in (network, load(tmp_path / "out.safetensors")):
+        assert_equal({name: tensor.numpy() for name, tensor in filled.state_dict().items()}, weights)
+    assert main(["--reverse", str(tmp_path / "out.safetensors"), "--output", str(tmp_path / "back.safetensors")]) == 0
+    assert_equal(load_file(tmp_path / "back.safetensors"), torch_arrays)
 
 
 # Probabilities
@@ -231,8 +251,8 @@ def test_an_output_that_reads_back_differently_is_not_kept(keyword, torch_arrays
     convert.from_torch(tmp_path / "in.safetensors", tmp_path / "in.pdparams")
     if keyword == "to_paddle":
         name = "densenet121.out.0.bias"
-        load = checkpoint.load
-        monkeypatch.setattr(checkpoint, "load", lambda path: {**load(path), name: np.zeros(14, "float32")})
+        read = checkpoint.read_weights
+        monkeypatch.setattr(checkpoint, "read_weights", lambda path: {**read(path), name: np.zeros(14, "float32")})
         with pytest.raises(InputError, match=r"out\.pdparams: what was read back is not what was written"):
             convert.from_torch(tmp_path / "in.safetensors", tmp_path / "out.pdparams")
     else:

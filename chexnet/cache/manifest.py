@@ -94,7 +94,7 @@ def _check_header(folder: Path, line: str, preprocessing: Preprocessing) -> None
     expected = header_of(preprocessing)
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or found.keys() != expected.keys():
         raise _damaged(folder, 1)

@@ -36,12 +36,12 @@ Arrays = dict[str, np.ndarray]
 def from_torch(
     source: str | os.PathLike[str], output: str | os.PathLike[str], allow_pickle: bool = False
 ) -> Conversion:
-    """Converts a PyTorch file to a `.pdparams` file with its sidecar, or writes nothing.
+    """Converts a PyTorch file to a weight file of Paddle with its sidecar, or writes nothing.
 
     Args:
         source: a CheXNet or ImageNet DenseNet-121 in any layout of `names.RENAMES`: a checkpoint, a bare
             state dict or a `.safetensors` file, of float16, bfloat16, float32 or float64.
-        output: where to write; an older file there is replaced.
+        output: where to write, `.pdparams` or `.safetensors`; an older file there is replaced.
         allow_pickle: run the code in the file, as a whole pickled module needs. Only for trusted files.
 
     Returns:
@@ -64,8 +64,8 @@ def from_torch(
     prefix = "" if imagenet else names.PREFIX
     state = {prefix + weight.paddle: names.turned(weight, arrays[weight.torch]) for weight in table}
     with replacing(output) as temporary:
-        checkpoint.save(state, temporary)
-        _compare(output, state, checkpoint.load(temporary))
+        checkpoint.save_weights(state, temporary)
+        _compare(output, state, checkpoint.read_weights(temporary))
     conversion = Conversion(
         source=str(source),
         output=str(output),
@@ -83,10 +83,10 @@ def from_torch(
 
 
 def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> Conversion:
-    """Converts a CheXNet `.pdparams` file to PyTorch, or writes nothing.
+    """Converts a CheXNet in Paddle's names to PyTorch, or writes nothing.
 
     Args:
-        source: a whole model of 606 tensors.
+        source: a whole model of 606 tensors, `.pdparams` or `.safetensors`.
         output: where to write: `.safetensors`, or any other name for `{'state_dict': ...}` in PyTorch's
             format. Names are `densenet121.features...` and `densenet121.classifier.0.*`, as arnoweng's
             `DenseNet121` has them without DataParallel.
@@ -105,12 +105,12 @@ def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> 
         for weight in names.model()
     ]
     wanted = {weight.paddle: weight.paddle_shape for weight in table}
-    arrays = _checked(source, wanted, checkpoint.load(source))
+    arrays = _checked(source, wanted, checkpoint.read_weights(source))
     state = {weight.torch: names.turned(weight, arrays[weight.paddle]) for weight in table}
     with replacing(output) as temporary:
         torch_files.write(state, temporary)
         _compare(output, state, torch_files.read(temporary).weights)
-    if output.suffix == torch_files.SAFETENSORS:
+    if output.suffix == checkpoint.SAFETENSORS:
         expression = f"safetensors.torch.load_file({str(output)!r})"
     else:
         expression = f"torch.load({str(output)!r}, weights_only=True)['state_dict']"
@@ -131,8 +131,8 @@ def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> 
 def _check_paths(source: Path, output: Path, to_paddle: bool) -> None:
     if to_paddle and source.suffix == ".pdparams":
         raise InputError(f"{source}: is a Paddle file already; --reverse converts it to PyTorch")
-    if to_paddle and output.suffix != ".pdparams":
-        raise InputError(f"{output}: Paddle weights are written as .pdparams, expected a name that ends so")
+    if to_paddle:
+        checkpoint.check_suffix(output)
     if not to_paddle and output.suffix == ".pdparams":
         raise InputError(f"{output}: --reverse writes a PyTorch file, expected a name like model.pth")
     if output.resolve() == source.resolve():
@@ -147,6 +147,8 @@ def _spellings(source: Path, weights: Arrays) -> dict[str, str]:
     for name in weights:
         if name.rpartition(".")[2] != COUNTER:
             groups.setdefault(names.canonical(name), []).append(name)
+    if groups.keys() & {weight.paddle for weight in names.backbone()}:
+        raise InputError(f"{source}: has Paddle's names already; --reverse converts it to PyTorch")
     if not any(name.startswith("features.") for name in groups):
         found = ", ".join(list(weights)[:3])
         raise InputError(f"{source}: not a DenseNet-121: expected features.conv0.weight ..., found {found} ...")

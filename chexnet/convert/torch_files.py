@@ -1,9 +1,10 @@
 """PyTorch weight files: read without running code unless the user asks for it, and written.
 
 The formats: legacy pickle (before PyTorch 1.6), zip archive, safetensors. torch is imported here only,
-and only for the first two.
+and only for the first two; the third is `chexnet.checkpoint`'s.
 """
 
+import pickletools
 import re
 import zipfile
 from collections.abc import Mapping
@@ -13,15 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from chexnet import checkpoint
+from chexnet.checkpoint import SAFETENSORS
 from chexnet.errors import InputError
 
 CONTAINERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training programs keep the weights in a checkpoint."""
 
-SAFETENSORS = ".safetensors"
+OLDEST_TORCH = (2, 10)
+"""Before it, files read with `weights_only=True` could corrupt memory and run code (CVE-2026-24747)."""
 
-OLDEST_TORCH = (2, 6)
-"""Before it, `weights_only=True` could be made to run code (CVE-2025-32434)."""
+MOST_FOR_A_BYTE = 10
+"""How many bytes in memory a byte of a file may stand for. PyTorch packs nothing, but others may have."""
 
 _NUMPY_NAMES = (
     "dtype",
@@ -89,9 +93,7 @@ def write(weights: Mapping[str, np.ndarray], path: Path) -> None:
         InputError: torch is needed and missing.
     """
     if path.suffix == SAFETENSORS:
-        from safetensors.numpy import save_file
-
-        save_file(dict(weights), path)
+        checkpoint.save_weights(weights, path)
     else:
         torch = _import_torch(path)
         tensors = {name: torch.tensor(array) for name, array in weights.items()}
@@ -100,19 +102,7 @@ def write(weights: Mapping[str, np.ndarray], path: Path) -> None:
 
 
 def _read_safetensors(path: Path) -> TorchFile:
-    from safetensors import SafetensorError, safe_open
-
-    types: set[str] = set()
-    try:
-        with safe_open(path, framework="numpy") as file:
-            types = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  (not a dict)
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable safetensors file (truncated or damaged)") from error
-    except (TypeError, AttributeError) as error:  # NumPy has no such type
-        raise InputError(
-            f"{path}: holds numbers of type {', '.join(sorted(types))}, expected F32, F16 or F64"
-        ) from error
+    weights = checkpoint.read_safetensors(path)
     precisions = frozenset(array.dtype.name for array in weights.values() if array.dtype.kind == "f")
     return TorchFile(weights, "safetensors file", precisions=precisions)
 
@@ -121,6 +111,10 @@ def _read_torch(path: Path, allow_pickle: bool) -> TorchFile:
     torch = _import_torch(path)
     stand_ins = [(_Unread, f"numpy.{name}") for name in _NUMPY_NAMES]
     try:
+        zipped = zipfile.is_zipfile(path)
+        if zipped:
+            with zipfile.ZipFile(path) as archive:
+                _check_size(sum(entry.file_size for entry in archive.infolist()), path)
         if allow_pickle:
             content = torch.load(path, map_location="cpu", weights_only=False)
         else:
@@ -128,6 +122,7 @@ def _read_torch(path: Path, allow_pickle: bool) -> TorchFile:
                 content = torch.load(path, map_location="cpu", weights_only=True)
         state, place, beside = _find_weights(content, torch)
         tensors = {name: value.detach() for name, value in state.items() if isinstance(value, torch.Tensor)}
+        _check_size(sum(value.numel() * value.element_size() for value in tensors.values()), path)
         weights = {
             name: (value.float() if value.dtype == torch.bfloat16 else value).numpy() for name, value in tensors.items()
         }
@@ -137,11 +132,17 @@ def _read_torch(path: Path, allow_pickle: bool) -> TorchFile:
         raise InputError(f"{path}: no tensors found in {place}, expected the weights of a DenseNet-121")
     return TorchFile(
         weights,
-        f"{'zip' if zipfile.is_zipfile(path) else 'legacy'} PyTorch file, weights in {place}",
+        f"{'zip' if zipped else 'legacy'} PyTorch file, weights in {place}",
         (*beside, *(name for name in state if name not in tensors)),
         frozenset(str(t.dtype).removeprefix("torch.") for t in tensors.values() if t.is_floating_point()),
         allow_pickle,
     )
+
+
+def _check_size(size: int, path: Path) -> None:
+    """A few bytes of an archive, or one number repeated by a stride of zero, may claim to be terabytes."""
+    if size > MOST_FOR_A_BYTE * path.stat().st_size:
+        raise ValueError("too much for a file of this size")
 
 
 def _find_weights(content: Any, torch: Any) -> tuple[Mapping[str, Any], str, tuple[str, ...]]:
@@ -171,12 +172,18 @@ def _why_unreadable(error: Exception) -> str:
         return f"the module in it needs the package {error.name}, which is not installed"
     if "TorchScript" in text:
         return "refused: it is a TorchScript program, not weights; --allow_pickle loads it, if you trust it"
+    if "legacy .tar format" in text:
+        return "refused: it is in PyTorch's tar format of 2016, which is read by running code; --allow_pickle does so"
     if "persistent_load" in text:
         return (
             "refused: it is a whole pickled module and would run code; it was not run. "
             "--allow_pickle runs it: only for a file whose origin you trust"
         )
-    return "not a readable PyTorch weight file (truncated, damaged or of another format)"
+    unreadable = "not a readable PyTorch weight file (truncated, damaged or of another format)"
+    if asked := re.search(r"Unsupported operand (\d+)", text):
+        name = {ord(known.code): known.name for known in pickletools.opcodes}.get(int(asked[1]), asked[1])
+        return f"{unreadable}: it has the pickle instruction {name}, which such files do not; it was not run"
+    return unreadable
 
 
 def _import_torch(path: Path) -> Any:
@@ -190,6 +197,6 @@ def _import_torch(path: Path) -> Any:
         oldest = ".".join(map(str, OLDEST_TORCH))
         raise InputError(
             f"{path}: PyTorch {torch.__version__} is too old to read files of unknown origin safely "
-            f"(CVE-2025-32434), expected {oldest} or newer: pip install -U torch"
+            f"(CVE-2026-24747), expected {oldest} or newer: pip install -U torch"
         )
     return torch

@@ -1,0 +1,37 @@
+"""Weight files and saved states: read without running code, written whole or not at all.
+
+A `.pdparams` or `.pdopt` file is a pickle, and `paddle.load` executes whatever a pickle asks for. Here only
+arrays and plain values are read from it. What is written carries its checksum, which is verified when it is
+read. Weights are also read from and written to `.safetensors`, which can hold nothing but arrays.
+"""
+
+from chexnet.checkpoint.pickles import load, save
+from chexnet.checkpoint.safetensors_files import SAFETENSORS
+from chexnet.checkpoint.safetensors_files import read as read_safetensors
+from chexnet.checkpoint.seal import SCHEMA
+from chexnet.checkpoint.sidecar import read_sidecar, sidecar_path, write_sidecar
+from chexnet.checkpoint.weights import (
+    WEIGHT_SUFFIXES,
+    assign,
+    check_suffix,
+    load_weights,
+    read_weights,
+    save_weights,
+)
+
+__all__ = [
+    "SAFETENSORS",
+    "SCHEMA",
+    "WEIGHT_SUFFIXES",
+    "assign",
+    "check_suffix",
+    "load",
+    "load_weights",
+    "read_safetensors",
+    "read_sidecar",
+    "read_weights",
+    "save",
+    "save_weights",
+    "sidecar_path",
+    "write_sidecar",
+]

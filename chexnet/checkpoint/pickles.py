@@ -1,0 +1,126 @@
+"""`.pdparams` files and their like: a pickle that Paddle reads too, and a last line with its seal."""
+
+import hashlib
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from chexnet.checkpoint import seal, unpickling
+from chexnet.checkpoint.unpickling import NUMBERS, SCALARS
+from chexnet.errors import InputError
+from chexnet.files import replacing
+
+NAME_TABLE = "StructuredToParameterName@@"
+"""Paddle's own entry in a saved state dict: structured name -> parameter name. It holds no weights."""
+
+_LAST_LINE = re.compile(rb"\nchexnet ([ -~]{1,100})\n\Z")
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a `.pdparams`, `.pdopt` or other file of `save` or of Paddle without executing anything in it.
+
+    A checksum is verified before anything else is made of the content; files of Paddle itself have none.
+
+    Returns:
+        The dictionary in the file, arrays as `numpy.ndarray`, without Paddle's name table.
+
+    Raises:
+        InputError: the file is missing, truncated, damaged, of a newer schema, asks to run code or is not a
+            dictionary of strings.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: cannot be read: there is not enough memory for a file of its size") from error
+    end = _verified_end(data, path)
+    try:
+        state, length = unpickling.read(data)
+    except InputError as error:
+        raise InputError(f"{path}: refused: {error}") from error
+    except Exception as error:  # a damaged pickle raises almost anything
+        raise InputError(
+            f"{path}: not a readable Paddle weight file (truncated, damaged or of another format): "
+            f"{str(error) or type(error).__name__}"
+        ) from error
+    if length != end:
+        raise InputError(f"{path}: damaged: {len(data) - length} bytes follow its content that do not belong there")
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise InputError(f"{path}: holds a {type(state).__name__}, expected a dictionary of named arrays")
+    state.pop(NAME_TABLE, None)
+    return state
+
+
+def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Writes values that `load` gives back exactly, whole or not at all. `paddle.load` reads the file too.
+
+    The same values give the same bytes. The last line of the file is its seal: the SHA-256 is that of all
+    lines before it.
+
+    Args:
+        state: names -> Paddle tensors, arrays of numbers, single values of `SCALARS`, or dictionaries, lists
+            and tuples of these. bfloat16 becomes uint16 with the same bits, which Paddle takes for bfloat16.
+        path: the file, replaced if it exists.
+
+    Raises:
+        InputError: the file cannot be written; what stood there before is unchanged.
+        TypeError: `state` holds something else.
+    """
+    content = {**_plain(state), NAME_TABLE: {}}
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        hashed = _Hashed(file)
+        pickler = pickle.Pickler(hashed, protocol=4)
+        # Without a memo: else the bytes would depend on which of the equal strings are one object.
+        pickler.fast = True
+        pickler.dump(content)
+        hashed.write(b"\n")
+        file.write(f"chexnet {seal.seal(hashed.digest.hexdigest())}\n".encode())
+
+
+def _verified_end(data: bytes, path: str | os.PathLike[str]) -> int:
+    """Where the pickle must end, if the seal, which may be missing, is that of the content."""
+    last_line = _LAST_LINE.search(data, max(0, len(data) - 200))
+    if last_line is None:
+        return len(data)
+    content = memoryview(data)[: last_line.start() + 1]
+    seal.check(last_line[1].decode(), hashlib.sha256(content).hexdigest(), path)
+    return last_line.start()
+
+
+class _Hashed:
+    """A file to write to that hashes what goes by."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+
+def _plain(value: Any) -> Any:
+    """The same values as plain containers, arrays in C order and native byte order, and Python's own numbers."""
+    if isinstance(value, Mapping):
+        if unusable := [key for key in value if type(key) not in SCALARS]:
+            raise TypeError(f"{unusable[0]!r} cannot be a key in a weight file")
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, tuple):
+        return tuple(_plain(inner) for inner in value)
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray) and value.dtype.str[1:] in NUMBERS:
+        return value.astype(value.dtype.newbyteorder("="), order="C", copy=False, subok=False)
+    if type(value) in SCALARS:
+        return value
+    raise TypeError(f"a {type(value).__name__} cannot be stored in a weight file")

@@ -1,0 +1,150 @@
+"""Damaged data made at random: each is read, or refused as what a user can mend."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image
+
+from chexnet import checkpoint, images
+from chexnet.cache import ImageCache, build
+from chexnet.lists import format_list, read_list
+from chexnet.transforms import Preprocessing
+from faults.fuzzing import Outcomes, damaged, tries
+
+# Lists
+
+GOOD_LIST = format_list([f"images_{n:03d}/{n:08d}_000.png" for n in range(4)], np.eye(4, 14, dtype=int)).encode()
+LISTS = [GOOD_LIST, GOOD_LIST.replace(b"\n", b"\r\n"), "\ufeff".encode() + GOOD_LIST.replace(b" ", b"\t")]
+
+
+def test_list_files(tmp_path, tally):
+    outcomes = Outcomes(tally, "damaged list files")
+    path = tmp_path / "list.txt"
+
+    @tries(ci=80, full=2500)
+    @given(
+        st.binary(max_size=80)
+        | st.text(max_size=80).map(lambda text: text.encode("utf-8", "surrogatepass"))
+        | damaged(LISTS)
+    )
+    def every(data):
+        path.write_bytes(data)
+        found = outcomes.of(lambda: read_list(path))
+        if found is not None:
+            assert found.labels.shape == (len(found), 14)
+            assert set(np.unique(found.labels)) <= {0, 1}
+            assert len(set(found.names)) == len(found)
+            inside = (tmp_path / "images").resolve()
+            assert all((inside / name).resolve().is_relative_to(inside) for name in found.names if "\0" not in name)
+
+    every()
+    outcomes.close()
+
+
+# The JSON beside weights
+
+GOOD_SIDECAR = json.dumps(
+    {"backbone": "densenet121", "resize": 256, "crop": 224, "classes": ["a"], "x": [1.5, None]}
+).encode()
+
+
+def test_sidecars(tmp_path, tally):
+    outcomes = Outcomes(tally, "damaged JSON beside weights")
+    path = tmp_path / "model.json"
+
+    @tries(ci=50, full=1500)
+    @given(st.binary(max_size=40) | damaged([GOOD_SIDECAR]))
+    @example(b"[" * 200_000)
+    @example(b'{"a": ' + b"9" * 5000 + b"}")
+    def every(data):
+        path.write_bytes(data)
+        assert isinstance(outcomes.of(lambda: checkpoint.read_sidecar(path)), dict | None)
+
+    every()
+    outcomes.close()
+
+
+# Images
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+GRAY = Image.fromarray(np.random.default_rng(0).integers(0, 256, (18, 20), dtype=np.uint8))
+DEEP = Image.fromarray(np.asarray(GRAY).astype(np.uint16) * 257)
+IMAGES = {
+    "PNG": [
+        encoded(GRAY, "PNG"),
+        encoded(DEEP, "PNG"),
+        encoded(GRAY.convert("RGBA"), "PNG"),
+        encoded(GRAY.convert("P"), "PNG"),
+    ],
+    "JPEG": [encoded(GRAY, "JPEG"), encoded(GRAY.convert("RGB"), "JPEG", progressive=True)],
+    "TIFF": [encoded(GRAY, "TIFF", compression=one) for one in (None, "tiff_lzw", "tiff_deflate")]
+    + [encoded(DEEP, "TIFF")],
+    "GIF": [encoded(GRAY, "GIF"), encoded(GRAY.convert("P"), "GIF", save_all=True, append_images=[GRAY.rotate(90)])],
+    "WEBP": [encoded(GRAY.convert("RGB"), "WEBP"), encoded(GRAY.convert("RGB"), "WEBP", lossless=True)],
+    "JPEG2000": [encoded(GRAY, "JPEG2000")],
+    "PPM": [encoded(GRAY, "PPM"), encoded(DEEP, "PPM")],
+    "BMP": [encoded(GRAY, "BMP"), encoded(GRAY.convert("RGB"), "BMP"), encoded(GRAY.convert("1"), "BMP")],
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of what it could make up for
+@pytest.mark.parametrize("kind", IMAGES)
+def test_images(kind, tmp_path, tally):
+    outcomes = Outcomes(tally, f"damaged {kind} files")
+    path = tmp_path / "image"
+
+    @tries(ci=40, full=800)
+    @given(damaged(IMAGES[kind]))
+    def every(data):
+        path.write_bytes(data)
+        image = outcomes.of(lambda: images.open_gray(path))
+        assert image is None or (image.mode == "L" and min(image.size) >= images.MIN_SIDE)
+
+    every()
+    outcomes.close()
+
+
+# Image caches
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_image_caches(tmp_path, tally):
+    names = [f"{n}.png" for n in range(4)]
+    for name in names:
+        GRAY.save(tmp_path / name)
+    preprocessing, folder = Preprocessing(20, 16), tmp_path / "cache"
+    build(tmp_path, names, folder, preprocessing, workers=1)
+    manifest = folder / "manifest.txt"
+    header, _, lines = manifest.read_bytes().partition(b"\n")
+    outcomes = Outcomes(tally, "damaged manifests of image caches")
+
+    def use() -> ImageCache:
+        cache = ImageCache(folder, preprocessing)
+        for row in cache.rows(names, "list.txt", tmp_path):
+            assert min(cache.image(row).shape) == 20
+        cache.damaged()
+        return cache
+
+    @tries(ci=60, full=1500)
+    @given(
+        damaged([lines]).map(lambda data: header + b"\n" + data)
+        | damaged([header + b"\n" + lines])
+        | st.binary(max_size=40)
+    )
+    @example(b"[" * 200_000 + b"\n")
+    def every(data):
+        manifest.write_bytes(data)
+        outcomes.of(use)
+
+    every()
+    outcomes.close()

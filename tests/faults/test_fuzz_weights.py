@@ -1,0 +1,106 @@
+"""Damaged weights and states made at random: each is read, or refused; with a checksum, each is refused."""
+
+import pickle
+from contextlib import suppress
+
+import numpy as np
+import paddle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save as safetensors
+
+from chexnet import checkpoint
+from chexnet.convert import torch_files
+from faults.fuzzing import Outcomes, damaged, tries
+
+STATE = {
+    "weights": {"w": np.arange(6, dtype="f4").reshape(2, 3), "b": np.ones(2, "f2")},
+    "optimizer": {"moment": np.zeros((2, 3)), "LR_Scheduler": {"last_epoch": 3, "last_lr": 0.001}},
+    "history": [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}],
+    "generator": (3, (1, 2**40, -1), None, True, b"bytes"),
+}
+
+
+def all_plain(value: object) -> bool:
+    if type(value) is dict:
+        return all(map(all_plain, [*value, *value.values()]))
+    if type(value) in (list, tuple):
+        return all(map(all_plain, value))
+    return isinstance(value, (str, bytes, bool, int, float, type(None), np.ndarray, np.generic))
+
+
+def test_pickles(tmp_path, tally):
+    outcomes = Outcomes(tally, "damaged .pdparams files without a checksum")
+    path = tmp_path / "state.pdparams"
+    paddle.save({"w": paddle.ones([2, 3]), "LR_Scheduler": {"last_epoch": 3}}, str(path))
+    originals = [pickle.dumps(STATE, protocol) for protocol in (2, 3, 4, 5)] + [path.read_bytes()]
+
+    @tries(ci=100, full=3000)
+    @given(damaged(originals) | st.binary(max_size=40))
+    def every(data):
+        path.write_bytes(data)
+        state = outcomes.of(lambda: checkpoint.load(path))
+        if state is not None:
+            with suppress(RecursionError):  # a part may contain itself
+                assert all_plain(state)
+
+    every()
+    outcomes.close()
+
+
+def test_states_with_a_checksum(tmp_path, tally):
+    """Whatever is done to the content is noticed; and to the whole file, unless it takes the checksum away."""
+    path = tmp_path / "state.pdparams"
+    checkpoint.save(STATE, path)
+    whole = path.read_bytes()
+    content, seal = whole[: whole.index(b"\nchexnet ")], whole[whole.index(b"\nchexnet ") :]
+    outcomes = Outcomes(tally, "damaged states with a checksum")
+
+    @tries(ci=60, full=1500)
+    @given(damaged([content]).map(lambda data: data + seal) | damaged([whole]))
+    def every(data):
+        path.write_bytes(data)
+        assert data in (whole, content) or outcomes.of(lambda: checkpoint.load(path)) is None
+
+    every()
+    outcomes.close()
+
+
+def test_safetensors(tmp_path, tally):
+    path = tmp_path / "weights.safetensors"
+    checkpoint.save_weights(STATE["weights"], path)
+    sealed = path.read_bytes()
+    outcomes = Outcomes(tally, "damaged .safetensors files")
+
+    @tries(ci=60, full=1500)
+    @given(damaged([sealed, safetensors(STATE["weights"])]) | st.binary(max_size=40))
+    def every(data):
+        path.write_bytes(data)
+        weights = outcomes.of(lambda: checkpoint.read_weights(path))
+        if weights is not None and b'{"chexnet":"' in data:
+            assert all(np.array_equal(weights[name], array.astype("f4")) for name, array in STATE["weights"].items())
+
+    every()
+    outcomes.close()
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's, of what it does not know
+def test_files_of_pytorch(tmp_path, tally):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = tmp_path / "model.pth"
+    content = {"epoch": 3, "state_dict": {"w": torch.ones(2, 3), "b": torch.ones(2, dtype=torch.bfloat16)}}
+    originals = []
+    for zipped in (True, False):
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+        originals.append(path.read_bytes())
+    outcomes = Outcomes(tally, "damaged files of PyTorch")
+
+    @tries(ci=60, full=1500)
+    @given(damaged(originals))
+    def every(data):
+        path.write_bytes(data)
+        outcomes.of(lambda: torch_files.read(path))
+
+    every()
+    outcomes.close()
