@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from chexnet import cli
-from chexnet.config import ENGINES, PRECISIONS, EvalConfig
+from chexnet.config import ENGINES, ON_BAD_IMAGE, PRECISIONS, EvalConfig
 
 
 def build_parser() -> cli.Parser:
@@ -37,6 +37,12 @@ def build_parser() -> cli.Parser:
         default=default.precision,
         help="of the arithmetic, where the machine has it",
     )
+    add(
+        "--on_bad_image",
+        choices=ON_BAD_IMAGE,
+        default=default.on_bad_image,
+        help="missing or broken ones: end the run, or look at all first and leave out up to 1 %% of the list",
+    )
     add("--output", metavar="FILE.json", help="write AUROCs, configuration and checksums there")
     add("--predictions", metavar="FILE.csv", help="write each image's probabilities and labels there")
     add("--compare", action="store_true", help="print the published AUROCs beside this run's")
@@ -47,6 +53,7 @@ def body(args: argparse.Namespace) -> None:
     """Evaluates, prints and writes what was asked for."""
     config = EvalConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(EvalConfig)})
     from chexnet.checkpoint import sidecar_path
+    from chexnet.data import format_skipped
     from chexnet.evaluation import evaluate, format_comparison, format_result
     from chexnet.files import check_writable
 
@@ -59,6 +66,8 @@ def body(args: argparse.Namespace) -> None:
     print(format_result(result))
     if args.compare:
         print(format_comparison(result))
+    if result.skipped:
+        print(format_skipped(result.skipped, config.test_list))
     if args.output:
         result.write_json(args.output)
     if args.predictions:

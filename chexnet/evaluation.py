@@ -14,7 +14,7 @@ import numpy as np
 
 from chexnet import checkpoint, device, engine, model
 from chexnet.config import EvalConfig
-from chexnet.data import BatchLoader, ChestXrayDataSet, View
+from chexnet.data import BatchLoader, ChestXrayDataSet, Skipped, View, find_unusable
 from chexnet.errors import InputError
 from chexnet.files import sha256, write_text
 from chexnet.labels import CLASS_NAMES, PUBLISHED
@@ -36,7 +36,8 @@ class EvalResult:
         config: what was asked for.
         engine: what computed it: engine, precision, device and threads, in words.
         preprocessing: how the images were resized and cropped.
-        names: N images in the order of the list.
+        names: the N images that were scored, in the order of the list.
+        skipped: the images of the list that were not, because they cannot be used.
         labels: uint8 [N, C].
         probabilities: float32 [N, C], averaged over the crops.
         aurocs: float64 [C], NaN for a class with one kind of label only.
@@ -48,6 +49,7 @@ class EvalResult:
     engine: str
     preprocessing: Preprocessing
     names: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
     labels: np.ndarray
     probabilities: np.ndarray
     aurocs: np.ndarray
@@ -60,7 +62,7 @@ class EvalResult:
         return [name for name, value in zip(CLASS_NAMES, self.aurocs, strict=True) if math.isnan(value)]
 
     def write_json(self, path: str | os.PathLike[str]) -> None:
-        """Writes AUROCs, counts, configuration and checksums. An undefined AUROC is null.
+        """Writes AUROCs, counts, what was skipped, configuration and checksums. An undefined AUROC is null.
 
         Raises:
             InputError: the file cannot be written.
@@ -68,6 +70,7 @@ class EvalResult:
         positives = self.labels.sum(axis=0).tolist()
         facts = {
             "images": len(self.names),
+            "skipped": [asdict(one) for one in self.skipped],
             "mean": {"auroc": _or_null(self.mean), "classes": len(CLASS_NAMES) - len(self.undefined)},
             "classes": {
                 name: {"auroc": _or_null(value), "positives": count}
@@ -83,7 +86,7 @@ class EvalResult:
         write_text(path, json.dumps(facts, indent=2) + "\n")
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Writes `image`, `prob_<class>` and `label_<class>`, one line an image, in the order of the list.
+        """Writes `image`, `prob_<class>` and `label_<class>`, one line an image that was scored, in the list's order.
 
         Raises:
             InputError: the file cannot be written.
@@ -108,7 +111,8 @@ def evaluate(
     Args:
         config: the evaluation.
         report: takes lines for a person.
-        progress: is told how far it is.
+        progress: is told how far it is: with `on_bad_image="skip"` first with looking at the images, then with
+            scoring them.
 
     Raises:
         InputError: the checkpoint, the list, an image, the device or the engine cannot be used.
@@ -124,7 +128,7 @@ def evaluate(
     network = model.load(config.ckpt)
     tell("=> loaded checkpoint")
     view: View = "ten" if config.crops == 10 else "center"
-    dataset = ChestXrayDataSet(config.data_dir, config.test_list, view, preprocessing, image_cache=config.image_cache)
+    dataset = _dataset(config, view, preprocessing, progress)
     compiled = choice.compile(network, preprocessing.crop)
     images_a_pass = min(config.batch_size, max(1, compiled.crops_a_pass // config.crops))
     loader = BatchLoader(dataset, images_a_pass, shuffle=False, workers=config.num_workers)
@@ -138,8 +142,29 @@ def evaluate(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedAUROCWarning)  # the result names these classes itself
         mean = mean_auroc(aurocs)
-    names, labels = dataset.list.names, dataset.list.labels
-    return EvalResult(config, choice.description, preprocessing, names, labels, probabilities, aurocs, mean, seconds)
+    return EvalResult(
+        config=config,
+        engine=choice.description,
+        preprocessing=preprocessing,
+        names=dataset.list.names,
+        skipped=dataset.skipped,
+        labels=dataset.list.labels,
+        probabilities=probabilities,
+        aurocs=aurocs,
+        mean=mean,
+        seconds=seconds,
+    )
+
+
+def _dataset(
+    config: EvalConfig, view: View, preprocessing: Preprocessing, progress: Progress | None
+) -> ChestXrayDataSet:
+    where = config.data_dir, config.test_list
+    skipped: tuple[Skipped, ...] = ()
+    if config.on_bad_image == "skip":
+        cache, workers = config.image_cache, config.num_workers
+        skipped = find_unusable(*where, preprocessing, image_cache=cache, workers=workers, progress=progress)
+    return ChestXrayDataSet(*where, view, preprocessing, image_cache=config.image_cache, skipped=skipped)
 
 
 def predict_list(predict: Predict, loader: BatchLoader, progress: Progress | None = None) -> np.ndarray:

@@ -1,7 +1,7 @@
 """List files: `name v1 ... v14`, white-space separated, one image a line."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,16 +17,24 @@ class ImageList:
 
     Attributes:
         path: where it came from.
-        names: N file names relative to the image folder, in the file's order; line i + 1 is name i.
+        names: N file names relative to the image folder, in the file's order.
         labels: uint8 [N, C], 0 or 1.
+        lines: the N lines on which they stand, counted from 1.
     """
 
     path: Path
     names: tuple[str, ...]
     labels: np.ndarray
+    lines: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def without(self, lines: Collection[int]) -> "ImageList":
+        """The list without the images on some of its lines."""
+        kept = [index for index, line in enumerate(self.lines) if line not in lines]
+        names = tuple(self.names[index] for index in kept)
+        return ImageList(self.path, names, self.labels[kept], [self.lines[index] for index in kept])
 
 
 def read_list(path: str | os.PathLike[str], n_classes: int = N_CLASSES) -> ImageList:
@@ -53,7 +61,7 @@ def read_list(path: str | os.PathLike[str], n_classes: int = N_CLASSES) -> Image
             raise InputError(f"{path}:{number}: {name} stands in line {first_line[name]} already, expected it once")
         if "/" in name or "\\" in name:
             _check_inside(name, f"{path}:{number}")
-    return ImageList(path, tuple(first_line), np.array(rows, dtype=np.uint8)[row_of_line])
+    return ImageList(path, tuple(first_line), np.array(rows, dtype=np.uint8)[row_of_line], range(1, len(lines) + 1))
 
 
 def check_images(image_list: ImageList, data_dir: str | os.PathLike[str]) -> None:
@@ -67,13 +75,13 @@ def check_images(image_list: ImageList, data_dir: str | os.PathLike[str]) -> Non
         raise InputError(f"{root}: no such image folder (--data_dir), which {image_list.path} refers to")
     folders: dict[str, set[str]] = {}
     missing = []
-    for number, name in enumerate(image_list.names, start=1):
+    for line, name in zip(image_list.lines, image_list.names, strict=True):
         folder, _, base = name.rpartition("/")
         if folder not in folders:
             inside = root / folder
             folders[folder] = set(os.listdir(inside)) if inside.is_dir() else set()
         if base not in folders[folder]:
-            missing.append(f"{name} (line {number})")
+            missing.append(f"{name} (line {line})")
     if missing:
         shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
         raise InputError(

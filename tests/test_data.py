@@ -1,14 +1,18 @@
 import threading
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from conftest import make_folder
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from chexnet import data
 from chexnet import images as image_files
-from chexnet.cache import build
-from chexnet.data import BatchLoader, ChestXrayDataSet, draws
+from chexnet.cache import ImageCache, build
+from chexnet.data import BatchLoader, ChestXrayDataSet, draws, loader
 from chexnet.errors import InputError
 from chexnet.transforms import Preprocessing
 
@@ -85,17 +89,23 @@ def test_draws_and_order_are_streams_of_their_own(folder, seed, epoch):
         assert not np.array_equal(draws(seed, epoch, 40), draws(*other, 40))
 
 
+def make_both(root: Path, view: str) -> tuple[ChestXrayDataSet, ChestXrayDataSet]:
+    """The same data set twice: decoding, and from a cache without decoding anything."""
+    data_dir, lists = make_folder(root, 11, sizes=[(48, 40), (40, 60), (80, 91), (40, 40), (121, 64)])
+    plain = ChestXrayDataSet(data_dir, lists, view, SMALL, seed=4)
+    build(data_dir, plain.list.names[::-1], root / "cache", SMALL, workers=0)
+    return plain, ChestXrayDataSet(data_dir, lists, view, SMALL, seed=4, image_cache=root / "cache")
+
+
 @pytest.fixture
-def cached(folder, tmp_path):
-    """Makes the same data set twice: decoding, and from a cache without decoding anything."""
+def cached(tmp_path):
+    return partial(make_both, tmp_path)
 
-    def make(view: str) -> tuple[ChestXrayDataSet, ChestXrayDataSet]:
-        data_dir, lists = folder(11, sizes=[(48, 40), (40, 60), (80, 91), (40, 40), (121, 64)])
-        plain = ChestXrayDataSet(data_dir, lists, view, SMALL, seed=4)
-        build(data_dir, plain.list.names[::-1], tmp_path / "cache", SMALL, workers=0)
-        return plain, ChestXrayDataSet(data_dir, lists, view, SMALL, seed=4, image_cache=tmp_path / "cache")
 
-    return make
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """For tests that leave it as it is."""
+    return make_both(tmp_path_factory.mktemp("both"), "train")
 
 
 @pytest.mark.parametrize("view", ["train", "center", "ten"])
@@ -133,8 +143,8 @@ def test_with_a_cache_the_images_may_be_away_but_not_stale(cached):
 def test_batches_that_are_sent_to_a_device_are_the_same_ones(folder, monkeypatch):
     """With the CPU in the place of the GPU."""
     sent = []
-    monkeypatch.setattr(data, "is_gpu", lambda: True)
-    monkeypatch.setattr(data, "upload", lambda images: (sent.append(len(images)), paddle.to_tensor(images))[1])
+    monkeypatch.setattr(loader, "is_gpu", lambda: True)
+    monkeypatch.setattr(loader, "upload", lambda images: (sent.append(len(images)), paddle.to_tensor(images))[1])
     dataset = ChestXrayDataSet(*folder(7), "center", SMALL)
     batches = iter(BatchLoader(dataset, 2, shuffle=False, workers=1, upload=True))
     first, _ = next(batches)
@@ -145,15 +155,73 @@ def test_batches_that_are_sent_to_a_device_are_the_same_ones(folder, monkeypatch
     np.testing.assert_array_equal(np.concatenate([first.numpy(), *rest]), expected)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_image_that_does_not_decode_reaches_the_caller(folder, workers):
+@settings(max_examples=80, deadline=None)
+@given(
+    from_cache=st.booleans(),
+    shuffle=st.booleans(),
+    workers=st.integers(0, 3),
+    batch_size=st.integers(1, 12),
+    epoch=st.integers(0, 2),
+    data=st.data(),
+)
+def test_a_pass_from_a_later_batch_is_the_end_of_the_whole_one(
+    both, from_cache, shuffle, workers, batch_size, epoch, data
+):
+    whole = BatchLoader(both[0], batch_size, shuffle, workers=0)
+    whole.set_epoch(epoch)
+    batches = list(whole)
+    names = [whole.names(batch) for batch in range(len(batches))]
+    loader = BatchLoader(both[from_cache], batch_size, shuffle, workers)
+    first = data.draw(st.integers(0, len(batches)), label="first batch")
+    loader.set_epoch(epoch, first)
+    assert len(loader) == len(batches)
+    assert [loader.names(batch) for batch in range(len(batches))] == names
+    for found, expected in zip(loader, batches[first:], strict=True):
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+    loader.set_epoch(epoch)
+    assert len(list(loader)) == len(batches)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_names_are_those_of_the_images_in_a_batch(both, shuffle):
+    loader = BatchLoader(both[0], 4, shuffle, workers=1)
+    loader.set_epoch(2, first_batch=1)
+    index_of = {name: index for index, name in enumerate(both[0].list.names)}
+    for batch, (images, _) in enumerate(loader, start=1):
+        named = [both[0][index_of[name]][0] for name in loader.names(batch)]
+        np.testing.assert_array_equal(images, np.stack(named))
+
+
+@pytest.mark.parametrize("view", ["train", "center"])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_an_image_that_does_not_decode_reaches_the_caller(folder, view, workers):
     images, lists = folder(6)
     (images / "list_004.png").write_bytes(b"<html>")
-    loader = BatchLoader(ChestXrayDataSet(images, lists, "center", SMALL), 2, shuffle=False, workers=workers)
-    batches = iter(loader)
+    batches = iter(BatchLoader(ChestXrayDataSet(images, lists, view, SMALL), 2, shuffle=False, workers=workers))
     next(batches), next(batches)
-    with pytest.raises(InputError, match=r"list_004\.png"):
+    with pytest.raises(
+        InputError, match=rf"^{images / 'list_004.png'}: cannot be decoded .*; replace .*on_bad_image skip$"
+    ):
         next(batches)
+    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_an_error_while_a_cache_is_read_reaches_the_caller(both, workers, monkeypatch):
+    image = ImageCache.image
+
+    def fails(self, row):
+        if row == both[1].rows[4]:
+            raise InputError("images.bin: gone")
+        return image(self, row)
+
+    monkeypatch.setattr(ImageCache, "image", fails)
+    batches = iter(BatchLoader(both[1], 2, shuffle=False, workers=workers))
+    next(batches), next(batches)
+    with pytest.raises(InputError, match=r"^images\.bin: gone$"):
+        next(batches)
+    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
 
 
 @pytest.mark.parametrize(("from_cache", "batch_size"), [(False, 2), (True, 1)])

@@ -10,6 +10,7 @@ import paddle
 import pytest
 from conftest import make_folder
 
+import eval as eval_script
 from chexnet import checkpoint
 from chexnet.cache import build
 from chexnet.config import EvalConfig
@@ -97,6 +98,7 @@ def test_an_undefined_class_is_named_everywhere_and_never_a_number(result, tmp_p
     assert facts["classes"]["Hernia"] == {"auroc": None, "positives": 0}
     assert facts["mean"] == {"auroc": result.mean, "classes": 13}
     assert facts["images"] == 4
+    assert facts["skipped"] == []
     assert facts["engine"] == result.engine
     assert facts["preprocessing"] == {"resize": 40, "crop": 32}
 
@@ -164,6 +166,68 @@ def test_ten_crops_from_the_cache_are_those_from_the_files(folder, ckpt, tmp_pat
     shutil.rmtree(images)
     from_cache = evaluate(dataclasses.replace(config, image_cache=str(tmp_path / "cache")))
     np.testing.assert_array_equal(from_cache.probabilities, from_files.probabilities)
+
+
+@pytest.fixture
+def spoilt(folder):
+    """Folder and list of 200 images, of which one is a page and one is missing."""
+    images, lists = folder(200)
+    (images / "list_120.png").write_bytes(b"<html>")
+    (images / "list_031.png").unlink()
+    return images, lists
+
+
+def test_what_is_skipped_is_as_if_it_had_not_been_in_the_list(spoilt, ckpt, tmp_path, monkeypatch):
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
+    images, lists = spoilt
+    config = EvalConfig(str(images), str(lists), str(ckpt), crops=1, device="cpu", on_bad_image="skip")
+    calls = []
+    result = evaluate(config, progress=lambda done, total: calls.append((done, total)))
+    assert [(one.image, one.line) for one in result.skipped] == [("list_031.png", 32), ("list_120.png", 121)]
+    assert calls[:200] == [(done, 200) for done in range(1, 201)]
+    assert calls[-1] == (198, 198)
+
+    lines = lists.read_text().splitlines(keepends=True)
+    (tmp_path / "shorter.txt").write_text("".join(lines[:31] + lines[32:120] + lines[121:]))
+    expected = evaluate(EvalConfig(str(images), str(tmp_path / "shorter.txt"), str(ckpt), crops=1, device="cpu"))
+    assert expected.skipped == ()
+    assert result.names == expected.names
+    np.testing.assert_array_equal(result.labels, expected.labels)
+    np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(result.aurocs, expected.aurocs)
+
+
+def test_what_was_skipped_is_in_the_files_and_printed_last(spoilt, ckpt, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
+    images, lists = spoilt
+    flags = ["--data_dir", str(images), "--test_list", str(lists), "--ckpt", str(ckpt), "--device", "cpu"]
+    outputs = ["--output", str(tmp_path / "r.json"), "--predictions", str(tmp_path / "p.csv"), "--compare"]
+    assert eval_script.main([*flags, *outputs, "--on_bad_image", "skip"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3] == f"left out of {lists}: 2 images (--on_bad_image skip)"
+    assert lines[-2] == "  list_031.png (line 32): no such image file"
+    assert lines[-1].startswith("  list_120.png (line 121): cannot be decoded as an image: ")
+    facts = json.loads((tmp_path / "r.json").read_text())
+    assert facts["images"] == 198
+    assert [list(one.items())[:2] for one in facts["skipped"]] == [
+        [("image", "list_031.png"), ("line", 32)],
+        [("image", "list_120.png"), ("line", 121)],
+    ]
+    assert facts["skipped"][0]["reason"] == "no such image file"
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 199
+
+
+def test_a_broken_image_ends_an_evaluation_unless_it_is_to_be_skipped(spoilt, ckpt, monkeypatch, capsys):
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
+    images, lists = spoilt
+    flags = ["--data_dir", str(images), "--test_list", str(lists), "--ckpt", str(ckpt), "--device", "cpu"]
+    assert eval_script.main(flags) == 2
+    assert "1 of 200 images are missing" in capsys.readouterr().err
+    shutil.copy(images / "list_030.png", images / "list_031.png")
+    assert eval_script.main(flags) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {images / 'list_120.png'}: cannot be decoded")
+    assert error.endswith("; replace the file, or leave it out: --on_bad_image skip")
 
 
 class _Broken:

@@ -37,21 +37,29 @@ class ImageCache:
     def __len__(self) -> int:
         return len(self._manifest.row_of)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._manifest.row_of
+
     def image(self, row: int) -> np.ndarray:
         """The resized image of a row that `rows` gave: uint8 [h, w], read-only, in the mapped file itself."""
         offset, height, width = self._places[row].tolist()
         return self._pixels[offset : offset + height * width].reshape(height, width)
 
     def rows(
-        self, names: Sequence[str], list_file: str | os.PathLike[str], data_dir: str | os.PathLike[str]
+        self,
+        names: Sequence[str],
+        list_file: str | os.PathLike[str],
+        data_dir: str | os.PathLike[str],
+        lines: Sequence[int] | None = None,
     ) -> np.ndarray:
         """Where the images of a list are: int64 [N], for `image`.
 
         Args:
-            names: N names below `data_dir`, of which name i stands in line i + 1 of the list.
+            names: N names below `data_dir`.
             list_file: where they come from, for messages.
             data_dir: folder of the originals. Those that are there must be the ones that were cached; the
                 others, and the folder itself, may be missing.
+            lines: of the names in the list, counted from 1; None if they are the whole list.
 
         Raises:
             InputError: the cache lacks images, or has them of originals that have changed since: how many,
@@ -59,14 +67,14 @@ class ImageCache:
         """
         row_of = self._manifest.row_of
         rows = np.fromiter((row_of.get(name, -1) for name in names), np.int64, len(names))
-        self._refuse(np.flatnonzero(rows < 0), "are not in the cache", names, list_file, data_dir)
+        lines = lines or range(1, len(names) + 1)
+        self._refuse(np.flatnonzero(rows < 0), "are not in the cache", names, lines, list_file, data_dir)
         originals = zip(names, self._manifest.sources(rows), strict=True) if os.path.isdir(data_dir) else ()
         changed = [
             index for index, (name, source) in enumerate(originals) if source_of(data_dir, name) not in (None, source)
         ]
-        self._refuse(
-            changed, f"have changed in {data_dir} since they were put in the cache", names, list_file, data_dir
-        )
+        fault = f"have changed in {data_dir} since they were put in the cache"
+        self._refuse(changed, fault, names, lines, list_file, data_dir)
         return rows
 
     def damaged(self, progress: Progress | None = None) -> list[str]:
@@ -85,12 +93,13 @@ class ImageCache:
         indices: Sequence[int] | np.ndarray,
         fault: str,
         names: Sequence[str],
+        lines: Sequence[int],
         list_file: str | os.PathLike[str],
         data_dir: str | os.PathLike[str],
     ) -> None:
         if len(indices) == 0:
             return
-        shown = ", ".join(f"{names[index]} (line {index + 1})" for index in indices[:10])
+        shown = ", ".join(f"{names[index]} (line {lines[index]})" for index in indices[:10])
         raise InputError(
             f"{list_file}: {len(indices)} of {len(names)} images {fault} {self.folder}: "
             f"{shown}{', ...' * (len(indices) > 10)}; run: python tools/build_cache.py --data_dir {data_dir} "

@@ -1,0 +1,17 @@
+"""ChestX-ray14 as a data set, and batches of it."""
+
+from chexnet.data.dataset import ChestXrayDataSet, View, draws
+from chexnet.data.loader import Batch, BatchLoader
+from chexnet.data.skipping import MAX_SKIPPED, Skipped, find_unusable, format_skipped
+
+__all__ = [
+    "MAX_SKIPPED",
+    "Batch",
+    "BatchLoader",
+    "ChestXrayDataSet",
+    "Skipped",
+    "View",
+    "draws",
+    "find_unusable",
+    "format_skipped",
+]

@@ -1,0 +1,116 @@
+"""A list file and its images."""
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from paddle.io import Dataset
+
+from chexnet import images
+from chexnet.cache import ImageCache
+from chexnet.data.skipping import Skipped
+from chexnet.errors import InputError
+from chexnet.labels import N_CLASSES
+from chexnet.lists import ImageList, check_images, read_list
+from chexnet.transforms import Preprocessing
+
+View = Literal["train", "center", "ten"]
+
+Sample = tuple[np.ndarray, np.ndarray]
+"""One image's crop(s), uint8 [1, crop, crop] or [10, 1, crop, crop], and labels, float32 [C]."""
+
+
+class ChestXrayDataSet(Dataset):
+    """A list file and its images.
+
+    The whole list is checked when the data set is made, before anything is decoded.
+
+    Args:
+        data_dir: folder of the images.
+        list_file: see `chexnet.lists`.
+        view: `train` one random crop, mirrored half of the time; `center` the middle crop; `ten` ten crops.
+        preprocessing: sizes of resizing and cropping.
+        seed: of the augmentation, which is a function of (seed, epoch, index) and of nothing else.
+        n_classes: number of labels in a line of the list.
+        image_cache: folder of an image cache (see `chexnet.cache`) to take the images from; nothing is
+            decoded then, and the pixels are the same. `data_dir` need not exist; where it has an original
+            that has changed since, that is an error.
+        skipped: lines of the list to leave out, as `find_unusable` gave them now or when the run began. All
+            else is as if they had never been in the list.
+
+    Raises:
+        InputError: the list is malformed, images are missing, the cache does not serve, or a skipped image does
+            not stand where it did.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str],
+        list_file: str | os.PathLike[str],
+        view: View = "center",
+        preprocessing: Preprocessing | None = None,
+        seed: int = 0,
+        n_classes: int = N_CLASSES,
+        image_cache: str | os.PathLike[str] | None = None,
+        skipped: Sequence[Skipped] = (),
+    ) -> None:
+        super().__init__()
+        self.data_dir = Path(data_dir)
+        self.skipped = tuple(skipped)
+        self.view = view
+        self.preprocessing = preprocessing or Preprocessing()
+        self.seed = seed
+        self.epoch = 0
+        self.list = _without(read_list(list_file, n_classes), self.skipped)
+        self.cache = None if image_cache is None else ImageCache(image_cache, self.preprocessing)
+        if self.cache is None:
+            check_images(self.list, self.data_dir)
+        else:
+            self.rows = self.cache.rows(self.list.names, self.list.path, self.data_dir, self.list.lines)
+
+    def __len__(self) -> int:
+        return len(self.list)
+
+    def __getitem__(self, index: int) -> Sample:
+        """One image's crop(s), uint8 [1, crop, crop] or [10, 1, crop, crop], and labels, float32 [C].
+
+        Raises:
+            InputError: the image does not decode.
+        """
+        resized = self._resized(index)
+        labels = self.list.labels[index].astype(np.float32)
+        if self.view == "ten":
+            return self.preprocessing.ten_crop(resized), labels
+        if self.view == "center":
+            return self.preprocessing.center_crop(resized), labels
+        return self.preprocessing.train_crop(resized, draws(self.seed, self.epoch, len(self))[index]), labels
+
+    def _resized(self, index: int) -> np.ndarray:
+        if self.cache is not None:
+            return self.cache.image(self.rows[index])
+        try:
+            gray = images.open_gray(self.data_dir / self.list.names[index])
+        except InputError as error:
+            raise InputError(f"{error}; replace the file, or leave it out: --on_bad_image skip") from error
+        return self.preprocessing.resized(gray)
+
+
+def _without(whole: ImageList, skipped: Sequence[Skipped]) -> ImageList:
+    for one in skipped:
+        if whole.names[one.line - 1 : one.line] != (one.image,):
+            raise InputError(f"{whole.path}:{one.line}: not {one.image}, which is to be left out: the list has changed")
+    return whole.without({one.line for one in skipped}) if skipped else whole
+
+
+@lru_cache(maxsize=4)
+def draws(seed: int, epoch: int, count: int) -> np.ndarray:
+    """What augments `count` images in an epoch, for `Preprocessing.train_crop`: read-only float64 [count, 3].
+
+    Row i belongs to image i and is the same whatever `count` is.
+    """
+    drawn = np.random.default_rng((seed, epoch)).random((count, 3))
+    drawn.flags.writeable = False
+    return drawn
