@@ -7,7 +7,7 @@ DEMO_DATA := dataset/phantom
 DEMO_RUN := save/demo
 DEMO_LISTS := $(DEMO_DATA)/labels
 
-.PHONY: demo test lint bench test-oldest clean-demo
+.PHONY: demo test lint bench faults test-oldest clean-demo
 
 demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-crop evaluation
 	$(BIN)/python eval.py --data_dir $(DEMO_DATA)/images --test_list $(DEMO_LISTS)/test_list.txt \
@@ -24,6 +24,9 @@ lint: $(INSTALLED_DEV) ## ruff and mypy
 
 bench: $(INSTALLED_DEV) ## speed and memory beside plain reference pipelines; twelve minutes on two cores
 	$(BIN)/python -m benchmarks
+
+faults: $(INSTALLED_DEV) ## kills, full disks, damaged and malicious files, by the hundred; prints a table of them
+	CHEXNET_FAULTS=full $(BIN)/python -m pytest -q tests/faults
 
 test-oldest: .venv-oldest/.installed ## every test on the oldest Paddle that is supported, with NumPy 1
 	.venv-oldest/bin/python -m pytest
@@ -52,9 +55,8 @@ $(DEMO_LISTS)/test_list.txt: | $(INSTALLED)
 	rm -rf $(DEMO_DATA)
 	$(BIN)/python tools/make_phantom.py --out $(DEMO_DATA) --images 640 --size 128 --seed 0 --min_prevalence 0.12
 
-# A run that was cut short is started again; only a finished one has final.pdparams.
+# A run that was cut short goes on; only a finished one has final.pdparams.
 $(DEMO_RUN)/final.pdparams: $(DEMO_LISTS)/test_list.txt | $(INSTALLED)
-	rm -rf $(DEMO_RUN)
-	$(BIN)/python train.py --data_dir $(DEMO_DATA)/images --train_list $(DEMO_LISTS)/train_list.txt \
+	$(BIN)/python train.py --resume --data_dir $(DEMO_DATA)/images --train_list $(DEMO_LISTS)/train_list.txt \
 	    --val_list $(DEMO_LISTS)/val_list.txt --save_dir $(DEMO_RUN) --init random \
 	    --resize 72 --crop 64 --batch_size 16 --epoch 5 --decay_epochs 4

@@ -1,6 +1,9 @@
 """Trains CheXNet on list files.
 
     python train.py --data_dir dataset/images --decay_epochs 10,15,18
+    python train.py --resume
+
+The second goes on with a run that was cut short, from what it left in --save_dir.
 
 The defaults are Paddle-CheXNet's recipe: ImageNet weights, Adam 0.001, times 0.1 after epochs 10, 15 and
 18, 20 epochs of batches of 128. Its authors report a mean AUROC of 0.847 (one V100, about 30 minutes an
@@ -11,9 +14,10 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from chexnet import cli
-from chexnet.config import TrainConfig
+from chexnet.config import ON_BAD_IMAGE, WEIGHT_FORMATS, TrainConfig
 
 
 def build_parser() -> cli.Parser:
@@ -57,17 +61,55 @@ def build_parser() -> cli.Parser:
         metavar="DIR",
         help="folder made by tools/build_cache.py; without it images are decoded in every epoch",
     )
+    add(
+        "--on_bad_image",
+        choices=ON_BAD_IMAGE,
+        default=default.on_bad_image,
+        help="skip: decode every image first, and leave out those that cannot be used, up to 1 %% of a list",
+    )
+    add("--format", choices=WEIGHT_FORMATS, default=default.format, help="of the weights that are written")
+    add(
+        "--save_every_minutes",
+        type=cli.non_negative_float,
+        default=default.save_every_minutes,
+        metavar="M",
+        help="save the state of the run so often, beside once an epoch; 0: only then",
+    )
+    add(
+        "--save_every_steps",
+        type=cli.non_negative_int,
+        default=default.save_every_steps,
+        metavar="N",
+        help="save it after so many steps, too; 0: do not count",
+    )
+    add("--keep_states", type=cli.positive_int, default=default.keep_states, help="saved states kept, the newest ones")
+    add(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="PATH",
+        help="go on from the last state in --save_dir, or from the state PATH; other flags need not be given again",
+    )
+    add("--force", action="store_true", help="let a resumed run have other epochs, workers, device or data folders")
     return parser
 
 
 def body(args: argparse.Namespace) -> None:
     """Trains, and says what to do next."""
-    config = TrainConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)})
-    from chexnet.training import train
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    changes = {name: value for name, value in args.given.items() if name in names}
+    from chexnet.data import format_skipped
+    from chexnet.training import resume, train
 
-    result = train(config, report=cli.say)
+    if args.resume is None:
+        result = train(TrainConfig(**changes), report=cli.say)
+    else:
+        result = resume(Path(args.resume) if args.resume else None, changes, args.force, report=cli.say)
+    for list_file, skipped in result.skipped.items():
+        if skipped:
+            print(format_skipped(skipped, list_file))
     print(f"The best model is of epoch {result.best_epoch}, AUROC_avg {result.best_auroc:.4f}: {result.best_model}")
-    print(f"Next: python eval.py --data_dir {config.data_dir} --ckpt {result.best_model}")
+    print(f"Next: python eval.py --data_dir {result.config.data_dir} --ckpt {result.best_model}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

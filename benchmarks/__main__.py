@@ -31,6 +31,7 @@ MODULE_OF = {
     "loader": "inputs",
     "cache_build": "inputs",
     "metric": "ranking",
+    "saving": "saving",
     "lists": "inputs",
     "startup": "processes",
     "memory": "processes",

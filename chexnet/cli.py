@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from chexnet.errors import InputError
+from chexnet.errors import InputError, Interrupted
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -29,14 +29,24 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, formatter_class=_HelpWithDefaults)
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
+    def given(self, argv: Sequence[str] | None = None) -> dict[str, Any]:
+        """The values of the flags that stand in `argv`, without those that have their default for being absent."""
+        absent = object()
+        flags = argparse.Namespace(**dict.fromkeys((action.dest for action in self._actions), absent))
+        return {name: value for name, value in vars(self.parse_args(argv, flags)).items() if value is not absent}
+
     def error(self, message: str) -> NoReturn:
         """Prints one line to standard error and exits with code 2."""
         self.exit(2, f"error: {message} (--help lists the flags)\n")
 
 
 def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequence[str] | None = None) -> int:
-    """Parses `argv`, calls `body` and returns the exit code: 0, 2 for bad input, 130 for Ctrl-C."""
+    """Parses `argv`, calls `body` and returns the exit code: 0, 2 for bad input, 128 + the signal that ended it.
+
+    `body` gets the flags and, as `given`, the dictionary of those that were set.
+    """
     args = parser.parse_args(argv)
+    args.given = parser.given(argv)
     warnings.filterwarnings("ignore", message="No ccache found")
     os.environ.setdefault("GLOG_minloglevel", "2")  # errors of Paddle's compiled part; read when it is imported
     for library in ("paddle.utils.download", "matplotlib"):  # Paddle shows what they note for themselves
@@ -48,6 +58,9 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return 128 + stop.signal
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -71,6 +84,8 @@ def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
     with tqdm(unit=unit, file=sys.stderr, delay=0.1) as bar:
 
         def move(done: int, total: int) -> None:
+            if done < bar.n:  # the next piece of work
+                bar.reset()
             bar.total = total
             bar.update(done - bar.n)
 
@@ -100,6 +115,14 @@ def positive_float(text: str) -> float:
     value = _number(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a finite number above 0")
+    return value
+
+
+def non_negative_float(text: str) -> float:
+    """argparse type: a finite number of at least 0."""
+    value = _number(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number of at least 0")
     return value
 
 

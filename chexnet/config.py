@@ -15,6 +15,11 @@ ENGINES = ("openvino", "onnxruntime", "paddle")
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
+ON_BAD_IMAGE = ("error", "skip")
+"""What becomes of an image that is missing or does not decode: it ends the run, or is left out and listed."""
+
+WEIGHT_FORMATS = ("pdparams", "safetensors")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -41,6 +46,11 @@ class TrainConfig:
         crop: side of the square that the network sees, pixels.
         amp: automatic mixed precision, `off`, `O1` or `O2`; on a GPU only.
         image_cache: folder made by tools/build_cache.py, read instead of the image files; None decodes these.
+        format: of the weights that are written, `pdparams` or `safetensors`.
+        save_every_minutes: after so many minutes since the last time the state of the run is saved, 0 for never.
+        save_every_steps: so it is after so many steps of an epoch, 0 for never. It always is after an epoch.
+        keep_states: saved states that are kept, the newest ones.
+        on_bad_image: `error`, or `skip` to leave out what is missing or does not decode, see ON_BAD_IMAGE.
     """
 
     data_dir: str = "dataset/images"
@@ -60,6 +70,11 @@ class TrainConfig:
     crop: int = 224
     amp: str = "off"
     image_cache: str | None = None
+    format: str = "pdparams"
+    save_every_minutes: float = 10.0
+    save_every_steps: int = 0
+    keep_states: int = 2
+    on_bad_image: str = "error"
 
     def to_json(self) -> str:
         """The configuration as an indented JSON object."""
@@ -81,6 +96,7 @@ class EvalConfig:
         image_cache: folder made by tools/build_cache.py, read instead of the image files.
         engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
         precision: `float32`, `bfloat16` or `float16`.
+        on_bad_image: `error`, or `skip` to leave out what is missing or does not decode, see ON_BAD_IMAGE.
     """
 
     data_dir: str = "dataset/images"
@@ -93,3 +109,4 @@ class EvalConfig:
     image_cache: str | None = None
     engine: str = "auto"
     precision: str = "float32"
+    on_bad_image: str = "error"

@@ -12,3 +12,15 @@ class InputError(Exception):
     def __init__(self, message: str) -> None:
         # What other libraries say of a file may run over several lines.
         super().__init__(" ".join(message.splitlines()))
+
+
+class Interrupted(Exception):
+    """Work was stopped by a signal, after saving what it had.
+
+    Attributes:
+        signal: the signal's number; a program that ends for it returns 128 + this number.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal

@@ -59,6 +59,16 @@ def test_the_defaults_are_those_of_the_earlier_paddle_chexnet():
     )
 
 
+def test_a_flag_that_is_set_to_its_default_is_set():
+    parser = script("train").build_parser()
+    assert parser.given(["--resume", "--epoch", "20", "--decay_epochs", "1,2"]) == {
+        "resume": "",
+        "epoch": 20,
+        "decay_epochs": (1, 2),
+    }
+    assert parser.given([]) == {}
+
+
 def test_train_then_eval_from_another_folder(folder, tmp_path):
     images, train_list = folder(6, "train.txt")
     _, val_list = folder(4, "val.txt")

@@ -1,23 +1,28 @@
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import paddle
 import pytest
+from miniature import Miniature, small_config
 from PIL import Image
 
-from chexnet import checkpoint, model
+from chexnet import checkpoint
 from chexnet.config import EvalConfig, TrainConfig
+from chexnet.data import BatchLoader, ChestXrayDataSet
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
 from chexnet.labels import CLASS_NAMES
 from chexnet.metrics import class_aurocs
-from chexnet.training import AUROC, callbacks, train
+from chexnet.training import AUROC, callbacks, checkpoints, resume, state, train
 from chexnet.training import metric as metric_module
 from chexnet.training.history import draw_curves
 from chexnet.training.loss import BinaryCrossEntropy
+from chexnet.transforms import Preprocessing
 
 
 def random_batches(count: int, classes: int = 14):
@@ -56,34 +61,9 @@ def test_values_are_computed_only_when_due(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Two epochs on 12 small images, validated on 6; with what was said, and how often AUROCs were computed."""
-    root = tmp_path_factory.mktemp("run")
-    (root / "images").mkdir()
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 12), ("val", 6)):
-        lines = []
-        for index in range(count):
-            positive = index % 2
-            pixels = rng.integers(0, 100, (44, 44), dtype=np.uint8) + np.uint8(120 * positive)
-            Image.fromarray(pixels).save(root / "images" / f"{part}{index}.png")
-            labels = [positive] * 13 + [0 if part == "val" else positive]  # no Hernia to validate on
-            lines.append(f"{part}{index}.png {' '.join(map(str, labels))}")
-        (root / f"{part}.txt").write_text("\n".join(lines))
-    config = TrainConfig(
-        data_dir=str(root / "images"),
-        train_list=str(root / "train.txt"),
-        val_list=str(root / "val.txt"),
-        save_dir=str(root / "save"),
-        batch_size=2,
-        epoch=2,
-        decay_epochs=(1,),
-        init="random",
-        num_workers=1,
-        resize=40,
-        crop=32,
-        device="cpu",
-    )
+def run(small_data, tmp_path_factory):
+    """Two epochs of the real network; with what was said."""
+    config = small_config(small_data, tmp_path_factory.mktemp("run") / "save")
     said: list[str] = []
     return config, train(config, said.append), said
 
@@ -93,15 +73,16 @@ def test_a_run_leaves_everything_worth_keeping(run):
     save_dir = Path(config.save_dir)
     assert {path.name for path in save_dir.iterdir()} == {
         *("best_model.pdparams", "best_model.json", "final.pdparams", "final.json"),
-        *(f"epoch_0{epoch}.{kind}" for epoch in (1, 2) for kind in ("pdparams", "pdopt")),
+        *("after_epoch_01.state", "after_epoch_02.state", ".lock"),
         *("config.json", "history.csv", "curves.png"),
     }
     assert json.loads((save_dir / "config.json").read_text())["learning_rate"] == config.learning_rate
     assert result.best_model == save_dir / "best_model.pdparams"
     assert result.best_auroc == max(row["val_AUROC_avg"] for row in result.history)
-    best, state = checkpoint.load(result.best_model), checkpoint.load(save_dir / f"epoch_0{result.best_epoch}.pdparams")
+    best, then = checkpoint.load(result.best_model), state.load(save_dir / f"after_epoch_0{result.best_epoch}.state")
     for name, value in best.items():
-        np.testing.assert_array_equal(value, state[name])
+        np.testing.assert_array_equal(value, then.weights[name])
+    assert checkpoint.read_sidecar(result.best_model)["skipped"] == {"train": [], "val": []}
     assert any("no AUROC for Hernia" in line and "13 classes" in line for line in said)
 
 
@@ -144,7 +125,7 @@ def test_the_same_seed_trains_the_same_weights(run, tmp_path):
 def test_a_finished_run_is_never_overwritten(run):
     config, _, _ = run
     before = {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()}
-    with pytest.raises(InputError, match="another --save_dir"):
+    with pytest.raises(InputError, match="holds another run, expected none; --resume goes on with it"):
         train(config)
     assert {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()} == before
 
@@ -175,49 +156,123 @@ def test_the_loss_is_paddles_with_the_same_gradient():
     np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
-@pytest.mark.parametrize(("calls", "where"), [(2, "step 3"), (6, "validation step 1")])
-def test_a_network_that_diverges_stops_the_run_in_one_line(run, tmp_path, monkeypatch, calls, where):
-    config, _, _ = run
-    healthy, count = model.CheXNet.forward, iter(range(100))
+@pytest.mark.parametrize(
+    ("calls", "where", "batch", "good"),
+    [
+        (6, "epoch 1, validation step 1", r"val0\.png, val1\.png", "after_epoch_00_step_000006.state"),
+        (11, "epoch 2, step 3", r"train\d+\.png, train\d+\.png", "after_epoch_01_step_000002.state"),
+    ],
+)
+def test_a_network_that_diverges_stops_the_run_in_one_line(small_run, monkeypatch, calls, where, batch, good):
+    healthy, count = Miniature.logits, iter(range(100))
+    monkeypatch.setattr(
+        Miniature, "logits", lambda self, images: healthy(self, images) * (math.nan if next(count) == calls else 1.0)
+    )
+    message = rf"{where}: the loss is nan at learning rate 0\.0\d+, .* of the batch: {batch}; the last good state is "
+    with pytest.raises(InputError, match=rf"{message}.*{good}"):
+        train(small_run(save_every_steps=2))
+
+
+def test_the_state_before_a_loss_that_is_not_finite_is_good(small_run, monkeypatch):
+    """The images that are named are those of the batch, and training goes on from the last good state."""
+    config = small_run(save_every_steps=1)
+    healthy, seen = Miniature.logits, []
 
     def diverging(self, images):
-        return healthy(self, images) * (math.nan if next(count) >= calls else 1.0)
+        seen.append(images)
+        return healthy(self, images) * (math.nan if len(seen) == 5 else 1.0)
 
-    monkeypatch.setattr(model.CheXNet, "forward", diverging)
-    with pytest.raises(InputError, match=rf"epoch 1, {where}: the loss is nan at learning rate 0\.001"):
-        train(TrainConfig(**{**vars(config), "save_dir": str(tmp_path / "bad")}))
-
-
-def test_weights_that_are_not_finite_are_never_saved(tmp_path):
-    class Broken:
-        network = model.CheXNet()
-
-    Broken.network.densenet121.batch_norm._mean.set_value(np.full(1024, math.nan, np.float32))
-    keeper = callbacks.Checkpoints(tmp_path, {}, print)
-    keeper.model = Broken()
-    keeper.on_epoch_begin(0)
-    with pytest.raises(InputError, match=r"epoch 1: 1 weights are no longer finite.*batch_norm\._mean"):
-        keeper.on_eval_end({"AUROC_avg": 0.9})
-    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(Miniature, "logits", diverging)
+    with pytest.raises(InputError) as caught:
+        train(config)
+    dataset = ChestXrayDataSet(config.data_dir, config.train_list, "train", Preprocessing(40, 32), config.seed)
+    loader = BatchLoader(dataset, 2, shuffle=True, workers=0)
+    assert ", ".join(loader.names(4)) in str(caught.value)
+    newest = Path(config.save_dir) / "after_epoch_00_step_000004.state"
+    assert str(newest) in str(caught.value)
+    assert all(np.isfinite(value).all() for value in state.load(newest).weights.values())
+    monkeypatch.setattr(Miniature, "logits", healthy)
+    assert len(resume(newest, {}).history) == 2
 
 
-def test_training_stops_when_auroc_no_longer_rises_and_keeps_the_best(tmp_path):
-    class Trained:
-        stop_training = False
-        network = model.CheXNet()
-        _optimizer = paddle.optimizer.Adam(parameters=network.parameters())
+def test_weights_that_are_not_finite_are_never_saved(small_run, monkeypatch):
+    """A loss may look sound while the statistics of batch norm do not."""
+    config = small_run()
+    healthy = Miniature.logits
 
+    def breaking(self, images):
+        logits = healthy(self, images)
+        self.norm._mean.set_value(np.full(8, math.nan, np.float32))
+        return logits
+
+    monkeypatch.setattr(Miniature, "logits", breaking)
+    with pytest.raises(InputError, match=r"1 weights are no longer finite.*norm\._mean.*after_epoch_00\.state"):
+        train(config)
+    assert [path.name for path in state.paths(Path(config.save_dir))] == ["after_epoch_00.state"]
+
+
+def test_training_stops_when_auroc_no_longer_rises_and_keeps_the_best(small_run, monkeypatch):
+    aurocs = iter([0.6, math.nan, 0.7, *[0.65] * 20])
+    monkeypatch.setattr(checkpoints, "draw_curves", lambda rows, path: None)
+    original = checkpoints.Checkpoints.on_eval_end
+    monkeypatch.setattr(
+        checkpoints.Checkpoints, "on_eval_end", lambda self, logs: original(self, {**logs, "AUROC_avg": next(aurocs)})
+    )
     said: list[str] = []
-    keeper = callbacks.Checkpoints(tmp_path, {}, said.append)
-    keeper.model = Trained()
-    for epoch, auroc in enumerate([0.6, math.nan, 0.7, *[0.65] * callbacks.PATIENCE]):
-        assert not keeper.model.stop_training
-        keeper.on_epoch_begin(epoch)
-        keeper.on_eval_end({"AUROC_avg": auroc})
-    assert keeper.model.stop_training
-    assert (keeper.best_epoch, keeper.best_auroc) == (3, 0.7)
-    assert checkpoint.read_sidecar(tmp_path / "best_model.pdparams")["epoch"] == 3
+    config = small_run(epoch=30)
+    result = train(config, said.append)
+    assert (result.best_epoch, result.best_auroc) == (3, 0.7)
+    assert len(result.history) == 3 + checkpoints.PATIENCE
+    assert checkpoint.read_sidecar(result.best_model)["epoch"] == 3
     assert "stopping early" in said[-1]
+    said.clear()
+    assert len(resume(None, {"save_dir": config.save_dir}, report=said.append).history) == 3 + checkpoints.PATIENCE
+
+
+def test_steps_that_the_loss_scaler_leaves_out_are_counted(monkeypatch):
+    progress = state.Progress()
+    counting = callbacks.SkippedSteps(progress)
+    states = iter([
+        *({"scale": 8.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 0}),  # a step as it should be
+        *({"scale": 8.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 1}),  # left out, the scale still stands
+        *({"scale": 8.0, "decr_count": 1}, {"scale": 4.0, "decr_count": 0}),  # left out, the scale falls
+        *({"scale": 4.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 0}),  # enough good ones, the scale rises
+    ])  # fmt: skip
+    counting.model = SimpleNamespace(_scaler=SimpleNamespace(state_dict=lambda: next(states)))
+    for _ in range(4):
+        counting.on_train_batch_begin(0)
+        counting.on_train_batch_end(0)
+    assert progress.skipped_steps == 2
+
+
+def test_bad_images_are_left_out_on_request_and_listed(small_run, small_data, tmp_path):
+    lines = (small_data / "train.txt").read_text().splitlines()
+    images = tmp_path / "images"
+    images.mkdir()
+    many = []
+    for index in range(100):
+        name, labels = lines[index % 12].split(" ", 1)
+        shutil.copy(small_data / "images" / name, images / f"{index}.png")
+        many.append(f"{index}.png {labels}")
+    (images / "7.png").write_bytes(b"<html>not found</html>")
+    (tmp_path / "many.txt").write_text("\n".join(many))
+    changes = {
+        "data_dir": str(images),
+        "train_list": str(tmp_path / "many.txt"),
+        "val_list": str(tmp_path / "many.txt"),
+    }
+    with pytest.raises(InputError, match=r"7\.png: cannot be decoded"):
+        train(small_run(**changes, save_dir=str(tmp_path / "error")))
+    config = small_run(**changes, on_bad_image="skip", batch_size=10, save_every_steps=4, keep_states=9)
+    result = train(config)
+    assert [(one.image, one.line) for one in result.skipped[config.train_list]] == [("7.png", 8)]
+    skipped = checkpoint.read_sidecar(result.best_model)["skipped"]
+    assert [one["image"] for one in skipped["train"] + skipped["val"]] == ["7.png", "7.png"]
+
+    shutil.copy(images / "8.png", images / "7.png")  # mended meanwhile: the run goes on without it all the same
+    again = tmp_path / "again"
+    resume(Path(config.save_dir) / "after_epoch_01_step_000004.state", {"save_dir": str(again)})
+    assert (again / "final.pdparams").read_bytes() == (Path(config.save_dir) / "final.pdparams").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -1,75 +1,101 @@
-"""What a training run does beside computing: show, record, save, stop."""
+"""What a training run does beside computing: show, count, record."""
 
 import math
+import random
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from paddle.callbacks import Callback
+import paddle
+from paddle.callbacks import Callback, ProgBarLogger
 from tqdm import tqdm
 
-from chexnet import checkpoint
 from chexnet.data import BatchLoader
-from chexnet.errors import InputError
-from chexnet.training.history import Row, draw_curves, write_csv
 from chexnet.training.metric import AUROC
+from chexnet.training.state import Progress, diverged
 
 LOG_FREQUENCY = 10
 """Steps between two log lines, as in the published log."""
 
-PATIENCE = 10
-"""Epochs without a better AUROC_avg after which a run stops."""
-
 Logs = Mapping[str, Any] | None
-Report = Callable[[str], None]
+
+
+class Log(ProgBarLogger):
+    """Paddle's own log lines, counting from where the run is rather than from where the process began."""
+
+    def __init__(self, progress: Progress, epochs: int, verbose: int) -> None:
+        super().__init__(LOG_FREQUENCY, verbose)
+        self.progress = progress
+        self.all_epochs = epochs
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        super().on_train_begin(logs)
+        self.epochs = self.all_epochs
+
+    def on_epoch_begin(self, epoch: int | None = None, logs: Logs = None) -> None:
+        super().on_epoch_begin(self.progress.epoch)
+        self.train_step = self.first_step = self.progress.step
+        self.train_progbar._start -= self.progress.seconds
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.train_step > self.first_step:
+            super().on_epoch_end(epoch, logs)
 
 
 class Steps(Callback):
-    """Tells the loader its epoch, the metric when its value is wanted, and a person how far it is.
+    """Counts the steps; before each it seeds the random generators, and tells the metric if its value is wanted.
 
-    The metric is wanted on the steps that are logged and on the last one of a pass. The bar goes to
-    standard error, and only where that is a terminal.
+    The metric is wanted on the steps that are logged and on the last one of a pass. A bar goes to standard
+    error, and only where that is a terminal.
     """
 
-    def __init__(self, loader: BatchLoader, metric: AUROC) -> None:
+    def __init__(self, progress: Progress, loader: BatchLoader, metric: AUROC) -> None:
         super().__init__()
+        self.progress = progress
         self.loader = loader
         self.metric = metric
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self.loader.set_epoch(epoch)
-        self._begin(self.params["steps"], f"epoch {epoch + 1}")
-
-    def on_eval_begin(self, logs: Logs = None) -> None:
-        self._begin((logs or {})["steps"], "validation")
+        self.loader.set_epoch(self.progress.epoch, self.progress.step)
+        self._begin(self.params["steps"], f"epoch {self.progress.epoch + 1}", self.progress.step)
 
     def on_train_batch_begin(self, step: int, logs: Logs = None) -> None:
-        done = step + 1
-        self.metric.due = done % LOG_FREQUENCY == 0 or done == self.steps
-
-    on_eval_batch_begin = on_train_batch_begin
+        position = (self.loader.dataset.seed, self.progress.epoch, self.progress.step)
+        seed_everything(int(np.random.SeedSequence(position).generate_state(1)[0]))
+        self._due(self.progress.step + 1)
 
     def on_train_batch_end(self, step: int, logs: Logs = None) -> None:
+        self.progress.step += 1
         self.bar.update()
-
-    on_eval_batch_end = on_train_batch_end
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.bar.close()
 
+    def on_eval_begin(self, logs: Logs = None) -> None:
+        self._begin((logs or {})["steps"], "validation", 0)
+
+    def on_eval_batch_begin(self, step: int, logs: Logs = None) -> None:
+        self._due(step + 1)
+
+    def on_eval_batch_end(self, step: int, logs: Logs = None) -> None:
+        self.bar.update()
+
     def on_eval_end(self, logs: Logs = None) -> None:
         self.bar.close()
 
-    def _begin(self, steps: int, title: str) -> None:
+    def _begin(self, steps: int, title: str, done: int) -> None:
         self.steps = steps
-        self.bar = tqdm(total=steps, desc=title, unit="step", leave=False, disable=None, file=sys.stderr)
+        self.bar = tqdm(total=steps, initial=done, desc=title, unit="step", leave=False, disable=None, file=sys.stderr)
+
+    def _due(self, done: int) -> None:
+        self.metric.due = done % LOG_FREQUENCY == 0 or done == self.steps
 
 
 class History(Callback):
-    """Collects a row for each epoch; after each it writes `history.csv` and `curves.png`.
+    """Puts together the row of each epoch.
 
     Losses are means over the samples of the epoch (`paddle.Model` itself shows the last batch's).
 
@@ -77,102 +103,79 @@ class History(Callback):
         InputError: the loss is not finite.
     """
 
-    def __init__(self, save_dir: Path) -> None:
+    def __init__(self, progress: Progress, folder: Path, train_loader: BatchLoader, val_loader: BatchLoader) -> None:
         super().__init__()
-        self.save_dir = save_dir
-        self.rows: list[Row] = []
+        self.progress = progress
+        self.folder = folder
+        self.train_loader = train_loader
+        self.val_loader = val_loader
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self.started = time.monotonic()
-        self.row: Row = {"epoch": epoch + 1, "learning_rate": float(self.model._optimizer.get_lr())}
-        self._reset()
+        progress = self.progress
+        if progress.step == 0:
+            progress.row = {"epoch": progress.epoch + 1, "learning_rate": float(self.model._optimizer.get_lr())}
+            progress.loss_sum, progress.samples, progress.seconds = 0.0, 0, 0.0
+        self.started = time.monotonic() - progress.seconds
 
     def on_train_batch_end(self, step: int, logs: Logs = None) -> None:
-        self._add(logs, f"step {step + 1}")
+        self._add(logs, "", self.progress.step, self.train_loader)
+        if self.progress.step == self.params["steps"]:
+            self._record("train", logs)
+
+    def on_eval_begin(self, logs: Logs = None) -> None:
+        self.progress.loss_sum, self.progress.samples = 0.0, 0
 
     def on_eval_batch_end(self, step: int, logs: Logs = None) -> None:
-        self._add(logs, f"validation step {step + 1}")
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        self._record("train", logs)
-        self._reset()
+        self._add(logs, "validation ", step + 1, self.val_loader)
 
     def on_eval_end(self, logs: Logs = None) -> None:
         self._record("val", logs)
-        self.row["seconds"] = round(time.monotonic() - self.started, 1)
-        self.rows.append(self.row)
-        write_csv(self.rows, self.save_dir / "history.csv")
-        draw_curves(self.rows, self.save_dir / "curves.png")
+        if self.model._scaler is not None:
+            self.progress.row["skipped_steps"] = self.progress.skipped_steps
+        self.progress.rows.append({**self.progress.row, "seconds": round(self.progress.seconds, 1)})
 
     def _record(self, part: str, logs: Logs) -> None:
         assert logs is not None
-        self.row[f"{part}_loss"] = self.loss_sum / self.samples
-        self.row.update({f"{part}_{name}": value for name, value in logs.items() if name.startswith("AUROC_")})
+        row = self.progress.row
+        row[f"{part}_loss"] = self.progress.loss_sum / self.progress.samples
+        row.update({f"{part}_{name}": value for name, value in logs.items() if name.startswith("AUROC_")})
 
-    def _add(self, logs: Logs, where: str) -> None:
+    def _add(self, logs: Logs, part: str, step: int, loader: BatchLoader) -> None:
         assert logs is not None
         loss = logs["loss"][0]
         if not math.isfinite(loss):
-            epoch, rate = int(self.row["epoch"]), self.row["learning_rate"]
-            raise InputError(
-                f"epoch {epoch}, {where}: the loss is {loss} at learning rate {rate:g}, expected a finite number; "
-                f"the {epoch - 1} finished epochs are in {self.save_dir}; try a lower --learning_rate"
+            row = self.progress.row
+            raise diverged(
+                f"epoch {row['epoch']:.0f}, {part}step {step}: the loss is {loss} at learning rate "
+                f"{row['learning_rate']:g}, expected a finite number; images of the batch: "
+                f"{', '.join(loader.names(step - 1))}",
+                self.folder,
             )
-        self.loss_sum += loss * logs["batch_size"]
-        self.samples += logs["batch_size"]
-
-    def _reset(self) -> None:
-        self.loss_sum = 0.0
-        self.samples = 0
+        self.progress.loss_sum += loss * logs["batch_size"]
+        self.progress.samples += logs["batch_size"]
+        self.progress.seconds = time.monotonic() - self.started
 
 
-class Checkpoints(Callback):
-    """Saves every epoch's state, the best model by validation AUROC_avg and the last one; stops early.
+class SkippedSteps(Callback):
+    """Counts the steps that the loss scaler of mixed precision leaves out, their gradients not being finite."""
 
-    In `save_dir`: `epoch_NN.pdparams` and `.pdopt` (weights; optimizer and schedule), `best_model.pdparams`,
-    `final.pdparams`, and a JSON beside the latter two that says how to use them.
-
-    Args:
-        save_dir: where to.
-        sidecar: facts for the JSON; epoch and AUROC_avg are added.
-        report: is told of a better model and of stopping early.
-    """
-
-    def __init__(self, save_dir: Path, sidecar: Mapping[str, Any], report: Report) -> None:
+    def __init__(self, progress: Progress) -> None:
         super().__init__()
-        self.save_dir = save_dir
-        self.sidecar = sidecar
-        self.report = report
-        self.best_auroc = -math.inf
-        self.best_epoch = 0
+        self.progress = progress
 
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        self.epoch = epoch + 1
+    def on_train_batch_begin(self, step: int, logs: Logs = None) -> None:
+        self.before = self.model._scaler.state_dict()
 
-    def on_eval_end(self, logs: Logs = None) -> None:
-        assert logs is not None
-        weights = self.model.network.state_dict()
-        if broken := [name for name, tensor in weights.items() if not np.isfinite(tensor.numpy()).all()]:
-            raise InputError(
-                f"epoch {self.epoch}: {len(broken)} weights are no longer finite numbers ({broken[0]}, ...); "
-                f"the epochs before are in {self.save_dir}; try a lower --learning_rate"
-            )
-        state = self.save_dir / f"epoch_{self.epoch:02d}"
-        checkpoint.save(weights, state.with_suffix(".pdparams"))
-        checkpoint.save(self.model._optimizer.state_dict(), state.with_suffix(".pdopt"))
-        self.auroc = logs["AUROC_avg"]
-        if self.auroc > self.best_auroc:
-            self.best_auroc, self.best_epoch = self.auroc, self.epoch
-            self._save("best_model")
-            self.report(f"=> best model so far: epoch {self.epoch}, AUROC_avg {self.auroc:.4f}")
-        elif self.epoch - self.best_epoch >= PATIENCE:
-            self.model.stop_training = True
-            self.report(f"=> stopping early: AUROC_avg has not risen for {PATIENCE} epochs")
+    def on_train_batch_end(self, step: int, logs: Logs = None) -> None:
+        before, after = self.before, self.model._scaler.state_dict()
+        # A step left out lowers the scale, or is counted towards lowering it.
+        self.progress.skipped_steps += bool(
+            after["scale"] < before["scale"] or after["decr_count"] > before["decr_count"]
+        )
 
-    def on_train_end(self, logs: Logs = None) -> None:
-        self._save("final")
 
-    def _save(self, name: str) -> None:
-        path = self.save_dir / f"{name}.pdparams"
-        checkpoint.write_sidecar(path, {**self.sidecar, "epoch": self.epoch, "val_AUROC_avg": self.auroc})
-        checkpoint.save(self.model.network.state_dict(), path)
+def seed_everything(seed: int) -> None:
+    """Seeds the generators of Python, NumPy and Paddle with a number below 2**32."""
+    random.seed(seed)
+    np.random.seed(seed)
+    paddle.seed(seed)

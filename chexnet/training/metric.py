@@ -50,17 +50,22 @@ class AUROC(paddle.metric.Metric):
         self._probabilities.append(np.asarray(probabilities))
         self._labels.append(np.asarray(labels).astype(np.uint8))  # a quarter of float32 to read through
 
+    def seen(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels uint8 and probabilities of all samples since the last reset, [N, C] each; N is at least 1."""
+        # Kept joined, so that a later call joins its own batches only.
+        self._labels = [np.concatenate(self._labels)]
+        self._probabilities = [np.concatenate(self._probabilities)]
+        return self._labels[0], self._probabilities[0]
+
     def accumulate(self) -> list[float]:
         """The values in the order of `name()`; all NaN if not due, or if a probability is not finite."""
         undefined = [float("nan")] * (len(self.class_names) + 1)
         if not self.due or not self._labels:
             return undefined
-        # Kept joined, so that a later step joins its own batches only.
-        self._labels = [np.concatenate(self._labels)]
-        self._probabilities = [np.concatenate(self._probabilities)]
-        if not np.isfinite(self._probabilities[0]).all():
+        labels, probabilities = self.seen()
+        if not np.isfinite(probabilities).all():
             return undefined
-        aurocs = class_aurocs(self._labels[0], self._probabilities[0])
+        aurocs = class_aurocs(labels, probabilities)
         with warnings.catch_warnings():
             # Expected while few batches are seen; train() names classes that the whole list leaves undefined.
             warnings.simplefilter("ignore", UndefinedAUROCWarning)

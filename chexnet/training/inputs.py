@@ -1,0 +1,142 @@
+"""What a run is made from, checked before it computes; and what makes it the same run when it goes on."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import paddle
+from tqdm import tqdm
+
+from chexnet import __version__, device
+from chexnet.config import TrainConfig
+from chexnet.data import ChestXrayDataSet, Skipped, View, find_unusable
+from chexnet.errors import InputError
+from chexnet.files import sha256
+from chexnet.labels import CLASS_NAMES
+from chexnet.lists import ImageList
+from chexnet.model import check_crop
+from chexnet.training.state import State
+from chexnet.transforms import Preprocessing
+
+Report = Callable[[str], None]
+"""Takes a line for a person."""
+
+
+def silent(line: str) -> None:
+    """A Report that nobody reads."""
+
+
+HOW_IT_IS_KEPT = frozenset({"save_dir", "format", "save_every_minutes", "save_every_steps", "keep_states"})
+"""Fields of a TrainConfig that may differ when a run goes on."""
+
+WHERE_IT_RUNS = frozenset({"epoch", "num_workers", "device", "data_dir", "train_list", "val_list", "image_cache"})
+"""Fields that may differ if the user insists. The lists' contents may not, so that they only have moved."""
+
+Data = tuple[ChestXrayDataSet, ChestXrayDataSet]
+"""What a run trains on, and what it validates on."""
+
+
+def open_data(config: TrainConfig, tell: Report, saved: State | None = None) -> Data:
+    """Checks what a run needs before it computes, and opens its images."""
+    preprocessing = Preprocessing(config.resize, config.crop)
+    check_crop(config.crop)
+    device.select(config.device)
+    if config.amp != "off" and not device.is_gpu():
+        raise InputError(f"--amp {config.amp}: mixed precision needs a GPU, Paddle has none in use; use --amp off")
+
+    def images_of(part: str, list_file: str, view: View) -> ChestXrayDataSet:
+        skipped = [Skipped(**one) for one in saved.skipped[part]] if saved else _unusable(config, list_file)
+        cache = config.image_cache
+        return ChestXrayDataSet(
+            config.data_dir, list_file, view, preprocessing, config.seed, image_cache=cache, skipped=skipped
+        )
+
+    train_set = images_of("train", config.train_list, "train")
+    val_set = images_of("val", config.val_list, "center")
+    undefined = _undefined_classes(val_set.list)
+    precision = "float32" if config.amp == "off" else f"AMP {config.amp}"
+    tell(f"=> Paddle {paddle.__version__}, {device.name()}, {precision}, seed {config.seed}")
+    tell(f"=> {len(train_set)} images to train on, {len(val_set)} to validate on")
+    if undefined:
+        tell(
+            f"=> {config.val_list}: no AUROC for {', '.join(undefined)}: one kind of label only; AUROC_avg is over "
+            f"the other {len(CLASS_NAMES) - len(undefined)} classes"
+        )
+    return train_set, val_set
+
+
+def facts(config: TrainConfig, data: Data) -> dict[str, Any]:
+    """What belongs beside the weights of a run, as JSON; `skipped` as in `State`."""
+    return {
+        "backbone": "densenet121",
+        "classes": list(CLASS_NAMES),
+        "resize": config.resize,
+        "crop": config.crop,
+        "train_list": config.train_list,
+        "skipped": {
+            part: [asdict(one) for one in images.skipped] for part, images in zip(("train", "val"), data, strict=True)
+        },
+        "chexnet": __version__,
+        "paddle": paddle.__version__,
+    }
+
+
+def identity(config: TrainConfig) -> dict[str, str]:
+    """What the fields of a configuration do not say and yet decides what a run computes."""
+    lists = {name: sha256(getattr(config, name)) for name in ("train_list", "val_list")}
+    return {"Paddle": paddle.__version__, **{f"content of {name}": digest for name, digest in lists.items()}}
+
+
+def continued(saved: State, file: Path, changes: Mapping[str, Any], force: bool) -> TrainConfig:
+    """The configuration of a run that goes on, if `changes` leave it the same run."""
+    config = {**saved.config, **changes}
+    differing = {name for name in changes if saved.config.get(name) != changes[name]} - HOW_IT_IS_KEPT
+    refused = sorted(differing - WHERE_IT_RUNS if force else differing)
+    if refused:
+        told = ", ".join(f"{name} {saved.config.get(name)} (now {changes[name]})" for name in refused)
+        insist = "--force allows it" if differing <= WHERE_IT_RUNS else "leave these flags out, or start a new run"
+        raise InputError(f"{file}: this run has {told}; {insist}")
+    try:
+        result = TrainConfig(**config)
+    except TypeError as error:
+        raise InputError(f"{file}: its configuration is of another version of this program: {error}") from error
+    _check_same(saved, result, file)
+    return result
+
+
+def _check_same(saved: State, config: TrainConfig, file: Path) -> None:
+    differing = [what for what, value in identity(config).items() if saved.identity.get(what) != value]
+    if differing:
+        raise InputError(
+            f"{file}: {', '.join(differing)} is not that of this run any more, so it cannot go on to the same weights; "
+            "start a new one, with --init its best weights if you like"
+        )
+
+
+def _unusable(config: TrainConfig, list_file: str) -> tuple[Skipped, ...]:
+    if config.on_bad_image == "error":
+        return ()
+    with tqdm(desc=f"checking {list_file}", unit="image", leave=False, disable=None, file=sys.stderr) as bar:
+
+        def move(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return find_unusable(
+            config.data_dir,
+            list_file,
+            Preprocessing(config.resize, config.crop),
+            image_cache=config.image_cache,
+            workers=config.num_workers,
+            progress=move,
+        )
+
+
+def _undefined_classes(val_list: ImageList) -> list[str]:
+    positives = val_list.labels.sum(axis=0)
+    undefined = [name for name, count in zip(CLASS_NAMES, positives, strict=True) if count in (0, len(val_list))]
+    if len(undefined) == len(CLASS_NAMES):
+        raise InputError(f"{val_list.path}: no class has both positives and negatives, so no epoch can be the best")
+    return undefined

@@ -1,0 +1,211 @@
+"""Training runs in processes that tests kill.
+
+A server process imports Paddle once and forks a child for every run, so that hundreds of them take minutes. The
+children train a miniature network, with dropout, so that Paddle's random generator matters.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from miniature import Miniature, small_config
+
+from chexnet.training import state
+
+FILE_EVENTS = ("open", "os.rename", "os.remove", "os.truncate")
+"""Audit events of the interpreter that go before a file is touched."""
+
+
+class Nursery:
+    """Starts runs of `train` or `resume` in forked children, one at a time."""
+
+    def __init__(self) -> None:
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "faults.nursery"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, changes: Mapping[str, Any], **how: Any) -> int:
+        """Begins `resume(None, changes)` and returns the process's number; `how` are further arguments of `_child`."""
+        self.server.stdin.write(json.dumps({"changes": changes, **how}) + "\n")
+        self.server.stdin.flush()
+        return int(self.server.stdout.readline())
+
+    def wait(self) -> int:
+        """The exit code of the run; negative: the signal that ended it."""
+        return int(self.server.stdout.readline())
+
+    def run(self, changes: Mapping[str, Any], kill_after: float | None = None, **how: Any) -> int:
+        """Runs to the end, or for so many seconds at most, after which the process is killed."""
+        process = self.start(changes, **how)
+        if kill_after is not None:
+            time.sleep(kill_after)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)  # a child that has ended stays a zombie until the server waits for it
+        return self.wait()
+
+    def close(self) -> None:
+        self.server.stdin.close()
+        self.server.wait()
+
+
+def config(root: Path, save_dir: Path) -> dict[str, Any]:
+    """Fields of a TrainConfig for three epochs of six steps, over the lists and images of `small_data`."""
+    return {**vars(small_config(root, save_dir)), "epoch": 3, "decay_epochs": [1, 2], "save_every_steps": 2}
+
+
+@dataclass
+class Reference:
+    """A run that nothing happened to.
+
+    Attributes:
+        folder: its save_dir.
+        seconds: it took.
+        file_events: how often it went to touch a file.
+    """
+
+    folder: Path
+    seconds: float
+    file_events: int
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture(scope="session")
+def reference(small_data: Path, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    folder = tmp_path_factory.mktemp("reference") / "save"
+    said = folder.parent / "said.txt"
+    started = time.monotonic()
+    assert nursery.run(config(small_data, folder), out=str(said)) == 0, said.read_text()
+    return Reference(folder, time.monotonic() - started, int(said.read_text().splitlines()[-1]))
+
+
+def assert_same_outcome(folder: Path, reference: Path) -> None:
+    """Weights, optimizer and history are those of the reference, bit for bit, and nothing lies about."""
+    for name in ("final.pdparams", "best_model.pdparams", "best_model.json", "final.json"):
+        assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
+    ours, theirs = (state.load(state.paths(one)[-1]) for one in (folder, reference))
+    _assert_equal(ours.optimizer, theirs.optimizer)
+    assert len(ours.progress.rows) == len(theirs.progress.rows)
+    for our_row, their_row in zip(ours.progress.rows, theirs.progress.rows, strict=True):
+        _assert_equal({**our_row, "seconds": 0}, {**their_row, "seconds": 0})
+    assert not list(folder.glob(".*.tmp-*"))
+    assert not list(folder.glob("*.damaged"))
+
+
+def _assert_equal(ours: Any, theirs: Any) -> None:
+    if isinstance(theirs, dict):
+        assert ours.keys() == theirs.keys()
+        for name, value in theirs.items():
+            _assert_equal(ours[name], value)
+    else:
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def _serve() -> None:
+    import paddle  # noqa: F401
+    from matplotlib.figure import Figure  # noqa: F401
+
+    import chexnet.training  # noqa: F401
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a run prints is not an answer
+    for line in sys.stdin:
+        process = os.fork()
+        if process == 0:
+            os._exit(_child(**json.loads(line)))
+        print(process, file=answers, flush=True)
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        print(status, file=answers, flush=True)
+
+
+def _child(
+    changes: dict[str, Any],
+    out: str | None = None,
+    counter: str | None = None,
+    die_at_event: int | None = None,
+    file_limit: int | None = None,
+    force: bool = False,
+) -> int:
+    """Runs to the end.
+
+    Args:
+        changes: fields of the TrainConfig.
+        out: file that is given what is said and, on its last line, the number of file events.
+        counter: file that is given the number of finished training steps of the run, after each.
+        die_at_event: kill this process just before it touches a file for the nth time.
+        file_limit: bytes that a file may have, after which writing fails as on a full disk.
+        force: see `resume`.
+    """
+    from chexnet import model
+    from chexnet.errors import InputError, Interrupted
+    from chexnet.files import write_text
+    from chexnet.training import callbacks, checkpoints, resume
+
+    # Drawing would be most of the time; the file is written all the same.
+    checkpoints.draw_curves = lambda rows, path: write_text(path, str(len(rows)))  # type: ignore[attr-defined]
+    if counter:
+        _count_steps(callbacks.Steps, counter)
+    model.densenet121 = Miniature  # type: ignore[attr-defined]
+    events = 0
+
+    def count(event: str, _: object) -> None:
+        nonlocal events
+        if event in FILE_EVENTS:
+            events += 1
+            if events == die_at_event:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    if file_limit:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    said = []
+    try:
+        resume(None, {**changes, "decay_epochs": tuple(changes["decay_epochs"])}, force, said.append)
+        code = 0
+    except InputError as error:
+        said.append(str(error))
+        code = 2
+    except Interrupted as stop:
+        said.append(str(stop))
+        code = 128 + stop.signal
+    if out:
+        Path(out).write_text("\n".join([*said, str(events)]))
+    return code
+
+
+def _count_steps(steps: Any, counter: str) -> None:
+    uncounted = steps.on_train_batch_end
+    file = os.open(counter, os.O_WRONLY | os.O_CREAT)
+
+    def counted(self: Any, *args: Any) -> None:
+        uncounted(self, *args)
+        os.pwrite(file, b"%3d" % (6 * self.progress.epoch + self.progress.step), 0)
+
+    steps.on_train_batch_end = counted
+
+
+if __name__ == "__main__":
+    _serve()

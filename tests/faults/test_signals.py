@@ -1,0 +1,100 @@
+"""Signals and second runs, sent to train.py as a user runs it, with the real network."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from chexnet import checkpoint
+
+
+class Training:
+    """A train.py in a process of its own; its output goes to files, as a cluster's does."""
+
+    def __init__(self, root: Path, save_dir: Path, *flags: str, log: str = "log") -> None:
+        self.log = save_dir.parent / log
+        self.flags = [
+            *("--data_dir", root / "images", "--train_list", root / "train.txt", "--val_list", root / "val.txt"),
+            *("--save_dir", save_dir, "--batch_size", 2, "--epoch", 2, "--decay_epochs", 1, "--init", "random"),
+            *("--resize", 40, "--crop", 32, "--device", "cpu", "--num_workers", 1, *flags),
+        ]
+        self.begin(self.flags)
+
+    def begin(self, flags) -> None:
+        command = [sys.executable, "-u", ROOT / "train.py", *flags]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT)
+
+    def wait_for(self, text: str) -> None:
+        deadline = time.monotonic() + 120
+        while text not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.01)
+
+    def end(self) -> int:
+        return self.process.wait(timeout=120)
+
+
+@pytest.fixture(scope="module")
+def reference(small_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "save"
+    training = Training(small_data, folder)
+    assert training.end() == 0, training.log.read_text()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "moment"),
+    [(signal.SIGTERM, 143, "Epoch 2/2"), (signal.SIGINT, 130, "Eval begin"), (signal.SIGTERM, 143, "Epoch 1/2")],
+)
+def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(small_data, reference, tmp_path, number, code, moment):
+    training = Training(small_data, tmp_path / "save")
+    training.wait_for(moment)
+    training.process.send_signal(number)
+    assert training.end() == code
+    said = training.log.read_text()
+    assert f"=> {number.name}: finishing this step, then saving" in said
+    last = said.splitlines()[-1]
+    assert last.startswith(f"{number.name}: stopped with ")
+    command = last.split("go on: python ")[1].split()
+    assert command == ["train.py", "--resume", "--save_dir", str(tmp_path / "save")]
+    assert "Traceback" not in said
+
+    training.begin(command[1:])
+    assert training.end() == 0, training.log.read_text()
+    assert "=> going on from " in training.log.read_text()
+    for name in ("final.pdparams", "best_model.pdparams"):
+        assert (tmp_path / "save" / name).read_bytes() == (reference / name).read_bytes()
+
+
+def test_a_second_ctrl_c_leaves_at_once_with_what_was_saved_before(small_data, tmp_path):
+    training = Training(small_data, tmp_path / "save")
+    training.wait_for("Epoch 1/2")
+    # Stopped, the process cannot end its step between the two.
+    training.process.send_signal(signal.SIGSTOP)
+    training.process.send_signal(signal.SIGTERM)
+    training.process.send_signal(signal.SIGCONT)
+    training.wait_for("=> SIGTERM")
+    training.process.send_signal(signal.SIGINT)
+    assert training.end() == 130
+    for path in (tmp_path / "save").glob("*.state"):
+        checkpoint.load(path)
+
+
+def test_two_runs_never_share_a_folder(small_data, tmp_path):
+    first = Training(small_data, tmp_path / "save")
+    first.wait_for("Epoch 1/2")
+    first.process.send_signal(signal.SIGSTOP)
+    second = Training(small_data, tmp_path / "save", "--resume", log="second")
+    assert second.end() == 2
+    assert "another process is writing to this folder" in second.log.read_text().splitlines()[-1]
+    first.process.send_signal(signal.SIGKILL)  # the lock dies with its process
+    first.end()
+    second.begin(second.flags)
+    assert second.end() == 0, second.log.read_text()
+    assert (tmp_path / "save" / "final.pdparams").exists()
