@@ -20,7 +20,7 @@ def build_parser() -> cli.Parser:
     add("--data_dir", default=default.data_dir, help="folder of the images")
     add("--test_list", default=default.test_list, help="list file to score on: `name v1 ... v14` a line")
     add("--batch_size", type=cli.positive_int, default=default.batch_size, help="images computed together, at most")
-    add("--ckpt", default=default.ckpt, help=".pdparams file; a JSON beside it may give its resize and crop")
+    add("--ckpt", default=default.ckpt, help="weight file; a JSON beside it may give its resize and crop")
     add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
     add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
     add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")

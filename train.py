@@ -47,7 +47,7 @@ def build_parser() -> cli.Parser:
     add(
         "--init",
         default=default.init,
-        help="first weights: imagenet (downloads), random, or a .pdparams file",
+        help="first weights: imagenet (downloads), random, or a .pdparams or .safetensors file",
     )
     add("--seed", type=cli.seed, default=default.seed, help="of weights, order and augmentation")
     add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")

@@ -38,7 +38,7 @@ class TrainConfig:
         epoch: number of passes over the training list.
         decay_epochs: after this many epochs the learning rate is multiplied by `decay_factor`, rising.
         decay_factor: see `decay_epochs`.
-        init: `imagenet`, `random` or the path of a `.pdparams` file.
+        init: `imagenet`, `random` or the path of a weight file.
         seed: of weights, order and augmentation.
         device: `auto`, `cpu` or `gpu`.
         num_workers: decoding threads, 0 for none.
@@ -88,7 +88,8 @@ class EvalConfig:
     Attributes:
         data_dir: folder of the images.
         test_list: list file to score on.
-        ckpt: `.pdparams` file of a CheXNet; the JSON beside it, if any, says how its images are resized.
+        ckpt: weight file of a CheXNet, `.pdparams` or `.safetensors`; the JSON beside it, if any, says how its
+            images are resized.
         batch_size: images that go through the network together, at most; fewer where that suits the engine.
         crops: 10, averaged, or 1, the centre.
         device: `auto`, `cpu` or `gpu`.

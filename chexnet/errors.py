@@ -10,8 +10,9 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        # What other libraries say of a file may run over several lines.
-        super().__init__(" ".join(message.splitlines()))
+        # What other libraries say of a file may run over several lines, and names in it may hold what terminals obey.
+        line = " ".join(message.splitlines())
+        super().__init__("".join(one if one.isprintable() else ascii(one)[1:-1] for one in line))
 
 
 class Interrupted(Exception):

@@ -143,6 +143,23 @@ def test_numpy_scalars_and_ordered_dictionaries_of_other_programs_are_read(tmp_p
     assert found["best"].dtype == np.float32
 
 
+@pytest.mark.parametrize(
+    ("array", "kind"),
+    [
+        (np.array([None]), "O8"),
+        (np.array(["text"]), "U4"),
+        (np.zeros(1, "f4,i4"), "V8"),
+        (np.zeros(1, "M8[s]"), "M8"),
+    ],
+    ids=["objects", "texts", "structures", "dates"],
+)
+def test_arrays_of_other_than_numbers_are_refused_by_their_type(array, kind, tmp_path):
+    path = tmp_path / "a.pdparams"
+    path.write_bytes(pickle.dumps({"w": array}, 4))
+    with pytest.raises(InputError, match=rf"a\.pdparams: refused: it holds an array of type {kind}, expected numbers"):
+        checkpoint.load(path)
+
+
 # The seal
 
 

@@ -10,7 +10,7 @@ import pytest
 from faults.nursery import assert_same_outcome
 from miniature import Miniature, small_config
 
-from chexnet import model
+from chexnet import checkpoint, model
 from chexnet.checkpoint import read_weights
 from chexnet.config import TrainConfig
 from chexnet.errors import InputError
@@ -110,7 +110,9 @@ def test_a_folder_of_damaged_states_is_an_error(copied):
 def test_a_finished_run_stays_as_it_is_and_what_is_missing_is_written_again(whole, copied):
     (copied / "final.pdparams").unlink()
     (copied / "history.csv").unlink()
-    result = resume(None, {"save_dir": str(copied)})
+    said: list[str] = []
+    result = resume(None, {"save_dir": str(copied)}, report=said.append)
+    assert "this run is finished" in said[-1]
     assert len(result.history) == 2
     assert_same_outcome(copied, whole)
     assert (copied / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
@@ -189,3 +191,16 @@ def test_what_is_no_state_is_one_line(copied, tmp_path):
     shutil.copy(copied / "final.pdparams", tmp_path / "weights.state")
     with pytest.raises(InputError, match=r"weights\.state: not the state of a training run"):
         resume(tmp_path / "weights.state", {})
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("weights", 3), ("config", None), ("progress", {"epoch": "x"}), ("progress", {"rows": {}})]
+)
+def test_a_state_with_something_else_in_it_is_one_line(copied, part, value):
+    newest = state.paths(copied)[-1]
+    content = checkpoint.load(newest)
+    content[part] = {**content[part], **value} if part == "progress" else value
+    checkpoint.save(content, newest)
+    name = next(iter(value)) if part == "progress" else part
+    with pytest.raises(InputError, match=rf"not the state of a training run: {name} of another type"):
+        state.load(newest)

@@ -50,7 +50,7 @@ def read(data: bytes) -> tuple[Any, int]:
     """Reads the pickle at the beginning of `data`.
 
     Returns:
-        What it holds (dictionaries, lists and tuples of `SCALARS`, NumPy scalars and writable arrays of
+        What it holds (dictionaries, lists and tuples of `SCALARS`, NumPy scalars and arrays of
         `NUMBERS`) and the number of its bytes.
 
     Raises:
@@ -89,8 +89,8 @@ class _Type:
     def numbers(self) -> np.dtype:
         if self.name not in NUMBERS:
             raise InputError(f"it holds an array of type {self.name[:40]}, expected numbers")
-        version, order, *rest = self.state
-        if version != 3 or order not in ("=", "<", ">", "|") or rest != [None, None, None, -1, -1, 0]:
+        _version, order, *rest = self.state
+        if order not in ("=", "<", ">", "|") or rest != [None, None, None, -1, -1, 0]:
             raise ValueError(f"the type {self.name} has attributes of its own")
         return NUMBERS[self.name].newbyteorder(order)
 

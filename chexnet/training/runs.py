@@ -147,6 +147,7 @@ def _fit(
             LRScheduler(by_step=False),  # in place of the default one, which steps by batch; Checkpoints steps
         ]
         if saved and checkpoints.finished:
+            tell("=> nothing is left to train: this run is finished")
             checkpoints.set_model(model)
             checkpoints.write_outputs()
         else:

@@ -105,9 +105,15 @@ def load(path: Path) -> State:
     """
     content = checkpoint.load(path)
     try:
-        return State(**{**content, "progress": Progress(**content["progress"])})
+        state = State(**{**content, "progress": Progress(**content["progress"])})
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not the state of a training run: {error}") from error
+    expected = {name: type(value) for name, value in vars(Progress()).items()}
+    expected |= {name: dict for name in vars(state) if name != "progress"}
+    found = {name: type(value) for name, value in (vars(state.progress) | vars(state)).items() if name in expected}
+    if wrong := [name for name in expected if found[name] is not expected[name]]:
+        raise InputError(f"{path}: not the state of a training run: {', '.join(wrong)} of another type than expected")
+    return state
 
 
 def newest(folder: Path, report: Callable[[str], None]) -> tuple[Path, State]:
