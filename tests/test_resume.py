@@ -107,6 +107,20 @@ def test_a_folder_of_damaged_states_is_an_error(copied):
         resume(copied, {})
 
 
+def test_a_newest_state_that_is_sound_is_never_set_aside(copied):
+    """It may be of a newer program, or not to be read just now."""
+    newest = state.paths(copied)[-1]
+    newest.write_bytes(newest.read_bytes().replace(b"\nchexnet schema 1 ", b"\nchexnet schema 9 "))
+    with pytest.raises(InputError, match="written with schema 9, expected at most 1"):
+        resume(copied, {})
+    newest.unlink()
+    newest.mkdir()
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        resume(copied, {})
+    assert newest.is_dir()
+    assert not list(copied.glob("*.damaged"))
+
+
 def test_a_finished_run_stays_as_it_is_and_what_is_missing_is_written_again(whole, copied):
     (copied / "final.pdparams").unlink()
     (copied / "history.csv").unlink()

@@ -8,7 +8,7 @@ read. Weights are also read from and written to `.safetensors`, which can hold n
 from chexnet.checkpoint.pickles import load, save
 from chexnet.checkpoint.safetensors_files import SAFETENSORS
 from chexnet.checkpoint.safetensors_files import read as read_safetensors
-from chexnet.checkpoint.seal import SCHEMA
+from chexnet.checkpoint.seal import SCHEMA, Damaged
 from chexnet.checkpoint.sidecar import read_sidecar, sidecar_path, write_sidecar
 from chexnet.checkpoint.weights import (
     WEIGHT_SUFFIXES,
@@ -23,6 +23,7 @@ __all__ = [
     "SAFETENSORS",
     "SCHEMA",
     "WEIGHT_SUFFIXES",
+    "Damaged",
     "assign",
     "check_suffix",
     "load",

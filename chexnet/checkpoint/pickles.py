@@ -30,8 +30,8 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         The dictionary in the file, arrays as `numpy.ndarray`, without Paddle's name table.
 
     Raises:
-        InputError: the file is missing, truncated, damaged, of a newer schema, asks to run code or is not a
-            dictionary of strings.
+        Damaged: the file is truncated, damaged or something else.
+        InputError: it is missing, of a newer schema, asks to run code or is not a dictionary of strings.
     """
     try:
         data = Path(path).read_bytes()
@@ -45,12 +45,12 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{path}: refused: {error}") from error
     except Exception as error:  # a damaged pickle raises almost anything
-        raise InputError(
+        raise seal.Damaged(
             f"{path}: not a readable Paddle weight file (truncated, damaged or of another format): "
             f"{str(error) or type(error).__name__}"
         ) from error
     if length != end:
-        raise InputError(f"{path}: damaged: {len(data) - length} bytes follow its content that do not belong there")
+        raise seal.Damaged(f"{path}: damaged: {len(data) - length} bytes follow its content that do not belong there")
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise InputError(f"{path}: holds a {type(state).__name__}, expected a dictionary of named arrays")
     state.pop(NAME_TABLE, None)

@@ -9,6 +9,10 @@ SCHEMA = 1
 """Version of what the files hold and how. Raise it when an older program would misread them."""
 
 
+class Damaged(InputError):
+    """A file whose content is not what was written."""
+
+
 def seal(digest: str) -> str:
     """The text for a file whose content has this SHA-256, in hexadecimal."""
     return f"schema {SCHEMA} sha256 {digest}"
@@ -18,7 +22,8 @@ def check(text: str, digest: str, path: str | os.PathLike[str]) -> None:
     """Compares a seal found in `path` with the SHA-256 of the content that was read.
 
     Raises:
-        InputError: the content is not what was written, or it was written by a newer program.
+        Damaged: the content is not what was written.
+        InputError: it was written by a newer program.
     """
     found = re.fullmatch(r"schema (\d{1,9}) sha256 ([0-9a-f]{64})", text)
     if found and not 1 <= int(found[1]) <= SCHEMA:
@@ -26,6 +31,6 @@ def check(text: str, digest: str, path: str | os.PathLike[str]) -> None:
             f"{path}: written with schema {int(found[1])}, expected at most {SCHEMA}: update this program to read it"
         )
     if not found or found[2] != digest:
-        raise InputError(
+        raise Damaged(
             f"{path}: damaged: its checksum is not that of its content; copy or download it again, or use an older one"
         )

@@ -17,7 +17,7 @@ from chexnet.errors import InputError
 from chexnet.files import locked, remove_leftovers, write_text
 from chexnet.model import CheXNet, initialise
 from chexnet.training import state
-from chexnet.training.callbacks import LOG_FREQUENCY, History, Log, SkippedSteps, Steps, seed_everything
+from chexnet.training.callbacks import History, Log, SkippedSteps, Steps, seed_everything
 from chexnet.training.checkpoints import Checkpoints
 from chexnet.training.history import Row
 from chexnet.training.inputs import Data, Report, continued, facts, identity, open_data, silent
@@ -151,7 +151,7 @@ def _fit(
             checkpoints.set_model(model)
             checkpoints.write_outputs()
         else:
-            model.fit(*loaders, epochs=config.epoch - progress.epoch, log_freq=LOG_FREQUENCY, callbacks=callbacks)
+            model.fit(*loaders, epochs=config.epoch - progress.epoch, callbacks=callbacks)
     best_model = Path(config.save_dir) / f"best_model.{config.format}"
     skipped = {str(images.list.path): images.skipped for images in data}
     return TrainResult(config, best_model, progress.best_epoch, progress.best_auroc, progress.rows, skipped)

@@ -122,12 +122,12 @@ def newest(folder: Path, report: Callable[[str], None]) -> tuple[Path, State]:
     One that is damaged is reported and renamed to `*.damaged`, so that it is never taken for the newest again.
 
     Raises:
-        InputError: there is none, or every one is damaged.
+        InputError: there is none, every one is damaged, or the newest cannot be used for another reason.
     """
     for path in reversed(paths(folder)):
         try:
             return path, load(path)
-        except InputError as error:
+        except checkpoint.Damaged as error:
             report(f"=> {error}; trying the state before it")
             path.rename(path.with_suffix(".damaged"))
     raise InputError(f"{folder}: holds no whole state, expected a file *{SUFFIX} to go on from")
