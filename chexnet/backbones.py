@@ -32,8 +32,17 @@ class DenseNet(models.DenseNet):
 
     def logits(self, images: paddle.Tensor) -> paddle.Tensor:
         """Normalised images [N, 3, H, W] -> what the sigmoid is taken of [N, out_size]."""
-        pooled = paddle.flatten(self.pool2d_avg(self.features(images)), 1)  # [N, 1024]
+        return self.classify(self.features(images))
+
+    def classify(self, features: paddle.Tensor) -> paddle.Tensor:
+        """The map before pooling [N, 1024, h, w] -> logits [N, out_size]."""
+        pooled = paddle.flatten(self.pool2d_avg(features), 1)  # [N, 1024]
         return self.out[0](pooled)
+
+    def class_maps(self, images: paddle.Tensor) -> paddle.Tensor:
+        """Normalised images [N, 3, H, W] -> the head's weights on each place of the map [N, out_size, h, w]."""
+        places = self.features(images).transpose([0, 2, 3, 1])  # [N, h, w, 1024]
+        return nn.functional.linear(places, self.out[0].weight).transpose([0, 3, 1, 2])
 
 
 def densenet121(out_size: int) -> DenseNet:

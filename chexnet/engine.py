@@ -34,7 +34,10 @@ class Engine(ABC):
 
     @abstractmethod
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, out_size]."""
+        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, out_size].
+
+        One that was compiled with `maps` gives class maps float32 [N, out_size, h, w], see `CheXNet.class_maps`.
+        """
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,20 @@ class Choice:
     threads: int
     description: str
 
-    def compile(self, network: CheXNet, crop: int) -> Engine:
-        """The engine with a network and a crop size, ready to predict."""
+    def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
+        """The engine with a network and a crop size, ready to predict probabilities, or `maps`.
+
+        `chexnet.cam.probabilities` makes probabilities of maps, so that one pass gives both.
+        """
         if device.is_gpu():
-            return _PaddleGPU(network, self.precision)
+            return _PaddleGPU(network, self.precision, maps)
         makers: dict[str, Callable[..., Engine]] = {
             "paddle": _PaddleInference,
             "openvino": _OpenVINO,
             "onnxruntime": _OnnxRuntime,
         }
         with tempfile.TemporaryDirectory(prefix="chexnet-") as folder:
-            return makers[self.engine](network, Path(folder), crop, self.precision, self.threads)
+            return makers[self.engine](network, Path(folder), crop, maps, self.precision, self.threads)
 
 
 def choose(engine: str = "auto", precision: str = "float32") -> Choice:
@@ -94,14 +100,14 @@ def choose(engine: str = "auto", precision: str = "float32") -> Choice:
 class _PaddleGPU(Engine):
     crops_a_pass = 640
 
-    def __init__(self, network: CheXNet, precision: str) -> None:
-        self.network = network
+    def __init__(self, network: CheXNet, precision: str, maps: bool) -> None:
+        self.network_predict = network.predict_maps if maps else network.predict
         self.precision = precision
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         reduced = self.precision != "float32"
         with paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"):
-            return self.network.predict(images)
+            return self.network_predict(images)
 
 
 class _PaddleInference(Engine):
@@ -109,10 +115,10 @@ class _PaddleInference(Engine):
 
     crops_a_pass = 10
 
-    def __init__(self, network: CheXNet, folder: Path, crop: int, precision: str, threads: int) -> None:
+    def __init__(self, network: CheXNet, folder: Path, crop: int, maps: bool, precision: str, threads: int) -> None:
         from paddle import inference
 
-        program = export.save_program(network, folder, crop)
+        program = export.save_program(network, folder, crop, maps)
         config = inference.Config(str(program), str(program.with_suffix(".pdiparams")))
         config.disable_gpu()
         config.disable_glog_info()
@@ -138,12 +144,13 @@ class _OpenVINO(Engine):
 
     crops_a_pass = 80
 
-    def __init__(self, network: CheXNet, folder: Path, crop: int, precision: str, threads: int) -> None:
+    def __init__(self, network: CheXNet, folder: Path, crop: int, maps: bool, precision: str, threads: int) -> None:
         openvino = _openvino()
         core = openvino.Core()
-        logits = core.read_model(export.save_logits_program(network, folder, crop))
-        sigmoid = openvino.opset13.sigmoid(logits.get_results()[0].input_value(0))
-        model = openvino.Model([sigmoid], logits.get_parameters())
+        model = core.read_model(export.save_logits_program(network, folder, crop, maps))
+        if not maps:
+            sigmoid = openvino.opset13.sigmoid(model.get_results()[0].input_value(0))
+            model = openvino.Model([sigmoid], model.get_parameters())
         model.reshape([1, 1, crop, crop])
         settings = {
             # Left to itself it takes bfloat16 on a CPU that has it.
@@ -154,28 +161,28 @@ class _OpenVINO(Engine):
         compiled = core.compile_model(model, "CPU", settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != settings["INFERENCE_PRECISION_HINT"]:
             raise InputError(f"--precision {precision}: OpenVINO does not compute it on this CPU; use float32")
-        self._out_size = network.out_size
+        self._shape = tuple(compiled.output(0).shape)[1:]
         self._queue = openvino.AsyncInferQueue(compiled, threads)
         self._queue.set_callback(lambda request, row: np.copyto(row, request.get_output_tensor(0).data[0]))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        probabilities = np.empty((len(images), self._out_size), dtype=np.float32)
-        for image, row in zip(images, probabilities, strict=True):
+        outputs = np.empty((len(images), *self._shape), dtype=np.float32)
+        for image, row in zip(images, outputs, strict=True):
             self._queue.start_async({0: image[None]}, row)
         self._queue.wait_all()
-        return probabilities
+        return outputs
 
 
 class _OnnxRuntime(Engine):
     crops_a_pass = 20
 
-    def __init__(self, network: CheXNet, folder: Path, crop: int, precision: str, threads: int) -> None:
+    def __init__(self, network: CheXNet, folder: Path, crop: int, maps: bool, precision: str, threads: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors; its warnings are about unused constants of the export
-        path = export.save_onnx(network, folder, crop)
+        path = export.save_onnx(network, folder, crop, maps)
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def predict(self, images: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from chexnet import checkpoint, device, engine, model
+from chexnet import device, engine, model
 from chexnet.config import EvalConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet, Skipped, View, find_unusable
 from chexnet.errors import InputError
@@ -121,8 +121,7 @@ def evaluate(
     device.select(config.device)
     choice = engine.choose(config.engine, config.precision)
     tell(f"=> {choice.description}")
-    facts = checkpoint.read_sidecar(config.ckpt)
-    preprocessing = _preprocessing(facts, config.ckpt)
+    preprocessing = model.preprocessing_of(config.ckpt)
     tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
     tell("=> loading checkpoint")
     network = model.load(config.ckpt)
@@ -228,24 +227,6 @@ def format_comparison(result: EvalResult) -> str:
         f"yours: {len(result.names)} images of {result.config.test_list}."
     )
     return "\n".join(table)
-
-
-def _preprocessing(facts: dict[str, object], ckpt: str) -> Preprocessing:
-    sidecar = checkpoint.sidecar_path(ckpt)
-    classes = facts.get("classes", list(CLASS_NAMES))
-    if classes != list(CLASS_NAMES):
-        raise InputError(
-            f"{sidecar}: the checkpoint was trained on other classes, {classes}, expected {list(CLASS_NAMES)}"
-        )
-    sizes = {name: facts[name] for name in ("resize", "crop") if name in facts}
-    if not all(type(size) is int for size in sizes.values()):
-        raise InputError(f"{sidecar}: resize and crop are {sizes}, expected whole numbers of pixels")
-    try:
-        preprocessing = Preprocessing(**sizes)  # type: ignore[arg-type]
-        model.check_crop(preprocessing.crop)
-        return preprocessing
-    except InputError as error:
-        raise InputError(f"{sidecar}: {error}") from error
 
 
 def _or_null(value: float) -> float | None:

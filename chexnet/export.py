@@ -1,4 +1,4 @@
-"""The network as a graph that other engines run: uint8 gray in, probabilities out, nothing else to prepare."""
+"""The network as a graph that other engines run: uint8 gray in, probabilities or class maps out."""
 
 import os
 import sys
@@ -19,11 +19,11 @@ ONNX_POSSIBLE = not paddle.__version__.startswith("2.")
 """paddle2onnx reads the programs of Paddle 3 only."""
 
 
-def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int) -> Path:
+def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
     """Writes the network as this Paddle's own inference program.
 
-    The program takes uint8 [N, 1, crop, crop] and gives float32 [N, out_size] in 0..1; normalisation and
-    sigmoid are inside.
+    The program takes uint8 [N, 1, crop, crop] and gives float32 [N, out_size] in 0..1 or, with `maps`, the
+    float32 [N, out_size, h, w] of `CheXNet.class_maps`; normalisation and sigmoid are inside.
 
     Returns:
         The program's file, `model.json` (Paddle 3) or `model.pdmodel`; its weights stand beside it in
@@ -31,16 +31,17 @@ def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int) ->
     """
     prefix = Path(folder) / "model"
     network.eval()
-    paddle.jit.save(network, str(prefix), input_spec=[_input(crop)])
+    paddle.jit.save(_ClassMaps(network) if maps else network, str(prefix), input_spec=[_input(crop)])
     program = prefix.with_suffix(".json")
     return program if program.exists() else prefix.with_suffix(".pdmodel")
 
 
-def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int) -> Path:
+def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
     """Writes the network up to its logits in the program format before Paddle 3, which OpenVINO reads.
 
     It ends before the sigmoid because Paddle 3 cannot write that operation in the old format. Nothing is
-    installed or converted on the way; paddle2onnx is not needed.
+    installed or converted on the way; paddle2onnx is not needed. With `maps` the program gives class maps
+    instead, as that of `save_program` does.
 
     Returns:
         `model.pdmodel`; its weights stand beside it in `model.pdiparams`.
@@ -48,12 +49,13 @@ def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: 
     prefix = Path(folder) / "model"
     network.eval()
     with _old_format():
-        logits = paddle.jit.to_static(_Logits(network), input_spec=[_input(crop)], full_graph=True)
-        paddle.jit.save(logits, str(prefix))
+        layer = (_ClassMaps if maps else _Logits)(network)
+        program = paddle.jit.to_static(layer, input_spec=[_input(crop)], full_graph=True)
+        paddle.jit.save(program, str(prefix))
     return prefix.with_suffix(".pdmodel")
 
 
-def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int) -> Path:
+def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
     """Writes the network as ONNX, with the input and output of `save_program`.
 
     Needs the package paddle2onnx, and ONNX_POSSIBLE.
@@ -63,7 +65,7 @@ def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int) -> Pa
     """
     import paddle2onnx
 
-    program = save_program(network, folder, crop)
+    program = save_program(network, folder, crop, maps)
     path = program.with_suffix(".onnx")
     with _stdout_closed():
         # Its default optimize_tool installs a package while it runs.
@@ -78,6 +80,15 @@ class _Logits(nn.Layer):
 
     def forward(self, images: paddle.Tensor) -> paddle.Tensor:
         return self.network.logits(images)
+
+
+class _ClassMaps(nn.Layer):
+    def __init__(self, network: CheXNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        return self.network.class_maps(images)
 
 
 def _input(crop: int) -> InputSpec:

@@ -15,14 +15,17 @@ from paddle import nn
 from chexnet import checkpoint
 from chexnet.backbones import densenet121
 from chexnet.errors import InputError
-from chexnet.labels import N_CLASSES
-from chexnet.transforms import MEAN, STD
+from chexnet.labels import CLASS_NAMES, N_CLASSES
+from chexnet.transforms import MEAN, STD, Preprocessing
 
 PREFIX = "densenet121."
 HEAD = "out."
 
-MIN_SIDE = 32
-"""The smallest height and width: DenseNet halves them five times."""
+STRIDE = 32
+"""Pixels a side of the image for one place of the map before pooling: DenseNet halves them five times."""
+
+MIN_SIDE = STRIDE
+"""The smallest height and width."""
 
 
 class CheXNet(nn.Layer):
@@ -49,17 +52,40 @@ class CheXNet(nn.Layer):
 
     def logits(self, images: paddle.Tensor) -> paddle.Tensor:
         """Images -> logits, float32 [N, out_size], whatever precision the network computes in."""
-        return self.densenet121.logits(self._normalised(images)).astype("float32")
+        return self.classify(self.features(images))
 
     def features(self, images: paddle.Tensor) -> paddle.Tensor:
         """Images -> the map before pooling, [N, 1024, H/32, W/32]."""
         return self.densenet121.features(self._normalised(images))
+
+    def classify(self, features: paddle.Tensor) -> paddle.Tensor:
+        """What `features` gives -> logits, float32 [N, out_size]."""
+        return self.densenet121.classify(features).astype("float32")
+
+    def class_maps(self, images: paddle.Tensor) -> paddle.Tensor:
+        """Images -> class activation maps in logit units, float32 [N, out_size, H/32, W/32].
+
+        The features of each place weighted by the head's weights (Zhou et al., Learning Deep Features for
+        Discriminative Localization, CVPR 2016; CheXNet, section 5). The head is linear, so a map's mean over
+        all places plus the class's `bias` is its logit, up to rounding.
+        """
+        return self.densenet121.class_maps(self._normalised(images)).astype("float32")
+
+    def bias(self) -> np.ndarray:
+        """The head's bias, float32 [out_size]: what the logits are where all class maps are 0."""
+        return self.densenet121.out[0].bias.astype("float32").numpy()
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """uint8 [N, 1, H, W] -> probabilities float32 [N, out_size], in one pass, in evaluation mode."""
         self.eval()
         with paddle.no_grad():
             return self(paddle.to_tensor(images)).numpy()
+
+    def predict_maps(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, 1, H, W] -> class maps float32 [N, out_size, H/32, W/32], as `predict` does."""
+        self.eval()
+        with paddle.no_grad():
+            return self.class_maps(paddle.to_tensor(images)).numpy()
 
     def _normalised(self, images: paddle.Tensor) -> paddle.Tensor:
         if images.dtype != paddle.uint8:
@@ -119,6 +145,30 @@ def load(path: str | os.PathLike[str], out_size: int = N_CLASSES) -> CheXNet:
     network = CheXNet(out_size)
     checkpoint.load_weights(network, path)
     return network
+
+
+def preprocessing_of(path: str | os.PathLike[str]) -> Preprocessing:
+    """How the images of a weight file are resized and cropped: what the JSON beside it says, else the defaults.
+
+    Raises:
+        InputError: the JSON is unreadable, names other classes than CLASS_NAMES, or sizes that cannot be.
+    """
+    facts = checkpoint.read_sidecar(path)
+    sidecar = checkpoint.sidecar_path(path)
+    classes = facts.get("classes", list(CLASS_NAMES))
+    if classes != list(CLASS_NAMES):
+        raise InputError(
+            f"{sidecar}: the checkpoint was trained on other classes, {classes}, expected {list(CLASS_NAMES)}"
+        )
+    sizes = {name: facts[name] for name in ("resize", "crop") if name in facts}
+    if not all(type(size) is int for size in sizes.values()):
+        raise InputError(f"{sidecar}: resize and crop are {sizes}, expected whole numbers of pixels")
+    try:
+        preprocessing = Preprocessing(**sizes)
+        check_crop(preprocessing.crop)
+    except InputError as error:
+        raise InputError(f"{sidecar}: {error}") from error
+    return preprocessing
 
 
 def _download_imagenet() -> Any:

@@ -6,6 +6,7 @@ MEAN and STD happens on the device, in `chexnet.model`.
 
 import zlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,7 +20,7 @@ STD = (0.229, 0.224, 0.225)
 MAX_RESIZE = 4096
 """Larger than any radiograph needs, small enough not to exhaust memory on a mistyped size."""
 
-RESIZE_VERSION = 1
+RESIZE_VERSION = 2
 """To be raised by whoever changes a pixel that `images.read` or `Preprocessing.resized` gives for any file:
 image caches of another version are refused."""
 
@@ -54,11 +55,10 @@ class Preprocessing:
         Takes a PIL image of mode L as well.
         """
         image = gray if isinstance(gray, Image.Image) else Image.fromarray(gray)
-        shorter = min(image.size)
-        if shorter == self.resize:
+        if min(image.size) == self.resize:
             return np.asarray(gray)
-        size = (image.width * self.resize // shorter, image.height * self.resize // shorter)
-        return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+        height, width = self._resized_size(image.height, image.width)
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
     def fingerprint(self) -> int:
         """CRC-32 of a fixed pattern, resized: differs where this Pillow gives other pixels than another one."""
@@ -79,20 +79,105 @@ class Preprocessing:
 
     def center_crop(self, resized: np.ndarray) -> np.ndarray:
         """The crop in the middle: uint8 [h, w] -> uint8 [1, crop, crop]."""
-        height, width = resized.shape
-        return self._at(resized, *five_corners(height, width, self.crop)[-1])[None]
+        return self._placed(resized.shape, resized.shape, crops=1).cut(resized)[0]
 
     def ten_crop(self, resized: np.ndarray) -> np.ndarray:
         """Four corners and the centre, then the same five of the image mirrored left to right.
 
         uint8 [h, w] -> uint8 [10, 1, crop, crop].
         """
-        height, width = resized.shape
+        return self._placed(resized.shape, resized.shape, crops=10).cut(resized)
+
+    def geometry(self, height: int, width: int, crops: int) -> "Geometry":
+        """Where the crops of an image lie in it.
+
+        Args:
+            height: of the image before it is resized, pixels.
+            width: likewise.
+            crops: 10 for those of `ten_crop`, 1 for that of `center_crop`.
+        """
+        return self._placed((height, width), self._resized_size(height, width), crops)
+
+    def _placed(self, original: tuple[int, ...], resized: tuple[int, ...], crops: int) -> "Geometry":
+        height, width = resized
         corners = five_corners(height, width, self.crop)
-        return np.stack([self._at(image, *corner)[None] for image in (resized, resized[:, ::-1]) for corner in corners])
+        # The same corners of the mirrored image: what is left there is right here.
+        mirrored = [Crop(top, width - self.crop - left, True) for top, left in corners]
+        ten = (*(Crop(top, left, False) for top, left in corners), *mirrored)
+        return Geometry((original[0], original[1]), (height, width), self.crop, ten if crops == 10 else ten[4:5])
+
+    def _resized_size(self, height: int, width: int) -> tuple[int, int]:
+        shorter = min(height, width)
+        return height * self.resize // shorter, width * self.resize // shorter
 
     def _at(self, resized: np.ndarray, top: int, left: int) -> np.ndarray:
         return resized[top : top + self.crop, left : left + self.crop]
+
+
+class Crop(NamedTuple):
+    """A square crop's place in the resized image: its upper left corner there, and whether it was mirrored then."""
+
+    top: int
+    left: int
+    mirrored: bool
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The way from an image to its crops, and back.
+
+    Attributes:
+        original: height and width of the image, pixels.
+        resized: height and width after resizing.
+        side: of every crop, pixels of the resized image.
+        crops: in the order of `Preprocessing.ten_crop`, or the centre alone.
+    """
+
+    original: tuple[int, int]
+    resized: tuple[int, int]
+    side: int
+    crops: tuple[Crop, ...]
+
+    def cut(self, resized: np.ndarray) -> np.ndarray:
+        """The resized image [h, w] -> its crops [K, 1, side, side]."""
+        return np.stack([_turned(self._window(resized, crop), crop)[None] for crop in self.crops])
+
+    def restored(self, values: np.ndarray) -> np.ndarray:
+        """What was computed for each pixel of each crop, where it belongs in the original image.
+
+        Crops that were mirrored are mirrored back; where several overlap the mean is taken; then the resizing is
+        undone, bilinearly.
+
+        Args:
+            values: float32 [K, side, side], the crops in their order.
+
+        Returns:
+            float32 [height, width] of the original, NaN where no crop looked.
+        """
+        total = np.zeros(self.resized, np.float32)
+        looks = np.zeros(self.resized, np.float32)
+        for crop, value in zip(self.crops, values, strict=True):
+            self._window(total, crop)[...] += _turned(value, crop)
+            self._window(looks, crop)[...] += 1
+        mean = total / np.maximum(looks, 1)
+        if looks.all():
+            return self._to_original(mean)
+        # Interpolated between the places that were looked at alone: the others have nothing to say.
+        seen = np.minimum(looks, 1)
+        inside = self._to_original(seen, Image.Resampling.NEAREST) > 0
+        share = np.where(inside, self._to_original(seen), np.float32(np.nan))
+        return self._to_original(mean) / share
+
+    def _window(self, resized: np.ndarray, crop: Crop) -> np.ndarray:
+        return resized[crop.top : crop.top + self.side, crop.left : crop.left + self.side]
+
+    def _to_original(self, values: np.ndarray, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> np.ndarray:
+        height, width = self.original
+        return np.array(Image.fromarray(values).resize((width, height), resampling))
+
+
+def _turned(values: np.ndarray, crop: Crop) -> np.ndarray:
+    return values[:, ::-1] if crop.mirrored else values
 
 
 def five_corners(height: int, width: int, crop: int) -> list[tuple[int, int]]:

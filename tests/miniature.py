@@ -24,8 +24,10 @@ class Miniature(nn.Layer):
         self.dropout = nn.Dropout(0.3)
         self.out = nn.Sequential(nn.Linear(8, out_size), nn.Sigmoid())
 
-    def logits(self, images: paddle.Tensor) -> paddle.Tensor:
-        features = nn.functional.relu(self.norm(self.stem(images)))
+    def features(self, images: paddle.Tensor) -> paddle.Tensor:
+        return nn.functional.relu(self.norm(self.stem(images)))
+
+    def classify(self, features: paddle.Tensor) -> paddle.Tensor:
         return self.out[0](self.dropout(features.mean(axis=[2, 3])))
 
 

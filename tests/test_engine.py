@@ -7,7 +7,7 @@ import paddle
 import pytest
 from conftest import ROOT
 
-from chexnet import engine, export
+from chexnet import cam, device, engine, export
 from chexnet.config import ENGINES, PRECISIONS
 from chexnet.errors import InputError
 from chexnet.model import CheXNet
@@ -59,6 +59,32 @@ def test_an_engine_gives_what_eager_paddle_gives(name, precision, network, crops
         assert probabilities.dtype == np.float32
         np.testing.assert_allclose(probabilities, expected[order], rtol=0, atol=TOLERANCE[precision])
     np.testing.assert_array_equal(network.predict(crops), expected)  # the network itself is as it was
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_gives_the_class_maps_of_eager_paddle(name, precision, network, crops, expected):
+    try:
+        choice = engine.choose(name, precision)
+    except InputError as error:
+        pytest.skip(str(error))
+    maps = network.predict_maps(crops)
+    assert maps.shape == (10, 14, CROP // 32, CROP // 32)
+    ready = choice.compile(network, CROP, maps=True)
+    for count in (1, 3, 37):
+        order = np.random.default_rng(count).integers(0, len(crops), count)
+        found = ready.predict(crops[order])
+        assert found.dtype == np.float32
+        tolerance = 10 * TOLERANCE[precision] * np.abs(maps).max()
+        np.testing.assert_allclose(found, maps[order], rtol=0, atol=tolerance)
+        probabilities = cam.probabilities(found, network.bias())
+        np.testing.assert_allclose(probabilities, expected[order], rtol=0, atol=TOLERANCE[precision])
+
+
+def test_on_a_gpu_the_network_gives_the_maps_itself(network, crops, monkeypatch):
+    monkeypatch.setattr(device, "is_gpu", lambda: True)
+    ready = engine.Choice("paddle", "float32", 1, "").compile(network, CROP, maps=True)
+    np.testing.assert_array_equal(ready.predict(crops), network.predict_maps(crops))
 
 
 def test_auto_takes_the_first_that_is_installed(monkeypatch):

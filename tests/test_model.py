@@ -9,7 +9,7 @@ from chexnet import checkpoint, model
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 from chexnet.model import CheXNet, initialise
-from chexnet.transforms import MEAN, STD
+from chexnet.transforms import MEAN, STD, Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,25 @@ def test_another_head_does_not_fit(network, tmp_path):
     checkpoint.save(network.state_dict(), tmp_path / "fourteen.pdparams")
     with pytest.raises(InputError, match=r"of shape \[1024, 14\] for \[1024, 3\] 1: densenet121\.out\.0\.weight"):
         model.load(tmp_path / "fourteen.pdparams", out_size=3)
+
+
+def test_a_checkpoint_brings_its_preprocessing_or_has_the_default_one(tmp_path):
+    assert model.preprocessing_of(tmp_path / "a.pdparams") == Preprocessing()
+    checkpoint.write_sidecar(tmp_path / "b.pdparams", {"resize": 128, "crop": 112, "epoch": 3})
+    assert model.preprocessing_of(tmp_path / "b.pdparams") == Preprocessing(128, 112)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"classes": ["Mass"]}, r"other classes, \['Mass'\], expected \['Atelectasis'"),
+        ({"resize": "256"}, "resize and crop are {'resize': '256'}, expected whole numbers"),
+        ({"crop": True}, "resize and crop are {'crop': True}"),
+        ({"resize": 100, "crop": 200}, "crop 200 is not within"),
+        ({"crop": 31}, "crop 31 is too small for the network"),
+    ],
+)
+def test_preprocessing_that_cannot_be_names_the_file_it_is_in(tmp_path, facts, message):
+    checkpoint.write_sidecar(tmp_path / "a.pdparams", facts)
+    with pytest.raises(InputError, match=rf"a\.json: .*{message}"):
+        model.preprocessing_of(tmp_path / "a.pdparams")

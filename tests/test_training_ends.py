@@ -23,9 +23,11 @@ from chexnet.transforms import Preprocessing
     ],
 )
 def test_a_network_that_diverges_stops_the_run_in_one_line(small_run, monkeypatch, calls, where, batch, good):
-    healthy, count = Miniature.logits, iter(range(100))
+    healthy, count = Miniature.classify, iter(range(100))
     monkeypatch.setattr(
-        Miniature, "logits", lambda self, images: healthy(self, images) * (math.nan if next(count) == calls else 1.0)
+        Miniature,
+        "classify",
+        lambda self, features: healthy(self, features) * (math.nan if next(count) == calls else 1.0),
     )
     message = rf"{where}: the loss is nan at learning rate 0\.0\d+, .* of the batch: {batch}; the last good state is "
     with pytest.raises(InputError, match=rf"{message}.*{good}"):
@@ -35,13 +37,13 @@ def test_a_network_that_diverges_stops_the_run_in_one_line(small_run, monkeypatc
 def test_the_state_before_a_loss_that_is_not_finite_is_good(small_run, monkeypatch):
     """The images that are named are those of the batch, and training goes on from the last good state."""
     config = small_run(save_every_steps=1)
-    healthy, seen = Miniature.logits, []
+    healthy, seen = Miniature.classify, []
 
-    def diverging(self, images):
-        seen.append(images)
-        return healthy(self, images) * (math.nan if len(seen) == 5 else 1.0)
+    def diverging(self, features):
+        seen.append(features)
+        return healthy(self, features) * (math.nan if len(seen) == 5 else 1.0)
 
-    monkeypatch.setattr(Miniature, "logits", diverging)
+    monkeypatch.setattr(Miniature, "classify", diverging)
     with pytest.raises(InputError) as caught:
         train(config)
     dataset = ChestXrayDataSet(config.data_dir, config.train_list, "train", Preprocessing(40, 32), config.seed)
@@ -50,21 +52,21 @@ def test_the_state_before_a_loss_that_is_not_finite_is_good(small_run, monkeypat
     newest = Path(config.save_dir) / "after_epoch_00_step_000004.state"
     assert str(newest) in str(caught.value)
     assert all(np.isfinite(value).all() for value in state.load(newest).weights.values())
-    monkeypatch.setattr(Miniature, "logits", healthy)
+    monkeypatch.setattr(Miniature, "classify", healthy)
     assert len(resume(newest, {}).history) == 2
 
 
 def test_weights_that_are_not_finite_are_never_saved(small_run, monkeypatch):
     """A loss may look sound while the statistics of batch norm do not."""
     config = small_run()
-    healthy = Miniature.logits
+    healthy = Miniature.classify
 
-    def breaking(self, images):
-        logits = healthy(self, images)
+    def breaking(self, features):
+        logits = healthy(self, features)
         self.norm._mean.set_value(np.full(8, math.nan, np.float32))
         return logits
 
-    monkeypatch.setattr(Miniature, "logits", breaking)
+    monkeypatch.setattr(Miniature, "classify", breaking)
     with pytest.raises(InputError, match=r"1 weights are no longer finite.*norm\._mean.*after_epoch_00\.state"):
         train(config)
     assert [path.name for path in state.paths(Path(config.save_dir))] == ["after_epoch_00.state"]

@@ -1,0 +1,93 @@
+"""Class activation maps: what each place of an image adds to each finding's logit, and where that place is."""
+
+import numpy as np
+import paddle
+from PIL import Image
+
+from chexnet.model import STRIDE, CheXNet
+from chexnet.transforms import Geometry
+
+DISPLAY_LIMIT = 30.0
+"""Logit units that are shown at full strength. A tenth of an image with this value adds 3 to the logit: it makes the
+odds of the finding 20 times higher by itself. docs/localization.md says what maps reach."""
+
+
+def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The network's outputs from its class maps: no second pass is needed.
+
+    Args:
+        maps: float32 [..., C, h, w], as `CheXNet.class_maps` gives them.
+        bias: float32 [C], `CheXNet.bias`.
+
+    Returns:
+        float32 [..., C] in 0..1.
+    """
+    logits = maps.mean(axis=(-2, -1)) + bias
+    return 0.5 + 0.5 * np.tanh(logits / 2)  # the sigmoid, without overflow
+
+
+def to_image(maps: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """One finding's maps of an image's crops -> one map in the pixels of the original image.
+
+    Each is enlarged bilinearly to its crop, the centre of a place being that of its STRIDE x STRIDE pixels
+    (where the crop is no multiple of these, what is left over at the right and at the bottom takes the nearest
+    value). `Geometry.restored` then puts the crops where they belong.
+
+    Args:
+        maps: float32 [K, h, w] of one finding, the crops in the order of `geometry`.
+        geometry: `Preprocessing.geometry` of the image.
+
+    Returns:
+        float32 [height, width], in the maps' own units; NaN where no crop looked.
+    """
+    return geometry.restored(np.stack([_enlarged(one, geometry.side) for one in maps]))
+
+
+def for_display(values: np.ndarray, bias: float) -> np.ndarray:
+    """A class map as brightness, on one scale for all findings and images.
+
+    0 is a place that speaks against the finding or is undecided: of a whole image of such places the network
+    would say at most 50 %. 1 is DISPLAY_LIMIT or more. So the same value always looks the same, an absent finding
+    stays dark, and so does a constant map below 0: nothing is stretched to the map's own extremes.
+
+    Args:
+        values: float32, any shape, as `to_image` or `CheXNet.class_maps` give them.
+        bias: of the finding, out of `CheXNet.bias`.
+
+    Returns:
+        float32 of the same shape in 0..1; NaN stays NaN: that was not looked at.
+    """
+    return np.clip((values + np.float32(bias)) / np.float32(DISPLAY_LIMIT), 0, 1)
+
+
+def grad_class_map(network: CheXNet, images: np.ndarray, finding: int) -> np.ndarray:
+    """Grad-CAM, for networks whose head is not linear in the pooled features.
+
+    Selvaraju et al., Grad-CAM, ICCV 2017, section 3, with two changes that keep it in logit units: the gradients
+    of a channel are summed over its places, where the paper takes their mean, and negative values stay, where the
+    paper cuts them off. So for a linear head this is exactly the class map; the paper's is its positive part
+    divided by the number of places.
+
+    Args:
+        network: put into evaluation mode; its weights get no gradients.
+        images: uint8 [N, 1, H, W].
+        finding: index of the output.
+
+    Returns:
+        float32 [N, h, w].
+    """
+    network.eval()
+    with paddle.no_grad():
+        features = network.features(paddle.to_tensor(images))
+    features.stop_gradient = False
+    (gradient,) = paddle.grad(network.classify(features)[:, finding].sum(), features)
+    weights = gradient.sum(axis=[2, 3], keepdim=True)  # [N, 1024, 1, 1]
+    return (weights * features.detach()).sum(axis=1).astype("float32").numpy()
+
+
+def _enlarged(values: np.ndarray, side: int) -> np.ndarray:
+    """[h, w] -> [side, side], half-pixel centres, the outermost values continued."""
+    height, width = values.shape
+    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
+    pixels = np.asarray(image.resize((width * STRIDE, height * STRIDE), Image.Resampling.BILINEAR))
+    return np.pad(pixels, ((0, side - height * STRIDE), (0, side - width * STRIDE)), mode="edge")
