@@ -53,6 +53,41 @@ def test_of_a_photograph_with_a_preview_the_photograph_is_read(tmp_path):
     np.testing.assert_array_equal(images.read(tmp_path / "x.jpg"), images.read(tmp_path / "alone.jpg"))
 
 
+UPRIGHT = np.zeros((24, 40), dtype=np.uint8)
+UPRIGHT[:12, :20], UPRIGHT[:12, 20:], UPRIGHT[12:, :20] = 250, 170, 90
+STORED_AS = {  # EXIF's orientation -> how a camera held so stores the picture (CIPA DC-008, tag 274)
+    1: UPRIGHT,
+    2: UPRIGHT[:, ::-1],
+    3: UPRIGHT[::-1, ::-1],
+    4: UPRIGHT[::-1],
+    5: UPRIGHT.T,
+    6: UPRIGHT.T[::-1],
+    7: UPRIGHT[::-1, ::-1].T,
+    8: UPRIGHT.T[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("suffix", ["JPEG", "TIFF", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", STORED_AS)
+def test_a_picture_is_turned_upright_as_its_camera_says(tmp_path, suffix, orientation, mode):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED_AS[orientation])).convert(mode)
+    stored.save(tmp_path / "x", suffix, exif=exif)
+    read = images.read(tmp_path / "x")
+    assert read.shape == UPRIGHT.shape
+    assert np.abs(read.astype(int) - UPRIGHT).mean() < 3
+    assert images.open_image(tmp_path / "x").mode == mode or suffix == "WEBP"
+
+
+@pytest.mark.parametrize("exif", [b"garbage", b"", b"II*\0\x08\0\0\0\x01\0", b"II*\0\xff\xff\xff\xff"])
+def test_pixels_are_read_whatever_is_wrong_with_the_exif_data(tmp_path, exif):
+    Image.fromarray(GRAY).save(tmp_path / "plain.jpg")
+    Image.fromarray(GRAY).save(tmp_path / "x.jpg", exif=b"Exif\0\0" + exif)
+    np.testing.assert_array_equal(images.read(tmp_path / "x.jpg"), images.read(tmp_path / "plain.jpg"))
+
+
 @pytest.mark.parametrize("size", [(16, 16), (16, 160), (160, 16)])
 def test_the_smallest_and_the_narrowest_that_are_read(tmp_path, size):
     write_png(tmp_path / "x.png", size)
@@ -147,25 +182,27 @@ def test_a_file_that_one_may_not_read_says_so(tmp_path):
     assert refusal(tmp_path / "x.png") == "cannot be read: Permission denied"
 
 
-def test_pillows_own_warning_of_a_bomb_reaches_nobody(tmp_path):
+def test_pillows_own_warnings_reach_nobody(tmp_path):
     """In a process of its own: pytest has warning filters of its own. 100 million pixels are what Pillow warns of."""
     (tmp_path / "x.png").write_bytes(header(10_000, 10_000))
+    Image.fromarray(GRAY).save(tmp_path / "x.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     code = (
         "import sys\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
         "from chexnet import images\n"
         "def message(path):\n"
         "    try:\n"
-        "        images.read(path)\n"
+        "        return str(images.read(path).shape)\n"
         "    except images.InputError as error:\n"
         "        return str(error)\n"
         "with ThreadPoolExecutor(4) as pool:\n"
-        "    print(*set(pool.map(message, sys.argv[1:] * 40)))\n"
+        "    print(*sorted(set(pool.map(message, sys.argv[1:] * 40))))\n"
     )
-    command = [sys.executable, "-c", code, str(tmp_path / "x.png")]
+    command = [sys.executable, "-c", code, str(tmp_path / "x.png"), str(tmp_path / "x.jpg")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stderr == ""
-    assert done.stdout == f"{tmp_path / 'x.png'}: 10000 x 10000 pixels, expected at most 50,000,000 in all\n"
+    bomb = f"{tmp_path / 'x.png'}: 10000 x 10000 pixels, expected at most 50,000,000 in all"
+    assert done.stdout == f"(16, 16) {bomb}\n"
 
 
 @pytest.mark.real_data

@@ -4,80 +4,86 @@ import os
 import warnings
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chexnet.errors import InputError
+from chexnet.images import dicom
+from chexnet.images.limits import MAX_PIXELS, MAX_RATIO, MIN_SIDE, size_fault
+
+__all__ = ["FORMATS", "MAX_PIXELS", "MAX_RATIO", "MIN_SIDE", "open_gray", "open_image", "read", "size_fault", "to_gray"]
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
-"""What radiographs come in. Pillow knows others, some of which (EPS) have another program run what is in the file."""
-
-MAX_PIXELS = 50_000_000
-"""Twice the largest digital chest radiographs, some 5000 x 5000. A file of a few kilobytes can announce a
-thousand times as many (a decompression bomb)."""
-
-MIN_SIDE = 16
-"""Pixels. Nothing can be seen in less: it is a placeholder, or a file gone wrong."""
-
-MAX_RATIO = 10
-"""Longer to shorter side, three times that of a whole spine. Resizing the shorter side makes a narrow strip of
-few pixels huge."""
+"""What radiographs come in besides DICOM. Pillow knows others, some of which (EPS) have another program run what
+is in the file."""
 
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
 _SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B"}
 
-# `open_gray` has a limit of its own. Last in the list, so that a filter that somebody chose goes first; once and
-# for all, because warnings.catch_warnings in a thread changes the filters of all others.
+# `open_image` has a limit of its own, and reads pixels whatever is wrong with the EXIF data beside them. Last in the
+# list, so that a filter that somebody chose goes first; once and for all, because warnings.catch_warnings in a
+# thread changes the filters of all others.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
+warnings.filterwarnings("ignore", message="Corrupt EXIF data", append=True)
 
 
 def read(path: str | os.PathLike[str]) -> np.ndarray:
-    """Reads an image file as gray.
+    """Reads an image file as gray, upright.
 
     Colour becomes luma (ITU-R 601, PIL's `convert("L")`), which leaves equal channels exactly as they are:
     the gray pixels are bit for bit each channel of `convert("RGB")`. Transparency is ignored. 16-bit
     samples are scaled from the full range 0..65535 to 0..255, as the PNG specification (section 13.12) says.
-    Of the JPEGs of some phones, which have a preview behind the photograph, the photograph is read.
+    What EXIF says of the camera's orientation is obeyed. Of the JPEGs of some phones, which have a preview behind
+    the photograph, the photograph is read. `chexnet.images.dicom` says how DICOM's samples become gray.
 
     Returns:
         uint8 [H, W], 0 black to 255 white, in the file's own pixels.
 
     Raises:
-        InputError: the file is missing, cannot be read, is none of FORMATS or does not decode; it holds several
-            images; it has more than MAX_PIXELS, a side below MIN_SIDE or sides of more than 1 to MAX_RATIO; or
-            its pixels are stored in a way not listed above.
+        InputError: the file is missing, cannot be read, is neither DICOM nor one of FORMATS or does not decode; it
+            holds several images; it has more than MAX_PIXELS, a side below MIN_SIDE or sides of more than 1 to
+            MAX_RATIO; or its pixels are stored in a way not listed above.
     """
     return np.asarray(open_gray(path))
 
 
 def open_gray(path: str | os.PathLike[str]) -> Image.Image:
     """What `read` gives, as a decoded PIL image of mode L: to resize it, no array needs to be made of it."""
+    return to_gray(open_image(path))
+
+
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
+    """A decoded, upright PIL image that may have colours still, for `to_gray`. Raises what `read` raises."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        if dicom.is_dicom(path):
+            return dicom.open_dicom(path)
+        # Given the name, Pillow 13 maps a TIFF into memory, and mistakes its sides where EXIF turns it.
+        with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
             if fault := _fault(image):
                 raise InputError(f"{path}: {fault}")
-            if image.mode == "L":
-                image.load()
-                return image
-            if image.mode in _EIGHT_BIT_MODES:
-                image.info.pop("transparency", None)  # of palettes, which Pillow warns about when it is dropped
-                return image.convert("L")
-            scaled = np.rint(np.asarray(image, dtype=np.float32) / 257.0)
-            return Image.fromarray(scaled.astype(np.uint8))
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return image
     except InputError:
         raise
     except Exception as error:  # what Pillow's readers raise on a broken file is not a closed list
         raise InputError(f"{path}: {_reason(path, error)}") from error
 
 
+def to_gray(image: Image.Image) -> Image.Image:
+    """An image that `open_image` gave -> mode L."""
+    if image.mode == "L":
+        return image
+    if image.mode in _EIGHT_BIT_MODES:
+        image.info.pop("transparency", None)  # of palettes, which Pillow warns about when it is dropped
+        return image.convert("L")
+    scaled = np.rint(np.asarray(image, dtype=np.float32) / 257.0)
+    return Image.fromarray(scaled.astype(np.uint8))
+
+
 def _fault(image: Image.Image) -> str | None:
     """What is wrong with an image by its header, before it is decoded."""
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        return f"{width} x {height} pixels, expected at most {MAX_PIXELS:,} in all"
-    if min(width, height) < MIN_SIDE:
-        return f"{width} x {height} pixels, expected at least {MIN_SIDE} x {MIN_SIDE}"
-    if max(width, height) > MAX_RATIO * min(width, height):
-        return f"{width} x {height} pixels, expected one side at most {MAX_RATIO} times the other"
+    if fault := size_fault(*image.size):
+        return fault
     # Not n_frames: counting them walks through the whole file, for minutes if it was made for that.
     if getattr(image, "is_animated", False) and image.format != "MPO":
         return "several frames, expected a single image"
@@ -94,7 +100,7 @@ def _reason(path: str | os.PathLike[str], error: Exception) -> str:
         with open(path, "rb") as file:
             start = file.read(16)
         found = f"it begins with {start!r}" if start else "it is empty"
-        return f"cannot be decoded as an image: {found}, expected an intact file of {', '.join(FORMATS)}"
+        return f"cannot be decoded as an image: {found}, expected an intact file of {', '.join(FORMATS)} or DICOM"
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read: {error.strerror}"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):

@@ -1,0 +1,112 @@
+"""DICOM files for the tests, in every transfer syntax that can be written here."""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom import Dataset, FileMetaDataset, uid
+from pydicom.encaps import encapsulate
+
+SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
+
+
+def dataset(stored: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **header) -> Dataset:
+    """A radiograph with these samples, uncompressed; `header` adds to what must be there, or replaces it."""
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = uid.UID(syntax)
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = uid.generate_uid()
+    made.Modality = "DX"
+    made.SamplesPerPixel = 1
+    made.PhotometricInterpretation = "MONOCHROME2"
+    made.Rows, made.Columns = stored.shape
+    made.BitsAllocated = made.BitsStored = 8 * stored.itemsize
+    made.PixelRepresentation = int(stored.dtype.kind == "i")
+    for name, value in header.items():
+        setattr(made, name, value)
+    made.HighBit = made.BitsStored - 1
+    order = "<" if made.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    made.PixelData = stored.astype(stored.dtype.newbyteorder(order)).tobytes()
+    made["PixelData"].VR = "OW" if stored.itemsize == 2 else "OB"
+    return made
+
+
+def compressed(stored: np.ndarray, syntax: str, **header) -> Dataset:
+    """The same with pydicom's own encoders: RLE and JPEG 2000."""
+    made = dataset(stored, **header)
+    made.compress(syntax, **({"j2k_cr": [2]} if syntax == uid.JPEG2000 else {}))
+    return made
+
+
+def wrapped(stored: np.ndarray, syntax: str, codestream: bytes, **header) -> Dataset:
+    """The same with samples that have been compressed already."""
+    made = dataset(stored, syntax, **header)
+    made.PixelData = encapsulate([codestream])
+    made["PixelData"].is_undefined_length = True
+    return made
+
+
+def save(made: Dataset, path: Path) -> Path:
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+def jpeg(stored: np.ndarray) -> bytes:
+    """uint8 [H, W] -> baseline JPEG."""
+    file = io.BytesIO()
+    Image.fromarray(stored).save(file, "JPEG", quality=100)
+    return file.getvalue()
+
+
+def lossless_jpeg(stored: np.ndarray, bits: int) -> bytes:
+    """uint8 or uint16 [H, W] -> lossless JPEG (T.81 annex H), each sample predicted by its left neighbour.
+
+    The Huffman code of a difference's category is its number in five bits, so that nothing has to be optimised.
+    """
+    samples = stored.astype(np.int64)
+    predicted = np.roll(samples, 1, axis=1)
+    predicted[1:, 0] = samples[:-1, 0]  # the first of a row by the one above
+    predicted[0, 0] = 2 ** (bits - 1)
+    written = []
+    for difference in (samples - predicted).ravel().tolist():
+        category = abs(difference).bit_length()
+        extra = difference if difference > 0 else difference + 2**category - 1
+        written.append(f"{category:05b}" + (f"{extra:0{category}b}" if category else ""))
+    stream = "".join(written)
+    stream += "1" * (-len(stream) % 8)
+    data = int(stream, 2).to_bytes(len(stream) // 8, "big").replace(b"\xff", b"\xff\x00")
+    height, width = stored.shape
+    counts = bytes([0, 0, 0, 0, 17]) + bytes(11)  # 17 codes of five bits
+    table = struct.pack(">HHB", 0xFFC4, 2 + 17 + 17, 0) + counts + bytes(range(17))
+    frame = struct.pack(">HHBHHB3B", 0xFFC3, 11, bits, height, width, 1, 1, 0x11, 0)
+    scan = struct.pack(">HHB2B3B", 0xFFDA, 8, 1, 1, 0, 1, 0, 0)
+    return b"\xff\xd8" + table + frame + scan + data + b"\xff\xd9"
+
+
+RNG = np.random.default_rng(0)
+TWELVE = (np.add.outer(np.arange(40) * 40, np.arange(48) * 30) + RNG.integers(0, 300, (40, 48))).astype(np.uint16)
+EIGHT = (TWELVE >> 4).astype(np.uint8)
+
+
+def scaled(measured: np.ndarray, low: float, high: float) -> np.ndarray:
+    """The slow obvious rule: low is black, high is white."""
+    return np.rint(255 * np.clip((measured.astype(float) - low) / (high - low), 0, 1)).astype(np.uint8)
+
+
+def whole_range(stored: np.ndarray) -> np.ndarray:
+    return scaled(stored, float(stored.min()), float(stored.max()))
+
+
+SYNTAXES = {
+    "implicit little endian": dataset(TWELVE, uid.ImplicitVRLittleEndian, BitsStored=12),
+    "explicit little endian": dataset(TWELVE, uid.ExplicitVRLittleEndian, BitsStored=12),
+    "explicit big endian": dataset(TWELVE, uid.ExplicitVRBigEndian, BitsStored=12),
+    "RLE": compressed(TWELVE, uid.RLELossless, BitsStored=12),
+    "JPEG 2000 lossless": compressed(TWELVE, uid.JPEG2000Lossless, BitsStored=12),
+    "JPEG lossless": wrapped(TWELVE, uid.JPEGLossless, lossless_jpeg(TWELVE, 12), BitsStored=12),
+    "JPEG lossless, selection 1": wrapped(TWELVE, uid.JPEGLosslessSV1, lossless_jpeg(TWELVE, 12), BitsStored=12),
+}
