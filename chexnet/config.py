@@ -111,3 +111,61 @@ class EvalConfig:
     engine: str = "auto"
     precision: str = "float32"
     on_bad_image: str = "error"
+
+
+@dataclass(frozen=True)
+class LocalizationConfig:
+    """One comparison of class maps with drawn boxes.
+
+    Attributes:
+        boxes: box file in NIH's format, see `chexnet.boxes`.
+        data_dir: folder of the images.
+        test_list: list file; boxes of other images are left alone. None takes all of them.
+        ckpt: `.pdparams` or `.safetensors` file of a CheXNet; the JSON beside it, if any, says how images are resized.
+        crops: 10, whose maps are averaged where they overlap, or 1, the centre.
+        device: `auto`, `cpu` or `gpu`.
+        num_workers: threads that decode images and score maps, 0 for none.
+        engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
+        precision: `float32`, `bfloat16` or `float16`.
+    """
+
+    boxes: str
+    data_dir: str = "dataset/images"
+    test_list: str | None = None
+    ckpt: str = "pretrained_models/model_paddle.pdparams"
+    crops: int = 10
+    device: str = "auto"
+    num_workers: int = DEFAULT_WORKERS
+    engine: str = "auto"
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Predictions on images.
+
+    Attributes:
+        ckpt: `.pdparams` or `.safetensors` file of a CheXNet; the JSON beside it says how its images are resized.
+        crops: 10, averaged, or 1, the centre.
+        engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
+        precision: `float32`, `bfloat16` or `float16`.
+        device: `auto`, `cpu` or `gpu`.
+        num_workers: decoding threads, 0 for none.
+        top: how many findings of an image are shown and drawn, the most probable ones.
+        cam: folder for pictures of where the network saw them; None draws none.
+        thresholds: JSON file of operating points, see `chexnet.thresholds`; None decides nothing.
+        json: file for everything; None writes none.
+        csv: file for the probabilities; None writes none.
+    """
+
+    ckpt: str = EvalConfig.ckpt
+    crops: int = 10
+    engine: str = "auto"
+    precision: str = "float32"
+    device: str = "auto"
+    num_workers: int = DEFAULT_WORKERS
+    top: int = 3
+    cam: str | None = None
+    thresholds: str | None = None
+    json: str | None = None
+    csv: str | None = None

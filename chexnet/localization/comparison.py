@@ -1,0 +1,256 @@
+"""Class maps of a checkpoint beside the boxes of a file."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import chexnet
+from chexnet import boxes, cam, device, engine, images, lists, model
+from chexnet.boxes import DrawnBox
+from chexnet.config import LocalizationConfig
+from chexnet.errors import InputError
+from chexnet.files import sha256, write_text
+from chexnet.labels import CLASS_NAMES
+from chexnet.localization.cases import Case, Sample, compare, sample
+from chexnet.localization.scores import Scores, score_cases
+from chexnet.threads import ahead
+from chexnet.transforms import Geometry, Preprocessing
+
+SAMPLES_A_FINDING = 2
+"""Cases that are kept for the contact sheet, the first ones of the box file: to choose by the result would flatter."""
+
+RULES = {
+    "case": "an image and a finding; where several boxes are drawn, one is enough",
+    "pointing": "the map's maximum lies in a drawn box, tolerance 0 pixels",
+    "found_box": "around the pixels connected with the maximum that have at least "
+    f"{boxes.FOUND_FRACTION:g} of it; none where the maximum is not above 0",
+    "iobb, iou": "of the found box and the drawn one that it agrees with best; found if above the threshold",
+}
+
+Progress = Callable[[int, int], None]
+"""Is told how many images are done, and of how many."""
+
+_Read = tuple[str, Image.Image, Geometry, np.ndarray]
+"""Name, gray image, where its crops lie, and the crops, uint8 [K, 1, crop, crop]."""
+
+_Scored = list[tuple[Case, Sample | None]]
+
+
+@dataclass(frozen=True)
+class LocalizationResult:
+    """What a comparison found.
+
+    Attributes:
+        config: what was asked for.
+        engine: what computed it, in words.
+        preprocessing: how the images were resized and cropped.
+        cases: every image with each of its findings, in the order of the box file.
+        left_out: what could not be compared, a line each with the reason.
+        scores: shares of the cases, by finding and in the mean.
+        samples: the pictures of a few cases.
+        seconds: from the first image to the last.
+    """
+
+    config: LocalizationConfig
+    engine: str
+    preprocessing: Preprocessing
+    cases: tuple[Case, ...]
+    left_out: tuple[str, ...]
+    scores: Scores
+    samples: tuple[Sample, ...]
+    seconds: float
+
+    def write_json(self, path: str | os.PathLike[str]) -> None:
+        """Writes scores with intervals, rules, every case, what was left out, configuration and checksums.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        read = {"ckpt": self.config.ckpt, "boxes": self.config.boxes, "test_list": self.config.test_list}
+        facts = {
+            **self.scores.facts(),
+            "rules": RULES,
+            "left_out": self.left_out,
+            "config": asdict(self.config),
+            "engine": self.engine,
+            "preprocessing": asdict(self.preprocessing),
+            "chexnet": chexnet.__version__,
+            "sha256": {name: sha256(file) for name, file in read.items() if file is not None},
+            "seconds": round(self.seconds, 1),
+            "cases": [case.facts() for case in self.cases],
+        }
+        write_text(path, json.dumps(facts, indent=2) + "\n")
+
+
+def localize(
+    config: LocalizationConfig, report: Callable[[str], None] | None = None, progress: Progress | None = None
+) -> LocalizationResult:
+    """Compares the class maps of `config.ckpt` with the boxes of `config.boxes`.
+
+    Memory does not grow with the number of images, apart from some numbers a case.
+
+    Args:
+        config: the comparison.
+        report: takes lines for a person.
+        progress: is told how far it is.
+
+    Raises:
+        InputError: the checkpoint, the box file, the list, the device or the engine cannot be used, images are
+            missing, or nothing is left to compare. A box outside its image and an image that does not decode
+            are left out.
+    """
+    tell = report or (lambda line: None)
+    device.select(config.device)
+    choice = engine.choose(config.engine, config.precision)
+    tell(f"=> {choice.description}")
+    preprocessing = model.preprocessing_of(config.ckpt)
+    tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
+    drawn, left_out = _boxes_by_image(config)
+    tell("=> loading checkpoint")
+    network = model.load(config.ckpt)
+    tell("=> loaded checkpoint")
+    comparison = _Comparison(config, preprocessing, drawn, network.bias())
+    compiled = choice.compile(network, preprocessing.crop, maps=True)
+
+    started = time.monotonic()
+    scored: _Scored = []
+    for done, outcome in enumerate(comparison.run(compiled), start=1):
+        if isinstance(outcome, str):
+            left_out.append(outcome)
+        else:
+            scored += outcome
+        if progress:
+            progress(done, len(drawn))
+    if not scored:
+        raise InputError(f"{config.boxes}: no box can be compared, expected at least one; the first: {left_out[0]}")
+    cases = tuple(case for case, _ in scored)
+    return LocalizationResult(
+        config=config,
+        engine=choice.description,
+        preprocessing=preprocessing,
+        cases=cases,
+        left_out=tuple(left_out),
+        scores=score_cases(cases),
+        samples=tuple(one for _, one in scored if one is not None),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _boxes_by_image(config: LocalizationConfig) -> tuple[dict[str, list[DrawnBox]], list[str]]:
+    """The boxes of each image that is asked for, and what is wrong with the others."""
+    asked = boxes.read_boxes(config.boxes)
+    if config.test_list is not None:
+        listed = set(lists.read_list(config.test_list).names)
+        asked = tuple(box for box in asked if box.image in listed)
+        if not asked:
+            raise InputError(f"{config.boxes}: no box of an image of {config.test_list}, expected at least one")
+    _check_images(config, asked)
+    drawn: dict[str, list[DrawnBox]] = {}
+    outside = []
+    for box in asked:
+        if box.inside:
+            drawn.setdefault(box.image, []).append(box)
+        else:
+            xywh = ",".join(f"{value:g}" for value in box.xywh)
+            outside.append(
+                f"{config.boxes}:{box.line}: {box.image}: the box {xywh} is not inside the image, "
+                f"expected it within 0..{boxes.BOX_SPACE}"
+            )
+    return drawn, outside
+
+
+def _check_images(config: LocalizationConfig, asked: Sequence[DrawnBox]) -> None:
+    if not Path(config.data_dir).is_dir():
+        raise InputError(f"{config.data_dir}: no such image folder (--data_dir), which {config.boxes} refers to")
+    there = set(os.listdir(config.data_dir))
+    names = dict.fromkeys(box.image for box in asked)
+    missing = [name for name in names if name not in there]
+    if missing:
+        shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+        raise InputError(
+            f"{config.boxes}: {len(missing)} of {len(names)} images with boxes are missing in {config.data_dir}: "
+            f"{shown}; --test_list FILE takes the boxes of the images of a list"
+        )
+
+
+class _Comparison:
+    """Images one after another, decoded ahead and scored behind while the network computes."""
+
+    def __init__(
+        self,
+        config: LocalizationConfig,
+        preprocessing: Preprocessing,
+        drawn: Mapping[str, list[DrawnBox]],
+        bias: np.ndarray,
+    ) -> None:
+        self.config = config
+        self.preprocessing = preprocessing
+        self.drawn = drawn
+        self.bias = bias
+        self.sampled = _sampled(drawn)
+
+    def run(self, compiled: engine.Engine) -> Iterator[_Scored | str]:
+        """The cases of each image, or why it has none."""
+        images_a_pass = max(1, compiled.crops_a_pass // self.config.crops)
+        workers = self.config.num_workers
+        with (
+            closing(ahead(self._read, self.drawn, workers, 2 * images_a_pass)) as read,
+            closing(ahead(self._score, self._predict(compiled, read, images_a_pass), workers, images_a_pass)) as scored,
+        ):
+            yield from scored
+
+    def _read(self, name: str) -> _Read | str:
+        try:
+            gray = images.open_gray(Path(self.config.data_dir) / name)
+        except InputError as error:
+            return str(error)
+        geometry = self.preprocessing.geometry(gray.height, gray.width, self.config.crops)
+        return name, gray, geometry, geometry.cut(self.preprocessing.resized(gray))
+
+    def _predict(
+        self, compiled: engine.Engine, read: Iterator[_Read | str], images_a_pass: int
+    ) -> Iterator[tuple[_Read, np.ndarray] | str]:
+        """With each image its maps, float32 [K, C, h, w]."""
+        while batch := list(islice(read, images_a_pass)):
+            intact = [one for one in batch if not isinstance(one, str)]
+            yield from (one for one in batch if isinstance(one, str))
+            if not intact:
+                continue
+            maps = compiled.predict(np.concatenate([crops for *_, crops in intact]))
+            if not np.isfinite(maps).all():
+                raise InputError(f"{self.config.ckpt}: gives class maps that are not finite, expected numbers")
+            yield from zip(intact, maps.reshape(len(intact), -1, *maps.shape[1:]), strict=True)
+
+    def _score(self, predicted: tuple[_Read, np.ndarray] | str) -> _Scored | str:
+        if isinstance(predicted, str):
+            return predicted
+        (name, gray, geometry, _), maps = predicted
+        probabilities = cam.probabilities(maps, self.bias).mean(axis=0)
+        scored: _Scored = []
+        for finding in dict.fromkeys(box.finding for box in self.drawn[name]):
+            index = CLASS_NAMES.index(finding)
+            values = cam.to_image(maps[:, index], geometry)
+            drawn = np.stack(
+                [box.in_pixels(gray.height, gray.width) for box in self.drawn[name] if box.finding == finding]
+            )
+            case = compare(name, finding, float(probabilities[index]), values, drawn)
+            kept = (name, finding) in self.sampled
+            scored.append((case, sample(case, gray, values) if kept else None))
+        return scored
+
+
+def _sampled(drawn: Mapping[str, list[DrawnBox]]) -> set[tuple[str, str]]:
+    """Image and finding of the cases that become samples."""
+    by_finding: dict[str, dict[str, None]] = {}
+    for name, of_image in drawn.items():
+        for box in of_image:
+            by_finding.setdefault(box.finding, {}).setdefault(name)
+    return {(name, finding) for finding, names in by_finding.items() for name in list(names)[:SAMPLES_A_FINDING]}

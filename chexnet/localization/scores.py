@@ -1,0 +1,154 @@
+"""Shares of cases that were localised, with 95 % intervals."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from chexnet.labels import CLASS_NAMES
+from chexnet.localization.cases import Case
+
+THRESHOLDS = (0.1, 0.25, 0.5)
+"""Of IoBB and IoU: a case is found above one."""
+
+MEASURES = ("pointing", *(f"iobb>{t:g}" for t in THRESHOLDS), *(f"iou>{t:g}" for t in THRESHOLDS))
+
+RESAMPLES = 2000
+SEED = 0
+_Z = 1.959964  # 97.5 % of a normal distribution lie below
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many of a finding's cases were found.
+
+    Attributes:
+        found: how many.
+        cases: of how many.
+        share: the quotient.
+        low: of Wilson's 95 % interval.
+        high: likewise.
+    """
+
+    found: int
+    cases: int
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of the findings' shares.
+
+    Attributes:
+        share: over the findings that have cases.
+        low: of the 95 % interval, by resampling patients.
+        high: likewise.
+        findings: how many have cases.
+    """
+
+    share: float
+    low: float
+    high: float
+    findings: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All shares, in the order of MEASURES.
+
+    Attributes:
+        findings: by name, in the order of CLASS_NAMES, those that have cases.
+        mean: over them.
+        patients: how many there are.
+    """
+
+    findings: dict[str, tuple[Share, ...]]
+    mean: tuple[Mean, ...]
+    patients: int
+
+    def facts(self) -> dict[str, Any]:
+        """What JSON can hold of it."""
+        return {
+            "patients": self.patients,
+            "mean": {name: asdict(one) for name, one in zip(MEASURES, self.mean, strict=True)},
+            "findings": {
+                finding: {name: asdict(one) for name, one in zip(MEASURES, shares, strict=True)}
+                for finding, shares in self.findings.items()
+            },
+            "intervals": {
+                "findings": "Wilson, 95 %",
+                "mean": f"percentiles of {RESAMPLES} bootstrap samples of the patients, seed {SEED}, 95 %",
+            },
+        }
+
+
+def score_cases(cases: Sequence[Case]) -> Scores:
+    """The shares of cases, of which there is at least one."""
+    outcomes = np.array([_outcomes(case) for case in cases])  # [N, M]
+    column = np.array([CLASS_NAMES.index(case.finding) for case in cases])
+    patients, patient = np.unique([patient_of(case.image) for case in cases], return_inverse=True)
+    shape = (len(patients), len(CLASS_NAMES))
+    counts = np.zeros(shape)
+    np.add.at(counts, (patient, column), 1)  # [P, C]
+    found = np.zeros((*shape, len(MEASURES)))
+    np.add.at(found, (patient, column), outcomes)  # [P, C, M]
+
+    present = np.flatnonzero(counts.sum(axis=0))
+    low, high = _bootstrap(counts[:, present], found[:, present])
+    means = _mean_shares(np.ones(len(patients)), counts[:, present], found[:, present])
+    totals, hits = counts.sum(axis=0).astype(int).tolist(), found.sum(axis=0).astype(int).tolist()
+    return Scores(
+        findings={CLASS_NAMES[c]: tuple(_share(hit, totals[c]) for hit in hits[c]) for c in present.tolist()},
+        mean=tuple(
+            Mean(share, below, above, len(present))
+            for share, below, above in zip(means.tolist(), low.tolist(), high.tolist(), strict=True)
+        ),
+        patients=len(patients),
+    )
+
+
+def patient_of(image: str) -> str:
+    """Whose image it is by its name, as NIH numbers them (`00000013_005.png`); else each is a patient's only one."""
+    match = re.fullmatch(r"(\d{8})_\d{3}\.\w+", image)
+    return match[1] if match else image
+
+
+def wilson(found: int, cases: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion (Wilson, J. Am. Stat. Assoc. 22, 1927)."""
+    share = found / cases
+    centre = share + _Z**2 / (2 * cases)
+    reach = _Z * math.sqrt(share * (1 - share) / cases + _Z**2 / (4 * cases**2))
+    scale = 1 + _Z**2 / cases
+    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
+
+
+def _outcomes(case: Case) -> list[bool]:
+    return [case.pointing, *(case.iobb > t for t in THRESHOLDS), *(case.iou > t for t in THRESHOLDS)]
+
+
+def _share(found: int, cases: int) -> Share:
+    return Share(found, cases, found / cases, *wilson(found, cases))
+
+
+def _bootstrap(counts: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % interval of the mean shares: [P, F] cases and [P, F, M] found ones -> two of [M]."""
+    rng = np.random.default_rng(SEED)
+    n = len(counts)
+    means = [
+        _mean_shares(np.bincount(rng.integers(0, n, n), minlength=n).astype(float), counts, found)
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.percentile(means, (2.5, 97.5), axis=0)
+    return low, high
+
+
+def _mean_shares(times: np.ndarray, counts: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """[M]: over the findings that have cases when each patient is taken so many times."""
+    cases = times @ counts  # [F]
+    hits = np.tensordot(times, found, axes=1)  # [F, M]
+    return (hits[cases > 0] / cases[cases > 0, None]).mean(axis=0)

@@ -1,0 +1,57 @@
+"""The result for a person."""
+
+from collections.abc import Sequence
+
+from chexnet.labels import CLASS_NAMES
+from chexnet.localization.comparison import LocalizationResult
+from chexnet.localization.published import WANG, WANG_SHARES
+from chexnet.localization.scores import MEASURES, THRESHOLDS, Mean, Share
+
+_WIDTH = max(map(len, CLASS_NAMES))
+
+
+def format_result(result: LocalizationResult) -> str:
+    """Tables of the pointing game, IoBB and IoU, the latter two beside Wang et al.'s, and how to read them."""
+    blocks = [
+        _table(result, "pointing game", ("pointing",)),
+        *(_table(result, name, [f"{name.lower()}>{t:g}" for t in THRESHOLDS]) for name in ("IoBB", "IoU")),
+        f"{len(result.cases)} cases, each an image with a finding, of {result.scores.patients} patients: "
+        f"{result.config.boxes}.",
+        f"Wang: {WANG}.",
+        "They scored NIH's boxes on images that their network had not seen: nothing else compares.",
+    ]
+    return "\n".join(blocks)
+
+
+def _table(result: LocalizationResult, name: str, measures: Sequence[str]) -> str:
+    head = f"{name:{_WIDTH}}{'cases':>7}" + "".join(_head(measure) for measure in measures)
+    lines = [head]
+    for finding, shares in result.scores.findings.items():
+        own = dict(zip(MEASURES, shares, strict=True))
+        cells = [_cell(own[measure], WANG_SHARES.get(measure, {}).get(finding), measure) for measure in measures]
+        lines.append(f"{finding:{_WIDTH}}{shares[0].cases:>7}" + "".join(cells))
+    means = dict(zip(MEASURES, result.scores.mean, strict=True))
+    cells = [_cell(means[measure], _published_mean(measure, result), measure) for measure in measures]
+    lines.append(f"{f'mean of {len(result.scores.findings)}':{_WIDTH}}{len(result.cases):>7}" + "".join(cells))
+    return "\n".join(lines) + "\n"
+
+
+def _head(measure: str) -> str:
+    threshold = measure.partition(">")[2]
+    head = f"{f'> {threshold}' if threshold else 'share':>8}{'95 %':>13}"
+    return head + (f"{'Wang':>7}" if measure in WANG_SHARES else "")
+
+
+def _cell(own: Share | Mean, published: float | None, measure: str) -> str:
+    text = f"{own.share:>8.3f}{f'{own.low:.3f}-{own.high:.3f}':>13}"
+    if measure not in WANG_SHARES:
+        return text
+    return text + ("      -" if published is None else f"{published:>7.3f}")
+
+
+def _published_mean(measure: str, result: LocalizationResult) -> float | None:
+    """Over the same findings as ours, or none."""
+    shares = WANG_SHARES.get(measure, {})
+    if not set(result.scores.findings) <= set(shares):
+        return None
+    return sum(shares[finding] for finding in result.scores.findings) / len(result.scores.findings)

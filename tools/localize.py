@@ -1,0 +1,85 @@
+"""Compares where a checkpoint looks with the boxes that radiologists drew.
+
+    python tools/localize.py --boxes dataset/BBox_List_2017.csv --data_dir dataset/images
+
+prints, for each finding and in the mean, how often the class map's maximum lies in the drawn box (the pointing
+game) and how often a box around the map's highest part agrees with it (IoBB, IoU). docs/localization.md has the rules.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from chexnet import cli
+from chexnet.config import ENGINES, PRECISIONS, LocalizationConfig
+from chexnet.errors import InputError
+
+
+def build_parser() -> cli.Parser:
+    """The flags; their defaults are LocalizationConfig's."""
+    default = LocalizationConfig(boxes="")
+    parser = cli.Parser("Compare where a CheXNet checkpoint looks with drawn boxes.")
+    add = parser.add_argument
+    add("--boxes", required=True, metavar="FILE", help="box file in NIH's format, .csv or .csv.gz")
+    add("--data_dir", default=default.data_dir, help="folder of the images")
+    add("--test_list", metavar="FILE", help="list file; boxes of images that are not in it are left alone")
+    add(
+        "--ckpt",
+        default=default.ckpt,
+        help="weight file; a JSON beside it may give its resize and crop",
+    )
+    add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, their maps averaged")
+    add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
+    add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="threads that decode and score")
+    add(
+        "--engine",
+        choices=("auto", *ENGINES),
+        default=default.engine,
+        help="what computes; auto: Paddle on a GPU, else the fastest one installed",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default=default.precision,
+        help="of the arithmetic, where the machine has it",
+    )
+    add("--output", metavar="FILE.json", help="write scores, every case, configuration and checksums there")
+    add("--contact_sheet", metavar="FILE.png", help="draw two cases of each finding there")
+    return parser
+
+
+def body(args: argparse.Namespace) -> None:
+    """Compares, prints and writes what was asked for; names what was left out."""
+    names = [field.name for field in dataclasses.fields(LocalizationConfig)]
+    config = LocalizationConfig(**{name: getattr(args, name) for name in names})
+    from chexnet.checkpoint import sidecar_path
+    from chexnet.files import check_writable
+    from chexnet.localization import format_result, localize, write_contact_sheet
+
+    inputs = [path for path in (config.boxes, config.test_list, config.ckpt, sidecar_path(config.ckpt)) if path]
+    for path, suffix in ((args.output, ".json"), (args.contact_sheet, ".png")):
+        if path:
+            check_writable(path, suffix, keep=inputs)
+    with cli.progress_bar("image") as progress:
+        result = localize(config, cli.say, progress)
+    print(format_result(result))
+    if args.output:
+        result.write_json(args.output)
+    if args.contact_sheet:
+        write_contact_sheet(args.contact_sheet, result.samples)
+    for reason in result.left_out:
+        print(f"left out: {reason}")
+    if result.left_out:
+        raise InputError(
+            f"{config.boxes}: {len(result.left_out)} boxes or images, named above, were left out; the rest is done"
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the script; returns its exit code."""
+    return cli.run(build_parser(), body, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
