@@ -1,0 +1,7 @@
+"""Image files -> the probability of each finding, where the network saw it, and what speaks against the image."""
+
+from chexnet.predictor.network import Prediction, Predictor
+from chexnet.predictor.run import Result, format_result, predict_files
+from chexnet.predictor.sheet import contact_sheet
+
+__all__ = ["Prediction", "Predictor", "Result", "contact_sheet", "format_result", "predict_files"]

@@ -1,0 +1,221 @@
+"""A checkpoint, ready to be asked about images."""
+
+import os
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import paddle
+from PIL import Image
+
+from chexnet import cam, checkpoint, device, engine, guards, images, model
+from chexnet.config import CPUS, DEFAULT_WORKERS
+from chexnet.errors import InputError
+from chexnet.labels import CLASS_NAMES
+from chexnet.threads import ahead
+from chexnet.transforms import Geometry
+
+FEW_CROPS = 40
+"""So many go through the network as it is, in Paddle, before compiling it for a faster engine is done."""
+
+IMAGES_A_PASS = 8
+"""Images that go through the network together, at most, whatever the engine would like: each is kept as it was."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one image.
+
+    Attributes:
+        name: of the image file as it was given; `array` for an array.
+        gray: the image, mode L, in its own pixels.
+        warnings: see `chexnet.guards`.
+        probabilities: float32 [C] in 0..1, in the order of CLASS_NAMES, averaged over the crops.
+        maps: float32 [K, C, h, w], the class maps of the crops, see `CheXNet.class_maps`.
+        bias: float32 [C], see `CheXNet.bias`.
+        geometry: where the crops lie in the image.
+    """
+
+    name: str
+    gray: Image.Image
+    warnings: tuple[str, ...]
+    probabilities: np.ndarray
+    maps: np.ndarray
+    bias: np.ndarray
+    geometry: Geometry
+
+    def top(self, count: int) -> list[str]:
+        """The most probable findings, the first one first."""
+        return [CLASS_NAMES[index] for index in np.argsort(-self.probabilities, kind="stable")[:count]]
+
+    def probability(self, finding: str) -> float:
+        """Of one finding, 0..1."""
+        return float(self.probabilities[CLASS_NAMES.index(finding)])
+
+    def class_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Where one finding is: float32 [H, W] in logit units, see `chexnet.cam.to_image`.
+
+        Args:
+            finding: one of CLASS_NAMES.
+            size: height and width; None for the image's own pixels.
+        """
+        geometry = self.geometry if size is None else replace(self.geometry, original=size)
+        return cam.to_image(self.maps[:, CLASS_NAMES.index(finding)], geometry)
+
+    def shown_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """The same as 0..1 on the scale that all findings and images share; see `chexnet.cam.for_display`."""
+        return cam.for_display(self.class_map(finding, size), float(self.bias[CLASS_NAMES.index(finding)]))
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An image on its way into the network."""
+
+    name: str
+    gray: Image.Image
+    warnings: tuple[str, ...]
+    geometry: Geometry
+    crops: np.ndarray
+
+
+class Predictor:
+    """A checkpoint, ready to be asked about images.
+
+        predictor = Predictor("save/best_model.pdparams")
+        predictor.predict("image.png").probability("Effusion")
+
+    Args:
+        ckpt: weight file; the JSON beside it, if any, says how its images are resized and cropped.
+        crops: 10, averaged, or 1, the centre.
+        engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`. `auto` does not compile for few
+            images, on a CPU: that takes longer than they do.
+        precision: `float32`, `bfloat16` or `float16`.
+        device: `auto`, `cpu` or `gpu`.
+        images: how many will come, None if that is not known; for `auto` only.
+        report: takes lines for a person, the first of which says what computes.
+
+    Attributes:
+        engine: what computes: engine, precision, device and threads, in words.
+        notice: what the checkpoint's own JSON wants everybody to know who uses it; may be empty.
+        preprocessing: how images are resized and cropped.
+
+    Raises:
+        InputError: the checkpoint, the device or the engine cannot be used.
+    """
+
+    def __init__(
+        self,
+        ckpt: str | os.PathLike[str],
+        crops: int = 10,
+        engine: str = "auto",
+        precision: str = "float32",
+        device: str = "auto",
+        images: int | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        tell = report or (lambda line: None)
+        self.ckpt = Path(ckpt)
+        self.crops = crops
+        few = images is not None and images * crops <= FEW_CROPS
+        choice = _choose(engine, precision, device, few)
+        self.engine = choice.description
+        tell(f"=> {self.engine}")
+        self.preprocessing = model.preprocessing_of(ckpt)
+        tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.crop} px from {self.preprocessing.resize} px")
+        self.notice = str(checkpoint.read_sidecar(ckpt).get("notice", ""))
+        if self.notice:
+            tell(f"=> {self.ckpt}: {self.notice}")
+        network = model.load(ckpt)
+        self._bias = network.bias()
+        self._engine = choice.compile(network, self.preprocessing.crop, maps=True)
+        self._images_a_pass = min(IMAGES_A_PASS, max(1, self._engine.crops_a_pass // crops))
+
+    def predict(self, image: str | os.PathLike[str] | np.ndarray) -> Prediction:
+        """What the network says of an image file, or of gray pixels uint8 [H, W], 0 black to 255 white.
+
+        Raises:
+            InputError: the file cannot be read, see `chexnet.images.read`; or the array is another one.
+        """
+        prepared = self._from_array(image) if isinstance(image, np.ndarray) else self._from_file(Path(image))
+        return self._predictions([prepared])[0]
+
+    def predict_all(
+        self, paths: Iterable[Path | InputError], workers: int = DEFAULT_WORKERS
+    ) -> Generator[Prediction | InputError, None, None]:
+        """What `predict` gives for each file, in order; an error, too, where that is one, or comes along.
+
+        Memory does not grow with the number of files.
+
+        Args:
+            paths: taken from as results are.
+            workers: threads that decode ahead, 0 for none.
+        """
+
+        def prepare(path: Path | InputError) -> _Prepared | InputError:
+            try:
+                return path if isinstance(path, InputError) else self._from_file(path)
+            except InputError as error:
+                return error
+
+        with closing(ahead(prepare, paths, workers, depth=IMAGES_A_PASS)) as all_prepared:
+            while group := list(islice(all_prepared, self._images_a_pass)):
+                predictions = iter(self._predictions([one for one in group if isinstance(one, _Prepared)]))
+                for one in group:
+                    yield one if isinstance(one, InputError) else next(predictions)
+
+    def _from_file(self, path: Path) -> _Prepared:
+        return self._prepared(images.open_image(path), str(path))
+
+    def _from_array(self, pixels: np.ndarray) -> _Prepared:
+        if pixels.dtype != np.uint8 or pixels.ndim != 2:
+            raise InputError(f"an array of {pixels.dtype} {list(pixels.shape)}, expected uint8 [H, W], gray")
+        if fault := images.size_fault(pixels.shape[1], pixels.shape[0]):
+            raise InputError(f"an array of {fault}")
+        return self._prepared(Image.fromarray(pixels), "array")
+
+    def _prepared(self, image: Image.Image, name: str) -> _Prepared:
+        gray = images.to_gray(image)
+        geometry = self.preprocessing.geometry(gray.height, gray.width, self.crops)
+        return _Prepared(name, gray, guards.check(image), geometry, geometry.cut(self.preprocessing.resized(gray)))
+
+    def _predictions(self, group: list[_Prepared]) -> list[Prediction]:
+        if not group:
+            return []
+        maps = self._engine.predict(np.concatenate([one.crops for one in group]))
+        maps = maps.reshape(len(group), self.crops, *maps.shape[1:])  # [N, K, C, h, w]
+        probabilities = cam.probabilities(maps, self._bias).mean(axis=1)
+        if not np.isfinite(probabilities).all():
+            raise InputError(f"{self.ckpt}: gives probabilities that are not finite, expected numbers in 0..1")
+        return [
+            Prediction(one.name, one.gray, one.warnings, row, own, self._bias, one.geometry)
+            for one, row, own in zip(group, probabilities, maps, strict=True)
+        ]
+
+
+class _AsItIs(engine.Engine):
+    """The network in Paddle, not compiled for anything."""
+
+    crops_a_pass = 10
+
+    def __init__(self, network: model.CheXNet) -> None:
+        self.network = network
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return self.network.predict_maps(images)
+
+
+@dataclass(frozen=True)
+class _NotCompiled(engine.Choice):
+    def compile(self, network: model.CheXNet, crop: int, maps: bool = False) -> engine.Engine:
+        return _AsItIs(network)
+
+
+def _choose(name: str, precision: str, where: str, few: bool) -> engine.Choice:
+    device.select(where)
+    if not few or (name, precision) != ("auto", "float32") or device.is_gpu():
+        return engine.choose(name, precision)
+    words = f"paddle {paddle.__version__}, not compiled for so few images, float32, {device.name()}"
+    return _NotCompiled("paddle", "float32", CPUS, words)

@@ -1,0 +1,83 @@
+"""Says what a CheXNet sees on images: the most probable findings, and where.
+
+    python predict.py image.png --ckpt pretrained_models/model_paddle.pdparams --cam pictures
+    python predict.py folder another.dcm --json predictions.json --csv predictions.csv
+    find archive -name '*.dcm' | python predict.py - --csv predictions.csv
+
+It is no medical device. docs/predict.md says what is read, what the numbers mean and how to get decisions.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+
+from chexnet import cli
+from chexnet.config import ENGINES, PRECISIONS, PredictConfig
+from chexnet.errors import InputError
+
+
+def build_parser() -> cli.Parser:
+    """The flags; their defaults are PredictConfig's."""
+    default = PredictConfig()
+    parser = cli.Parser("Say what a CheXNet sees on images.")
+    add = parser.add_argument
+    add(
+        "images",
+        nargs="+",
+        metavar="IMAGE_OR_FOLDER",
+        help="PNG, JPEG, TIFF, DICOM ... files; folders, with all that are below; - reads names from standard input",
+    )
+    add("--ckpt", default=default.ckpt, help="weight file; a JSON beside it may give its resize and crop")
+    add(
+        "--engine",
+        choices=("auto", *ENGINES),
+        default=default.engine,
+        help="what computes; auto: Paddle on a GPU or for few images, else the fastest one installed",
+    )
+    add(
+        "--precision", choices=PRECISIONS, default=default.precision, help="of the arithmetic, where the machine has it"
+    )
+    add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
+    add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
+    add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding and drawing threads")
+    add("--top", type=cli.positive_int, default=default.top, metavar="N", help="findings shown, and drawn, an image")
+    add("--cam", metavar="DIR", help="draw where these findings are, one PNG each, there")
+    add("--thresholds", metavar="FILE.json", help="operating points: say which findings are present")
+    add("--json", metavar="FILE.json", help="write everything there")
+    add("--csv", metavar="FILE.csv", help="write all probabilities there, a line an image")
+    return parser
+
+
+def body(args: argparse.Namespace) -> None:
+    """Predicts, prints each image as it is done, and names those that cannot be read."""
+    config = PredictConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(PredictConfig)})
+    from chexnet.predictor import format_result, predict_files
+
+    errors = 0
+    for result in predict_files(config, names(args.images), "-" not in args.images, cli.say):
+        if isinstance(result, InputError):
+            print(f"error: {result}", file=sys.stderr, flush=True)
+            errors += 1
+        else:
+            cli.say(format_result(result, config.top))
+    if errors:
+        raise InputError(f"{errors} of the images and folders cannot be used, see above; the others are done")
+
+
+def names(arguments: Sequence[str]) -> Iterator[str]:
+    """The names, those on standard input in the place of `-`, one a line."""
+    for argument in arguments:
+        if argument == "-":
+            yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
+        else:
+            yield argument
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the script; returns its exit code."""
+    return cli.run(build_parser(), body, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""The predictor as a library; tests/test_predict.py has the script."""
+
+import tracemalloc
+
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from chexnet import cam, checkpoint, drawing, engine
+from chexnet.errors import InputError
+from chexnet.labels import CLASS_NAMES
+from chexnet.model import CheXNet, load
+from chexnet.phantom import draw
+from chexnet.predictor import Prediction, Predictor
+from chexnet.predictor.network import FEW_CROPS, IMAGES_A_PASS
+from chexnet.predictor.sheet import MAX_ROWS, contact_sheet
+from chexnet.transforms import Preprocessing
+
+SIZES = [(96, 96), (130, 90), (72, 101)]
+
+
+@pytest.fixture(scope="module")
+def ckpt(tmp_path_factory):
+    """A random network whose probabilities are spread, with a notice."""
+    paddle.seed(3)
+    network = CheXNet()
+    head = network.densenet121.out[0]
+    head.weight.set_value(head.weight * 8)
+    head.bias.set_value(paddle.linspace(-2, 2, 14))
+    path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
+    checkpoint.save_weights(network.state_dict(), path)
+    checkpoint.write_sidecar(path, {"resize": 72, "crop": 64, "classes": CLASS_NAMES, "notice": "random weights"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Phantoms of several shapes."""
+    root = tmp_path_factory.mktemp("phantoms")
+    for index, (height, width) in enumerate(SIZES):
+        image = Image.fromarray(draw([], 96, patient=index).image).resize((width, height))
+        image.save(root / f"{index}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def few(ckpt):
+    return Predictor(ckpt, device="cpu", images=1)
+
+
+def paths(folder) -> list:
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def quick(ckpt, monkeypatch):
+    """A predictor whose engine computes nothing."""
+    predictor = Predictor(ckpt, crops=1, device="cpu", images=1)
+    monkeypatch.setattr(predictor, "_engine", Constant(0.5))
+    return predictor
+
+
+class Constant(engine.Engine):
+    crops_a_pass = 10
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def predict(self, images):
+        return np.full((len(images), 14, 2, 2), self.value, np.float32)
+
+
+@pytest.mark.parametrize(("crops", "number"), [(10, 1), (1, 1), (10, None)])
+def test_probabilities_are_the_means_over_the_crops_compiled_or_not(ckpt, folder, crops, number):
+    network, preprocessing = load(ckpt), Preprocessing(72, 64)
+    cut = preprocessing.ten_crop if crops == 10 else lambda resized: preprocessing.center_crop(resized)[None]
+    resized = [preprocessing.resized(Image.open(path)) for path in paths(folder)]
+    expected = np.stack([network.predict(cut(image)).mean(axis=0) for image in resized])
+    assert np.ptp(expected, axis=0).max() > 0.001
+    predictor = Predictor(ckpt, crops, device="cpu", images=number)
+    found = np.stack([one.probabilities for one in predictor.predict_all(paths(folder), workers=1)])
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_an_array_is_the_image_that_it_came_from(few, folder):
+    path = folder / "1.png"
+    from_file, from_array = few.predict(path), few.predict(np.asarray(Image.open(path)))
+    np.testing.assert_array_equal(from_file.probabilities, from_array.probabilities)
+    assert (from_file.name, from_array.name) == (str(path), "array")
+    assert from_file.warnings == from_array.warnings != ()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((99, 99)), r"an array of float64 \[99, 99\], expected uint8 \[H, W\], gray"),
+        (np.zeros((99, 99, 3), np.uint8), r"an array of uint8 \[99, 99, 3\], expected"),
+        (np.zeros((9, 99), np.uint8), "an array of 99 x 9 pixels, expected at least 16 x 16"),
+    ],
+)
+def test_an_array_of_another_kind_is_refused(few, array, message):
+    with pytest.raises(InputError, match=message):
+        few.predict(array)
+
+
+def test_maps_lie_in_the_image_and_their_mean_is_the_logit(few, folder):
+    for path, (height, width) in zip(paths(folder), SIZES, strict=True):
+        prediction = few.predict(path)
+        logits = prediction.maps.mean(axis=(2, 3)) + prediction.bias
+        np.testing.assert_allclose(prediction.probabilities, (1 / (1 + np.exp(-logits))).mean(axis=0), atol=1e-6)
+        values = prediction.class_map("Mass")
+        assert values.shape == (height, width)
+        np.testing.assert_array_equal(
+            prediction.shown_map("Mass"), cam.for_display(values, float(prediction.bias[CLASS_NAMES.index("Mass")]))
+        )
+        assert prediction.shown_map("Mass", (30, 20)).shape == (30, 20)
+
+
+def test_a_map_of_another_size_is_the_same_map(few, folder):
+    prediction = few.predict(folder / "1.png")
+    whole = Image.fromarray(prediction.class_map("Hernia", (260, 180)))
+    smaller = np.asarray(whole.resize((90, 130), Image.Resampling.BOX))
+    error = np.abs(smaller - prediction.class_map("Hernia"))
+    assert error.mean() < 0.05 * np.ptp(smaller)
+
+
+def test_the_top_is_what_is_most_probable(few, folder):
+    prediction = few.predict(folder / "0.png")
+    values = [prediction.probability(name) for name in prediction.top(14)]
+    assert values == sorted(prediction.probabilities.tolist(), reverse=True)
+    assert prediction.top(2) == prediction.top(14)[:2]
+
+
+def test_what_cannot_be_read_comes_as_an_error_in_its_place(few, folder, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    given = InputError("somewhere: a folder without images")
+    mixed = [folder / "0.png", tmp_path / "bad.png", given, folder / "1.png", tmp_path / "none.png"]
+    found = list(few.predict_all(mixed, workers=2))
+    assert [type(one) for one in found] == [Prediction, InputError, InputError, Prediction, InputError]
+    assert str(found[1]).startswith(f"{tmp_path / 'bad.png'}: cannot be decoded")
+    assert found[2] is given
+    assert [found[0].name, found[3].name] == [str(folder / "0.png"), str(folder / "1.png")]
+    assert list(few.predict_all([given], workers=1)) == [given]
+    assert list(few.predict_all([], workers=1)) == []
+
+
+def test_few_images_are_not_compiled_for(ckpt, monkeypatch):
+    class Chosen(Exception):
+        pass
+
+    def choose(name, precision):
+        raise Chosen(name, precision)
+
+    monkeypatch.setattr(engine, "choose", choose)
+    lines = []
+    Predictor(ckpt, 10, device="cpu", images=FEW_CROPS // 10, report=lines.append)
+    assert lines[0] == f"=> paddle {paddle.__version__}, not compiled for so few images, float32, CPU"
+    assert lines[1:] == ["=> 10 crops of 64 px from 72 px", f"=> {ckpt}: random weights"]
+    Predictor(ckpt, 1, device="cpu", images=FEW_CROPS)
+    for changes in (
+        {"images": FEW_CROPS // 10 + 1},
+        {"images": None},
+        {"images": 1, "engine": "paddle"},
+        {"images": 1, "precision": "bfloat16"},
+    ):
+        with pytest.raises(Chosen):
+            Predictor(ckpt, 10, device="cpu", **changes)
+
+
+def test_images_are_decoded_and_kept_a_few_at_a_time(quick, folder):
+    taken = 0
+
+    def names():
+        nonlocal taken
+        for _ in range(60):
+            taken += 1
+            yield folder / "0.png"
+
+    results = quick.predict_all(names(), workers=2)
+    for done, _ in enumerate(results, start=1):
+        assert taken <= done + 2 * IMAGES_A_PASS + 2
+        if done == 25:
+            results.close()
+    assert taken < 50
+
+
+def test_memory_does_not_grow_with_the_images(quick, folder):
+    peaks = []
+    for count in (20, 100):
+        tracemalloc.start()
+        for _ in quick.predict_all([folder / "0.png"] * count, workers=1):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_weights_that_give_no_numbers_are_refused(quick, folder, monkeypatch):
+    monkeypatch.setattr(quick, "_engine", Constant(np.nan))
+    with pytest.raises(InputError, match=r"model\.pdparams: gives probabilities that are not finite"):
+        quick.predict(folder / "0.png")
+
+
+def test_a_sheet_has_a_row_an_image_and_a_column_a_finding(few, folder):
+    predictions = [few.predict(path) for path in paths(folder)]
+    sheet = np.asarray(contact_sheet(predictions, ["Mass", "Hernia"], tile=96))
+    alone = np.asarray(Image.open(folder / "0.png").convert("RGB"))
+    np.testing.assert_array_equal(sheet[12 + 22 :][:96, 12:][:, :96], alone)
+    for column, finding in ((1, "Mass"), (2, "Hernia")):
+        tile = sheet[12 + 22 :][:96, 12 + 108 * column :][:, :96]
+        expected = drawing.blend(predictions[0].gray, predictions[0].shown_map(finding, (96, 96)))
+        np.testing.assert_array_equal(tile, expected)
+    smaller = contact_sheet(predictions[:1], ["Mass"], tile=96)
+    assert smaller.height < sheet.shape[0]
+    assert smaller.width == sheet.shape[1] - 108
+    own = contact_sheet(predictions[:1], top=2, tile=96)
+    assert own.size == contact_sheet(predictions[:1], predictions[0].top(2), tile=96).size == (own.width, own.height)
+    assert own.tobytes() == contact_sheet(predictions[:1], predictions[0].top(2), tile=96).tobytes()
+
+
+def test_a_sheet_has_an_end_and_a_beginning(few, folder):
+    prediction = few.predict(folder / "0.png")
+    with pytest.raises(InputError, match=f"more than {MAX_ROWS} images"):
+        contact_sheet([prediction] * (MAX_ROWS + 1), ["Mass"], tile=20)
+    with pytest.raises(InputError, match="no image that could be read"):
+        contact_sheet([])

@@ -1,0 +1,88 @@
+import copy
+import json
+
+import pytest
+
+from chexnet.errors import InputError
+from chexnet.files import sha256
+from chexnet.labels import CLASS_NAMES
+from chexnet.thresholds import read_thresholds
+
+POINT = {"threshold": 0.25, "sensitivity": 0.8, "specificity": 0.7}
+SOUND = {"schema": 1, "chosen": "Youden on val_list.txt", "thresholds": dict.fromkeys(CLASS_NAMES, POINT)}
+
+
+@pytest.fixture
+def ckpt(tmp_path):
+    (tmp_path / "model.pdparams").write_bytes(b"weights")
+    return tmp_path / "model.pdparams"
+
+
+def read(facts, ckpt):
+    path = ckpt.with_name("thresholds.json")
+    path.write_text(facts if isinstance(facts, str) else json.dumps(facts))
+    return read_thresholds(path, ckpt)
+
+
+def test_points_come_in_the_order_of_the_classes_whatever_that_of_the_file(ckpt):
+    shuffled = copy.deepcopy(SOUND)
+    shuffled["thresholds"] = {name: dict(POINT) for name in reversed(CLASS_NAMES)}
+    shuffled["thresholds"]["Mass"]["threshold"] = 1
+    found = read(shuffled, ckpt)
+    assert tuple(found.points) == CLASS_NAMES
+    assert found.chosen == "Youden on val_list.txt"
+    assert (found.points["Mass"].threshold, found.points["Nodule"].threshold) == (1, 0.25)
+    assert found.points["Mass"].sensitivity == 0.8
+
+
+def test_a_finding_is_present_from_its_threshold_on(ckpt):
+    point = read(SOUND, ckpt).points["Mass"]
+    assert [point.decides(value) for value in (0.2499, 0.25, 0.9)] == [False, True, True]
+
+
+def test_those_of_the_same_weights_are_taken(ckpt):
+    assert read({**SOUND, "ckpt_sha256": sha256(ckpt)}, ckpt).points["Mass"].threshold == 0.25
+    ckpt.unlink()
+    assert read({**SOUND, "ckpt_sha256": "0"}, ckpt)  # that the weights are missing, others say
+
+
+def with_thresholds(**changes) -> dict:
+    points = {name: change for name, change in {**SOUND["thresholds"], **changes}.items() if change is not None}
+    return {**SOUND, "thresholds": points}
+
+
+REFUSED = {
+    "text": ("no JSON", "not readable as JSON: "),
+    "list": ([1], 'not a threshold file, expected "schema": 1 and "thresholds": {...}'),
+    "no schema": ({"thresholds": SOUND["thresholds"]}, "not a threshold file"),
+    "later schema": ({**SOUND, "schema": 2}, "not a threshold file"),
+    "no thresholds": ({"schema": 1}, "not a threshold file"),
+    "missing class": (with_thresholds(Hernia=None), "thresholds for other classes than the network's: missing Hernia"),
+    "other class": (
+        with_thresholds(Hernia=None, Fracture=POINT),
+        "thresholds for other classes than the network's: unknown Fracture; missing Hernia",
+    ),
+    "number": (with_thresholds(Mass=0.5), "Mass: 0.5, expected an object of threshold, sensitivity, specificity"),
+    "more": (with_thresholds(Mass={**POINT, "rule": 1}), "Mass: {"),
+    "less": (with_thresholds(Mass={"threshold": 0.5}), "Mass: {"),
+    "percent": (with_thresholds(Mass={**POINT, "threshold": 50}), "Mass: threshold is 50, expected a number from 0 to"),
+    "truth": (with_thresholds(Mass={**POINT, "sensitivity": True}), "Mass: sensitivity is True, expected"),
+    "nan": (with_thresholds(Mass={**POINT, "specificity": float("nan")}), "Mass: specificity is nan, expected"),
+    "other weights": ({**SOUND, "ckpt_sha256": "4a5f"}, "chosen for weights with SHA-256 4a5f, those of "),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_used_is_refused_in_one_line(name, ckpt):
+    facts, expected = REFUSED[name]
+    with pytest.raises(InputError) as error:
+        read(facts, ckpt)
+    message = str(error.value)
+    path = str(ckpt.with_name("thresholds.json"))
+    assert message.startswith(f"{path}: {expected}")
+    assert "\n" not in message
+
+
+def test_a_missing_file_is_named(ckpt):
+    with pytest.raises(InputError, match=r"none\.json: cannot be read: No such file"):
+        read_thresholds("none.json", ckpt)

@@ -1,0 +1,79 @@
+"""Puts several images and where their findings are on one picture, for a paper or a talk.
+
+    python tools/contact_sheet.py images/*.png --out sheet.png
+    python tools/contact_sheet.py folder --findings Mass Effusion --out sheet.png
+
+A row is an image: alone, then under the map of each finding. Without --findings these are its own most probable ones.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from chexnet import cli
+from chexnet.config import ENGINES, PRECISIONS, PredictConfig
+from chexnet.errors import InputError
+
+if TYPE_CHECKING:
+    from chexnet.predictor import Prediction
+
+
+def build_parser() -> cli.Parser:
+    """The flags; those that predict.py has too have its defaults."""
+    default = PredictConfig()
+    parser = cli.Parser("Put images and where their findings are on one picture.")
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="as for predict.py")
+    add("--out", required=True, metavar="FILE.png", help="the picture, replaced if it exists")
+    add("--findings", nargs="+", default=[], metavar="NAME", help="a column each; without, --top of each image")
+    add("--top", type=cli.positive_int, default=default.top, metavar="N", help="columns, without --findings")
+    add("--tile", type=cli.positive_int, default=224, metavar="PIXELS", help="longer side of an image on the sheet")
+    add("--ckpt", default=default.ckpt, help="weight file; a JSON beside it may give its resize and crop")
+    add("--engine", choices=("auto", *ENGINES), default=default.engine, help="what computes, as for predict.py")
+    add("--precision", choices=PRECISIONS, default=default.precision, help="of the arithmetic")
+    add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
+    add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
+    add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
+    return parser
+
+
+def body(args: argparse.Namespace) -> None:
+    """Draws and writes the sheet; names the images that cannot be read."""
+    from chexnet.files import check_writable, replacing
+    from chexnet.images import folders
+    from chexnet.labels import CLASS_NAMES
+    from chexnet.predictor import Predictor, contact_sheet
+
+    check_writable(args.out, ".png", keep=args.images)
+    if unknown := [name for name in args.findings if name not in CLASS_NAMES]:
+        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(CLASS_NAMES)}")
+    paths = list(folders.find(args.images))
+    predictor = Predictor(
+        args.ckpt, args.crops, args.engine, args.precision, args.device, images=len(paths), report=cli.say
+    )
+    errors: list[InputError] = []
+
+    def readable() -> "Iterator[Prediction]":
+        for one in predictor.predict_all(paths, args.num_workers):
+            if isinstance(one, InputError):
+                print(f"error: {one}", file=sys.stderr)
+                errors.append(one)
+            else:
+                yield one
+
+    sheet = contact_sheet(readable(), args.findings, args.top, args.tile, predictor.notice)
+    with replacing(args.out) as temporary:
+        sheet.save(temporary)
+    print(f"{args.out}: {sheet.width} x {sheet.height} pixels")
+    if errors:
+        raise InputError(f"{len(errors)} of the images and folders cannot be used, see above; the others are drawn")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the script; returns its exit code."""
+    return cli.run(build_parser(), body, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
