@@ -6,6 +6,7 @@ read. Weights are also read from and written to `.safetensors`, which can hold n
 """
 
 from chexnet.checkpoint.pickles import load, save
+from chexnet.checkpoint.release import release
 from chexnet.checkpoint.safetensors_files import SAFETENSORS
 from chexnet.checkpoint.safetensors_files import read as read_safetensors
 from chexnet.checkpoint.seal import SCHEMA, Damaged
@@ -31,6 +32,7 @@ __all__ = [
     "read_safetensors",
     "read_sidecar",
     "read_weights",
+    "release",
     "save",
     "save_weights",
     "sidecar_path",

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -38,19 +38,25 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     return state
 
 
-def save_weights(weights: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+def save_weights(
+    weights: Mapping[str, Any], path: str | os.PathLike[str], precision: Literal["float32", "float16"] = "float32"
+) -> None:
     """Writes weights for use elsewhere, whole or not at all; the same weights give the same bytes.
 
     Args:
-        weights: names -> Paddle tensors or arrays. Floating-point numbers are stored as float32, whatever
-            precision they have; others as they are.
+        weights: names -> Paddle tensors or arrays. Floating-point numbers are stored in `precision`, whatever
+            they have; others as they are.
         path: the file, replaced if it exists; its name ends in one of `WEIGHT_SUFFIXES`, which is its format.
+        precision: float16 halves the file and is read like any other; the network computes in float32 all the same.
 
     Raises:
-        InputError: its name ends otherwise, or it cannot be written; what stood there before is unchanged.
+        InputError: its name ends otherwise, a number is too large for `precision`, or the file cannot be written;
+            what stood there before is unchanged.
     """
     check_suffix(path)
-    arrays = {name: _in_float32(value) for name, value in weights.items()}
+    arrays = {name: _stored(value, np.dtype(precision)) for name, value in weights.items()}
+    if large := [name for name, array in arrays.items() if array.dtype == np.float16 and np.isinf(array).any()]:
+        raise InputError(f"{path}: nothing written, {', '.join(large)} hold numbers too large for {precision}")
     if Path(path).suffix == SAFETENSORS:
         safetensors_files.write(arrays, path)
     else:
@@ -109,10 +115,11 @@ def _fault(name: str, value: Any, shape: tuple[int, ...]) -> str | None:
     return None
 
 
-def _in_float32(value: Any) -> np.ndarray:
+def _stored(value: Any, precision: np.dtype[Any]) -> np.ndarray:
     if hasattr(value, "numpy"):
         # Before it is an array: NumPy has no bfloat16.
         value = (value.astype("float32") if value.is_floating_point() else value).numpy()
     array = np.asarray(value)
-    dtype = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    return array.astype(dtype, order="C", copy=False)
+    dtype = precision if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    with np.errstate(over="ignore"):  # what became infinite is named by the caller
+        return array.astype(dtype, order="C", copy=False)

@@ -1,0 +1,42 @@
+"""A checkpoint for passing on: half the size, with what it is and is not."""
+
+import os
+from typing import Any
+
+from chexnet.checkpoint.safetensors_files import SAFETENSORS
+from chexnet.checkpoint.sidecar import read_sidecar, sidecar_path, write_sidecar
+from chexnet.checkpoint.weights import read_weights, save_weights
+from chexnet.errors import InputError
+from chexnet.files import check_writable, sha256
+
+
+def release(source: str | os.PathLike[str], target: str | os.PathLike[str], notice: str = "") -> dict[str, Any]:
+    """Writes weights in float16, in the format of safetensors, and the JSON beside them.
+
+    Rounding to float16 changes a weight by less than a thousandth of itself; numbers below 6e-8 become 0.
+
+    Args:
+        source: any weight file of this software.
+        target: the file, which ends in `.safetensors`, replaced if it exists.
+        notice: what everybody has to know who uses the weights, a line that predict.py shows on every use and in
+            every picture; empty to keep that of `source`, if it has one.
+
+    Returns:
+        What the JSON beside `target` says: all that the one beside `source` says, the notice, the precision, and the
+        SHA-256 of `source`.
+
+    Raises:
+        InputError: `source` is no weight file, a weight is too large for float16, the notice is more than a line, or
+            `target` or its JSON cannot be written, or is that of `source`.
+    """
+    if notice != " ".join(notice.split()):
+        raise InputError(f"the notice is {notice!r}, expected one line, words apart by one space")
+    check_writable(target, SAFETENSORS, keep=[source])
+    check_writable(sidecar_path(target), ".json", keep=[sidecar_path(source)])
+    weights = read_weights(source)
+    facts = {**read_sidecar(source), "precision": "float16", "source_sha256": sha256(source)}
+    if notice:
+        facts["notice"] = notice
+    save_weights(weights, target, "float16")
+    write_sidecar(target, facts)
+    return facts
