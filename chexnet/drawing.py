@@ -5,6 +5,8 @@ finding, with contours at fixed values: one hue that rises in strength alone can
 print. The scale is `chexnet.cam`'s, the same for all findings and images, so an absent finding stays gray.
 """
 
+from functools import cache
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -23,7 +25,7 @@ STEP = 0.25
 DIMMED = 0.4
 """How bright is what no crop looked at."""
 
-PANEL = 640
+PANEL = 512
 """Pixels of an image's longer side in a picture of its own."""
 
 SCALE_WIDTH = 130
@@ -35,6 +37,8 @@ PAPER = (16, 16, 16)
 
 _BAR = 18
 _BAR_GRAY = 96
+_OVERHANG = 2
+"""Of a line at the end of the scale, pixels."""
 
 
 def panel_size(gray: Image.Image, side: int = PANEL) -> tuple[int, int]:
@@ -58,7 +62,7 @@ def blend(gray: Image.Image, shown: np.ndarray) -> Image.Image:
     unseen = np.isnan(shown)
     if unseen.any():
         pixels = Image.composite(pixels.point(lambda value: value * DIMMED), pixels, Image.fromarray(unseen))
-    picture = _under(pixels.convert("RGB"), COLOUR, OPACITY * np.nan_to_num(shown))
+    picture = _under(pixels.convert("RGB"), COLOUR, np.where(unseen, 0, OPACITY * shown))
     return _under(picture, LINE, _contours(shown))
 
 
@@ -89,28 +93,36 @@ def overlay(gray: Image.Image, shown: np.ndarray, title: str, notice: str = "") 
 
 def draw_scale(picture: Image.Image, left: int, top: int, height: int) -> None:
     """Draws the colour bar with its unit into a picture of mode RGB; it takes SCALE_WIDTH pixels to the right."""
+    picture.paste(_scale(height), (left, top - _OVERHANG))
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The typeface of all pictures, that which Pillow brings; it has Latin letters only."""
+    return ImageFont.load_default(size)
+
+
+@cache
+def _scale(height: int) -> Image.Image:
+    """The colour bar of so many pixels, _OVERHANG below the upper edge and above the lower one."""
+    picture = Image.new("RGB", (SCALE_WIDTH, height + 2 * _OVERHANG), PAPER)
     values = np.repeat(np.linspace(1, 0, height)[:, None], _BAR, axis=1)
     bar = _under(Image.new("RGB", (_BAR, height), (_BAR_GRAY,) * 3), COLOUR, OPACITY * values)
-    picture.paste(bar, (left, top))
+    picture.paste(bar, (0, _OVERHANG))
     draw = ImageDraw.Draw(picture)
     for share in np.arange(0, 1 + STEP / 2, STEP):
-        y = top + round((1 - share) * (height - 1))
+        y = _OVERHANG + round((1 - share) * (height - 1))
         label = f"{share * DISPLAY_LIMIT:g}"
         if share in (0, 1):
             label, colour, anchor = f"{label} or {'more' if share else 'less'}", TEXT, "la" if share else "ld"
         else:
             colour, anchor = LINE, "lm"
-        draw.line((left, y, left + _BAR + 4, y), colour, width=2)
-        draw.text((left + _BAR + 8, y), label, TEXT, font(14), anchor=anchor)
+        draw.line((0, y, _BAR + 4, y), colour, width=2)
+        draw.text((_BAR + 8, y), label, TEXT, font(14), anchor=anchor)
     unit = Image.new("L", (height, 20))
     ImageDraw.Draw(unit).text((height // 2, 10), "logit of this place", 255, font(14), anchor="mm")
-    upright = unit.rotate(90, expand=True)
-    picture.paste(TEXT, (left + SCALE_WIDTH - 20, top), upright)
-
-
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The typeface of all pictures, that which Pillow brings; it has Latin letters only."""
-    return ImageFont.load_default(size)
+    picture.paste(TEXT, (SCALE_WIDTH - 20, _OVERHANG), unit.rotate(90, expand=True))
+    return picture
 
 
 def _contours(shown: np.ndarray) -> np.ndarray:
@@ -122,7 +134,8 @@ def _contours(shown: np.ndarray) -> np.ndarray:
     level = STEP * np.clip(np.rint(shown / STEP), 1, round(1 / STEP) - 1)
     slope = np.sqrt(down * down + right * right)
     distance = np.abs(shown - level) / np.maximum(slope, np.float32(1e-6))
-    return np.nan_to_num(np.clip(1.5 - distance, 0, 1))  # beside what no crop looked at there is no slope
+    opacity = np.clip(1.5 - distance, 0, 1)
+    return np.where(np.isnan(opacity), 0, opacity)  # beside what no crop looked at there is no slope
 
 
 def _under(picture: Image.Image, colour: tuple[int, int, int], opacity: np.ndarray) -> Image.Image:

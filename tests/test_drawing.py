@@ -83,7 +83,7 @@ def test_the_colours_stay_apart_for_colour_blind_eyes():
 
 
 def test_the_size_of_a_panel_keeps_the_shape():
-    assert drawing.panel_size(Image.new("L", (3000, 1500))) == (320, 640)
+    assert drawing.panel_size(Image.new("L", (3000, 1500))) == (256, 512)
     assert drawing.panel_size(Image.new("L", (100, 200)), side=50) == (50, 25)
 
 
