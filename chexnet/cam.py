@@ -1,15 +1,35 @@
 """Class activation maps: what each place of an image adds to each finding's logit, and where that place is."""
 
+import math
+import os
+
 import numpy as np
 import paddle
 from PIL import Image
 
+from chexnet import checkpoint
+from chexnet.errors import InputError
 from chexnet.model import STRIDE, CheXNet
 from chexnet.transforms import Geometry
 
-DISPLAY_LIMIT = 30.0
-"""Logit units that are shown at full strength. A tenth of an image with this value adds 3 to the logit: it makes the
-odds of the finding 20 times higher by itself. docs/localization.md says what maps reach."""
+DISPLAY_LIMIT = 10.0
+"""Logit units that are shown at full strength, where the JSON beside a checkpoint does not say otherwise. A tenth of
+an image with this value adds 1 to the logit: it makes the odds of the finding nearly three times higher by itself."""
+
+
+def display_limit(ckpt: str | os.PathLike[str]) -> float:
+    """The logit units that are shown at full strength for a checkpoint: `map_limit` of the JSON beside it.
+
+    Networks differ: one that is sure of everything reaches ten times what another does. Within one it is the same
+    for all findings and images. DISPLAY_LIMIT if the JSON says nothing.
+
+    Raises:
+        InputError: the JSON is unreadable, or the limit is no number above 0.
+    """
+    limit = checkpoint.read_sidecar(ckpt).get("map_limit", DISPLAY_LIMIT)
+    if type(limit) not in (int, float) or not (math.isfinite(limit) and limit > 0):
+        raise InputError(f"{checkpoint.sidecar_path(ckpt)}: map_limit is {limit!r}, expected a number above 0")
+    return float(limit)
 
 
 def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -43,21 +63,22 @@ def to_image(maps: np.ndarray, geometry: Geometry) -> np.ndarray:
     return geometry.restored(np.stack([_enlarged(one, geometry.side) for one in maps]))
 
 
-def for_display(values: np.ndarray, bias: float) -> np.ndarray:
+def for_display(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) -> np.ndarray:
     """A class map as brightness, on one scale for all findings and images.
 
     0 is a place that speaks against the finding or is undecided: of a whole image of such places the network
-    would say at most 50 %. 1 is DISPLAY_LIMIT or more. So the same value always looks the same, an absent finding
+    would say at most 50 %. 1 is the limit or more. So the same value always looks the same, an absent finding
     stays dark, and so does a constant map below 0: nothing is stretched to the map's own extremes.
 
     Args:
         values: float32, any shape, as `to_image` or `CheXNet.class_maps` give them.
         bias: of the finding, out of `CheXNet.bias`.
+        limit: see `display_limit`.
 
     Returns:
         float32 of the same shape in 0..1; NaN stays NaN: that was not looked at.
     """
-    return np.clip((values + np.float32(bias)) / np.float32(DISPLAY_LIMIT), 0, 1)
+    return np.clip((values + np.float32(bias)) / np.float32(limit), 0, 1)
 
 
 def grad_class_map(network: CheXNet, images: np.ndarray, finding: int) -> np.ndarray:

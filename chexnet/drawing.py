@@ -2,15 +2,13 @@
 
 The image stays the gray that it is. Over it lies one colour, the more opaque the more a place speaks for the
 finding, with contours at fixed values: one hue that rises in strength alone can be read by colour-blind eyes and in
-print. The scale is `chexnet.cam`'s, the same for all findings and images, so an absent finding stays gray.
+print. The scale is the same for all findings and images of a network, so an absent finding stays gray.
 """
 
 from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-
-from chexnet.cam import DISPLAY_LIMIT
 
 COLOUR = (230, 159, 0)
 LINE = (86, 180, 233)
@@ -66,12 +64,13 @@ def blend(gray: Image.Image, shown: np.ndarray) -> Image.Image:
     return _under(picture, LINE, _contours(shown))
 
 
-def overlay(gray: Image.Image, shown: np.ndarray, title: str, notice: str = "") -> Image.Image:
+def overlay(gray: Image.Image, shown: np.ndarray, limit: float, title: str, notice: str = "") -> Image.Image:
     """A picture of its own: a title, the image under its map, the scale, and a notice, if any.
 
     Args:
         gray: mode L, any size.
         shown: as for `blend`; it gives the image its size.
+        limit: logit units that 1 stands for.
         title: a line above the image.
         notice: a line below it.
 
@@ -87,13 +86,13 @@ def overlay(gray: Image.Image, shown: np.ndarray, title: str, notice: str = "") 
     draw = ImageDraw.Draw(picture)
     draw.text((MARGIN, head // 2), title, TEXT, font(18), anchor="lm")
     draw.text((MARGIN, picture.height - foot // 2), notice, TEXT, font(14), anchor="lm")
-    draw_scale(picture, panel.width + 2 * MARGIN, head, panel.height)
+    draw_scale(picture, panel.width + 2 * MARGIN, head, panel.height, limit)
     return picture
 
 
-def draw_scale(picture: Image.Image, left: int, top: int, height: int) -> None:
-    """Draws the colour bar with its unit into a picture of mode RGB; it takes SCALE_WIDTH pixels to the right."""
-    picture.paste(_scale(height), (left, top - _OVERHANG))
+def draw_scale(picture: Image.Image, left: int, top: int, height: int, limit: float) -> None:
+    """Draws the colour bar up to `limit` logit units into a picture of mode RGB; it takes SCALE_WIDTH pixels."""
+    picture.paste(_scale(height, limit), (left, top - _OVERHANG))
 
 
 @cache
@@ -103,7 +102,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 @cache
-def _scale(height: int) -> Image.Image:
+def _scale(height: int, limit: float) -> Image.Image:
     """The colour bar of so many pixels, _OVERHANG below the upper edge and above the lower one."""
     picture = Image.new("RGB", (SCALE_WIDTH, height + 2 * _OVERHANG), PAPER)
     values = np.repeat(np.linspace(1, 0, height)[:, None], _BAR, axis=1)
@@ -112,7 +111,7 @@ def _scale(height: int) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     for share in np.arange(0, 1 + STEP / 2, STEP):
         y = _OVERHANG + round((1 - share) * (height - 1))
-        label = f"{share * DISPLAY_LIMIT:g}"
+        label = f"{share * limit:g}"
         if share in (0, 1):
             label, colour, anchor = f"{label} or {'more' if share else 'less'}", TEXT, "la" if share else "ld"
         else:

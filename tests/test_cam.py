@@ -1,11 +1,14 @@
 """Class activation maps: what they add up to, where they lie, how they are shown."""
 
+import math
+
 import numpy as np
 import paddle
 import pytest
 from paddle import nn
 
-from chexnet import cam
+from chexnet import cam, checkpoint
+from chexnet.errors import InputError
 from chexnet.model import STRIDE, CheXNet
 from chexnet.phantom import draw
 from chexnet.transforms import Preprocessing
@@ -129,12 +132,23 @@ def test_a_constant_map_is_constant_and_what_was_not_looked_at_is_nan():
 
 def test_the_same_value_always_looks_the_same():
     values = np.array([[-20, -1, 2.5, 7], [14.5, 26.5, 40, np.nan]], np.float32)
-    shown = cam.for_display(values, 0.5)
+    shown = cam.for_display(values, 0.5, 30)
     assert shown.dtype == np.float32
     np.testing.assert_allclose(shown, [[0, 0, 0.1, 0.25], [0.5, 0.9, 1, np.nan]], rtol=1e-6)
     for part in (np.s_[:1], np.s_[1:], np.s_[0, 2:3]):  # whatever else is in the map
-        np.testing.assert_array_equal(cam.for_display(values[part], 0.5), shown[part])
+        np.testing.assert_array_equal(cam.for_display(values[part], 0.5, 30), shown[part])
     assert not cam.for_display(np.full((3, 3), -2.0, np.float32), 0.5).any()
+
+
+def test_a_checkpoint_says_what_its_maps_reach(tmp_path):
+    ckpt = tmp_path / "a.safetensors"
+    assert cam.display_limit(ckpt) == cam.DISPLAY_LIMIT
+    checkpoint.write_sidecar(ckpt, {"map_limit": 25})
+    assert cam.display_limit(ckpt) == 25
+    for wrong in (0, -1, "25", True, None, math.inf):
+        checkpoint.write_sidecar(ckpt, {"map_limit": wrong})
+        with pytest.raises(InputError, match=r"a\.json: map_limit is .*expected a number above 0"):
+            cam.display_limit(ckpt)
 
 
 def test_grad_cam_of_a_linear_head_is_the_class_map(network, crops):

@@ -89,13 +89,13 @@ def test_the_size_of_a_panel_keeps_the_shape():
 
 def test_an_overlay_has_the_image_under_its_map_and_room_for_its_texts():
     shown = ramp()
-    short = drawing.overlay(GRAY, shown, "Mass 0.9")
+    short = drawing.overlay(GRAY, shown, 10, "Mass 0.9")
     left, top = drawing.MARGIN, 34
     inside = np.asarray(short)[top : top + SIZE[0], left : left + SIZE[1]]
     np.testing.assert_array_equal(inside, blended(shown))
-    long = drawing.overlay(GRAY, shown, "Pleural_Thickening 0.912    " + "a_long_name" * 20)
+    long = drawing.overlay(GRAY, shown, 10, "Pleural_Thickening 0.912    " + "a_long_name" * 20)
     assert long.width > drawing.font(18).getlength("a_long_name" * 20)
-    noticed = drawing.overlay(GRAY, shown, "Mass 0.9", "trained on synthetic images only")
+    noticed = drawing.overlay(GRAY, shown, 10, "Mass 0.9", "trained on synthetic images only")
     assert noticed.height > short.height
     foot = np.asarray(noticed)[top + SIZE[0] :]
     assert (foot.max(axis=2) > 200).sum() > 100
@@ -103,7 +103,7 @@ def test_an_overlay_has_the_image_under_its_map_and_room_for_its_texts():
 
 def test_the_scale_has_the_colours_of_the_map():
     picture = Image.new("RGB", (drawing.SCALE_WIDTH, 200))
-    drawing.draw_scale(picture, 0, 0, 200)
+    drawing.draw_scale(picture, 0, 0, 200, 10)
     pixels = np.asarray(picture).astype(float)[:, 4]
     gray = np.full(3, pixels[198].mean())
     for row, value in ((20, 0.9), (80, 0.6), (180, 0.1)):

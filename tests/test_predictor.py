@@ -112,9 +112,8 @@ def test_maps_lie_in_the_image_and_their_mean_is_the_logit(few, folder):
         np.testing.assert_allclose(prediction.probabilities, (1 / (1 + np.exp(-logits))).mean(axis=0), atol=1e-6)
         values = prediction.class_map("Mass")
         assert values.shape == (height, width)
-        np.testing.assert_array_equal(
-            prediction.shown_map("Mass"), cam.for_display(values, float(prediction.bias[CLASS_NAMES.index("Mass")]))
-        )
+        bias = float(prediction.bias[CLASS_NAMES.index("Mass")])
+        np.testing.assert_array_equal(prediction.shown_map("Mass"), cam.for_display(values, bias, prediction.limit))
         assert prediction.shown_map("Mass", (30, 20)).shape == (30, 20)
 
 

@@ -27,14 +27,17 @@ def source(tmp_path):
 
 def test_half_the_size_the_same_weights_to_a_thousandth_and_the_notice(source, tmp_path, capsys):
     target = tmp_path / "model.safetensors"
-    assert release_weights.main(["--ckpt", str(source), "--output", str(target), "--notice", NOTICE]) == 0
+    assert (
+        release_weights.main(["--ckpt", str(source), "--output", str(target), "--notice", NOTICE, "--map_limit", "25"])
+        == 0
+    )
     before, after = checkpoint.read_weights(source), checkpoint.read_weights(target)
     assert after["weight"].dtype == np.float16
     np.testing.assert_allclose(after["weight"].astype("f8"), before["weight"], rtol=2**-11)
     assert (after["tiny"] == 0).all()
     facts = json.loads(target.with_suffix(".json").read_text())
     assert facts["notice"] == NOTICE
-    assert (facts["resize"], facts["crop"], facts["precision"]) == (40, 32, "float16")
+    assert (facts["resize"], facts["crop"], facts["precision"], facts["map_limit"]) == (40, 32, "float16", 25)
     assert checkpoint.read_sidecar(source)["notice"] == "an older one"
     assert "MB, SHA-256" in capsys.readouterr().out
 

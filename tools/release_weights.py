@@ -22,6 +22,12 @@ def build_parser() -> cli.Parser:
     add("--ckpt", required=True, metavar="FILE", help="weight file; the JSON beside it is passed on, too")
     add("--output", required=True, metavar="FILE.safetensors", help="the file to write")
     add("--notice", default="", metavar="LINE", help="what everybody has to know who uses the weights")
+    add(
+        "--map_limit",
+        type=cli.positive_float,
+        metavar="LOGITS",
+        help="what heat maps show at full strength, about what those of present findings reach; 10 if nothing is said",
+    )
     return parser
 
 
@@ -30,7 +36,7 @@ def body(args: argparse.Namespace) -> None:
     from chexnet import checkpoint
     from chexnet.files import sha256
 
-    facts = checkpoint.release(args.ckpt, args.output, args.notice)
+    facts = checkpoint.release(args.ckpt, args.output, args.notice, args.map_limit)
     print(f"{args.output}: {os.path.getsize(args.output) / 1e6:.1f} MB, SHA-256 {sha256(args.output)}")
     print(f"{checkpoint.sidecar_path(args.output)}: {', '.join(facts)}")
     if not facts.get("notice"):

@@ -10,7 +10,12 @@ from chexnet.errors import InputError
 from chexnet.files import check_writable, sha256
 
 
-def release(source: str | os.PathLike[str], target: str | os.PathLike[str], notice: str = "") -> dict[str, Any]:
+def release(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    notice: str = "",
+    map_limit: float | None = None,
+) -> dict[str, Any]:
     """Writes weights in float16, in the format of safetensors, and the JSON beside them.
 
     Rounding to float16 changes a weight by less than a thousandth of itself; numbers below 6e-8 become 0.
@@ -20,10 +25,11 @@ def release(source: str | os.PathLike[str], target: str | os.PathLike[str], noti
         target: the file, which ends in `.safetensors`, replaced if it exists.
         notice: what everybody has to know who uses the weights, a line that predict.py shows on every use and in
             every picture; empty to keep that of `source`, if it has one.
+        map_limit: see `chexnet.cam.display_limit`; None to keep that of `source`, if it has one.
 
     Returns:
-        What the JSON beside `target` says: all that the one beside `source` says, the notice, the precision, and the
-        SHA-256 of `source`.
+        What the JSON beside `target` says: all that the one beside `source` says, the notice, the limit, the precision,
+        and the SHA-256 of `source`.
 
     Raises:
         InputError: `source` is no weight file, a weight is too large for float16, the notice is more than a line, or
@@ -37,6 +43,8 @@ def release(source: str | os.PathLike[str], target: str | os.PathLike[str], noti
     facts = {**read_sidecar(source), "precision": "float16", "source_sha256": sha256(source)}
     if notice:
         facts["notice"] = notice
+    if map_limit is not None:
+        facts["map_limit"] = map_limit
     save_weights(weights, target, "float16")
     write_sidecar(target, facts)
     return facts

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 import chexnet
-from chexnet import boxes, cam, device, engine, images, lists, model
+from chexnet import boxes, cam, checkpoint, device, engine, images, lists, model
 from chexnet.boxes import DrawnBox
 from chexnet.config import LocalizationConfig
 from chexnet.errors import InputError
@@ -114,6 +114,8 @@ def localize(
     preprocessing = model.preprocessing_of(config.ckpt)
     tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
     drawn, left_out = _boxes_by_image(config)
+    if notice := checkpoint.read_sidecar(config.ckpt).get("notice"):
+        tell(f"=> {config.ckpt}: {notice}")
     tell("=> loading checkpoint")
     network = model.load(config.ckpt)
     tell("=> loaded checkpoint")

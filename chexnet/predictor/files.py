@@ -133,7 +133,7 @@ class PictureFolder:
         drawn = {}
         for finding in prediction.top(top):
             title = f"{finding}  {prediction.probability(finding):.3f}    {name}"
-            picture = drawing.overlay(gray, prediction.shown_map(finding, size), title, notice)
+            picture = drawing.overlay(gray, prediction.shown_map(finding, size), prediction.limit, title, notice)
             drawn[finding] = self.folder / f"{name}_{finding}.png"
             with replacing(drawn[finding]) as temporary:
                 picture.save(temporary, compress_level=1)  # more takes twice the time and saves a tenth

@@ -37,6 +37,7 @@ class Prediction:
         maps: float32 [K, C, h, w], the class maps of the crops, see `CheXNet.class_maps`.
         bias: float32 [C], see `CheXNet.bias`.
         geometry: where the crops lie in the image.
+        limit: logit units of a map that are shown at full strength, see `chexnet.cam.display_limit`.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Prediction:
     maps: np.ndarray
     bias: np.ndarray
     geometry: Geometry
+    limit: float
 
     def top(self, count: int) -> list[str]:
         """The most probable findings, the first one first."""
@@ -67,7 +69,8 @@ class Prediction:
 
     def shown_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
         """The same as 0..1 on the scale that all findings and images share; see `chexnet.cam.for_display`."""
-        return cam.for_display(self.class_map(finding, size), float(self.bias[CLASS_NAMES.index(finding)]))
+        bias = float(self.bias[CLASS_NAMES.index(finding)])
+        return cam.for_display(self.class_map(finding, size), bias, self.limit)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class Predictor:
         engine: what computes: engine, precision, device and threads, in words.
         notice: what the checkpoint's own JSON wants everybody to know who uses it; may be empty.
         preprocessing: how images are resized and cropped.
+        limit: see `Prediction`.
 
     Raises:
         InputError: the checkpoint, the device or the engine cannot be used.
@@ -128,6 +132,7 @@ class Predictor:
         self.notice = str(checkpoint.read_sidecar(ckpt).get("notice", ""))
         if self.notice:
             tell(f"=> {self.ckpt}: {self.notice}")
+        self.limit = cam.display_limit(ckpt)
         network = model.load(ckpt)
         self._bias = network.bias()
         self._engine = choice.compile(network, self.preprocessing.crop, maps=True)
@@ -190,7 +195,7 @@ class Predictor:
         if not np.isfinite(probabilities).all():
             raise InputError(f"{self.ckpt}: gives probabilities that are not finite, expected numbers in 0..1")
         return [
-            Prediction(one.name, one.gray, one.warnings, row, own, self._bias, one.geometry)
+            Prediction(one.name, one.gray, one.warnings, row, own, self._bias, one.geometry, self.limit)
             for one, row, own in zip(group, probabilities, maps, strict=True)
         ]
 

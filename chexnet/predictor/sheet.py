@@ -39,6 +39,7 @@ def contact_sheet(
         if len(rows) == MAX_ROWS:
             raise InputError(f"more than {MAX_ROWS} images, expected at most so many on one sheet")
         rows.append(_row(prediction, findings or prediction.top(top), tile))
+        limit = prediction.limit
     if not rows:
         raise InputError("no image that could be read, expected at least one for a sheet")
     width, height = rows[0].width, sum(row.height for row in rows)
@@ -48,7 +49,7 @@ def contact_sheet(
     for row in rows:
         sheet.paste(row, (MARGIN, top_edge))
         top_edge += row.height
-    drawing.draw_scale(sheet, width + MARGIN, MARGIN + _CAPTION, tile)
+    drawing.draw_scale(sheet, width + MARGIN, MARGIN + _CAPTION, tile, limit)
     ImageDraw.Draw(sheet).text((MARGIN, sheet.height - MARGIN), notice, TEXT, drawing.font(13), anchor="ls")
     return sheet
 
