@@ -49,9 +49,9 @@ def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
 def to_image(maps: np.ndarray, geometry: Geometry) -> np.ndarray:
     """One finding's maps of an image's crops -> one map in the pixels of the original image.
 
-    Each is enlarged bilinearly to its crop, the centre of a place being that of its STRIDE x STRIDE pixels
-    (where the crop is no multiple of these, what is left over at the right and at the bottom takes the nearest
-    value). `Geometry.restored` then puts the crops where they belong.
+    Each is enlarged bicubically to its crop, so that its maximum may lie between places. The centre of a place is that
+    of its STRIDE x STRIDE pixels; where the crop is no multiple of these, what is left over at the right and at the
+    bottom takes the nearest value. `Geometry.restored` then puts the crops where they belong.
 
     Args:
         maps: float32 [K, h, w] of one finding, the crops in the order of `geometry`.
@@ -110,5 +110,5 @@ def _enlarged(values: np.ndarray, side: int) -> np.ndarray:
     """[h, w] -> [side, side], half-pixel centres, the outermost values continued."""
     height, width = values.shape
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    pixels = np.asarray(image.resize((width * STRIDE, height * STRIDE), Image.Resampling.BILINEAR))
+    pixels = np.asarray(image.resize((width * STRIDE, height * STRIDE), Image.Resampling.BICUBIC))
     return np.pad(pixels, ((0, side - height * STRIDE), (0, side - width * STRIDE)), mode="edge")
