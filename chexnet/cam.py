@@ -107,8 +107,16 @@ def grad_class_map(network: CheXNet, images: np.ndarray, finding: int) -> np.nda
 
 
 def _enlarged(values: np.ndarray, side: int) -> np.ndarray:
-    """[h, w] -> [side, side], half-pixel centres, the outermost values continued."""
-    height, width = values.shape
-    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    pixels = np.asarray(image.resize((width * STRIDE, height * STRIDE), Image.Resampling.BICUBIC))
-    return np.pad(pixels, ((0, side - height * STRIDE), (0, side - width * STRIDE)), mode="edge")
+    """[n, n] -> [side, side], half-pixel centres, flat from the centres of the outermost places on.
+
+    Mirrored at these centres, the map has no slope there: a cubic would rise beyond them otherwise, to a maximum at the
+    very edge.
+    """
+    count = len(values)
+    half, rest = STRIDE // 2, side - count * STRIDE
+    if count == 1:
+        return np.full((side, side), values[0, 0], np.float32)
+    image = Image.fromarray(np.pad(values.astype(np.float32), 2, mode="reflect"))
+    pixels = np.asarray(image.resize(((count + 4) * STRIDE,) * 2, Image.Resampling.BICUBIC))
+    between = slice(2 * STRIDE + half, (count + 2) * STRIDE - half)
+    return np.pad(pixels[between, between], (half, half + rest), mode="edge")

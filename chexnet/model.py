@@ -140,7 +140,8 @@ def load(path: str | os.PathLike[str], out_size: int = N_CLASSES) -> CheXNet:
         raise InputError(
             f"{path}: no such checkpoint. Three ways to get one: convert arnoweng's model.pth.tar with "
             "convert_torch_weights.py, download Paddle-CheXNet's model_paddle.pdparams, or train with train.py "
-            "(pretrained_models/README.md says where and how)"
+            "(pretrained_models/README.md says where and how). "
+            "Just to see it work: --ckpt pretrained_models/phantom_densenet121.safetensors"
         )
     network = CheXNet(out_size)
     checkpoint.load_weights(network, path)

@@ -1,0 +1,63 @@
+"""The network that stands in pretrained_models/: it is what its page says, and it works."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chexnet import checkpoint
+from chexnet.config import EvalConfig, LocalizationConfig, PredictConfig
+from chexnet.files import sha256
+from chexnet.localization import localize
+from chexnet.phantom import make_dataset
+from chexnet.predictor import Predictor
+
+FOLDER = Path(__file__).parent.parent / "pretrained_models"
+CKPT = FOLDER / "phantom_densenet121.safetensors"
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory) -> Path:
+    """Of people that the network has not seen."""
+    folder = tmp_path_factory.mktemp("shipped") / "phantom"
+    make_dataset(folder, 60, size=256, seed=2026, min_prevalence=0.2)
+    return folder
+
+
+def test_it_is_small_and_half_precision_and_the_page_has_its_checksum():
+    assert CKPT.stat().st_size <= 15_000_000
+    assert {array.dtype for array in checkpoint.read_weights(CKPT).values()} == {np.dtype("float16")}
+    assert re.search(rf"`{CKPT.name}`.*`{sha256(CKPT)}`", (FOLDER / "README.md").read_text())
+
+
+def test_what_it_is_not_is_said_whenever_it_is_used(capsys):
+    facts = json.loads(CKPT.with_suffix(".json").read_text())
+    assert facts["notice"].startswith("Trained on synthetic images only")
+    said: list[str] = []
+    Predictor(CKPT, images=1, report=said.append)
+    assert any(facts["notice"] in line for line in said)
+
+
+def test_no_script_takes_it_unless_it_is_asked_to():
+    for config in (EvalConfig(), PredictConfig(), LocalizationConfig(boxes="")):
+        assert "phantom" not in config.ckpt
+
+
+def test_it_looks_where_the_findings_are(phantoms):
+    result = localize(
+        LocalizationConfig(boxes=str(phantoms / "BBox_List.csv"), data_dir=str(phantoms / "images"), ckpt=str(CKPT))
+    )
+    assert len(result.scores.findings) == 8
+    assert result.scores.mean[0].share >= 0.7
+
+
+def test_it_says_the_same_as_ever_of_the_same_drawing(phantoms):
+    """Golden: four findings are drawn, and it was sure of three of them."""
+    prediction = Predictor(CKPT, images=1).predict(phantoms / "images" / "00000001_001.png")
+    drawn = {"Cardiomegaly": 0.99, "Edema": 0.97, "Emphysema": 0.76, "Fibrosis": 0.99}
+    others = {"Atelectasis": 0.02, "Effusion": 0.06, "Nodule": 0.14, "Pneumonia": 0.02}
+    for finding, probability in {**drawn, **others}.items():
+        assert prediction.probability(finding) == pytest.approx(probability, abs=0.01), finding
+    assert set(prediction.top(4)) == set(drawn)
