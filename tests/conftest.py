@@ -12,7 +12,7 @@ from PIL import Image
 from chexnet.labels import N_CLASSES
 from chexnet.lists import format_list
 
-pytest_plugins = ["miniature", "faults.nursery", "originals", "torch_layouts"]
+pytest_plugins = ["label_files", "miniature", "faults.nursery", "originals", "torch_layouts", "web_server"]
 
 ROOT = Path(__file__).parent.parent
 

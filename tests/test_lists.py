@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chexnet.errors import InputError
-from chexnet.lists import check_images, format_list, read_list
+from chexnet.lists import check_images, format_list, image_of, names_its_patient, patient_of, read_list
 
 ZEROS = " ".join("0" * 14)
 
@@ -85,13 +85,50 @@ def test_images_in_folders_below_are_found(tmp_path):
     assert image_list.names == ("images_001/a.png",)
 
 
+def test_a_packed_list_is_read_and_a_torn_one_refused(tmp_path):
+    text = f"a.png {ZEROS}\nb.png {ZEROS}\n".encode()
+    packed = tmp_path / "list.txt.gz"
+    packed.write_bytes(gzip.compress(text))
+    assert read_list(packed).names == read_list(written(tmp_path, text)).names == ("a.png", "b.png")
+    for damaged in (gzip.compress(text)[:-12], text):
+        packed.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"list\.txt\.gz: the list file cannot be read"):
+            read_list(packed)
+
+
+def test_the_number_of_labels_is_free_and_may_be_none(tmp_path):
+    assert read_list(written(tmp_path, "a.png 1 0\nb.png 1 1\n"), n_classes=2).labels.tolist() == [[1, 0], [1, 1]]
+    names = read_list(written(tmp_path, "a.png\nb.png\n"), n_classes=0)
+    assert (names.names, names.labels.shape) == (("a.png", "b.png"), (2, 0))
+    with pytest.raises(InputError, match=r"list\.txt:1: 1 labels after the name, expected 0: a name alone"):
+        read_list(written(tmp_path, "a.png 1\n"), n_classes=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "patient"),
+    [
+        ("00000013_005.png", "00000013_005", "00000013"),
+        ("images_001/images/00000013_005.dcm", "00000013_005", "00000013"),
+        ("CheXpert-v1.0/valid/patient64541/study1/view1.jpg", None, "patient64541"),
+        ("img_005.png", None, None),
+        ("00000013_0005.png", None, None),
+        ("patient1.png", None, None),
+        ("00000013_005.png/a.png", None, None),
+    ],
+)
+def test_a_name_says_which_image_it_is_and_whose(name, image, patient):
+    assert image_of(name) == (image or name)
+    assert patient_of(name) == (patient or name)
+    assert names_its_patient(name) == (patient is not None)
+
+
 @pytest.mark.real_data
-def test_the_reference_test_list_has_its_known_counts(tmp_path):
+def test_the_reference_test_list_has_its_known_counts():
     if "CHEXNET_METADATA" not in os.environ:
         pytest.skip("CHEXNET_METADATA is not set")
     packed = Path(os.environ["CHEXNET_METADATA"]).parent / "reference_lists" / "test_list.txt.gz"
     if not packed.exists():
         pytest.skip(f"{packed.name} is not beside CHEXNET_METADATA")
-    image_list = read_list(written(tmp_path, gzip.decompress(packed.read_bytes())))
+    image_list = read_list(packed)
     assert len(image_list) == 22433
     assert image_list.labels.sum(axis=0)[[0, 6, 13]].tolist() == [2420, 242, 42]

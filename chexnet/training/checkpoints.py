@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from paddle.callbacks import Callback
 
-from chexnet import checkpoint
+from chexnet import audit, checkpoint
 from chexnet.config import TrainConfig
 from chexnet.errors import InputError, Interrupted
 from chexnet.training import state
@@ -33,7 +33,8 @@ class Checkpoints(Callback):
     Args:
         config: of the run.
         identity: goes into the state, see there.
-        facts: for the JSON beside the weights; epoch and AUROC_avg are added. `skipped` goes into the state, too.
+        facts: for the JSON beside the weights; epoch and AUROC_avg are added. `skipped` and the
+            fingerprint go into the state, too.
         progress: is moved to the next epoch here, once one is validated.
         metric: what it has seen goes into the state.
         restored: the optimizer's state where the run goes on. Until its first step Paddle 2.6 does not give it back.
@@ -137,6 +138,7 @@ class Checkpoints(Callback):
             config=asdict(self.config),
             identity=self.identity,
             skipped=self.facts["skipped"],
+            trained_on=self.facts[audit.KEY],
             progress=self.progress,
             weights=weights,
             optimizer={**self.restored, **self.model._optimizer.state_dict()},

@@ -9,7 +9,7 @@ from typing import Any
 import paddle
 from tqdm import tqdm
 
-from chexnet import __version__, device
+from chexnet import __version__, audit, checkpoint, device
 from chexnet.config import TrainConfig
 from chexnet.data import ChestXrayDataSet, Skipped, View, find_unusable
 from chexnet.errors import InputError
@@ -67,8 +67,8 @@ def open_data(config: TrainConfig, tell: Report, saved: State | None = None) -> 
     return train_set, val_set
 
 
-def facts(config: TrainConfig, data: Data) -> dict[str, Any]:
-    """What belongs beside the weights of a run, as JSON; `skipped` as in `State`."""
+def facts(config: TrainConfig, data: Data, saved: State | None = None) -> dict[str, Any]:
+    """What belongs beside the weights of a run, as JSON; `skipped` and the fingerprint as in `State`."""
     return {
         "backbone": "densenet121",
         "classes": list(CLASS_NAMES),
@@ -80,7 +80,13 @@ def facts(config: TrainConfig, data: Data) -> dict[str, Any]:
         },
         "chexnet": __version__,
         "paddle": paddle.__version__,
+        audit.KEY: dict(saved.trained_on) if saved and saved.trained_on else _fingerprint(config, data),
     }
+
+
+def _fingerprint(config: TrainConfig, data: Data) -> dict[str, Any]:
+    begun_with = None if config.init in ("random", "imagenet") else checkpoint.read_sidecar(config.init)
+    return audit.fingerprint(data[0].list.names, begun_with)
 
 
 def identity(config: TrainConfig) -> dict[str, str]:

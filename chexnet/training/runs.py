@@ -137,7 +137,8 @@ def _fit(
     tell = report or silent
     with StopRequest(tell) as stop:
         restored = saved.optimizer if saved else {}
-        checkpoints = Checkpoints(config, identity(config), facts(config, data), progress, metric, restored, stop, tell)
+        kept = facts(config, data, saved)
+        checkpoints = Checkpoints(config, identity(config), kept, progress, metric, restored, stop, tell)
         callbacks = [
             Log(progress, config.epoch, verbose=2 if report else 0),
             Steps(progress, loaders[0], metric),

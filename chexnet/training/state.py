@@ -70,6 +70,7 @@ class State:
         optimizer: that of the optimizer, learning-rate schedule included.
         scaler: that of the loss scaler of mixed precision, empty without.
         seen: labels and probabilities of the training samples of the epoch so far, for its AUROC.
+        trained_on: see `audit.fingerprint`; empty in a state of an earlier version.
     """
 
     config: Mapping[str, Any]
@@ -80,6 +81,7 @@ class State:
     optimizer: Mapping[str, Any]
     scaler: Mapping[str, Any]
     seen: Mapping[str, np.ndarray]
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save(state: State, folder: Path, keep: int) -> Path:

@@ -1,17 +1,22 @@
 """Damaged data made at random: each is read, or refused as what a user can mend."""
 
+import gzip
 import io
 import json
+import shutil
+import tarfile
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from label_files import HEADER_2017, nih_row
 from PIL import Image
 
 from chexnet import checkpoint, images
 from chexnet.cache import ImageCache, build
-from chexnet.lists import format_list, read_list
+from chexnet.download import unpack
+from chexnet.lists import format_list, read_csv, read_list, read_nih
 from chexnet.transforms import Preprocessing
 from faults.fuzzing import Outcomes, damaged, tries
 
@@ -40,6 +45,84 @@ def test_list_files(tmp_path, tally):
             assert len(set(found.names)) == len(found)
             inside = (tmp_path / "images").resolve()
             assert all((inside / name).resolve().is_relative_to(inside) for name in found.names if "\0" not in name)
+
+    every()
+    outcomes.close()
+
+
+# Label files
+
+GOOD_TABLE = "\n".join(
+    [
+        HEADER_2017,
+        *(nih_row(f"{n:08d}_000.png", "Mass|Hernia" if n % 2 else "No Finding", release=2017) for n in range(1, 5)),
+    ]
+).encode()
+GOOD_CSV = b'Path,"Edema",Fracture,Who\na/b.jpg,1.0,,x\n"c.jpg",0,-1,y\nd.jpg,-1.0,0.0,z\n'
+
+
+@pytest.mark.parametrize("kind", ["NIH", "other"])
+def test_label_files(kind, tmp_path, tally):
+    outcomes = Outcomes(tally, f"damaged label files, {kind}")
+    path, copy = tmp_path / "labels.csv", tmp_path / "list.txt"
+    nih = kind == "NIH"
+    originals = [GOOD_TABLE, GOOD_TABLE.replace(b"\n", b"\r\n")] if nih else [GOOD_CSV, b"\xef\xbb\xbf" + GOOD_CSV]
+
+    @tries(ci=100, full=3000)
+    @given(st.binary(max_size=60) | damaged(originals))
+    @example(b'"' * 200_000)
+    @example((GOOD_TABLE if nih else GOOD_CSV) + b"x" * 200_000)
+    def every(data):
+        path.write_bytes(data)
+        columns = (path, "Path", ["Edema", "Fracture"], "Who", "drop")
+        table = outcomes.of(lambda: read_nih(path) if nih else read_csv(*columns))
+        if table is not None:
+            assert len(table.names) == len(table.patients) == len(table.labels) > 0
+            copy.write_text(format_list(table.names, table.labels), encoding="utf-8")
+            again = read_list(copy, len(table.classes))  # whatever was read can be written, and read again
+            assert again.names == table.names
+            np.testing.assert_array_equal(again.labels, table.labels)
+
+    every()
+    outcomes.close()
+
+
+def test_packed_label_files(tmp_path, tally):
+    outcomes = Outcomes(tally, "damaged packed label files")
+    path = tmp_path / "labels.csv.gz"
+
+    @tries(ci=50, full=1500)
+    @given(damaged([gzip.compress(GOOD_TABLE, mtime=0)]))
+    def every(data):
+        path.write_bytes(data)
+        outcomes.of(lambda: read_nih(path))
+
+    every()
+    outcomes.close()
+
+
+# Archives
+
+
+def test_archives(tmp_path, tally):
+    outcomes = Outcomes(tally, "damaged archives")
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name in ("images/a.png", "images/b.png"):
+            member = tarfile.TarInfo(name)
+            member.size = 700
+            archive.addfile(member, io.BytesIO(b"x" * 700))
+    path, out = tmp_path / "deep" / "a.tar.gz", tmp_path / "deep" / "out"
+    path.parent.mkdir()
+
+    @tries(ci=50, full=1500)
+    @given(damaged([file.getvalue()]))
+    def every(data):
+        path.write_bytes(gzip.compress(data, 1))
+        shutil.rmtree(out, ignore_errors=True)
+        outcomes.of(lambda: unpack(path, out, lambda *_: None))
+        assert {one.name for one in tmp_path.iterdir()} == {"deep"}
+        assert {one.name for one in path.parent.iterdir()} <= {"a.tar.gz", "out"}
 
     every()
     outcomes.close()

@@ -1,0 +1,181 @@
+"""One file over HTTP, begun again where it was cut off."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from chexnet.download.sources import Source
+from chexnet.errors import InputError
+from chexnet.files import sha256, write_text
+
+ATTEMPTS = 5
+"""One after another that bring nothing, before it is given up."""
+
+PAUSE = 5.0
+"""Seconds before the next attempt."""
+
+_TIMEOUT = 60.0
+_BLOCK = 1 << 20
+_WORTH_REPEATING = {408, 425, 429}
+"""Answers of a server that is there and asks for patience, beside those from 500 on."""
+
+Progress = Callable[[int, int], object]
+"""Is told the bytes that are there, and how many there will be (as many, where the server does not say)."""
+
+
+class _Broken(Exception):
+    """The connection failed; another attempt may do better."""
+
+
+def fetch(source: Source, folder: str | os.PathLike[str], progress: Progress, report: Callable[[str], object]) -> Path:
+    """Fetches an archive into a folder, unless it is there.
+
+    Until it is whole its name ends in `.part`; beside that, `.part.json` says what it is a part of. The next call goes
+    on from there if the server can and still has the same file (`Range`, `If-Range`), and begins again if not.
+
+    Args:
+        source: the archive.
+        folder: is made if missing; no other process may fetch into it, see `files.locked`.
+        progress: called after every block.
+        report: is told what went wrong before another attempt.
+
+    Returns:
+        The file, whose checksum, where one is known, is right.
+
+    Raises:
+        InputError: the server refuses, has something else, or cannot be reached; or the file cannot be written. What
+            has come stays, unless its checksum is wrong.
+    """
+    target = Path(folder) / source.name
+    if target.exists():
+        _verify(target, source, "remove it and run this again")
+        return target
+    part = target.with_name(f"{target.name}.part")
+    failed = most = 0
+    while True:
+        try:
+            _continue(source, part, progress)
+            break
+        except _Broken as error:
+            failed = 0 if _size(part) > most else failed + 1
+            most = max(most, _size(part))
+            what = f"{source.name}: {error}, {_size(part):,} bytes are there"
+            if failed == ATTEMPTS:
+                raise InputError(f"{what}; {ATTEMPTS} attempts brought nothing more; run this again later") from error
+            report(f"{what}; trying again in {PAUSE:g} s")
+            time.sleep(PAUSE)
+    try:
+        _verify(part, source, "it was removed; run this again")
+    except InputError:
+        _forget(part)
+        raise
+    os.replace(part, target)
+    _note(part).unlink(missing_ok=True)
+    return target
+
+
+def _continue(source: Source, part: Path, progress: Progress) -> None:
+    """One attempt at all that is missing. Raises InputError if another one will not do better, else _Broken."""
+    known = _read_note(part, source)
+    have = _size(part) if known else 0
+    headers = {"User-Agent": "Paddle-CheXNet", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if known.get("validator"):
+            headers["If-Range"] = known["validator"]
+    try:
+        answer = urlopen(Request(source.url, headers=headers), timeout=_TIMEOUT)
+    except HTTPError as error:
+        if error.code == 416:  # what is there reaches to the end of the file, or beyond
+            if error.headers.get("Content-Range") == f"bytes */{have}":
+                return
+            _forget(part)
+            raise _Broken("the file has another size now") from error
+        told = f"the server answers {error.code} {error.reason}"
+        if error.code < 500 and error.code not in _WORTH_REPEATING:
+            raise InputError(f"{source.url}: {told}, expected the file") from error
+        raise _Broken(told) from error
+    except (HTTPException, OSError) as error:
+        raise _Broken(str(getattr(error, "reason", error)) or type(error).__name__) from error
+    with answer:
+        _receive(answer, source, part, have, progress)
+
+
+def _receive(answer: HTTPResponse, source: Source, part: Path, have: int, progress: Progress) -> None:
+    """Writes what the server sends: to the end of what is there, or anew."""
+    if answer.headers.get_content_type() == "text/html":
+        raise InputError(f"{source.url}: is a web page, expected an archive; open it in a browser to see what it says")
+    if answer.status != 206:
+        have = 0  # it does not know Range, or has another file now
+        _begin(source, part, answer)
+    elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        _forget(part)
+        raise _Broken(f"the server sends another part than from byte {have:,} on")
+    length = answer.headers.get("Content-Length", "")
+    total = have + int(length) if length.isdecimal() else None
+    with _writing(part), open(part, "ab") as file:
+        while block := _read(answer):
+            file.write(block)
+            have += len(block)
+            progress(have, total or have)
+        file.flush()
+        os.fsync(file.fileno())
+    if total is not None and have < total:
+        raise _Broken(f"the connection was cut at {have:,} of {total:,} bytes")
+
+
+def _read(answer: HTTPResponse) -> bytes:
+    try:
+        return answer.read(_BLOCK)
+    except (HTTPException, OSError) as error:
+        raise _Broken(f"the connection was cut ({error or type(error).__name__})") from error
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}; make room and run this again") from error
+
+
+def _verify(path: Path, source: Source, then: str) -> None:
+    if source.sha256 and (found := sha256(path)) != source.sha256:
+        raise InputError(f"{path}: its SHA-256 is {found}, expected {source.sha256}; {then}")
+
+
+def _note(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _begin(source: Source, part: Path, answer: HTTPResponse) -> None:
+    """Makes an empty part, and says of what, as the server knows it."""
+    etag = answer.headers.get("ETag", "W/")
+    validator = answer.headers.get("Last-Modified") if etag.startswith("W/") else etag  # weak ones are not for Range
+    with _writing(part):
+        part.unlink(missing_ok=True)
+    write_text(_note(part), json.dumps({"url": source.url, "validator": validator}) + "\n")
+
+
+def _read_note(part: Path, source: Source) -> dict[str, str]:
+    """What the part is of; empty if that is not known, or not this source."""
+    try:
+        known = json.loads(_note(part).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) and known.get("url") == source.url else {}
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

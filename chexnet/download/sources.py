@@ -1,0 +1,95 @@
+"""Where archives are: NIH's twelve, or those of a list that the user has."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from chexnet.errors import InputError
+
+
+@dataclass(frozen=True)
+class Source:
+    """One archive.
+
+    Attributes:
+        url: http or https.
+        name: its file gets.
+        sha256: of its bytes, in hexadecimal; None if it is not known.
+    """
+
+    url: str
+    name: str
+    sha256: str | None = None
+
+
+NIH = tuple(
+    Source(f"https://nihcc.box.com/shared/static/{key}.gz", f"images_{number:03d}.tar.gz")
+    for number, key in enumerate(
+        (
+            "vfk49d74nhbxq3nqjg0900w5nvkorp5c",
+            "i28rlmbvmfjbl8p2n3ril0pptcmcu9d1",
+            "f1t00wrtdk94satdfb9olcolqx20z2jp",
+            "0aowwzs5lhjrceb3qp67ahp0rd1l1etg",
+            "v5e3goj22zr6h8tzualxfsqlqaygfbsn",
+            "asi7ikud9jwnkrnkj99jnpfkjdes7l6l",
+            "jn1b4mw4n6lnh74ovmcjb8y48h8xj07n",
+            "tvpxmn7qyrgl0w8wfh9kqfjskv6nmm1j",
+            "upyy3ml7qdumlgk2rfcvlb9k6gvqq2pj",
+            "l6nilvfa9cg3s28tqv1qc1olm3gnz54p",
+            "hhq8fkdgvcari67vfhs7ppg2w6ni4jze",
+            "ioqwiy20ihqwyr8pf4c24eazhh281pbu",
+        ),
+        start=1,
+    )
+)
+"""The addresses in NIH's batch_download_zips.py, which is kept beside the archives. Their checksums are not known."""
+
+
+def read_sources(path: str | os.PathLike[str]) -> tuple[Source, ...]:
+    """Reads a file of `URL [SHA-256]` a line. Empty lines and those that begin with # are left out.
+
+    An archive is named as in its URL, if that ends in .tar.gz or .tgz, else `images_NNN.tar.gz` by its place.
+
+    Raises:
+        InputError: the file is missing, no text or without URLs, or a line is something else or has a name again.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file, expected `URL [SHA-256]` a line") from error
+    except OSError as error:
+        raise InputError(f"{path}: the list of URLs cannot be read: {error.strerror}") from error
+    sources: dict[str, Source] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        source = _parse(line.split(), f"{path}:{number}", len(sources) + 1)
+        if source.name in sources:
+            raise InputError(f"{path}:{number}: a second {source.name}, expected each archive once")
+        sources[source.name] = source
+    if not sources:
+        raise InputError(f"{path}: no URLs, expected `URL [SHA-256]` a line")
+    return tuple(sources.values())
+
+
+def _parse(words: list[str], where: str, place: int) -> Source:
+    url, digest = (*words, "")[:2]
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        address = urlsplit("")
+    if (
+        len(words) > 2
+        or address.scheme not in ("http", "https")
+        or not address.hostname
+        or not (url.isascii() and url.isprintable())
+    ):
+        raise InputError(f"{where}: {' '.join(words)[:80]!r}, expected `URL [SHA-256]` with a URL of http or https")
+    if digest and not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+        raise InputError(f"{where}: the SHA-256 is {digest[:80]!r}, expected 64 hexadecimal digits")
+    name = unquote(address.path).rpartition("/")[2]
+    if not re.fullmatch(r"\w[\w.-]*\.(tar\.gz|tgz)", name):
+        name = f"images_{place:03d}.tar.gz"
+    return Source(url, name, digest.lower() or None)
