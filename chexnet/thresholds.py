@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,20 @@ def read_thresholds(path: str | os.PathLike[str], ckpt: str | os.PathLike[str]) 
         )
     points = {name: _point(found[name], f"{path}: {name}") for name in CLASS_NAMES}
     return Thresholds(str(facts.get("chosen", "")), points)
+
+
+def format_thresholds(thresholds: Thresholds, ckpt_sha256: str | None = None) -> str:
+    """The text of the file that `read_thresholds` reads.
+
+    Args:
+        thresholds: what it holds.
+        ckpt_sha256: of the weights that they were chosen for, None where that is not known.
+    """
+    facts: dict[str, Any] = {"schema": SCHEMA, "chosen": thresholds.chosen}
+    if ckpt_sha256:
+        facts["ckpt_sha256"] = ckpt_sha256
+    facts["thresholds"] = {name: asdict(point) for name, point in thresholds.points.items()}
+    return json.dumps(facts, indent=2) + "\n"
 
 
 def _point(found: Any, where: str) -> OperatingPoint:

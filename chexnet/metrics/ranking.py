@@ -1,4 +1,4 @@
-"""How well probabilities rank findings: arrays in, values out."""
+"""How well probabilities rank findings."""
 
 import warnings
 

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.calibration import calibration_curve
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss
+
+from chexnet.metrics import auroc
+from chexnet.metrics.calibration import (
+    brier,
+    expected_error,
+    fit_platt,
+    fit_temperature,
+    reliability,
+    to_logits,
+)
+
+
+def calibrated(n: int, classes: int = 3, seed: int = 0):
+    """Logits, and labels that are as frequent as they say."""
+    logits = np.random.default_rng(seed).normal(-1, 2, (n, classes))
+    return logits, (np.random.default_rng(seed + 1).random((n, classes)) < expit(logits)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_a_known_temperature_is_found_again(temperature):
+    logits, labels = calibrated(20_000)
+    assert fit_temperature(labels, expit(logits * temperature)) == pytest.approx(temperature, rel=0.03)
+
+
+def test_a_known_slope_and_offset_are_found_again_and_mend_the_probabilities():
+    logits, labels = calibrated(20_000, classes=1)
+    spoilt = expit((logits[:, 0] + 1.5) / 0.4)
+    slope, offset = fit_platt(labels[:, 0], spoilt)
+    assert (slope, offset) == pytest.approx((0.4, -1.5), abs=0.05)
+    mended = expit(slope * to_logits(spoilt) + offset)
+    before, after = (expected_error(reliability(labels[:, 0], one)) for one in (spoilt, mended))
+    assert before > 0.1
+    assert after < 0.02
+    assert auroc(labels[:, 0], mended) == pytest.approx(auroc(labels[:, 0], spoilt), abs=1e-3)
+
+
+def test_platt_is_logistic_regression_on_many_images():
+    logits, labels = calibrated(20_000, classes=1)
+    oracle = LogisticRegression(C=1e9).fit(logits, labels[:, 0])
+    expected = (oracle.coef_[0, 0], oracle.intercept_[0])
+    assert fit_platt(labels[:, 0], expit(logits[:, 0])) == pytest.approx(expected, abs=2e-3)
+
+
+def test_platt_stays_finite_where_the_classes_are_apart():
+    labels = np.repeat([0, 1], 5)
+    slope, offset = fit_platt(labels, np.linspace(0.1, 0.9, 10))
+    assert 0 < slope < 100
+    assert np.isfinite(offset)
+    assert offset == pytest.approx(0, abs=1e-3)  # neither kind is believed more
+    with pytest.raises(ValueError, match="one kind only"):
+        fit_platt(np.zeros(3), np.array([0.1, 0.2, 0.3]))
+
+
+def test_bins_are_scikit_learns_and_hold_every_image_once():
+    logits, labels = calibrated(1000, classes=1)
+    probabilities = expit(logits[:, 0])
+    found = reliability(labels[:, 0], probabilities)
+    observed, mean = calibration_curve(labels[:, 0], probabilities, n_bins=10, strategy="quantile")
+    assert [one.images for one in found] == [100] * 10
+    np.testing.assert_allclose([one.observed for one in found], observed)
+    np.testing.assert_allclose([one.mean for one in found], mean)
+    assert expected_error(found) == pytest.approx(np.mean(np.abs(observed - mean)))
+    assert brier(labels[:, 0], probabilities) == pytest.approx(brier_score_loss(labels[:, 0], probabilities))
+
+
+@pytest.mark.parametrize("probabilities", [[0.3] * 7, [0.1] * 15 + [0.2] * 3 + [0.9], [0.5], np.linspace(0, 1, 12)])
+def test_equal_probabilities_share_a_bin(probabilities):
+    probabilities = np.random.default_rng(0).permutation(np.array(probabilities, np.float32))
+    found = reliability(np.ones(len(probabilities)), probabilities)
+    assert sum(one.images for one in found) == sum(one.positives for one in found) == len(probabilities)
+    means = [one.mean for one in found]
+    assert means == sorted(set(means))
+    assert len(found) <= len(set(probabilities.tolist()))
+
+
+def test_certainties_have_finite_logits():
+    np.testing.assert_allclose(to_logits(np.array([0, 0.5, 1], np.float32)), [-15.942385, 0, 15.942385])
