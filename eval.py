@@ -1,6 +1,9 @@
 """Scores a CheXNet checkpoint: per-class and mean AUROC, averaged over ten crops.
 
-python eval.py --ckpt pretrained_models/model_paddle.pdparams --compare
+    python eval.py --ckpt pretrained_models/model_paddle.pdparams --compare
+    python eval.py --ckpt save/best_model.pdparams --report report --val_list dataset/labels/val_list.txt
+
+The second writes a page with intervals, curves, operating points and calibration; docs/report.md explains it.
 """
 
 import argparse
@@ -10,6 +13,7 @@ from collections.abc import Sequence
 
 from chexnet import cli
 from chexnet.config import ENGINES, ON_BAD_IMAGE, PRECISIONS, EvalConfig
+from chexnet.errors import InputError
 
 
 def build_parser() -> cli.Parser:
@@ -20,7 +24,12 @@ def build_parser() -> cli.Parser:
     add("--data_dir", default=default.data_dir, help="folder of the images")
     add("--test_list", default=default.test_list, help="list file to score on: `name v1 ... v14` a line")
     add("--batch_size", type=cli.positive_int, default=default.batch_size, help="images computed together, at most")
-    add("--ckpt", default=default.ckpt, help="weight file; a JSON beside it may give its resize and crop")
+    add(
+        "--ckpt",
+        nargs="+",
+        default=default.ckpt,
+        help="weight file; a JSON beside it may give its resize and crop; of several, the probabilities are averaged",
+    )
     add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
     add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
     add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
@@ -45,22 +54,36 @@ def build_parser() -> cli.Parser:
     )
     add("--output", metavar="FILE.json", help="write AUROCs, configuration and checksums there")
     add("--predictions", metavar="FILE.csv", help="write each image's probabilities and labels there")
+    add("--report", metavar="DIR", help="write a page with intervals, curves and calibration there (docs/report.md)")
+    add(
+        "--val_list", metavar="FILE", help="for --report: scored too, to choose operating points and fit calibration on"
+    )
     add("--compare", action="store_true", help="print the published AUROCs beside this run's")
     return parser
 
 
 def body(args: argparse.Namespace) -> None:
     """Evaluates, prints and writes what was asked for."""
-    config = EvalConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(EvalConfig)})
+    first, *others = [args.ckpt] if isinstance(args.ckpt, str) else args.ckpt
+    fields = {field.name: getattr(args, field.name, None) for field in dataclasses.fields(EvalConfig)}
+    config = EvalConfig(**{**fields, "ckpt": first, "ensemble": tuple(others)})
     from chexnet.checkpoint import sidecar_path
     from chexnet.data import format_skipped
     from chexnet.evaluation import evaluate, format_comparison, format_result
     from chexnet.files import check_writable
 
-    inputs = (config.test_list, config.ckpt, sidecar_path(config.ckpt))
+    if config.val_list and not args.report:
+        raise InputError("--val_list: is for the report, expected --report DIR with it")
+    ckpts = (config.ckpt, *config.ensemble)
+    inputs = [config.test_list, *filter(None, [config.val_list]), *ckpts, *map(sidecar_path, ckpts)]
     for path, suffix in ((args.output, ".json"), (args.predictions, ".csv")):
         if path:
             check_writable(path, suffix, keep=inputs)
+    if args.report:
+        from chexnet.evaluation.reporting import report_on
+        from chexnet.report import check_folder, format_report, write_report
+
+        check_folder(args.report, keep=inputs)
     with cli.progress_bar("image") as progress:
         result = evaluate(config, cli.say, progress)
     print(format_result(result))
@@ -68,10 +91,16 @@ def body(args: argparse.Namespace) -> None:
         print(format_comparison(result))
     if result.skipped:
         print(format_skipped(result.skipped, config.test_list))
+    if config.val_list and result.validation_skipped:
+        print(format_skipped(result.validation_skipped, config.val_list))
     if args.output:
         result.write_json(args.output)
     if args.predictions:
         result.write_csv(args.predictions)
+    if args.report:
+        report = report_on(result)
+        write_report(report, args.report)
+        print(format_report(report, args.report))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -98,6 +98,8 @@ class EvalConfig:
         engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
         precision: `float32`, `bfloat16` or `float16`.
         on_bad_image: `error`, or `skip` to leave out what is missing or does not decode, see ON_BAD_IMAGE.
+        ensemble: more weight files; the probabilities of all and of `ckpt` are averaged.
+        val_list: list file to choose operating points and fit calibration on; it is scored too. None does neither.
     """
 
     data_dir: str = "dataset/images"
@@ -111,6 +113,8 @@ class EvalConfig:
     engine: str = "auto"
     precision: str = "float32"
     on_bad_image: str = "error"
+    ensemble: tuple[str, ...] = ()
+    val_list: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from conftest import ROOT
 FLOORS = (
     {"errors"},
     {"files", "threads"},
-    {"labels", "images", "transforms", "metrics", "backbones", "checkpoint", "config", "device"},
+    {"labels", "images", "transforms", "metrics", "backbones", "checkpoint", "config", "device", "download"},
     {"lists", "boxes", "phantom", "cache", "model", "convert", "guards", "thresholds"},
-    {"data", "export", "cam"},
-    {"training", "engine", "drawing"},
+    {"data", "export", "cam", "audit", "predictions"},
+    {"training", "engine", "drawing", "report"},
     {"evaluation", "localization", "predictor", "utility"},
     {"cli"},
 )
@@ -28,12 +28,16 @@ WITHOUT_PADDLE = {
     "transforms",
     "metrics",
     "lists",
+    "audit",
+    "predictions",
+    "report",
     "boxes",
     "guards",
     "thresholds",
     "phantom",
     "cache",
     "config",
+    "download",
     "cli",
 }
 LIBRARY = ROOT / "chexnet"
@@ -82,7 +86,7 @@ def test_help_needs_nothing_heavy(script):
         f"    runpy.run_path({str(script)!r}, run_name='__main__')\n"
         "except SystemExit as exit:\n"
         "    assert exit.code == 0\n"
-        "heavy = {'paddle', 'numpy', 'PIL', 'sklearn', 'torch', 'matplotlib', 'tqdm'} & set(sys.modules)\n"
+        "heavy = {'paddle', 'numpy', 'PIL', 'sklearn', 'scipy', 'torch', 'matplotlib', 'tqdm'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

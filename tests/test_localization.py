@@ -19,7 +19,7 @@ from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.labels import CLASS_NAMES
 from chexnet.localization import MEASURES, Case, format_result, localize, score_cases, sheet, write_contact_sheet
-from chexnet.localization.scores import patient_of, wilson
+from chexnet.metrics.proportions import wilson
 from chexnet.model import CheXNet
 from chexnet.phantom import make_dataset
 from chexnet.transforms import Preprocessing
@@ -256,11 +256,6 @@ def test_the_interval_of_the_mean_is_that_of_its_patients():
     assert again.findings["Mass"][0].cases == 1000
 
 
-def test_patients_are_known_by_the_names_of_nih():
-    assert patient_of("00000013_005.png") == "00000013"
-    assert patient_of("img_005.png") == "img_005.png"
-
-
 def test_the_files_hold_what_was_found(planted, tmp_path):
     rows = [("a.png", "Mass", BRIGHT), ("dark.png", "Effusion", BRIGHT), ("b.png", "Mass", ELSEWHERE)]
     config = planted(rows)
@@ -334,7 +329,7 @@ def test_the_script_from_phantoms_to_its_files(tmp_path, capsys):
     ckpt = tmp_path / "model.safetensors"
     network = CheXNet()
     checkpoint.save_weights(network.state_dict(), ckpt)
-    checkpoint.write_sidecar(ckpt, {"resize": 72, "crop": 64})
+    checkpoint.write_sidecar(ckpt, {"resize": 72, "crop": 64, "notice": "random weights"})
     flags = ["--boxes", phantoms.box_file, "--data_dir", phantoms.image_dir, "--ckpt", ckpt, "--device", "cpu"]
     outputs = ["--output", tmp_path / "out.json", "--contact_sheet", tmp_path / "sheet.png"]
     assert script().main([str(flag) for flag in [*flags, *outputs, "--num_workers", "1"]]) == 0
@@ -342,7 +337,8 @@ def test_the_script_from_phantoms_to_its_files(tmp_path, capsys):
     lines = output.out.splitlines()
     assert ", float32, CPU, " in lines[0]
     assert lines[1] == "=> 10 crops of 64 px from 72 px"
-    assert lines[4].startswith("pointing game")
+    assert lines[2] == f"=> {ckpt}: random weights"
+    assert lines[5].startswith("pointing game")
     facts = json.loads((tmp_path / "out.json").read_text())
     assert sum(one["pointing"]["cases"] for one in facts["findings"].values()) == len(facts["cases"])
     assert f"{len(facts['cases'])} cases" in output.out

@@ -10,7 +10,7 @@ from chexnet.checkpoint.release import release
 from chexnet.checkpoint.safetensors_files import SAFETENSORS
 from chexnet.checkpoint.safetensors_files import read as read_safetensors
 from chexnet.checkpoint.seal import SCHEMA, Damaged
-from chexnet.checkpoint.sidecar import read_sidecar, sidecar_path, write_sidecar
+from chexnet.checkpoint.sidecar import read_notice, read_sidecar, sidecar_path, write_sidecar
 from chexnet.checkpoint.weights import (
     WEIGHT_SUFFIXES,
     assign,
@@ -29,6 +29,7 @@ __all__ = [
     "check_suffix",
     "load",
     "load_weights",
+    "read_notice",
     "read_safetensors",
     "read_sidecar",
     "read_weights",

@@ -33,6 +33,11 @@ def read_sidecar(path: str | os.PathLike[str]) -> dict[str, Any]:
     return facts
 
 
+def read_notice(path: str | os.PathLike[str]) -> str:
+    """What the JSON beside a weight file wants everybody to know who uses it; may be empty. Raises InputError."""
+    return str(read_sidecar(path).get("notice", ""))
+
+
 def sidecar_path(path: str | os.PathLike[str]) -> Path:
     """`save/best_model.pdparams` -> `save/best_model.json`."""
     return Path(path).with_suffix(".json")

@@ -113,9 +113,9 @@ def localize(
     tell(f"=> {choice.description}")
     preprocessing = model.preprocessing_of(config.ckpt)
     tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
-    drawn, left_out = _boxes_by_image(config)
-    if notice := checkpoint.read_sidecar(config.ckpt).get("notice"):
+    if notice := checkpoint.read_notice(config.ckpt):
         tell(f"=> {config.ckpt}: {notice}")
+    drawn, left_out = _boxes_by_image(config)
     tell("=> loading checkpoint")
     network = model.load(config.ckpt)
     tell("=> loaded checkpoint")

@@ -1,7 +1,5 @@
 """Shares of cases that were localised, with 95 % intervals."""
 
-import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from chexnet.labels import CLASS_NAMES
+from chexnet.lists import patient_of
 from chexnet.localization.cases import Case
+from chexnet.metrics.proportions import wilson
 
 THRESHOLDS = (0.1, 0.25, 0.5)
 """Of IoBB and IoU: a case is found above one."""
@@ -18,7 +18,6 @@ MEASURES = ("pointing", *(f"iobb>{t:g}" for t in THRESHOLDS), *(f"iou>{t:g}" for
 
 RESAMPLES = 2000
 SEED = 0
-_Z = 1.959964  # 97.5 % of a normal distribution lie below
 
 
 @dataclass(frozen=True)
@@ -110,21 +109,6 @@ def score_cases(cases: Sequence[Case]) -> Scores:
         ),
         patients=len(patients),
     )
-
-
-def patient_of(image: str) -> str:
-    """Whose image it is by its name, as NIH numbers them (`00000013_005.png`); else each is a patient's only one."""
-    match = re.fullmatch(r"(\d{8})_\d{3}\.\w+", image)
-    return match[1] if match else image
-
-
-def wilson(found: int, cases: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson, J. Am. Stat. Assoc. 22, 1927)."""
-    share = found / cases
-    centre = share + _Z**2 / (2 * cases)
-    reach = _Z * math.sqrt(share * (1 - share) / cases + _Z**2 / (4 * cases**2))
-    scale = 1 + _Z**2 / cases
-    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
 def _outcomes(case: Case) -> list[bool]:

@@ -129,7 +129,7 @@ class Predictor:
         tell(f"=> {self.engine}")
         self.preprocessing = model.preprocessing_of(ckpt)
         tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.crop} px from {self.preprocessing.resize} px")
-        self.notice = str(checkpoint.read_sidecar(ckpt).get("notice", ""))
+        self.notice = checkpoint.read_notice(ckpt)
         if self.notice:
             tell(f"=> {self.ckpt}: {self.notice}")
         self.limit = cam.display_limit(ckpt)

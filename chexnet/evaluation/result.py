@@ -1,0 +1,228 @@
+"""What an evaluation found, and what is written and printed of it."""
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from chexnet.audit import Seen
+from chexnet.config import EvalConfig
+from chexnet.data import Skipped
+from chexnet.files import sha256, write_text
+from chexnet.labels import CLASS_NAMES, PUBLISHED
+from chexnet.predictions import Predictions
+from chexnet.transforms import Preprocessing
+
+
+@dataclass(frozen=True)
+class Member:
+    """One checkpoint of an evaluation.
+
+    Attributes:
+        ckpt: its weight file.
+        preprocessing: how its images were resized and cropped.
+        notice: what the JSON beside it wants everybody to know who uses it; may be empty.
+        seen: how much of the test list it was trained on; None if the JSON does not say.
+        aurocs: float64 [C] of it alone, NaN for a class with one kind of label only.
+        mean: over the classes that have an AUROC.
+    """
+
+    ckpt: str
+    preprocessing: Preprocessing
+    notice: str
+    seen: Seen | None
+    aurocs: np.ndarray
+    mean: float
+
+    def facts(self) -> dict[str, Any]:
+        """What JSON can hold of it."""
+        return {
+            "ckpt": self.ckpt,
+            "sha256": sha256(self.ckpt),
+            "preprocessing": asdict(self.preprocessing),
+            "notice": self.notice,
+            "seen": self.seen and self.seen.facts(),
+            "mean": {"auroc": _or_null(self.mean)},
+            "classes": {
+                name: {"auroc": _or_null(value)} for name, value in zip(CLASS_NAMES, self.aurocs.tolist(), strict=True)
+            },
+        }
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """What an evaluation found.
+
+    Attributes:
+        config: what was asked for.
+        engine: what computed it: engine, precision, device and threads, in words.
+        members: the checkpoints, at least one.
+        predictions: the N images that were scored, in the order of the list, with float32 [N, C] probabilities,
+            averaged over the crops and the members.
+        validation: the same of the validation list, if there is one.
+        skipped: the images of the list that were not, because they cannot be used.
+        validation_skipped: those of the validation list.
+        aurocs: float64 [C], NaN for a class with one kind of label only.
+        mean: the mean over the classes that have an AUROC.
+        seconds: from the first image to the last.
+    """
+
+    config: EvalConfig
+    engine: str
+    members: tuple[Member, ...]
+    predictions: Predictions
+    validation: Predictions | None
+    skipped: tuple[Skipped, ...]
+    validation_skipped: tuple[Skipped, ...]
+    aurocs: np.ndarray
+    mean: float
+    seconds: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the N images that were scored."""
+        return self.predictions.names
+
+    @property
+    def labels(self) -> np.ndarray:
+        """uint8 [N, C]."""
+        return self.predictions.labels
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """float32 [N, C]."""
+        return self.predictions.probabilities
+
+    @property
+    def undefined(self) -> list[str]:
+        """Classes without an AUROC."""
+        return [name for name, value in zip(CLASS_NAMES, self.aurocs, strict=True) if math.isnan(value)]
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        """How it came about: configuration, what computed it, checksums, and what its checkpoints have seen."""
+        lists = {name: getattr(self.config, name) for name in ("test_list", "val_list")}
+        members = [one.facts() for one in self.members]
+        return {
+            "config": asdict(self.config),
+            "engine": self.engine,
+            "preprocessing": members[0]["preprocessing"],
+            "sha256": {
+                "ckpt": members[0]["sha256"],
+                **{name: sha256(path) for name, path in lists.items() if path},
+            },
+            "notice": members[0]["notice"],
+            "seen": members[0]["seen"],
+            **({"members": members, "spread": self._spread()} if len(members) > 1 else {}),
+            "skipped": [asdict(one) for one in self.skipped],
+            **({"validation_skipped": [asdict(one) for one in self.validation_skipped]} if self.validation else {}),
+            "seconds": round(self.seconds, 1),
+        }
+
+    def _spread(self) -> dict[str, Any]:
+        """Standard deviations over the members (n - 1)."""
+        deviations = np.std([one.aurocs for one in self.members], axis=0, ddof=1).tolist()
+        return {
+            "mean": {"auroc_sd": _or_null(float(np.std([one.mean for one in self.members], ddof=1)))},
+            "classes": {
+                name: {"auroc_sd": _or_null(value)} for name, value in zip(CLASS_NAMES, deviations, strict=True)
+            },
+        }
+
+    def write_json(self, path: str | os.PathLike[str]) -> None:
+        """Writes AUROCs, counts, what was skipped, configuration and checksums. An undefined AUROC is null.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        positives = self.labels.sum(axis=0).tolist()
+        facts = {
+            "images": len(self.names),
+            "mean": {"auroc": _or_null(self.mean), "classes": len(CLASS_NAMES) - len(self.undefined)},
+            "classes": {
+                name: {"auroc": _or_null(value), "positives": count}
+                for name, value, count in zip(CLASS_NAMES, self.aurocs.tolist(), positives, strict=True)
+            },
+            "undefined": self.undefined,
+            **self.run,
+        }
+        write_text(path, json.dumps(facts, indent=2) + "\n")
+
+    def write_csv(self, path: str | os.PathLike[str]) -> None:
+        """Writes `image`, `prob_<class>` and `label_<class>`, one line an image that was scored, in the list's order.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        write_text(path, self.predictions.to_csv())
+
+
+def format_result(result: EvalResult) -> str:
+    """The lines that Paddle-CheXNet's eval.py prints, which classes are undefined, and the spread over the members."""
+    lines = ["The final AUROCs:", f"The average AUROC is {result.mean:.3f}"]
+    if result.undefined:
+        defined = len(CLASS_NAMES) - len(result.undefined)
+        lines[1] += (
+            f" (over {defined} of {len(CLASS_NAMES)} classes; one kind of label only: {', '.join(result.undefined)})"
+        )
+    lines += [
+        f"The AUROC of {name} is {'undefined' if math.isnan(value) else f'{value:.4f}'}"
+        for name, value in zip(CLASS_NAMES, result.aurocs, strict=True)
+    ]
+    if len(result.members) > 1:
+        lines += _format_members(result)
+    return "\n".join(lines)
+
+
+def _format_members(result: EvalResult) -> list[str]:
+    means = [one.mean for one in result.members]
+    lines = [
+        f"These are of the averaged probabilities of {len(means)} checkpoints. Each alone, average AUROC: "
+        f"{np.mean(means):.4f}, standard deviation {np.std(means, ddof=1):.4f}"
+    ]
+    lines += [f"  {one.mean:.4f} {one.ckpt}" for one in result.members]
+    each = np.array([one.aurocs for one in result.members])  # [M, C]
+    width = max(map(len, CLASS_NAMES))
+    lines += [
+        f"  {name:{width}}  {mean:.4f}, standard deviation {deviation:.4f}"
+        for name, mean, deviation in zip(CLASS_NAMES, each.mean(axis=0), each.std(axis=0, ddof=1), strict=True)
+        if not math.isnan(mean)
+    ]
+    return lines
+
+
+def format_comparison(result: EvalResult) -> str:
+    """The published AUROCs, each with its split, beside this run's."""
+    columns = [(one.name, one.split.split()[0], one.auroc, one.mean) for one in PUBLISHED]
+    columns.append(("this run", "yours", tuple(result.aurocs.tolist()), result.mean))
+    width = max(map(len, CLASS_NAMES))
+    rows = [["", *(name for name, *_ in columns)], ["split", *(split for _, split, *_ in columns)]]
+    for index, name in enumerate(CLASS_NAMES):
+        rows.append([name, *(_cell(aurocs[index]) for _, _, aurocs, _ in columns)])
+    rows.append(["mean", *(_cell(mean) for *_, mean in columns)])
+    table = [
+        "  ".join(
+            [
+                row[0].ljust(width),
+                *(cell.rjust(max(8, len(head))) for cell, head in zip(row[1:], rows[0][1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]
+    table.append(
+        f"Only columns of one split compare. own: the authors' own; shared: the 70/10/20 split of arnoweng/CheXNet; "
+        f"yours: {len(result.names)} images of {result.config.test_list}."
+    )
+    return "\n".join(table)
+
+
+def _or_null(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _cell(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
