@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from chexnet import cli
-from chexnet.config import ENGINES, ON_BAD_IMAGE, PRECISIONS, EvalConfig
+from chexnet.config import ON_BAD_IMAGE, EvalConfig
 from chexnet.errors import InputError
 
 
@@ -30,22 +30,7 @@ def build_parser() -> cli.Parser:
         default=default.ckpt,
         help="weight file; a JSON beside it may give its resize and crop; of several, the probabilities are averaged",
     )
-    add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
-    add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
-    add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
     add("--image_cache", metavar="DIR", help="folder made by tools/build_cache.py, read instead of the images")
-    add(
-        "--engine",
-        choices=("auto", *ENGINES),
-        default=default.engine,
-        help="what computes; auto: Paddle on a GPU, else the fastest one installed",
-    )
-    add(
-        "--precision",
-        choices=PRECISIONS,
-        default=default.precision,
-        help="of the arithmetic, where the machine has it",
-    )
     add(
         "--on_bad_image",
         choices=ON_BAD_IMAGE,
@@ -59,6 +44,7 @@ def build_parser() -> cli.Parser:
         "--val_list", metavar="FILE", help="for --report: scored too, to choose operating points and fit calibration on"
     )
     add("--compare", action="store_true", help="print the published AUROCs beside this run's")
+    cli.add_computing_flags(parser, default)
     return parser
 
 

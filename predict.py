@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from chexnet import cli
-from chexnet.config import ENGINES, PRECISIONS, PredictConfig
+from chexnet.config import PredictConfig
 from chexnet.errors import InputError
 
 
@@ -29,23 +29,12 @@ def build_parser() -> cli.Parser:
         help="PNG, JPEG, TIFF, DICOM ... files; folders, with all that are below; - reads names from standard input",
     )
     add("--ckpt", default=default.ckpt, help="weight file; a JSON beside it may give its resize and crop")
-    add(
-        "--engine",
-        choices=("auto", *ENGINES),
-        default=default.engine,
-        help="what computes; auto: Paddle on a GPU or for few images, else the fastest one installed",
-    )
-    add(
-        "--precision", choices=PRECISIONS, default=default.precision, help="of the arithmetic, where the machine has it"
-    )
-    add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
-    add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
-    add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding and drawing threads")
     add("--top", type=cli.positive_int, default=default.top, metavar="N", help="findings shown, and drawn, an image")
     add("--cam", metavar="DIR", help="draw where these findings are, one PNG each, there")
     add("--thresholds", metavar="FILE.json", help="operating points: say which findings are present")
     add("--json", metavar="FILE.json", help="write everything there")
     add("--csv", metavar="FILE.csv", help="write all probabilities there, a line an image")
+    cli.add_computing_flags(parser, default)
     return parser
 
 

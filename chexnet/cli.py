@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NoReturn
 
+from chexnet.config import ENGINES, PRECISIONS, EvalConfig, LocalizationConfig, PredictConfig
 from chexnet.errors import InputError, Interrupted
 
 
@@ -69,6 +70,21 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
+
+
+def add_computing_flags(parser: Parser, default: EvalConfig | LocalizationConfig | PredictConfig) -> None:
+    """Adds the flags that say how a trained network computes; their defaults are those of the configuration."""
+    add = parser.add_argument
+    add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
+    add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
+    add("--num_workers", type=non_negative_int, default=default.num_workers, help="threads beside the network's")
+    add(
+        "--engine",
+        choices=("auto", *ENGINES),
+        default=default.engine,
+        help="what computes; auto: Paddle on a GPU, else the fastest one installed",
+    )
+    add("--precision", choices=PRECISIONS, default=default.precision, help="of the arithmetic, if the machine has it")
 
 
 def say(line: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from chexnet import cli
-from chexnet.config import ENGINES, PRECISIONS, PredictConfig
+from chexnet.config import PredictConfig
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,11 +30,7 @@ def build_parser() -> cli.Parser:
     add("--top", type=cli.positive_int, default=default.top, metavar="N", help="columns, without --findings")
     add("--tile", type=cli.positive_int, default=224, metavar="PIXELS", help="longer side of an image on the sheet")
     add("--ckpt", default=default.ckpt, help="weight file; a JSON beside it may give its resize and crop")
-    add("--engine", choices=("auto", *ENGINES), default=default.engine, help="what computes, as for predict.py")
-    add("--precision", choices=PRECISIONS, default=default.precision, help="of the arithmetic")
-    add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
-    add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
-    add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
+    cli.add_computing_flags(parser, default)
     return parser
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from chexnet import cli
-from chexnet.config import ENGINES, PRECISIONS, LocalizationConfig
+from chexnet.config import LocalizationConfig
 from chexnet.errors import InputError
 
 
@@ -29,23 +29,9 @@ def build_parser() -> cli.Parser:
         default=default.ckpt,
         help="weight file; a JSON beside it may give its resize and crop",
     )
-    add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, their maps averaged")
-    add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
-    add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="threads that decode and score")
-    add(
-        "--engine",
-        choices=("auto", *ENGINES),
-        default=default.engine,
-        help="what computes; auto: Paddle on a GPU, else the fastest one installed",
-    )
-    add(
-        "--precision",
-        choices=PRECISIONS,
-        default=default.precision,
-        help="of the arithmetic, where the machine has it",
-    )
     add("--output", metavar="FILE.json", help="write scores, every case, configuration and checksums there")
     add("--contact_sheet", metavar="FILE.png", help="draw two cases of each finding there")
+    cli.add_computing_flags(parser, default)
     return parser
 
 
