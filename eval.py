@@ -44,6 +44,7 @@ def build_parser() -> cli.Parser:
         "--val_list", metavar="FILE", help="for --report: scored too, to choose operating points and fit calibration on"
     )
     add("--compare", action="store_true", help="print the published AUROCs beside this run's")
+    cli.add_checkpoint_flags(parser)
     cli.add_computing_flags(parser, default)
     return parser
 
@@ -61,7 +62,7 @@ def body(args: argparse.Namespace) -> None:
     if config.val_list and not args.report:
         raise InputError("--val_list: is for the report, expected --report DIR with it")
     ckpts = (config.ckpt, *config.ensemble)
-    inputs = [config.test_list, *filter(None, [config.val_list]), *ckpts, *map(sidecar_path, ckpts)]
+    inputs = [config.test_list, *filter(None, [config.val_list, config.classes]), *ckpts, *map(sidecar_path, ckpts)]
     for path, suffix in ((args.output, ".json"), (args.predictions, ".csv")):
         if path:
             check_writable(path, suffix, keep=inputs)

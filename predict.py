@@ -34,6 +34,7 @@ def build_parser() -> cli.Parser:
     add("--thresholds", metavar="FILE.json", help="operating points: say which findings are present")
     add("--json", metavar="FILE.json", help="write everything there")
     add("--csv", metavar="FILE.csv", help="write all probabilities there, a line an image")
+    cli.add_checkpoint_flags(parser)
     cli.add_computing_flags(parser, default)
     return parser
 

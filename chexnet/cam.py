@@ -8,8 +8,9 @@ import paddle
 from PIL import Image
 
 from chexnet import checkpoint
+from chexnet.backbones import Backbone, Grid
 from chexnet.errors import InputError
-from chexnet.model import STRIDE, CheXNet
+from chexnet.model import CheXNet
 from chexnet.transforms import Geometry
 
 DISPLAY_LIMIT = 10.0
@@ -46,21 +47,22 @@ def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(logits / 2)  # the sigmoid, without overflow
 
 
-def to_image(maps: np.ndarray, geometry: Geometry) -> np.ndarray:
+def to_image(maps: np.ndarray, geometry: Geometry, grid: Grid = Backbone.grid) -> np.ndarray:
     """One finding's maps of an image's crops -> one map in the pixels of the original image.
 
-    Each is enlarged bicubically to its crop, so that its maximum may lie between places. The centre of a place is that
-    of its STRIDE x STRIDE pixels; where the crop is no multiple of these, what is left over at the right and at the
-    bottom takes the nearest value. `Geometry.restored` then puts the crops where they belong.
+    Each is enlarged bicubically to its crop, so that its maximum may lie between places. The centres of
+    the places are those of `grid`; what lies outside the outermost ones takes the nearest value. `Geometry.restored`
+    then puts the crops where they belong.
 
     Args:
         maps: float32 [K, h, w] of one finding, the crops in the order of `geometry`.
         geometry: `Preprocessing.geometry` of the image.
+        grid: `CheXNet.grid`, by default DenseNet's.
 
     Returns:
         float32 [height, width], in the maps' own units; NaN where no crop looked.
     """
-    return geometry.restored(np.stack([_enlarged(one, geometry.side) for one in maps]))
+    return geometry.restored(np.stack([_enlarged(one, geometry.side, grid) for one in maps]))
 
 
 def for_display(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) -> np.ndarray:
@@ -81,8 +83,8 @@ def for_display(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) -
     return np.clip((values + np.float32(bias)) / np.float32(limit), 0, 1)
 
 
-def grad_class_map(network: CheXNet, images: np.ndarray, finding: int) -> np.ndarray:
-    """Grad-CAM, for networks whose head is not linear in the pooled features.
+def grad_class_maps(network: CheXNet, images: np.ndarray) -> np.ndarray:
+    """Grad-CAM of every output, for networks whose head is not linear in the pooled features.
 
     Selvaraju et al., Grad-CAM, ICCV 2017, section 3, with two changes that keep it in logit units: the gradients
     of a channel are summed over its places, where the paper takes their mean, and negative values stay, where the
@@ -92,31 +94,36 @@ def grad_class_map(network: CheXNet, images: np.ndarray, finding: int) -> np.nda
     Args:
         network: put into evaluation mode; its weights get no gradients.
         images: uint8 [N, 1, H, W].
-        finding: index of the output.
 
     Returns:
-        float32 [N, h, w].
+        float32 [N, C, h, w].
     """
     network.eval()
     with paddle.no_grad():
         features = network.features(paddle.to_tensor(images))
     features.stop_gradient = False
-    (gradient,) = paddle.grad(network.classify(features)[:, finding].sum(), features)
-    weights = gradient.sum(axis=[2, 3], keepdim=True)  # [N, 1024, 1, 1]
-    return (weights * features.detach()).sum(axis=1).astype("float32").numpy()
+    sums = network.classify(features).sum(axis=0)  # [C]
+    maps = []
+    for one in sums:
+        (gradient,) = paddle.grad(one, features, retain_graph=True)
+        weights = gradient.sum(axis=[2, 3], keepdim=True)  # [N, channels, 1, 1]
+        maps.append((weights * features.detach()).sum(axis=1).astype("float32").numpy())
+    return np.stack(maps, axis=1)
 
 
-def _enlarged(values: np.ndarray, side: int) -> np.ndarray:
-    """[n, n] -> [side, side], half-pixel centres, flat from the centres of the outermost places on.
+def _enlarged(values: np.ndarray, side: int, grid: Grid) -> np.ndarray:
+    """[n, n] -> [side, side], flat from the centres of the outermost places on.
 
     Mirrored at these centres, the map has no slope there: a cubic would rise beyond them otherwise, to a maximum at the
     very edge.
     """
     count = len(values)
-    half, rest = STRIDE // 2, side - count * STRIDE
+    stride, first = grid
     if count == 1:
         return np.full((side, side), values[0, 0], np.float32)
     image = Image.fromarray(np.pad(values.astype(np.float32), 2, mode="reflect"))
-    pixels = np.asarray(image.resize(((count + 4) * STRIDE,) * 2, Image.Resampling.BICUBIC))
-    between = slice(2 * STRIDE + half, (count + 2) * STRIDE - half)
-    return np.pad(pixels[between, between], (half, half + rest), mode="edge")
+    pixels = np.asarray(image.resize(((count + 4) * stride,) * 2, Image.Resampling.BICUBIC))
+    half = stride // 2
+    between = slice(2 * stride + half, (count + 2) * stride - half)
+    rest = side - first - (count - 1) * stride
+    return np.pad(pixels[between, between], (first, rest), mode="edge")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from chexnet.config import ENGINES, PRECISIONS, EvalConfig, LocalizationConfig, PredictConfig
+from chexnet.config import BACKBONES, ENGINES, PRECISIONS, EvalConfig, LocalizationConfig, PredictConfig
 from chexnet.errors import InputError, Interrupted
 
 
@@ -85,6 +85,13 @@ def add_computing_flags(parser: Parser, default: EvalConfig | LocalizationConfig
         help="what computes; auto: Paddle on a GPU, else the fastest one installed",
     )
     add("--precision", choices=PRECISIONS, default=default.precision, help="of the arithmetic, if the machine has it")
+
+
+def add_checkpoint_flags(parser: Parser) -> None:
+    """Adds the flags that say what a weight file is, where the JSON beside it does not."""
+    add = parser.add_argument
+    add("--backbone", choices=BACKBONES, help="network of the weight file, if no JSON beside it says; densenet121 else")
+    add("--classes", metavar="FILE", help="names of its classes, one a line, if no JSON says; the 14 else")
 
 
 def say(line: str) -> None:

@@ -20,6 +20,15 @@ ON_BAD_IMAGE = ("error", "skip")
 
 WEIGHT_FORMATS = ("pdparams", "safetensors")
 
+DEFAULT_BACKBONE = "densenet121"
+
+BACKBONES = (
+    *(DEFAULT_BACKBONE, "densenet161", "densenet169", "densenet201", "densenet264", "densenet_cifar"),
+    *("resnext50_32x4d", "resnet50", "resnet101", "resnet152"),
+    *("vgg16", "googlenet", "alexnet", "lenet"),
+)
+"""The networks of `chexnet.backbones`, compared in docs/backbones.md."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -51,6 +60,8 @@ class TrainConfig:
         save_every_steps: so it is after so many steps of an epoch, 0 for never. It always is after an epoch.
         keep_states: saved states that are kept, the newest ones.
         on_bad_image: `error`, or `skip` to leave out what is missing or does not decode, see ON_BAD_IMAGE.
+        backbone: one of BACKBONES.
+        classes: file of the names of the lists' columns, one a line; None for the 14.
     """
 
     data_dir: str = "dataset/images"
@@ -75,6 +86,8 @@ class TrainConfig:
     save_every_steps: int = 0
     keep_states: int = 2
     on_bad_image: str = "error"
+    backbone: str = DEFAULT_BACKBONE
+    classes: str | None = None
 
     def to_json(self) -> str:
         """The configuration as an indented JSON object."""
@@ -100,6 +113,8 @@ class EvalConfig:
         on_bad_image: `error`, or `skip` to leave out what is missing or does not decode, see ON_BAD_IMAGE.
         ensemble: more weight files; the probabilities of all and of `ckpt` are averaged.
         val_list: list file to choose operating points and fit calibration on; it is scored too. None does neither.
+        backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
+        classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
     """
 
     data_dir: str = "dataset/images"
@@ -115,6 +130,8 @@ class EvalConfig:
     on_bad_image: str = "error"
     ensemble: tuple[str, ...] = ()
     val_list: str | None = None
+    backbone: str | None = None
+    classes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +148,8 @@ class LocalizationConfig:
         num_workers: threads that decode images and score maps, 0 for none.
         engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
         precision: `float32`, `bfloat16` or `float16`.
+        backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
+        classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
     """
 
     boxes: str
@@ -142,6 +161,8 @@ class LocalizationConfig:
     num_workers: int = DEFAULT_WORKERS
     engine: str = "auto"
     precision: str = "float32"
+    backbone: str | None = None
+    classes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +181,8 @@ class PredictConfig:
         thresholds: JSON file of operating points, see `chexnet.thresholds`; None decides nothing.
         json: file for everything; None writes none.
         csv: file for the probabilities; None writes none.
+        backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
+        classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
     """
 
     ckpt: str = EvalConfig.ckpt
@@ -173,3 +196,5 @@ class PredictConfig:
     thresholds: str | None = None
     json: str | None = None
     csv: str | None = None
+    backbone: str | None = None
+    classes: str | None = None

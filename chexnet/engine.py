@@ -17,7 +17,7 @@ from types import ModuleType
 import numpy as np
 import paddle
 
-from chexnet import device, export
+from chexnet import cam, device, export
 from chexnet.config import CPUS, ENGINES
 from chexnet.errors import InputError
 from chexnet.model import CheXNet
@@ -70,6 +70,35 @@ class Choice:
         }
         with tempfile.TemporaryDirectory(prefix="chexnet-") as folder:
             return makers[self.engine](network, Path(folder), crop, maps, self.precision, self.threads)
+
+
+class Viewer:
+    """A network that is ready to say what it sees, and where.
+
+    Class maps say both in one pass of the engine. A backbone without them is asked twice: the engine for the
+    probabilities, and Paddle for Grad-CAM, if that is wanted.
+
+    Args:
+        choice: the engine.
+        network: what it computes.
+        crop: side of the square images, pixels.
+        maps: whether maps are wanted where they take a pass of their own.
+    """
+
+    def __init__(self, choice: Choice, network: CheXNet, crop: int, maps: bool = True) -> None:
+        self.network = network
+        self.at_once = network.has_class_maps
+        self.bias = network.bias() if self.at_once else np.zeros(network.out_size, np.float32)
+        self.maps = maps
+        self.compiled = choice.compile(network, crop, maps=self.at_once)
+        self.crops_a_pass = self.compiled.crops_a_pass
+
+    def look(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, C], and maps float32 [N, C, h, w] or None."""
+        computed = self.compiled.predict(images)
+        if self.at_once:
+            return cam.probabilities(computed, self.bias), computed
+        return computed, cam.grad_class_maps(self.network, images) if self.maps else None
 
 
 def choose(engine: str = "auto", precision: str = "float32") -> Choice:

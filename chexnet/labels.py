@@ -1,6 +1,10 @@
 """The 14 findings of ChestX-ray14 and what has been published about recognising them."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from chexnet.errors import InputError
 
 CLASS_NAMES: tuple[str, ...] = (
     "Atelectasis",
@@ -21,6 +25,25 @@ CLASS_NAMES: tuple[str, ...] = (
 """The reference order of arnoweng/CheXNet: the columns of list files and the outputs of the network."""
 
 N_CLASSES = len(CLASS_NAMES)
+
+MEAN_NAME = "avg"
+"""Stands for the mean over the classes where they stand by name, so that none can be called so."""
+
+
+def is_name(name: Any, earlier: Collection[str]) -> bool:
+    """Whether a class can be called so, after `earlier` ones: one line of text, no other's name, nor MEAN_NAME."""
+    said = isinstance(name, str) and name != "" and name == name.strip() and name.isprintable()
+    return said and name not in earlier and name != MEAN_NAME
+
+
+def check_names(names: Sequence[Any]) -> None:
+    """Raises InputError unless these can be the names of all classes, at least one."""
+    if not names:
+        raise InputError("no class, expected the name of at least one")
+    for place, name in enumerate(names):
+        if not is_name(name, names[:place]):
+            raise InputError(f"class {place + 1} is {name!r}, expected a name, each once, other than {MEAN_NAME!r}")
+
 
 BOX_FILE_SPELLINGS = {"Infiltration": "Infiltrate"}
 """Findings that NIH's box file (BBox_List_2017.csv) spells differently from its label file."""
@@ -97,3 +120,8 @@ PUBLISHED = (
         ),
     ),
 )
+
+
+def published(classes: Sequence[str]) -> tuple[PublishedResult, ...]:
+    """What has been published about recognising these classes: PUBLISHED of the 14, nothing of others."""
+    return PUBLISHED if tuple(classes) == CLASS_NAMES else ()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from chexnet.errors import InputError
-from chexnet.labels import CLASS_NAMES, N_CLASSES
+from chexnet.labels import CLASS_NAMES
 from chexnet.lists import ImageList, patient_of
 
 
@@ -23,12 +23,14 @@ class Predictions:
         names: N images, each once.
         labels: uint8 [N, C], 0 or 1.
         probabilities: float32 [N, C] in 0..1.
+        classes: names of the C classes.
     """
 
     source: str
     names: tuple[str, ...]
     labels: np.ndarray
     probabilities: np.ndarray
+    classes: tuple[str, ...] = CLASS_NAMES
 
     def __len__(self) -> int:
         return len(self.names)
@@ -42,7 +44,7 @@ class Predictions:
         """The text of a CSV: `image`, `prob_<class>` and `label_<class>`, one line an image."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["image", *_PROBABILITIES, *_LABELS])
+        writer.writerow(["image", *_columns("prob", self.classes), *_columns("label", self.classes)])
         for name, row, labels in zip(self.names, self.probabilities, self.labels.tolist(), strict=True):
             writer.writerow([name, *(str(value) for value in row), *labels])
         return text.getvalue()
@@ -51,8 +53,13 @@ class Predictions:
         """The same, image for image beside another one.
 
         Raises:
-            InputError: the images are others, or their labels differ.
+            InputError: the images or the classes are others, or their labels differ.
         """
+        if self.classes != other.classes:
+            raise InputError(
+                f"{self.source}: has the classes {', '.join(self.classes)}, expected those of {other.source}, "
+                f"{', '.join(other.classes)}"
+            )
         order = _matched(self.source, self.names, other.source, other.names)
         labels = self.labels[order]
         differing = np.argwhere(labels != other.labels)
@@ -60,53 +67,58 @@ class Predictions:
             row, column = differing[0]
             raise InputError(
                 f"{self.source}: {len(np.unique(differing[:, 0]))} images have other labels than in {other.source}, "
-                f"the first {other.names[row]}: {CLASS_NAMES[column]} is {labels[row, column]}, expected "
+                f"the first {other.names[row]}: {self.classes[column]} is {labels[row, column]}, expected "
                 f"{other.labels[row, column]}; take the labels of both from one list with --labels"
             )
-        return Predictions(self.source, other.names, labels, self.probabilities[order])
+        return Predictions(self.source, other.names, labels, self.probabilities[order], self.classes)
 
 
-_PROBABILITIES = [f"prob_{name}" for name in CLASS_NAMES]
-_LABELS = [f"label_{name}" for name in CLASS_NAMES]
-
-
-def read_predictions(path: str | os.PathLike[str], labels: ImageList | None = None) -> Predictions:
+def read_predictions(
+    path: str | os.PathLike[str], labels: ImageList | None = None, classes: tuple[str, ...] = CLASS_NAMES
+) -> Predictions:
     """Reads and checks a CSV of predictions; its columns are found by their names, in any order.
 
     Columns called otherwise than `image`, `prob_...` and `label_...` are left alone.
 
     Args:
-        path: the file; `prob_<class>` and `label_<class>` of all CLASS_NAMES.
+        path: the file; `prob_<class>` and `label_<class>` of all classes.
         labels: takes the place of the file's labels, which then may be absent: a list of exactly its images.
+        classes: their names.
 
     Raises:
         InputError: the file cannot be read or lacks columns, has columns of unknown findings; a line is ragged, a
             probability not within 0..1, a label neither 0 nor 1, an image there twice; the list has other images.
     """
-    columns = ["image", *_PROBABILITIES, *([] if labels else _LABELS)]
+    columns = ["image", *_columns("prob", classes), *([] if labels else _columns("label", classes))]
     names: dict[str, int] = {}
     rows = []
-    for number, cells in _read(path, columns):
+    for number, cells in _read(path, columns, classes):
         where = f"{path}:{number}"
         name = cells[0]
         if names.setdefault(name, number) != number:
             raise InputError(f"{where}: {name} stands in line {names[name]} already, expected it once")
         rows.append(_numbers(cells[1:], columns[1:], where))
     values = np.array(rows)  # float64 [N, C] or [N, 2 C]
-    probabilities = values[:, :N_CLASSES].astype(np.float32)
+    probabilities = values[:, : len(classes)].astype(np.float32)
     if labels is None:
-        return Predictions(str(path), tuple(names), values[:, N_CLASSES:].astype(np.uint8), probabilities)
+        return Predictions(str(path), tuple(names), values[:, len(classes) :].astype(np.uint8), probabilities, classes)
     order = _matched(str(labels.path), labels.names, str(path), tuple(names))
-    return Predictions(str(path), tuple(names), labels.labels[order], probabilities)
+    return Predictions(str(path), tuple(names), labels.labels[order], probabilities, classes)
 
 
-def _read(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def _columns(kind: str, classes: Sequence[str]) -> list[str]:
+    return [f"{kind}_{name}" for name in classes]
+
+
+def _read(
+    path: str | os.PathLike[str], columns: Sequence[str], classes: Sequence[str]
+) -> Iterator[tuple[int, list[str]]]:
     """The number of each line below the header and its cells in the order of `columns`."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            places = _places(header, columns, str(path))
+            places = _places(header, columns, classes, str(path))
             empty = True
             for cells in reader:
                 if not cells:
@@ -125,15 +137,20 @@ def _read(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[tupl
         raise InputError(f"{path}: not a CSV file in UTF-8: {error}") from error
 
 
-def _places(header: list[str], columns: Sequence[str], path: str) -> list[int]:
+def _places(header: list[str], columns: Sequence[str], classes: Sequence[str], path: str) -> list[int]:
     """Where the columns stand."""
-    expected = "expected image, prob_<class> and label_<class> of the 14 classes, as eval.py --predictions writes them"
-    twice = sorted({name for name in header if header.count(name) > 1 and name in {"image", *_PROBABILITIES, *_LABELS}})
-    unknown = [name for name in header if name.startswith(("prob_", "label_")) and name not in _PROBABILITIES + _LABELS]
+    expected = (
+        f"expected image, prob_<class> and label_<class> of the {len(classes)} classes, as eval.py --predictions "
+        "writes them; --classes FILE names others"
+    )
+    labels = _columns("label", classes)
+    known = {"image", *_columns("prob", classes), *labels}
+    twice = sorted({name for name in header if header.count(name) > 1 and name in known})
+    unknown = [name for name in header if name.startswith(("prob_", "label_")) and name not in known]
     missing = [name for name in columns if name not in header]
     for names, what in ((missing, "lacks the column"), (twice, "has twice"), (unknown, "has of an unknown finding")):
         if names:
-            hint = "; --labels LIST gives the labels" if all(name in _LABELS for name in names) else ""
+            hint = "; --labels LIST gives the labels" if all(name in labels for name in names) else ""
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             raise InputError(f"{path}:1: {what} {shown}; {expected}{hint}")
     return [header.index(name) for name in columns]

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -40,25 +41,28 @@ class Thresholds:
 
     Attributes:
         chosen: by which rule and on which images, in words.
-        points: of every finding, in the order of CLASS_NAMES.
+        points: of every finding, in the network's order.
     """
 
     chosen: str
     points: dict[str, OperatingPoint]
 
 
-def read_thresholds(path: str | os.PathLike[str], ckpt: str | os.PathLike[str]) -> Thresholds:
+def read_thresholds(
+    path: str | os.PathLike[str], ckpt: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAMES
+) -> Thresholds:
     """Reads a file of operating points: JSON, such as
 
         {"schema": 1, "chosen": "highest Youden index on val_list.txt", "ckpt_sha256": "4a5f...",
          "thresholds": {"Atelectasis": {"threshold": 0.21, "sensitivity": 0.8, "specificity": 0.72}, ...}}
 
-    with all of CLASS_NAMES. `ckpt_sha256` may be absent; if it is there, it is that of the weights that the points
+    with all classes. `ckpt_sha256` may be absent; if it is there, it is that of the weights that the points
     were chosen for, because they mean nothing for others.
 
     Args:
         path: the file.
         ckpt: the weights in use; nothing is said of them if they are missing.
+        classes: names of the network's outputs.
 
     Raises:
         InputError: the file cannot be read, is no such JSON, is for other classes or other weights, or has a number
@@ -73,9 +77,9 @@ def read_thresholds(path: str | os.PathLike[str], ckpt: str | os.PathLike[str]) 
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA or not isinstance(facts.get("thresholds"), dict):
         raise InputError(f'{path}: not a threshold file, expected "schema": {SCHEMA} and "thresholds": {{...}}')
     found = facts["thresholds"]
-    if found.keys() != set(CLASS_NAMES):
-        unknown = sorted(found.keys() - set(CLASS_NAMES))
-        missing = [name for name in CLASS_NAMES if name not in found]
+    if found.keys() != set(classes):
+        unknown = sorted(found.keys() - set(classes))
+        missing = [name for name in classes if name not in found]
         words = [f"{word} {', '.join(names)}" for word, names in (("unknown", unknown), ("missing", missing)) if names]
         raise InputError(f"{path}: thresholds for other classes than the network's: {'; '.join(words)}")
     wanted = facts.get("ckpt_sha256")
@@ -84,7 +88,7 @@ def read_thresholds(path: str | os.PathLike[str], ckpt: str | os.PathLike[str]) 
             f"{path}: chosen for weights with SHA-256 {wanted}, those of {ckpt} have {found_sha256}; "
             "a threshold means nothing for other weights: choose it anew"
         )
-    points = {name: _point(found[name], f"{path}: {name}") for name in CLASS_NAMES}
+    points = {name: _point(found[name], f"{path}: {name}") for name in classes}
     return Thresholds(str(facts.get("chosen", "")), points)
 
 

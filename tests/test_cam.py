@@ -8,10 +8,13 @@ import pytest
 from paddle import nn
 
 from chexnet import boxes, cam, checkpoint
+from chexnet.backbones import Grid
 from chexnet.errors import InputError
-from chexnet.model import STRIDE, CheXNet
+from chexnet.model import CheXNet
 from chexnet.phantom import draw
 from chexnet.transforms import Preprocessing
+
+STRIDE = Grid().stride
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +185,9 @@ def test_a_checkpoint_says_what_its_maps_reach(tmp_path):
 
 def test_grad_cam_of_a_linear_head_is_the_class_map(network, crops):
     maps = network.predict_maps(crops)
-    for finding in (0, 13):
-        found = cam.grad_class_map(network, crops, finding)
-        np.testing.assert_allclose(found, maps[:, finding], rtol=1e-4, atol=1e-5 * np.abs(maps).max())
+    found = cam.grad_class_maps(network, crops)
+    for finding in range(14):
+        np.testing.assert_allclose(found[:, finding], maps[:, finding], rtol=1e-4, atol=1e-5 * np.abs(maps).max())
     assert network.densenet121.out[0].weight.grad is None
 
 
@@ -219,4 +222,4 @@ def test_grad_cam_of_another_head_has_the_slopes_of_its_logit():
             weights[:, channel] = (ends[0] - ends[1]) / 2e-5
         network.to(dtype="float32")
     expected = np.einsum("nc,nchw->nhw", weights, features.numpy())
-    np.testing.assert_allclose(cam.grad_class_map(network, images, 2), expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(cam.grad_class_maps(network, images)[:, 2], expected, rtol=1e-3, atol=1e-6)

@@ -24,7 +24,7 @@ CROP = 32
 class _Network:
     """Stands in for a CheXNet: which file it is from tells how it looks at an image."""
 
-    def __init__(self, path) -> None:
+    def __init__(self, path, description) -> None:
         self.shift = int(str(path)[-len("0.pdparams")])
 
 

@@ -114,20 +114,29 @@ def test_a_missing_checkpoint_says_where_to_get_one(tmp_path):
 
 def test_another_head_does_not_fit(network, tmp_path):
     checkpoint.save(network.state_dict(), tmp_path / "fourteen.pdparams")
-    with pytest.raises(InputError, match=r"of shape \[1024, 14\] for \[1024, 3\] 1: densenet121\.out\.0\.weight"):
-        model.load(tmp_path / "fourteen.pdparams", out_size=3)
+    with pytest.raises(InputError, match=r"fourteen\.pdparams: has 14 outputs, expected 3, one for each class"):
+        model.load(tmp_path / "fourteen.pdparams", model.Description("densenet121", ("a", "b", "c"), Preprocessing()))
 
 
 def test_a_checkpoint_brings_its_preprocessing_or_has_the_default_one(tmp_path):
-    assert model.preprocessing_of(tmp_path / "a.pdparams") == Preprocessing()
+    assert model.describe(tmp_path / "a.pdparams").preprocessing == Preprocessing()
     checkpoint.write_sidecar(tmp_path / "b.pdparams", {"resize": 128, "crop": 112, "epoch": 3})
-    assert model.preprocessing_of(tmp_path / "b.pdparams") == Preprocessing(128, 112)
+    assert model.describe(tmp_path / "b.pdparams").preprocessing == Preprocessing(128, 112)
 
 
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"classes": ["Mass"]}, r"other classes, \['Mass'\], expected \['Atelectasis'"),
+        ({"classes": ["Mass", "Mass"]}, "class 2 is 'Mass', expected a name, each once"),
+        ({"classes": ["Mass", " "]}, "class 2 is ' ', expected a name"),
+        ({"classes": ["avg"]}, "class 1 is 'avg', expected a name, each once, other than 'avg'"),
+        ({"classes": ["a\nb"]}, r"class 1 is 'a\\nb'"),
+        ({"classes": []}, "no class"),
+        ({"classes": "Mass"}, "classes are 'Mass', expected a list of names"),
+        ({"classes": [1]}, "class 1 is 1"),
+        ({"backbone": "densenet"}, "the backbone is 'densenet', expected one of densenet121, "),
+        ({"backbone": ["resnet50"]}, r"the backbone is \['resnet50'\]"),
+        ({"backbone": "alexnet", "crop": 62}, "crop 62 is too small for the network, expected at least 63"),
         ({"resize": "256"}, "resize and crop are {'resize': '256'}, expected whole numbers"),
         ({"crop": True}, "resize and crop are {'crop': True}"),
         ({"resize": 100, "crop": 200}, "crop 200 is not within"),
@@ -137,4 +146,4 @@ def test_a_checkpoint_brings_its_preprocessing_or_has_the_default_one(tmp_path):
 def test_preprocessing_that_cannot_be_names_the_file_it_is_in(tmp_path, facts, message):
     checkpoint.write_sidecar(tmp_path / "a.pdparams", facts)
     with pytest.raises(InputError, match=rf"a\.json: .*{message}"):
-        model.preprocessing_of(tmp_path / "a.pdparams")
+        model.describe(tmp_path / "a.pdparams")

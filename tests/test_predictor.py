@@ -57,7 +57,7 @@ def paths(folder) -> list:
 def quick(ckpt, monkeypatch):
     """A predictor whose engine computes nothing."""
     predictor = Predictor(ckpt, crops=1, device="cpu", images=1)
-    monkeypatch.setattr(predictor, "_engine", Constant(0.5))
+    monkeypatch.setattr(predictor._viewer, "compiled", Constant(0.5))
     return predictor
 
 
@@ -197,7 +197,7 @@ def test_memory_does_not_grow_with_the_images(quick, folder):
 
 
 def test_weights_that_give_no_numbers_are_refused(quick, folder, monkeypatch):
-    monkeypatch.setattr(quick, "_engine", Constant(np.nan))
+    monkeypatch.setattr(quick._viewer, "compiled", Constant(np.nan))
     with pytest.raises(InputError, match=r"model\.pdparams: gives probabilities that are not finite"):
         quick.predict(folder / "0.png")
 

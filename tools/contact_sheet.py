@@ -30,6 +30,7 @@ def build_parser() -> cli.Parser:
     add("--top", type=cli.positive_int, default=default.top, metavar="N", help="columns, without --findings")
     add("--tile", type=cli.positive_int, default=224, metavar="PIXELS", help="longer side of an image on the sheet")
     add("--ckpt", default=default.ckpt, help="weight file; a JSON beside it may give its resize and crop")
+    cli.add_checkpoint_flags(parser)
     cli.add_computing_flags(parser, default)
     return parser
 
@@ -38,15 +39,25 @@ def body(args: argparse.Namespace) -> None:
     """Draws and writes the sheet; names the images that cannot be read."""
     from chexnet.files import check_writable, replacing
     from chexnet.images import folders
-    from chexnet.labels import CLASS_NAMES
+    from chexnet.lists import class_names
+    from chexnet.model import describe
     from chexnet.predictor import Predictor, contact_sheet
 
     check_writable(args.out, ".png", keep=args.images)
-    if unknown := [name for name in args.findings if name not in CLASS_NAMES]:
-        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(CLASS_NAMES)}")
+    classes = describe(args.ckpt, args.backbone, class_names(args.classes) if args.classes else None).classes
+    if unknown := [name for name in args.findings if name not in classes]:
+        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(classes)}")
     paths = list(folders.find(args.images))
     predictor = Predictor(
-        args.ckpt, args.crops, args.engine, args.precision, args.device, images=len(paths), report=cli.say
+        args.ckpt,
+        args.crops,
+        args.engine,
+        args.precision,
+        args.device,
+        images=len(paths),
+        report=cli.say,
+        backbone=args.backbone,
+        classes=classes,
     )
     errors: list[InputError] = []
 

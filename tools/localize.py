@@ -31,6 +31,7 @@ def build_parser() -> cli.Parser:
     )
     add("--output", metavar="FILE.json", help="write scores, every case, configuration and checksums there")
     add("--contact_sheet", metavar="FILE.png", help="draw two cases of each finding there")
+    cli.add_checkpoint_flags(parser)
     cli.add_computing_flags(parser, default)
     return parser
 
@@ -43,7 +44,7 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.files import check_writable
     from chexnet.localization import format_result, localize, write_contact_sheet
 
-    inputs = [path for path in (config.boxes, config.test_list, config.ckpt, sidecar_path(config.ckpt)) if path]
+    inputs = [config.boxes, config.ckpt, sidecar_path(config.ckpt), *filter(None, (config.test_list, config.classes))]
     for path, suffix in ((args.output, ".json"), (args.contact_sheet, ".png")):
         if path:
             check_writable(path, suffix, keep=inputs)

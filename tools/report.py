@@ -20,6 +20,7 @@ def build_parser() -> cli.Parser:
     parser = cli.Parser("Make a report of files of predictions.")
     add = parser.add_argument
     add("--predictions", nargs="+", required=True, metavar="FILE.csv", help="one file, or two to be compared")
+    add("--classes", metavar="FILE", help="names of the classes, one a line, if they are not the 14")
     add("--labels", metavar="FILE", help="list file of exactly these images: its labels are taken, not the files'")
     add(
         "--validation",
@@ -36,8 +37,14 @@ def body(args: argparse.Namespace) -> None:
         raise InputError(f"--predictions: {len(args.predictions)} files, expected one, or two to be compared")
     from chexnet.report import check_folder, format_report, report_on_files, write_report
 
-    check_folder(args.output, keep=[*args.predictions, *filter(None, (args.labels, args.validation))])
-    report = report_on_files(args.predictions[0], *args.predictions[1:], labels=args.labels, validation=args.validation)
+    check_folder(args.output, keep=[*args.predictions, *filter(None, (args.labels, args.validation, args.classes))])
+    report = report_on_files(
+        args.predictions[0],
+        *args.predictions[1:],
+        labels=args.labels,
+        validation=args.validation,
+        classes=args.classes,
+    )
     write_report(report, args.output)
     print(format_report(report, args.output))
 

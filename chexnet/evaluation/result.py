@@ -13,7 +13,7 @@ from chexnet.audit import Seen
 from chexnet.config import EvalConfig
 from chexnet.data import Skipped
 from chexnet.files import sha256, write_text
-from chexnet.labels import CLASS_NAMES, PUBLISHED
+from chexnet.labels import published
 from chexnet.predictions import Predictions
 from chexnet.transforms import Preprocessing
 
@@ -29,6 +29,7 @@ class Member:
         seen: how much of the test list it was trained on; None if the JSON does not say.
         aurocs: float64 [C] of it alone, NaN for a class with one kind of label only.
         mean: over the classes that have an AUROC.
+        classes: their names.
     """
 
     ckpt: str
@@ -37,6 +38,7 @@ class Member:
     seen: Seen | None
     aurocs: np.ndarray
     mean: float
+    classes: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
         """What JSON can hold of it."""
@@ -48,7 +50,7 @@ class Member:
             "seen": self.seen and self.seen.facts(),
             "mean": {"auroc": _or_null(self.mean)},
             "classes": {
-                name: {"auroc": _or_null(value)} for name, value in zip(CLASS_NAMES, self.aurocs.tolist(), strict=True)
+                name: {"auroc": _or_null(value)} for name, value in zip(self.classes, self.aurocs.tolist(), strict=True)
             },
         }
 
@@ -98,9 +100,14 @@ class EvalResult:
         return self.predictions.probabilities
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the C classes."""
+        return self.predictions.classes
+
+    @property
     def undefined(self) -> list[str]:
         """Classes without an AUROC."""
-        return [name for name, value in zip(CLASS_NAMES, self.aurocs, strict=True) if math.isnan(value)]
+        return [name for name, value in zip(self.classes, self.aurocs, strict=True) if math.isnan(value)]
 
     @cached_property
     def run(self) -> dict[str, Any]:
@@ -129,7 +136,7 @@ class EvalResult:
         return {
             "mean": {"auroc_sd": _or_null(float(np.std([one.mean for one in self.members], ddof=1)))},
             "classes": {
-                name: {"auroc_sd": _or_null(value)} for name, value in zip(CLASS_NAMES, deviations, strict=True)
+                name: {"auroc_sd": _or_null(value)} for name, value in zip(self.classes, deviations, strict=True)
             },
         }
 
@@ -142,10 +149,10 @@ class EvalResult:
         positives = self.labels.sum(axis=0).tolist()
         facts = {
             "images": len(self.names),
-            "mean": {"auroc": _or_null(self.mean), "classes": len(CLASS_NAMES) - len(self.undefined)},
+            "mean": {"auroc": _or_null(self.mean), "classes": len(self.classes) - len(self.undefined)},
             "classes": {
                 name: {"auroc": _or_null(value), "positives": count}
-                for name, value, count in zip(CLASS_NAMES, self.aurocs.tolist(), positives, strict=True)
+                for name, value, count in zip(self.classes, self.aurocs.tolist(), positives, strict=True)
             },
             "undefined": self.undefined,
             **self.run,
@@ -165,13 +172,13 @@ def format_result(result: EvalResult) -> str:
     """The lines that Paddle-CheXNet's eval.py prints, which classes are undefined, and the spread over the members."""
     lines = ["The final AUROCs:", f"The average AUROC is {result.mean:.3f}"]
     if result.undefined:
-        defined = len(CLASS_NAMES) - len(result.undefined)
+        defined = len(result.classes) - len(result.undefined)
         lines[1] += (
-            f" (over {defined} of {len(CLASS_NAMES)} classes; one kind of label only: {', '.join(result.undefined)})"
+            f" (over {defined} of {len(result.classes)} classes; one kind of label only: {', '.join(result.undefined)})"
         )
     lines += [
         f"The AUROC of {name} is {'undefined' if math.isnan(value) else f'{value:.4f}'}"
-        for name, value in zip(CLASS_NAMES, result.aurocs, strict=True)
+        for name, value in zip(result.classes, result.aurocs, strict=True)
     ]
     if len(result.members) > 1:
         lines += _format_members(result)
@@ -186,22 +193,25 @@ def _format_members(result: EvalResult) -> list[str]:
     ]
     lines += [f"  {one.mean:.4f} {one.ckpt}" for one in result.members]
     each = np.array([one.aurocs for one in result.members])  # [M, C]
-    width = max(map(len, CLASS_NAMES))
+    width = max(map(len, result.classes))
     lines += [
         f"  {name:{width}}  {mean:.4f}, standard deviation {deviation:.4f}"
-        for name, mean, deviation in zip(CLASS_NAMES, each.mean(axis=0), each.std(axis=0, ddof=1), strict=True)
+        for name, mean, deviation in zip(result.classes, each.mean(axis=0), each.std(axis=0, ddof=1), strict=True)
         if not math.isnan(mean)
     ]
     return lines
 
 
 def format_comparison(result: EvalResult) -> str:
-    """The published AUROCs, each with its split, beside this run's."""
-    columns = [(one.name, one.split.split()[0], one.auroc, one.mean) for one in PUBLISHED]
+    """The published AUROCs, each with its split, beside this run's; of other classes there are none."""
+    results = published(result.classes)
+    if not results:
+        return "Nothing to compare with: the published AUROCs are of the 14 findings of ChestX-ray14."
+    columns = [(one.name, one.split.split()[0], one.auroc, one.mean) for one in results]
     columns.append(("this run", "yours", tuple(result.aurocs.tolist()), result.mean))
-    width = max(map(len, CLASS_NAMES))
+    width = max(map(len, result.classes))
     rows = [["", *(name for name, *_ in columns)], ["split", *(split for _, split, *_ in columns)]]
-    for index, name in enumerate(CLASS_NAMES):
+    for index, name in enumerate(result.classes):
         rows.append([name, *(_cell(aurocs[index]) for _, _, aurocs, _ in columns)])
     rows.append(["mean", *(_cell(mean) for *_, mean in columns)])
     table = [

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from chexnet.config import EvalConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet, Skipped, View, find_unusable
 from chexnet.errors import InputError
 from chexnet.evaluation.result import EvalResult, Member
+from chexnet.lists import class_names
 from chexnet.metrics import UndefinedAUROCWarning, class_aurocs, mean_auroc
 from chexnet.predictions import Predictions
 from chexnet.transforms import Preprocessing
@@ -51,9 +52,12 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
             f"{config.val_list}: is the test list; expected a list of other images: what is chosen on images looks "
             "better on them than it is"
         )
-    data = _Data(config, progress)
+    ckpts = (config.ckpt, *config.ensemble)
+    described = _described(config, ckpts)
+    classes = described[0].classes
+    data = _Data(config, progress, len(classes))
     # All are loaded, 28 MB each, before the first one computes: what is wrong with the last is to be known by then.
-    checkpoints = [_Checkpoint(ckpt, config, data, tell) for ckpt in (config.ckpt, *config.ensemble)]
+    checkpoints = [_Checkpoint(*one, config, data, tell) for one in zip(ckpts, described, strict=True)]
     started = time.monotonic()
     scored = [one.score(choice, progress) for one in checkpoints]
     seconds = time.monotonic() - started
@@ -76,12 +80,26 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
     )
 
 
+def _described(config: EvalConfig, ckpts: Sequence[str]) -> list[model.Description]:
+    """What the checkpoints are, which have to have the same classes."""
+    classes = class_names(config.classes) if config.classes else None
+    described = [model.describe(ckpt, config.backbone, classes) for ckpt in ckpts]
+    for ckpt, one in zip(ckpts, described, strict=True):
+        if one.classes != described[0].classes:
+            raise InputError(
+                f"{ckpt}: has {len(one.classes)} classes, {', '.join(one.classes)}, expected those of {ckpts[0]}, "
+                f"{', '.join(described[0].classes)}: the probabilities of several checkpoints are averaged"
+            )
+    return described
+
+
 @dataclass(frozen=True)
 class _Data:
     """The images of the lists, looked at once for all checkpoints that see them alike."""
 
     config: EvalConfig
     progress: Progress | None
+    n_classes: int
     sets: dict[tuple[str, Preprocessing], ChestXrayDataSet] = field(default_factory=dict)
 
     def opened(self, path: str, preprocessing: Preprocessing) -> ChestXrayDataSet:
@@ -95,18 +113,22 @@ class _Data:
             if config.on_bad_image == "skip":
                 workers = config.num_workers
                 skipped = find_unusable(
-                    *where, preprocessing, image_cache=cache, workers=workers, progress=self.progress
+                    *where, preprocessing, self.n_classes, cache, workers=workers, progress=self.progress
                 )
-            self.sets[key] = ChestXrayDataSet(*where, view, preprocessing, image_cache=cache, skipped=skipped)
+            self.sets[key] = ChestXrayDataSet(
+                *where, view, preprocessing, n_classes=self.n_classes, image_cache=cache, skipped=skipped
+            )
         return self.sets[key]
 
 
 class _Checkpoint:
     """One checkpoint, ready to score lists."""
 
-    def __init__(self, ckpt: str, config: EvalConfig, data: _Data, tell: Report) -> None:
+    def __init__(
+        self, ckpt: str, description: model.Description, config: EvalConfig, data: _Data, tell: Report
+    ) -> None:
         self.ckpt, self.config, self.data, self.tell = ckpt, config, data, tell
-        self.preprocessing = model.preprocessing_of(ckpt)
+        self.classes, self.preprocessing = description.classes, description.preprocessing
         crop, crops = self.preprocessing.crop, config.crops
         of_many = f"{ckpt}: " if config.ensemble else ""
         tell(f"=> {of_many}{crops} crop{'s' * (crops > 1)} of {crop} px from {self.preprocessing.resize} px")
@@ -114,7 +136,7 @@ class _Checkpoint:
         if self.notice:
             tell(f"=> {ckpt}: {self.notice}")
         tell("=> loading checkpoint")
-        self.network = model.load(ckpt)
+        self.network = model.load(ckpt, description)
         tell("=> loaded checkpoint")
         tests = data.opened(config.test_list, self.preprocessing)
         if config.val_list:
@@ -134,13 +156,13 @@ class _Checkpoint:
             probabilities = predict_list(compiled.predict, loader, progress)
             if not np.isfinite(probabilities).all():
                 raise InputError(f"{self.ckpt}: gives probabilities that are not finite, expected numbers in 0..1")
-            scored[path] = Predictions(path, dataset.list.names, dataset.list.labels, probabilities)
+            scored[path] = Predictions(path, dataset.list.names, dataset.list.labels, probabilities, self.classes)
         return scored
 
     def member(self, predictions: Predictions) -> Member:
         """What it is, with its own AUROCs."""
         aurocs, mean = _scores(predictions)
-        return Member(self.ckpt, self.preprocessing, self.notice, self.seen, aurocs, mean)
+        return Member(self.ckpt, self.preprocessing, self.notice, self.seen, aurocs, mean, self.classes)
 
 
 def _average(all_predictions: list[Predictions]) -> Predictions:

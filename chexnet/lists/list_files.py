@@ -124,12 +124,18 @@ def _read_lines(path: Path) -> list[str]:
 
 def _parse_labels(values: list[str], n_classes: int, where: str) -> list[int]:
     if len(values) != n_classes:
-        form = f"`name v1 ... v{n_classes}`" if n_classes else "a name alone"
-        raise InputError(f"{where}: {len(values)} labels after the name, expected {n_classes}: {form}")
+        raise InputError(f"{where}: {len(values)} labels after the name, expected {n_classes}: {_form(n_classes)}")
     for column, value in enumerate(values, start=1):
         if value not in ("0", "1"):
             raise InputError(f"{where}: label {column} is {value!r}, expected 0 or 1")
     return [int(value) for value in values]
+
+
+def _form(n_classes: int) -> str:
+    if n_classes == 0:
+        return "a name alone"
+    values = "v1" if n_classes == 1 else f"v1 ... v{n_classes}"
+    return f"`name {values}`, one for each class (--classes FILE names others)"
 
 
 def check_inside(name: str, where: str) -> None:

@@ -14,11 +14,12 @@ from PIL import Image
 
 import chexnet
 from chexnet import boxes, cam, checkpoint, device, engine, images, lists, model
+from chexnet.backbones import Grid
 from chexnet.boxes import DrawnBox
 from chexnet.config import LocalizationConfig
+from chexnet.engine import Viewer
 from chexnet.errors import InputError
 from chexnet.files import sha256, write_text
-from chexnet.labels import CLASS_NAMES
 from chexnet.localization.cases import Case, Sample, compare, sample
 from chexnet.localization.scores import Scores, score_cases
 from chexnet.threads import ahead
@@ -111,20 +112,22 @@ def localize(
     device.select(config.device)
     choice = engine.choose(config.engine, config.precision)
     tell(f"=> {choice.description}")
-    preprocessing = model.preprocessing_of(config.ckpt)
+    named = lists.class_names(config.classes) if config.classes else None
+    description = model.describe(config.ckpt, config.backbone, named)
+    preprocessing = description.preprocessing
     tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
     if notice := checkpoint.read_notice(config.ckpt):
         tell(f"=> {config.ckpt}: {notice}")
-    drawn, left_out = _boxes_by_image(config)
+    drawn, left_out = _boxes_by_image(config, description.classes)
     tell("=> loading checkpoint")
-    network = model.load(config.ckpt)
+    network = model.load(config.ckpt, description)
     tell("=> loaded checkpoint")
-    comparison = _Comparison(config, preprocessing, drawn, network.bias())
-    compiled = choice.compile(network, preprocessing.crop, maps=True)
+    viewer = Viewer(choice, network, preprocessing.crop)
+    comparison = _Comparison(config, description, network.grid, drawn)
 
     started = time.monotonic()
     scored: _Scored = []
-    for done, outcome in enumerate(comparison.run(compiled), start=1):
+    for done, outcome in enumerate(comparison.run(viewer), start=1):
         if isinstance(outcome, str):
             left_out.append(outcome)
         else:
@@ -146,14 +149,19 @@ def localize(
     )
 
 
-def _boxes_by_image(config: LocalizationConfig) -> tuple[dict[str, list[DrawnBox]], list[str]]:
+def _boxes_by_image(config: LocalizationConfig, classes: Sequence[str]) -> tuple[dict[str, list[DrawnBox]], list[str]]:
     """The boxes of each image that is asked for, and what is wrong with the others."""
     asked = boxes.read_boxes(config.boxes)
     if config.test_list is not None:
-        listed = set(lists.read_list(config.test_list).names)
+        listed = set(lists.read_list(config.test_list, len(classes)).names)
         asked = tuple(box for box in asked if box.image in listed)
         if not asked:
             raise InputError(f"{config.boxes}: no box of an image of {config.test_list}, expected at least one")
+    if strange := [box.finding for box in asked if box.finding not in classes]:
+        raise InputError(
+            f"{config.boxes}: {len(strange)} boxes of what the checkpoint has no class for, such as {strange[0]}; "
+            f"its classes are {', '.join(classes)}: leave these boxes out"
+        )
     _check_images(config, asked)
     drawn: dict[str, list[DrawnBox]] = {}
     outside = []
@@ -189,23 +197,23 @@ class _Comparison:
     def __init__(
         self,
         config: LocalizationConfig,
-        preprocessing: Preprocessing,
+        description: model.Description,
+        grid: Grid,
         drawn: Mapping[str, list[DrawnBox]],
-        bias: np.ndarray,
     ) -> None:
         self.config = config
-        self.preprocessing = preprocessing
+        self.classes, self.preprocessing = description.classes, description.preprocessing
+        self.grid = grid
         self.drawn = drawn
-        self.bias = bias
         self.sampled = _sampled(drawn)
 
-    def run(self, compiled: engine.Engine) -> Iterator[_Scored | str]:
+    def run(self, viewer: Viewer) -> Iterator[_Scored | str]:
         """The cases of each image, or why it has none."""
-        images_a_pass = max(1, compiled.crops_a_pass // self.config.crops)
+        images_a_pass = max(1, viewer.crops_a_pass // self.config.crops)
         workers = self.config.num_workers
         with (
             closing(ahead(self._read, self.drawn, workers, 2 * images_a_pass)) as read,
-            closing(ahead(self._score, self._predict(compiled, read, images_a_pass), workers, images_a_pass)) as scored,
+            closing(ahead(self._score, self._predict(viewer, read, images_a_pass), workers, images_a_pass)) as scored,
         ):
             yield from scored
 
@@ -218,28 +226,29 @@ class _Comparison:
         return name, gray, geometry, geometry.cut(self.preprocessing.resized(gray))
 
     def _predict(
-        self, compiled: engine.Engine, read: Iterator[_Read | str], images_a_pass: int
-    ) -> Iterator[tuple[_Read, np.ndarray] | str]:
-        """With each image its maps, float32 [K, C, h, w]."""
+        self, viewer: Viewer, read: Iterator[_Read | str], images_a_pass: int
+    ) -> Iterator[tuple[_Read, np.ndarray, np.ndarray] | str]:
+        """With each image its crops' probabilities and maps, float32 [K, C] and [K, C, h, w]."""
         while batch := list(islice(read, images_a_pass)):
             intact = [one for one in batch if not isinstance(one, str)]
             yield from (one for one in batch if isinstance(one, str))
             if not intact:
                 continue
-            maps = compiled.predict(np.concatenate([crops for *_, crops in intact]))
-            if not np.isfinite(maps).all():
+            probabilities, maps = viewer.look(np.concatenate([crops for *_, crops in intact]))
+            if maps is None or not np.isfinite(maps).all():
                 raise InputError(f"{self.config.ckpt}: gives class maps that are not finite, expected numbers")
-            yield from zip(intact, maps.reshape(len(intact), -1, *maps.shape[1:]), strict=True)
+            of_images = (one.reshape(len(intact), -1, *one.shape[1:]) for one in (probabilities, maps))
+            yield from zip(intact, *of_images, strict=True)
 
-    def _score(self, predicted: tuple[_Read, np.ndarray] | str) -> _Scored | str:
+    def _score(self, predicted: tuple[_Read, np.ndarray, np.ndarray] | str) -> _Scored | str:
         if isinstance(predicted, str):
             return predicted
-        (name, gray, geometry, _), maps = predicted
-        probabilities = cam.probabilities(maps, self.bias).mean(axis=0)
+        (name, gray, geometry, _), of_crops, maps = predicted
+        probabilities = of_crops.mean(axis=0)
         scored: _Scored = []
         for finding in dict.fromkeys(box.finding for box in self.drawn[name]):
-            index = CLASS_NAMES.index(finding)
-            values = cam.to_image(maps[:, index], geometry)
+            index = self.classes.index(finding)
+            values = cam.to_image(maps[:, index], geometry, self.grid)
             drawn = np.stack(
                 [box.in_pixels(gray.height, gray.width) for box in self.drawn[name] if box.finding == finding]
             )

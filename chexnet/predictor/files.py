@@ -3,7 +3,8 @@
 import csv
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -14,9 +15,11 @@ from PIL import Image
 from chexnet import drawing
 from chexnet.errors import InputError
 from chexnet.files import check_writable, replacing
-from chexnet.labels import CLASS_NAMES
 from chexnet.predictor.network import Prediction
 from chexnet.thresholds import Thresholds
+
+_UNSAFE = re.compile(r"[^\w .()+-]")
+"""What a class's name may hold, and a file's may not everywhere."""
 
 
 class JsonFile:
@@ -70,20 +73,22 @@ class JsonFile:
 class CsvFile:
     """A line an image that could be read: `image`, `prob_<class>`, `decision_<class>` (1 or 0) and `warnings`."""
 
-    def __init__(self, file: IO[str], thresholds: Thresholds | None) -> None:
+    def __init__(self, file: IO[str], classes: Sequence[str], thresholds: Thresholds | None) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
         self._thresholds = thresholds
-        columns = [f"prob_{name}" for name in CLASS_NAMES]
+        columns = [f"prob_{name}" for name in classes]
         if thresholds:
-            columns += [f"decision_{name}" for name in CLASS_NAMES]
+            columns += [f"decision_{name}" for name in classes]
         self._writer.writerow(["image", *columns, "warnings"])
 
     @classmethod
     @contextmanager
-    def opened(cls, path: str | os.PathLike[str], thresholds: Thresholds | None) -> Iterator["CsvFile"]:
+    def opened(
+        cls, path: str | os.PathLike[str], classes: Sequence[str], thresholds: Thresholds | None
+    ) -> Iterator["CsvFile"]:
         """As `JsonFile.opened`."""
         with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-            yield cls(file, thresholds)
+            yield cls(file, classes, thresholds)
 
     def add(self, prediction: Prediction) -> None:
         """Writes an image."""
@@ -134,7 +139,7 @@ class PictureFolder:
         for finding in prediction.top(top):
             title = f"{finding}  {prediction.probability(finding):.3f}    {name}"
             picture = drawing.overlay(gray, prediction.shown_map(finding, size), prediction.limit, title, notice)
-            drawn[finding] = self.folder / f"{name}_{finding}.png"
+            drawn[finding] = self.folder / f"{name}_{_UNSAFE.sub('_', finding)}.png"
             with replacing(drawn[finding]) as temporary:
                 picture.save(temporary, compress_level=1)  # more takes twice the time and saves a tenth
         return drawn
@@ -147,4 +152,4 @@ def decisions(prediction: Prediction, thresholds: Thresholds) -> dict[str, bool]
 
 def _shortest(prediction: Prediction) -> dict[str, float]:
     """The probabilities with as many digits as float32 has."""
-    return {name: float(str(value)) for name, value in zip(CLASS_NAMES, prediction.probabilities, strict=True)}
+    return {name: float(str(value)) for name, value in zip(prediction.classes, prediction.probabilities, strict=True)}

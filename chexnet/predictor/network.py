@@ -1,7 +1,7 @@
 """A checkpoint, ready to be asked about images."""
 
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,9 +12,10 @@ import paddle
 from PIL import Image
 
 from chexnet import cam, checkpoint, device, engine, guards, images, model
+from chexnet.backbones import Grid
 from chexnet.config import CPUS, DEFAULT_WORKERS
+from chexnet.engine import Viewer
 from chexnet.errors import InputError
-from chexnet.labels import CLASS_NAMES
 from chexnet.threads import ahead
 from chexnet.transforms import Geometry
 
@@ -33,9 +34,12 @@ class Prediction:
         name: of the image file as it was given; `array` for an array.
         gray: the image, mode L, in its own pixels.
         warnings: see `chexnet.guards`.
-        probabilities: float32 [C] in 0..1, in the order of CLASS_NAMES, averaged over the crops.
-        maps: float32 [K, C, h, w], the class maps of the crops, see `CheXNet.class_maps`.
-        bias: float32 [C], see `CheXNet.bias`.
+        classes: names of the C findings.
+        probabilities: float32 [C] in 0..1, averaged over the crops.
+        maps: float32 [K, C, h, w], the class maps of the crops, see `CheXNet.class_maps`, or what Grad-CAM gives where
+            the backbone has none; None if nobody wanted that.
+        bias: float32 [C], see `CheXNet.bias`; 0 with Grad-CAM, whose maps do not add up to the logit.
+        grid: where the places of the maps lie in the crops.
         geometry: where the crops lie in the image.
         limit: logit units of a map that are shown at full strength, see `chexnet.cam.display_limit`.
     """
@@ -43,33 +47,40 @@ class Prediction:
     name: str
     gray: Image.Image
     warnings: tuple[str, ...]
+    classes: tuple[str, ...]
     probabilities: np.ndarray
-    maps: np.ndarray
+    maps: np.ndarray | None
     bias: np.ndarray
+    grid: Grid
     geometry: Geometry
     limit: float
 
     def top(self, count: int) -> list[str]:
         """The most probable findings, the first one first."""
-        return [CLASS_NAMES[index] for index in np.argsort(-self.probabilities, kind="stable")[:count]]
+        return [self.classes[index] for index in np.argsort(-self.probabilities, kind="stable")[:count]]
 
     def probability(self, finding: str) -> float:
         """Of one finding, 0..1."""
-        return float(self.probabilities[CLASS_NAMES.index(finding)])
+        return float(self.probabilities[self.classes.index(finding)])
 
     def class_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
         """Where one finding is: float32 [H, W] in logit units, see `chexnet.cam.to_image`.
 
         Args:
-            finding: one of CLASS_NAMES.
+            finding: one of the classes.
             size: height and width; None for the image's own pixels.
+
+        Raises:
+            InputError: there are no maps.
         """
+        if self.maps is None:
+            raise InputError(f"{self.name}: no maps were made, expected a Predictor with maps=True")
         geometry = self.geometry if size is None else replace(self.geometry, original=size)
-        return cam.to_image(self.maps[:, CLASS_NAMES.index(finding)], geometry)
+        return cam.to_image(self.maps[:, self.classes.index(finding)], geometry, self.grid)
 
     def shown_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
         """The same as 0..1 on the scale that all findings and images share; see `chexnet.cam.for_display`."""
-        bias = float(self.bias[CLASS_NAMES.index(finding)])
+        bias = float(self.bias[self.classes.index(finding)])
         return cam.for_display(self.class_map(finding, size), bias, self.limit)
 
 
@@ -99,10 +110,14 @@ class Predictor:
         device: `auto`, `cpu` or `gpu`.
         images: how many will come, None if that is not known; for `auto` only.
         report: takes lines for a person, the first of which says what computes.
+        maps: whether maps are wanted where they take a pass of their own, see `chexnet.engine.Viewer`.
+        backbone: see `chexnet.model.describe`.
+        classes: likewise.
 
     Attributes:
         engine: what computes: engine, precision, device and threads, in words.
         notice: what the checkpoint's own JSON wants everybody to know who uses it; may be empty.
+        classes: names of the findings.
         preprocessing: how images are resized and cropped.
         limit: see `Prediction`.
 
@@ -119,6 +134,9 @@ class Predictor:
         device: str = "auto",
         images: int | None = None,
         report: Callable[[str], None] | None = None,
+        maps: bool = True,
+        backbone: str | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         tell = report or (lambda line: None)
         self.ckpt = Path(ckpt)
@@ -127,16 +145,17 @@ class Predictor:
         choice = _choose(engine, precision, device, few)
         self.engine = choice.description
         tell(f"=> {self.engine}")
-        self.preprocessing = model.preprocessing_of(ckpt)
+        description = model.describe(ckpt, backbone, classes)
+        self.classes, self.preprocessing = description.classes, description.preprocessing
         tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.crop} px from {self.preprocessing.resize} px")
         self.notice = checkpoint.read_notice(ckpt)
         if self.notice:
             tell(f"=> {self.ckpt}: {self.notice}")
         self.limit = cam.display_limit(ckpt)
-        network = model.load(ckpt)
-        self._bias = network.bias()
-        self._engine = choice.compile(network, self.preprocessing.crop, maps=True)
-        self._images_a_pass = min(IMAGES_A_PASS, max(1, self._engine.crops_a_pass // crops))
+        network = model.load(ckpt, description)
+        self._grid = network.grid
+        self._viewer = Viewer(choice, network, self.preprocessing.crop, maps)
+        self._images_a_pass = min(IMAGES_A_PASS, max(1, self._viewer.crops_a_pass // crops))
 
     def predict(self, image: str | os.PathLike[str] | np.ndarray) -> Prediction:
         """What the network says of an image file, or of gray pixels uint8 [H, W], 0 black to 255 white.
@@ -189,14 +208,25 @@ class Predictor:
     def _predictions(self, group: list[_Prepared]) -> list[Prediction]:
         if not group:
             return []
-        maps = self._engine.predict(np.concatenate([one.crops for one in group]))
-        maps = maps.reshape(len(group), self.crops, *maps.shape[1:])  # [N, K, C, h, w]
-        probabilities = cam.probabilities(maps, self._bias).mean(axis=1)
+        of_crops, maps = self._viewer.look(np.concatenate([one.crops for one in group]))
+        probabilities = of_crops.reshape(len(group), self.crops, -1).mean(axis=1)
+        each = [None] * len(group) if maps is None else maps.reshape(len(group), self.crops, *maps.shape[1:])
         if not np.isfinite(probabilities).all():
             raise InputError(f"{self.ckpt}: gives probabilities that are not finite, expected numbers in 0..1")
         return [
-            Prediction(one.name, one.gray, one.warnings, row, own, self._bias, one.geometry, self.limit)
-            for one, row, own in zip(group, probabilities, maps, strict=True)
+            Prediction(
+                name=one.name,
+                gray=one.gray,
+                warnings=one.warnings,
+                classes=self.classes,
+                probabilities=row,
+                maps=own,
+                bias=self._viewer.bias,
+                grid=self._grid,
+                geometry=one.geometry,
+                limit=self.limit,
+            )
+            for one, row, own in zip(group, probabilities, each, strict=True)
         ]
 
 
@@ -205,17 +235,17 @@ class _AsItIs(engine.Engine):
 
     crops_a_pass = 10
 
-    def __init__(self, network: model.CheXNet) -> None:
-        self.network = network
+    def __init__(self, network: model.CheXNet, maps: bool = True) -> None:
+        self.network_predict = network.predict_maps if maps else network.predict
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return self.network.predict_maps(images)
+        return self.network_predict(images)
 
 
 @dataclass(frozen=True)
 class _NotCompiled(engine.Choice):
     def compile(self, network: model.CheXNet, crop: int, maps: bool = False) -> engine.Engine:
-        return _AsItIs(network)
+        return _AsItIs(network, maps)
 
 
 def _choose(name: str, precision: str, where: str, few: bool) -> engine.Choice:

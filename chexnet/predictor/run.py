@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import chexnet
-from chexnet import checkpoint
+from chexnet import checkpoint, model
 from chexnet.config import PredictConfig
 from chexnet.errors import InputError
 from chexnet.files import check_writable, sha256
 from chexnet.images import folders
-from chexnet.labels import CLASS_NAMES
+from chexnet.lists import class_names
 from chexnet.predictor.files import CsvFile, JsonFile, PictureFolder
 from chexnet.predictor.network import IMAGES_A_PASS, Prediction, Predictor
 from chexnet.threads import ahead
@@ -57,11 +57,14 @@ def predict_files(
     Raises:
         InputError: the checkpoint, device, engine or thresholds cannot be used, or what is to be written cannot be.
     """
-    inputs = [config.ckpt, str(checkpoint.sidecar_path(config.ckpt)), *filter(None, [config.thresholds])]
+    optional = filter(None, [config.thresholds, config.classes])
+    inputs = [config.ckpt, str(checkpoint.sidecar_path(config.ckpt)), *optional]
     for path, suffix in ((config.json, ".json"), (config.csv, ".csv")):
         if path:
             check_writable(path, suffix, keep=inputs)
-    thresholds = read_thresholds(config.thresholds, config.ckpt) if config.thresholds else None
+    named = class_names(config.classes) if config.classes else None
+    classes = model.describe(config.ckpt, config.backbone, named).classes
+    thresholds = read_thresholds(config.thresholds, config.ckpt, classes) if config.thresholds else None
     paths: Iterable[Path | InputError] = folders.find(_apart(names, config.cam))
     number = None
     if count_known:
@@ -69,12 +72,21 @@ def predict_files(
         number = sum(isinstance(path, Path) for path in paths)
     pictures = PictureFolder(config.cam) if config.cam else None
     predictor = Predictor(
-        config.ckpt, config.crops, config.engine, config.precision, config.device, images=number, report=report
+        config.ckpt,
+        config.crops,
+        config.engine,
+        config.precision,
+        config.device,
+        images=number,
+        report=report,
+        maps=pictures is not None,
+        backbone=config.backbone,
+        classes=classes,
     )
     with ExitStack() as files:
         facts = _facts(config, predictor, thresholds)
         json_file = files.enter_context(JsonFile.opened(config.json, facts)) if config.json else None
-        csv_file = files.enter_context(CsvFile.opened(config.csv, thresholds)) if config.csv else None
+        csv_file = files.enter_context(CsvFile.opened(config.csv, classes, thresholds)) if config.csv else None
         for prediction, drawn in files.enter_context(closing(_drawn(predictor, paths, pictures, config))):
             if isinstance(prediction, InputError):
                 if json_file:
@@ -149,6 +161,6 @@ def _facts(config: PredictConfig, predictor: Predictor, thresholds: Thresholds |
         "engine": predictor.engine,
         "preprocessing": asdict(predictor.preprocessing),
         "crops": config.crops,
-        "classes": list(CLASS_NAMES),
+        "classes": list(predictor.classes),
         "thresholds": thresholds and {"file": config.thresholds, **asdict(thresholds)},
     }

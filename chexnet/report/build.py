@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 import chexnet
-from chexnet.labels import CLASS_NAMES
+from chexnet.errors import InputError
 from chexnet.predictions import Predictions
 from chexnet.report import facts, page
 from chexnet.report.confusion import confusion, together
@@ -44,8 +44,13 @@ def build(
         one_checkpoint: whether the predictions are those of one checkpoint, for which alone predict.py has thresholds.
 
     Raises:
-        InputError: `other` has other images or labels.
+        InputError: `other` has other images or labels, or one of them other classes.
     """
+    if validation and validation.classes != predictions.classes:
+        raise InputError(
+            f"{validation.source}: has the classes {', '.join(validation.classes)}, expected those of "
+            f"{predictions.source}, {', '.join(predictions.classes)}"
+        )
     scores = score(predictions)
     fitted = transfer(validation, predictions) if validation else None
     other = other.in_order_of(predictions) if other else None
@@ -86,10 +91,11 @@ def write_report(report: Report, folder: str | os.PathLike[str]) -> None:
 def format_report(report: Report, folder: str | os.PathLike[str]) -> str:
     """The lines for a person: the mean with its interval, what is undefined, the comparison, where all of it is."""
     mean = report.scores.mean
-    defined = len(CLASS_NAMES) - len(report.scores.undefined)
+    classes = report.predictions.classes
+    defined = len(classes) - len(report.scores.undefined)
     lines = [
         f"mean AUROC {mean.auroc:.4f} (95 % interval {mean.low:.4f} to {mean.high:.4f}) over {defined} of "
-        f"{len(CLASS_NAMES)} classes"
+        f"{len(classes)} classes"
     ]
     if report.scores.undefined:
         lines.append(f"no AUROC, one kind of label only: {', '.join(report.scores.undefined)}")
@@ -98,7 +104,7 @@ def format_report(report: Report, folder: str | os.PathLike[str]) -> str:
         lines.append(
             f"first minus second, mean AUROC: {gap.difference:+.4f} (95 % interval {gap.low:+.4f} to {gap.high:+.4f})"
         )
-        for name, one, p in zip(CLASS_NAMES, report.comparison.classes, report.comparison.adjusted, strict=True):
+        for name, one, p in zip(classes, report.comparison.classes, report.comparison.adjusted, strict=True):
             if p < 0.05:
                 lines.append(f"  {name}: {one.difference:+.4f}, p {p:.2g} after Holm")
     lines += [f"note: {line}" for line in report.audit]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chexnet.labels import CLASS_NAMES, PUBLISHED
+from chexnet.labels import published
 from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.calibration import Bin
 from chexnet.metrics.operating import RULES, Decisions
@@ -36,6 +36,7 @@ METHODS = {
 
 def of_report(report: Report) -> dict[str, Any]:
     """Everything that a report says; what is undefined is None."""
+    classes = report.predictions.classes
     return {
         "schema": SCHEMA,
         "source": report.predictions.source,
@@ -44,21 +45,21 @@ def of_report(report: Report) -> dict[str, Any]:
         **_scores(report.scores, report.transfer),
         "operating_points": _chosen_on(report, {name: rule.words for name, rule in RULES.items()}),
         "calibration": _calibration(report),
-        "together": _by_pair(report.together),
-        "confusion": _by_pair(report.confusion),
+        "together": _by_pair(report.together, classes),
+        "confusion": _by_pair(report.confusion, classes),
         "other": report.other_scores and report.other and {
             "source": report.other.source, **_scores(report.other_scores, None)
         },
-        "comparison": report.comparison and _comparison(report.comparison),
+        "comparison": report.comparison and _comparison(report.comparison, classes),
         "published": [
             {
                 "name": one.name,
                 "split": one.split,
                 "source": one.source,
                 "mean": round(one.mean, 6),
-                "classes": dict(zip(CLASS_NAMES, one.auroc, strict=True)),
+                "classes": dict(zip(classes, one.auroc, strict=True)),
             }
-            for one in PUBLISHED
+            for one in published(classes)
         ],
         "audit": list(report.audit),
         "methods": METHODS,
@@ -145,7 +146,7 @@ def _calibration(report: Report) -> dict[str, Any]:
     return _chosen_on(report, {"temperature": report.transfer.temperature} if report.transfer else {})
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
+def _comparison(comparison: Comparison, classes: Sequence[str]) -> dict[str, Any]:
     gap = comparison.mean
     return {
         "mean": {"difference": number(gap.difference), "difference_ci": numbers((gap.low, gap.high))},
@@ -156,7 +157,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
                 "p": number(one.p),
                 "p_holm": number(adjusted),
             }
-            for name, one, adjusted in zip(CLASS_NAMES, comparison.classes, comparison.adjusted.tolist(), strict=True)
+            for name, one, adjusted in zip(classes, comparison.classes, comparison.adjusted.tolist(), strict=True)
         },
     }
 
@@ -165,10 +166,10 @@ def _bins(bins: Sequence[Bin]) -> list[dict[str, Any]]:
     return [{"images": one.images, "mean": one.mean, "observed": one.observed} for one in bins]
 
 
-def _by_pair(values: np.ndarray) -> dict[str, dict[str, Any]]:
+def _by_pair(values: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {
-        row: dict(zip(CLASS_NAMES, map(number, of_row), strict=True))
-        for row, of_row in zip(CLASS_NAMES, values.tolist(), strict=True)
+        row: dict(zip(classes, map(number, of_row), strict=True))
+        for row, of_row in zip(classes, values.tolist(), strict=True)
     }
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from chexnet.labels import CLASS_NAMES
 from chexnet.report import charts
 from chexnet.report.contents import Report
 from chexnet.report.markup import decimals, figure, interval
@@ -24,7 +23,7 @@ def roc(report: Report) -> str:
             ("1 - specificity", "sensitivity"),
             curves,
         )
-        return figure(svg, f"<strong>{scores.name}</strong><br>AUROC {area}{_other(report, index, 'auroc')}")
+        return figure(svg, f"<strong>{escape(scores.name)}</strong><br>AUROC {area}{_other(report, index, 'auroc')}")
 
     return _legend(report) + _grid(report, one_class)
 
@@ -40,7 +39,7 @@ def precision_recall(report: Report) -> str:
             _curves(report, index, charts.precision_recall),
             guide=(scores.prevalence, scores.prevalence),
         )
-        return figure(svg, f"<strong>{scores.name}</strong><br>{words}")
+        return figure(svg, f"<strong>{escape(scores.name)}</strong><br>{words}")
 
     text = "<p>The dashed line is the prevalence: the precision of a classifier that knows nothing.</p>"
     return text + _legend(report) + _grid(report, one_class)
@@ -64,7 +63,7 @@ def reliability(report: Report) -> str:
             curves,
             limit,
         )
-        return figure(svg, f"<strong>{scores.name}</strong><br>{words}")
+        return figure(svg, f"<strong>{escape(scores.name)}</strong><br>{words}")
 
     text = (
         "<p>Do findings occur as often as the probabilities say? Ten groups of equal numbers of images, from low to "
@@ -101,8 +100,8 @@ def _other(report: Report, index: int, measure: str) -> str:
 def _grid(report: Report, one_class: Callable[[int, ClassScores], str]) -> str:
     """The charts of the classes that have a curve, and the names of the others."""
     figures = [one_class(index, scores) for index, scores in enumerate(report.scores.classes) if scores.defined]
-    left_out = [name for name in CLASS_NAMES if name in report.scores.undefined]
-    text = f"<p>None for {', '.join(left_out)}: one kind of label only.</p>" if left_out else ""
+    left_out = report.scores.undefined
+    text = f"<p>None for {escape(', '.join(left_out))}: one kind of label only.</p>" if left_out else ""
     return f'{text}<div class="charts">{"".join(figures)}</div>'
 
 

@@ -3,7 +3,7 @@
 from html import escape
 from pathlib import Path
 
-from chexnet.labels import CLASS_NAMES
+from chexnet.labels import published
 from chexnet.report import figures, tables
 from chexnet.report.contents import Report
 from chexnet.report.markup import STYLE, decimals, interval, signed
@@ -11,8 +11,9 @@ from chexnet.report.markup import STYLE, decimals, interval, signed
 
 def of_report(report: Report) -> str:
     """The page, HTML."""
+    auroc = "AUROC beside what is published" if published(report.predictions.classes) else "AUROC"
     sections = [
-        ("auroc", "AUROC beside what is published", tables.published(report)),
+        ("auroc", auroc, tables.published(report)),
         ("comparison", "The two predictions compared", tables.comparison(report)),
         ("roc", "ROC curves", figures.roc(report)),
         ("pr", "Precision and recall", figures.precision_recall(report)),
@@ -43,9 +44,10 @@ def of_report(report: Report) -> str:
 
 def _summary(report: Report) -> str:
     mean = report.scores.mean
-    defined = len(CLASS_NAMES) - len(report.scores.undefined)
+    classes = report.predictions.classes
+    defined = len(classes) - len(report.scores.undefined)
     numbers = [
-        (f"mean AUROC over {defined} of {len(CLASS_NAMES)} findings", decimals(mean.auroc, 4)),
+        (f"mean AUROC over {defined} of {len(classes)} findings", decimals(mean.auroc, 4)),
         ("95 % interval, by resampling patients", interval(mean.low, mean.high, 4)),
         ("images", f"{len(report.predictions):,}"),
         ("patients, by the images' names", f"{len(set(report.predictions.patients)):,}"),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from chexnet.labels import CLASS_NAMES
 from chexnet.metrics import UndefinedAUROCWarning, mean_auroc
 from chexnet.metrics.bootstrap import REPLICATES, mean_over_classes, percentile_interval, resampled_aurocs
 from chexnet.metrics.calibration import Bin, brier, expected_error, reliability
@@ -63,7 +62,7 @@ class Scores:
     """All classes of one set of predictions.
 
     Attributes:
-        classes: in the order of CLASS_NAMES.
+        classes: in the order of the predictions.
         mean: AUROC over the classes that have one, with the interval by resampling patients.
         auprc: mean over the same classes.
         resampled: AUROCs of the resamples, float64 [R, C].
@@ -85,7 +84,7 @@ class Comparison:
     """Two sets of predictions of the same images, the first minus the second.
 
     Attributes:
-        classes: DeLong's paired test of each class, in the order of CLASS_NAMES.
+        classes: DeLong's paired test of each class, in the order of the predictions.
         adjusted: float64 [C], its p-values after Holm.
         mean: difference of the mean AUROCs with its interval by resampling patients; it has no p.
     """
@@ -102,7 +101,7 @@ def score(predictions: Predictions) -> Scores:
     classes = tuple(
         _score_class(name, labels, probabilities, patients, own)
         for name, labels, probabilities, own in zip(
-            CLASS_NAMES, predictions.labels.T, predictions.probabilities.T, resampled.T, strict=True
+            predictions.classes, predictions.labels.T, predictions.probabilities.T, resampled.T, strict=True
         )
     )
     with warnings.catch_warnings():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chexnet.labels import CLASS_NAMES, PUBLISHED
+from chexnet import labels
 from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.operating import RULES
 from chexnet.report.contents import Report
@@ -18,28 +18,34 @@ from chexnet.report.scores import ClassScores
 
 def published(report: Report) -> str:
     """This run beside the published systems, grouped by the images that they were scored on."""
-    groups = [(split, list(of_split)) for split, of_split in groupby(PUBLISHED, key=lambda one: one.split)]
+    systems = labels.published(report.predictions.classes)
+    groups = [(split, list(of_split)) for split, of_split in groupby(systems, key=lambda one: one.split)]
     source = escape(Path(report.predictions.source).name)
     own = ["positives", "prevalence", "AUROC", "95 % interval", "bootstrap interval", "AUPRC"]
     heads = [
         [Head(""), Head(f"here: {source}", len(own), "own")]
         + [Head(f"split: {escape(split)}", len(of_split)) for split, of_split in groups],
-        [Head("finding"), *(Head(name, style="own") for name in own), *(Head(one.name) for one in PUBLISHED)],
+        [Head("finding"), *(Head(name, style="own") for name in own), *(Head(one.name) for one in systems)],
     ]
     rows = [
-        [one.name, *_own(one), *(f"{system.auroc[index]:.3f}" for system in PUBLISHED)]
+        [escape(one.name), *_own(one), *(f"{system.auroc[index]:.3f}" for system in systems)]
         for index, one in enumerate(report.scores.classes)
     ]
     mean = report.scores.mean
     foot = ["mean", "", "", decimals(mean.auroc), "", interval(mean.low, mean.high), decimals(report.scores.auprc)]
-    foot += [f"{system.mean:.3f}" for system in PUBLISHED]
-    text = (
-        "<p><strong>Only columns of one split compare.</strong> Another split has other patients and another share of "
+    foot += [f"{system.mean:.3f}" for system in systems]
+    beside = (
+        "<strong>Only columns of one split compare.</strong> Another split has other patients and another share of "
         "hard cases; whether the images here are those of a split is for the reader to know. Published columns have no "
-        "intervals. The 95 % interval is by DeLong's variance with patients as clusters, the bootstrap's by "
-        f"{REPLICATES:,} resamples of the patients. The mean is over the findings that have an AUROC.</p>"
+        "intervals. "
     )
-    return text + table("t-auroc", "AUROC of each finding, here and as published.", heads, rows, foot)
+    text = (
+        f"<p>{beside if systems else ''}The 95 % interval is by DeLong's variance with patients as clusters, "
+        f"the bootstrap's by {REPLICATES:,} resamples of the patients. The mean is over the findings that have an "
+        "AUROC.</p>"
+    )
+    caption = "AUROC of each finding, here and as published." if systems else "AUROC of each finding."
+    return text + table("t-auroc", caption, heads, rows, foot)
 
 
 def _own(one: ClassScores) -> list[str]:
@@ -61,7 +67,7 @@ def comparison(report: Report) -> str:
     scores = zip(report.scores.classes, report.other_scores.classes, strict=True)
     rows = [
         [
-            own.name,
+            escape(own.name),
             *(f"{decimals(auroc.auroc)} ({interval(auroc.low, auroc.high)})" for auroc in (own.auroc, theirs.auroc)),
             signed(one.difference),
             interval(one.low, one.high, 4),
@@ -102,7 +108,7 @@ def operating_points(report: Report) -> str:
     ]
     if fitted.left_out:
         parts.append(
-            f"<p>None for {', '.join(fitted.left_out)}: one kind of label only among the validation images.</p>"
+            f"<p>None for {escape(', '.join(fitted.left_out))}: one kind of label only among the validation images.</p>"
         )
     names = ("sensitivity", "specificity", "ppv", "npv")
     titles = ("threshold", "sensitivity", "specificity", "PPV", "NPV", "F1")
@@ -112,7 +118,7 @@ def operating_points(report: Report) -> str:
             if point:
                 shares = [getattr(point.applied, which) for which in names]
                 cells = [share(one.value, one.interval) for one in shares]
-                rows.append([name, f"{point.applied.threshold:.4f}", *cells, decimals(point.applied.f1)])
+                rows.append([escape(name), f"{point.applied.threshold:.4f}", *cells, decimals(point.applied.f1)])
         caption = f"Chosen on the validation set: {escape(RULES[rule].words)}."
         parts.append(table(f"t-{rule}", caption, [[Head("finding"), *map(Head, titles)]], rows))
     return "".join(parts)
@@ -132,7 +138,7 @@ def calibration(report: Report) -> str:
                 cells += [f"{after.ece:.4f}", f"{after.brier:.4f}"] if after else [NONE, NONE]
             slope, offset = fitted.platt[one.name] or (math.nan, math.nan)
             cells += [decimals(slope), decimals(offset)]
-        rows.append([one.name, *cells])
+        rows.append([escape(one.name), *cells])
     text = (
         f"<p>On the validation set a temperature of {fitted.temperature:.3f} was found for all findings together, and "
         "a slope and an offset of the logit for each (Platt). Neither changes which of two images is given more.</p>"
@@ -146,26 +152,26 @@ def calibration(report: Report) -> str:
 def together(report: Report) -> str:
     """Counts of pairs."""
     rows = [
-        [name, *(f"{count:,}" for count in row)]
-        for name, row in zip(CLASS_NAMES, report.together.tolist(), strict=True)
+        [escape(name), *(f"{count:,}" for count in row)]
+        for name, row in zip(report.predictions.classes, report.together.tolist(), strict=True)
     ]
     caption = "Images that have both findings; in the diagonal, those that have the finding at all."
-    heads = [[Head("finding"), *(Head(_short(name)) for name in CLASS_NAMES)]]
+    heads = [[Head("finding"), *(Head(_short(name)) for name in report.predictions.classes)]]
     return table("t-together", caption, heads, rows, style="matrix")
 
 
 def confusion(report: Report) -> str:
     """What is taken for what."""
     rows = [
-        [name, *(f"<b>{value:.2f}</b>" if value >= 0.8 else decimals(value, 2) for value in row)]
-        for name, row in zip(CLASS_NAMES, report.confusion.tolist(), strict=True)
+        [escape(name), *(f"<b>{value:.2f}</b>" if value >= 0.8 else decimals(value, 2) for value in row)]
+        for name, row in zip(report.predictions.classes, report.confusion.tolist(), strict=True)
     ]
     caption = (
         "What is taken for what: how far a finding that is there (row) raises the probability of one that is not "
         "(column). AUROC between images with the row's finding but not the column's, and images with neither: 0.50 "
         "not at all, 1.00 always; from 0.80 on bold."
     )
-    heads = [[Head("present"), *(Head(_short(name)) for name in CLASS_NAMES)]]
+    heads = [[Head("present"), *(Head(_short(name)) for name in report.predictions.classes)]]
     return table("t-confusion", caption, heads, rows, style="matrix")
 
 
@@ -178,11 +184,11 @@ def members(report: Report) -> str:
     heads = [[Head("finding"), *(Head(f"checkpoint {place + 1}") for place in range(len(found))), Head("SD")]]
     rows = [
         [
-            name,
+            escape(name),
             *(_known(one["classes"][name]["auroc"]) for one in found),
             _known(spread["classes"][name]["auroc_sd"]),
         ]
-        for name in CLASS_NAMES
+        for name in report.predictions.classes
     ]
     foot = ["mean", *(_known(one["mean"]["auroc"]) for one in found), _known(spread["mean"]["auroc_sd"])]
     listed = "".join(f"<li>checkpoint {place + 1}: {escape(one['ckpt'])}</li>" for place, one in enumerate(found))
@@ -206,7 +212,7 @@ def run(report: Report) -> str:
 
 
 def _short(name: str) -> str:
-    return name.replace("_", " ")
+    return escape(name.replace("_", " "))
 
 
 def _known(value: float | None) -> str:

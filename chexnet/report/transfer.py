@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from chexnet.labels import CLASS_NAMES
 from chexnet.metrics.calibration import (
     Bin,
     brier,
@@ -87,7 +86,7 @@ def transfer(validation: Predictions, test: Predictions) -> Transfer:
     """Chooses and fits on the first, applies to the second."""
     columns = {
         name: (validation.labels[:, c], validation.probabilities[:, c], test.labels[:, c], test.probabilities[:, c])
-        for c, name in enumerate(CLASS_NAMES)
+        for c, name in enumerate(test.classes)
     }
     both_kinds = {name: 0 < labels.sum() < len(labels) for name, (labels, *_) in columns.items()}
     temperature = fit_temperature(validation.labels, validation.probabilities)
@@ -99,7 +98,7 @@ def transfer(validation: Predictions, test: Predictions) -> Transfer:
         source=validation.source,
         images=len(validation),
         points={
-            rule: {name: _point(*columns[name], rule) if both_kinds[name] else None for name in CLASS_NAMES}
+            rule: {name: _point(*columns[name], rule) if both_kinds[name] else None for name in columns}
             for rule in RULES
         },
         temperature=temperature,

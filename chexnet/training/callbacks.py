@@ -103,10 +103,13 @@ class History(Callback):
         InputError: the loss is not finite.
     """
 
-    def __init__(self, progress: Progress, folder: Path, train_loader: BatchLoader, val_loader: BatchLoader) -> None:
+    def __init__(
+        self, progress: Progress, folder: Path, metric: AUROC, train_loader: BatchLoader, val_loader: BatchLoader
+    ) -> None:
         super().__init__()
         self.progress = progress
         self.folder = folder
+        self.metric = metric
         self.train_loader = train_loader
         self.val_loader = val_loader
 
@@ -138,7 +141,8 @@ class History(Callback):
         assert logs is not None
         row = self.progress.row
         row[f"{part}_loss"] = self.progress.loss_sum / self.progress.samples
-        row.update({f"{part}_{name}": value for name, value in logs.items() if name.startswith("AUROC_")})
+        # By name: `logs` is one dictionary for all models of a process, and may have another run's classes.
+        row.update({f"{part}_{name}": logs[name] for name in self.metric.name()})
 
     def _add(self, logs: Logs, part: str, step: int, loader: BatchLoader) -> None:
         assert logs is not None

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from chexnet.config import TrainConfig
 from chexnet.data import ChestXrayDataSet, Skipped, View, find_unusable
 from chexnet.errors import InputError
 from chexnet.files import sha256
-from chexnet.labels import CLASS_NAMES
-from chexnet.lists import ImageList
+from chexnet.lists import ImageList, class_names
 from chexnet.model import check_crop
 from chexnet.training.state import State
 from chexnet.transforms import Preprocessing
@@ -31,52 +30,74 @@ def silent(line: str) -> None:
 HOW_IT_IS_KEPT = frozenset({"save_dir", "format", "save_every_minutes", "save_every_steps", "keep_states"})
 """Fields of a TrainConfig that may differ when a run goes on."""
 
-WHERE_IT_RUNS = frozenset({"epoch", "num_workers", "device", "data_dir", "train_list", "val_list", "image_cache"})
-"""Fields that may differ if the user insists. The lists' contents may not, so that they only have moved."""
+WHERE_IT_RUNS = frozenset(
+    {"epoch", "num_workers", "device", "data_dir", "train_list", "val_list", "classes", "image_cache"}
+)
+"""Fields that may differ if the user insists. The files' contents may not, so that they only have moved."""
 
-Data = tuple[ChestXrayDataSet, ChestXrayDataSet]
-"""What a run trains on, and what it validates on."""
+
+@dataclass(frozen=True)
+class Data:
+    """What a run is given.
+
+    Attributes:
+        classes: names of the labels.
+        train: what it trains on.
+        val: what it validates on.
+    """
+
+    classes: tuple[str, ...]
+    train: ChestXrayDataSet
+    val: ChestXrayDataSet
+
+    @property
+    def sets(self) -> tuple[ChestXrayDataSet, ChestXrayDataSet]:
+        """Both sets."""
+        return self.train, self.val
 
 
 def open_data(config: TrainConfig, tell: Report, saved: State | None = None) -> Data:
     """Checks what a run needs before it computes, and opens its images."""
     preprocessing = Preprocessing(config.resize, config.crop)
-    check_crop(config.crop)
+    check_crop(config.crop, config.backbone)
+    classes = class_names(config.classes)
     device.select(config.device)
     if config.amp != "off" and not device.is_gpu():
         raise InputError(f"--amp {config.amp}: mixed precision needs a GPU, Paddle has none in use; use --amp off")
 
     def images_of(part: str, list_file: str, view: View) -> ChestXrayDataSet:
-        skipped = [Skipped(**one) for one in saved.skipped[part]] if saved else _unusable(config, list_file)
+        before = [Skipped(**one) for one in saved.skipped[part]] if saved else None
+        skipped = _unusable(config, list_file, len(classes)) if before is None else before
         cache = config.image_cache
         return ChestXrayDataSet(
-            config.data_dir, list_file, view, preprocessing, config.seed, image_cache=cache, skipped=skipped
+            config.data_dir, list_file, view, preprocessing, config.seed, len(classes), cache, skipped=skipped
         )
 
     train_set = images_of("train", config.train_list, "train")
     val_set = images_of("val", config.val_list, "center")
-    undefined = _undefined_classes(val_set.list)
+    undefined = _undefined_classes(val_set.list, classes)
     precision = "float32" if config.amp == "off" else f"AMP {config.amp}"
     tell(f"=> Paddle {paddle.__version__}, {device.name()}, {precision}, seed {config.seed}")
     tell(f"=> {len(train_set)} images to train on, {len(val_set)} to validate on")
     if undefined:
         tell(
             f"=> {config.val_list}: no AUROC for {', '.join(undefined)}: one kind of label only; AUROC_avg is over "
-            f"the other {len(CLASS_NAMES) - len(undefined)} classes"
+            f"the other {len(classes) - len(undefined)} classes"
         )
-    return train_set, val_set
+    return Data(classes, train_set, val_set)
 
 
 def facts(config: TrainConfig, data: Data, saved: State | None = None) -> dict[str, Any]:
     """What belongs beside the weights of a run, as JSON; `skipped` and the fingerprint as in `State`."""
     return {
-        "backbone": "densenet121",
-        "classes": list(CLASS_NAMES),
+        "backbone": config.backbone,
+        "classes": list(data.classes),
         "resize": config.resize,
         "crop": config.crop,
         "train_list": config.train_list,
         "skipped": {
-            part: [asdict(one) for one in images.skipped] for part, images in zip(("train", "val"), data, strict=True)
+            part: [asdict(one) for one in images.skipped]
+            for part, images in zip(("train", "val"), data.sets, strict=True)
         },
         "chexnet": __version__,
         "paddle": paddle.__version__,
@@ -86,22 +107,24 @@ def facts(config: TrainConfig, data: Data, saved: State | None = None) -> dict[s
 
 def _fingerprint(config: TrainConfig, data: Data) -> dict[str, Any]:
     begun_with = None if config.init in ("random", "imagenet") else checkpoint.read_sidecar(config.init)
-    return audit.fingerprint(data[0].list.names, begun_with)
+    return audit.fingerprint(data.train.list.names, begun_with)
 
 
 def identity(config: TrainConfig) -> dict[str, str]:
     """What the fields of a configuration do not say and yet decides what a run computes."""
-    lists = {name: sha256(getattr(config, name)) for name in ("train_list", "val_list")}
-    return {"Paddle": paddle.__version__, **{f"content of {name}": digest for name, digest in lists.items()}}
+    files = {name: getattr(config, name) for name in ("train_list", "val_list", "classes")}
+    digests = {f"content of {name}": sha256(path) for name, path in files.items() if path is not None}
+    return {"Paddle": paddle.__version__, **digests}
 
 
 def continued(saved: State, file: Path, changes: Mapping[str, Any], force: bool) -> TrainConfig:
     """The configuration of a run that goes on, if `changes` leave it the same run."""
-    config = {**saved.config, **changes}
-    differing = {name for name in changes if saved.config.get(name) != changes[name]} - HOW_IT_IS_KEPT
+    before = {**asdict(TrainConfig()), **saved.config}  # an earlier version did not know every field
+    config = {**before, **changes}
+    differing = {name for name in changes if before[name] != changes[name]} - HOW_IT_IS_KEPT
     refused = sorted(differing - WHERE_IT_RUNS if force else differing)
     if refused:
-        told = ", ".join(f"{name} {saved.config.get(name)} (now {changes[name]})" for name in refused)
+        told = ", ".join(f"{name} {before[name]} (now {changes[name]})" for name in refused)
         insist = "--force allows it" if differing <= WHERE_IT_RUNS else "leave these flags out, or start a new run"
         raise InputError(f"{file}: this run has {told}; {insist}")
     try:
@@ -113,7 +136,8 @@ def continued(saved: State, file: Path, changes: Mapping[str, Any], force: bool)
 
 
 def _check_same(saved: State, config: TrainConfig, file: Path) -> None:
-    differing = [what for what, value in identity(config).items() if saved.identity.get(what) != value]
+    now = identity(config)
+    differing = [what for what in {**saved.identity, **now} if saved.identity.get(what) != now.get(what)]
     if differing:
         raise InputError(
             f"{file}: {', '.join(differing)} is not that of this run any more, so it cannot go on to the same weights; "
@@ -121,7 +145,7 @@ def _check_same(saved: State, config: TrainConfig, file: Path) -> None:
         )
 
 
-def _unusable(config: TrainConfig, list_file: str) -> tuple[Skipped, ...]:
+def _unusable(config: TrainConfig, list_file: str, n_classes: int) -> tuple[Skipped, ...]:
     if config.on_bad_image == "error":
         return ()
     with tqdm(desc=f"checking {list_file}", unit="image", leave=False, disable=None, file=sys.stderr) as bar:
@@ -134,15 +158,16 @@ def _unusable(config: TrainConfig, list_file: str) -> tuple[Skipped, ...]:
             config.data_dir,
             list_file,
             Preprocessing(config.resize, config.crop),
+            n_classes,
             image_cache=config.image_cache,
             workers=config.num_workers,
             progress=move,
         )
 
 
-def _undefined_classes(val_list: ImageList) -> list[str]:
+def _undefined_classes(val_list: ImageList, classes: tuple[str, ...]) -> list[str]:
     positives = val_list.labels.sum(axis=0)
-    undefined = [name for name, count in zip(CLASS_NAMES, positives, strict=True) if count in (0, len(val_list))]
-    if len(undefined) == len(CLASS_NAMES):
+    undefined = [name for name, count in zip(classes, positives, strict=True) if count in (0, len(val_list))]
+    if len(undefined) == len(classes):
         raise InputError(f"{val_list.path}: no class has both positives and negatives, so no epoch can be the best")
     return undefined

@@ -45,6 +45,10 @@ class AUROC(paddle.metric.Metric):
         self._labels: list[np.ndarray] = []
         self._probabilities: list[np.ndarray] = []
 
+    def compute(self, probabilities: paddle.Tensor, *others: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """What `update` takes of a network's outputs and the labels: auxiliary heads are left out."""
+        return probabilities, others[-1]
+
     def update(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         """Takes a batch: probabilities and labels, 0 or 1, [B, C] each."""
         self._probabilities.append(np.asarray(probabilities))

@@ -69,7 +69,7 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
     seed_everything(config.seed)
     # Optimizer state is keyed by parameter names, which the guard starts anew for this network.
     with paddle.utils.unique_name.guard():
-        network = CheXNet()
+        network = CheXNet(len(data.classes), config.backbone)
         if config.init == "imagenet":
             tell("=> taking Paddle's ImageNet weights from its cache, or downloading them")
         tell(f"=> starting from {initialise(network, config.init)}")
@@ -116,7 +116,7 @@ def resume(
         data = open_data(config, tell, saved)
         tell(f"=> going on from {file}: {saved.progress}")
         with paddle.utils.unique_name.guard():
-            network = CheXNet()
+            network = CheXNet(len(data.classes), config.backbone)
             checkpoint.assign(network, saved.weights, str(file))
             return _fit(config, network, data, report, saved)
 
@@ -128,11 +128,11 @@ def _fit(
     remove_leftovers(config.save_dir)
     write_text(Path(config.save_dir) / "config.json", config.to_json())
     progress = saved.progress if saved else Progress()
-    metric = AUROC()
+    metric = AUROC(len(data.classes), data.classes)
     model = _prepared(config, network, metric, saved)
     loaders = [
         BatchLoader(images, config.batch_size, shuffle, workers=config.num_workers, upload=True)
-        for images, shuffle in zip(data, (True, False), strict=True)
+        for images, shuffle in zip(data.sets, (True, False), strict=True)
     ]
     tell = report or silent
     with StopRequest(tell) as stop:
@@ -143,7 +143,7 @@ def _fit(
             Log(progress, config.epoch, verbose=2 if report else 0),
             Steps(progress, loaders[0], metric),
             *([SkippedSteps(progress)] if model._scaler else []),
-            History(progress, Path(config.save_dir), *loaders),
+            History(progress, Path(config.save_dir), metric, *loaders),
             checkpoints,
             LRScheduler(by_step=False),  # in place of the default one, which steps by batch; Checkpoints steps
         ]
@@ -154,7 +154,7 @@ def _fit(
         else:
             model.fit(*loaders, epochs=config.epoch - progress.epoch, callbacks=callbacks)
     best_model = Path(config.save_dir) / f"best_model.{config.format}"
-    skipped = {str(images.list.path): images.skipped for images in data}
+    skipped = {str(images.list.path): images.skipped for images in data.sets}
     return TrainResult(config, best_model, progress.best_epoch, progress.best_auroc, progress.rows, skipped)
 
 

@@ -1,0 +1,75 @@
+"""What belongs to a weight file: its backbone, its classes, how its images are resized."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chexnet import checkpoint
+from chexnet.backbones import NETWORKS
+from chexnet.config import BACKBONES, DEFAULT_BACKBONE
+from chexnet.errors import InputError
+from chexnet.labels import CLASS_NAMES, check_names
+from chexnet.transforms import Preprocessing
+
+
+@dataclass(frozen=True)
+class Description:
+    """What belongs to a weight file.
+
+    Attributes:
+        backbone: one of `chexnet.config.BACKBONES`.
+        classes: names of the outputs.
+        preprocessing: how its images are resized and cropped.
+    """
+
+    backbone: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+
+def describe(
+    path: str | os.PathLike[str], backbone: str | None = None, classes: Sequence[str] | None = None
+) -> Description:
+    """What the JSON beside a weight file says, what it leaves out being as given here, else by default.
+
+    Args:
+        path: the weight file.
+        backbone: what the user takes it for, None for no opinion.
+        classes: likewise.
+
+    Raises:
+        InputError: the JSON is unreadable, says something else than the user, an unknown backbone, classes that
+            are no names, or sizes that cannot be.
+    """
+    facts = checkpoint.read_sidecar(path)
+    sidecar = checkpoint.sidecar_path(path)
+    sizes = {name: facts[name] for name in ("resize", "crop") if name in facts}
+    if not all(type(size) is int for size in sizes.values()):
+        raise InputError(f"{sidecar}: resize and crop are {sizes}, expected whole numbers of pixels")
+    said = facts.get("backbone", backbone or DEFAULT_BACKBONE)
+    if said not in BACKBONES:
+        raise InputError(f"{sidecar}: the backbone is {said!r}, expected one of {', '.join(BACKBONES)}")
+    if backbone not in (None, said):
+        raise InputError(f"{sidecar}: the checkpoint is a {said}, not a {backbone}; leave --backbone out")
+    names = facts.get("classes", list(classes or CLASS_NAMES))
+    try:
+        if not isinstance(names, list):
+            raise InputError(f"classes are {names!r}, expected a list of names")
+        check_names(names)
+        if classes is not None and list(classes) != names:
+            raise InputError(
+                f"the checkpoint has {len(names)} classes, {', '.join(names)}, expected the {len(classes)} of "
+                f"--classes: {', '.join(classes)}; leave --classes out"
+            )
+        preprocessing = Preprocessing(**sizes)
+        check_crop(preprocessing.crop, said)
+    except InputError as error:
+        raise InputError(f"{sidecar}: {error}") from error
+    return Description(said, tuple(names), preprocessing)
+
+
+def check_crop(crop: int, backbone: str = DEFAULT_BACKBONE) -> None:
+    """Raises InputError if a square of `crop` pixels is too small for the backbone."""
+    least = NETWORKS[backbone].min_side
+    if crop < least:
+        raise InputError(f"crop {crop} is too small for the network, expected at least {least} pixels for {backbone}")
