@@ -1,0 +1,180 @@
+"""CIFAR-10's archive, batches of its images, and any other image in their size."""
+
+import os
+import pickletools
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from chexnet import images
+from chexnet.checkpoint import unpickling
+from chexnet.download import unpack
+from chexnet.errors import InputError
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SIDE = 32
+PADDING = 4
+ARCHIVE = "cifar-10-python.tar.gz"
+
+_FOLDER = "cifar-10-batches-py"
+_AS_IN_PYTHON_3 = {"SHORT_BINSTRING": b"\x8c", "BINSTRING": b"B"}  # SHORT_BINUNICODE, BINBYTES
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images and what they show.
+
+    Attributes:
+        pixels: uint8 [N, 3, 32, 32], red, green and blue.
+        labels: int64 [N], places in CLASSES.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def read_archive(path: str | os.PathLike[str]) -> tuple[Images, Images]:
+    """The images to train on and those to test on, of CIFAR-10's archive for Python.
+
+    The format is that of https://www.cs.toronto.edu/~kriz/cifar.html. Nothing that a file in it asks for is run.
+
+    Raises:
+        InputError: there is no such archive, it is damaged, has no batches, asks to run something, or a batch has
+            other content than images of 32 x 32 with labels from 0 to 9.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such archive, expected {ARCHIVE}; without --data Paddle downloads it")
+    with tempfile.TemporaryDirectory() as root:
+        unpack(path, root, lambda done, total: None)
+        folder = Path(root) / _FOLDER
+        parts = [sorted(folder.glob(pattern)) for pattern in ("data_batch_[0-9]", "test_batch")]
+        if not all(parts):
+            raise InputError(
+                f"{path}: has no {_FOLDER}/data_batch_1 or no {_FOLDER}/test_batch, expected CIFAR-10's archive for "
+                f"Python ({ARCHIVE}), not the binary one or MATLAB's"
+            )
+        train, test = ([_read_batch(file, f"{path}: {file.name}") for file in files] for files in parts)
+    return _joined(train), _joined(test)
+
+
+def download() -> Path:
+    """The archive in the cache of Paddle's own CIFAR-10 class, which fetches it if it is not there.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    from paddle.vision.datasets import Cifar10
+
+    try:
+        return Path(Cifar10(mode="test").data_file)  # whose MD5 Paddle compares before it reads it
+    except Exception as error:  # whatever the network or the file system raised
+        raise InputError(
+            f"CIFAR-10 could not be downloaded; fetch {ARCHIVE} elsewhere and name it: --data FILE"
+        ) from error
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """The middle of any image file, in the size of CIFAR-10's: uint8 [3, 32, 32].
+
+    Raises:
+        InputError: as `chexnet.images.read`.
+    """
+    image = images.open_image(path)
+    if image.mode.startswith("I"):  # 16 bit, which Pillow would clip instead of scale
+        image = images.to_gray(image)
+    square = ImageOps.fit(image.convert("RGB"), (SIDE, SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(square).transpose(2, 0, 1)
+
+
+class Batches:
+    """Batches of images in memory, as `paddle.Model` takes them: uint8 [B, 3, 32, 32] and int64 [B, 1].
+
+    Args:
+        content: the images.
+        batch_size: images a batch; the last one may be smaller.
+        seed: with it, each pass has an order of its own, and every image is augmented. None changes nothing.
+    """
+
+    def __init__(self, content: Images, batch_size: int, seed: int | None = None) -> None:
+        self.content = content
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.content) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rng = None if self.seed is None else np.random.default_rng((self.seed, self.epoch))
+        self.epoch += 1
+        order = np.arange(len(self.content)) if rng is None else rng.permutation(len(self.content))
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            pixels = self.content.pixels[chosen]
+            yield pixels if rng is None else augmented(pixels, rng), self.content.labels[chosen, None]
+
+
+def augmented(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [B, 3, 32, 32] -> the same, each at a random place of itself with a black edge of 4, half of them mirrored.
+
+    Krizhevsky et al.'s idea in the form of He et al., CVPR 2016, section 4.2.
+    """
+    edge = (PADDING, PADDING)
+    padded = np.pad(pixels, ((0, 0), (0, 0), edge, edge))
+    places = np.lib.stride_tricks.sliding_window_view(padded, (SIDE, SIDE), axis=(2, 3))  # [B, 3, 9, 9, 32, 32]
+    top, left = rng.integers(0, 2 * PADDING + 1, (2, len(pixels)))
+    cropped = places[np.arange(len(pixels)), :, top, left]  # [B, 3, 32, 32]
+    mirrored = rng.random(len(pixels)) < 0.5
+    return np.where(mirrored[:, None, None, None], cropped[..., ::-1], cropped)
+
+
+def _read_batch(file: Path, where: str) -> Images:
+    try:
+        data = _as_in_python_3(file.read_bytes())
+        content, length = unpickling.read(data)
+    except InputError as error:
+        raise InputError(f"{where}: refused: {error}") from error
+    except Exception as error:  # a damaged pickle raises almost anything
+        raise InputError(f"{where}: no batch of CIFAR-10: {str(error) or type(error).__name__}") from error
+    if length != len(data) or not _is_batch(content):
+        raise InputError(f"{where}: no batch of CIFAR-10, expected bytes [N, 3072] as data and N labels from 0 to 9")
+    pixels = content["data"].reshape(-1, 3, SIDE, SIDE)
+    return Images(pixels, np.array(content["labels"], np.int64))
+
+
+def _as_in_python_3(data: bytes) -> bytes:
+    """A pickle of Python 2 whose short strings, up to 255 bytes, are text, and whose long ones are bytes.
+
+    Both kinds have the same layout in either language, so that one byte of each changes. Nothing is run.
+    """
+    changed = bytearray(data)
+    for instruction, _, place in pickletools.genops(data):
+        if instruction.name in _AS_IN_PYTHON_3 and place is not None:
+            changed[place : place + 1] = _AS_IN_PYTHON_3[instruction.name]
+    return bytes(changed)
+
+
+def _is_batch(content: Any) -> bool:
+    if not isinstance(content, dict):
+        return False
+    data, labels = content.get("data"), content.get("labels")
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3 * SIDE * SIDE,):
+        return False
+    known = range(len(CLASSES))
+    return (
+        isinstance(labels, list)
+        and 0 < len(labels) == len(data)
+        and all(type(one) is int and one in known for one in labels)
+    )
+
+
+def _joined(parts: list[Images]) -> Images:
+    return Images(np.concatenate([one.pixels for one in parts]), np.concatenate([one.labels for one in parts]))

@@ -1,0 +1,69 @@
+"""The curves of a training run, and test images with what the network took them for."""
+
+from pathlib import Path
+
+import numpy as np
+from cifar10_data import CLASSES, Images
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image, ImageDraw
+
+from chexnet import drawing
+from chexnet.drawing import MARGIN, PAPER, TEXT
+from chexnet.files import replacing
+from chexnet.training.history import Row
+
+SAMPLES = 8
+"""Images along each side of the picture."""
+
+TILE = 96
+CAPTION = 40
+"""Sides of an image on it, and the room for what stands above; pixels."""
+
+
+def draw_curves(rows: list[Row], path: Path) -> None:
+    """Draws loss, accuracy and learning rate over the epochs as a PNG."""
+    epochs = [row["epoch"] for row in rows]
+    figure = Figure(figsize=(12, 3.6))
+    margins = {"left": 0.055, "right": 0.99, "bottom": 0.14, "top": 0.9, "wspace": 0.2}
+    loss, accuracy, rate = figure.subplots(1, 3, gridspec_kw=margins)
+    for axes, quantity, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+        for part, colour, marker in (("train", "#0072B2", "o"), ("test", "#D55E00", "s")):
+            values = [scale * row[f"{part}_{quantity}"] for row in rows]
+            axes.plot(epochs, values, color=colour, marker=marker, markersize=4, label=part)
+        axes.legend()
+    loss.set(title="Cross-entropy", ylabel="mean over the epoch")
+    accuracy.set(title=f"Accuracy (tests at the end: {100 * rows[-1]['test_accuracy']:.2f} %)", ylabel="%")
+    rate.step(epochs, [row["learning_rate"] for row in rows], where="mid", color="#009E73", marker="o", markersize=4)
+    rate.set(title="Learning rate", yscale="log")
+    for axes in (loss, accuracy, rate):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.25)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def draw_samples(images: Images, probabilities: np.ndarray, path: Path) -> None:
+    """Draws the first 8 x 8 images as a PNG, each under what it was taken for and, if that is wrong, what it is.
+
+    Args:
+        images: at least one.
+        probabilities: [N, 10], the network's.
+        path: of the picture.
+    """
+    step = TILE + MARGIN
+    width, height = SAMPLES * step + MARGIN, SAMPLES * (step + CAPTION) + MARGIN
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for place in range(min(SAMPLES**2, len(images))):
+        left, top = MARGIN + place % SAMPLES * step, MARGIN + place // SAMPLES * (step + CAPTION)
+        guess, label = int(probabilities[place].argmax()), int(images.labels[place])
+        title = CLASSES[guess] if guess == label else f"not {CLASSES[guess]},\nis {CLASSES[label]}"
+        colour = TEXT if guess == label else drawing.COLOUR
+        middle = (left + TILE // 2, top + CAPTION // 2)
+        draw.multiline_text(middle, title, colour, drawing.font(13), anchor="mm", align="center")
+        image = Image.fromarray(images.pixels[place].transpose(1, 2, 0))
+        sheet.paste(image.resize((TILE, TILE), Image.Resampling.NEAREST), (left, top + CAPTION))
+    with replacing(path) as temporary:
+        sheet.save(temporary)
