@@ -1,0 +1,238 @@
+"""Compares the backbones: size, work, speed on each engine, memory, and what they learn of phantoms in the same time.
+
+    python -m benchmarks.backbones --out docs/backbones
+    python -m benchmarks.backbones --out somewhere --backbones densenet121 resnet50
+
+writes DIR.json, DIR.md (a table) and DIR.png (a plot). Everything runs on the CPU. Each backbone has processes of its
+own, and runs in turn with DenseNet-121, so that ratios do not depend on what else the machine does.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.harness import in_child, interleaved, rate
+from chexnet import cli
+from chexnet.config import BACKBONES, CPUS, DEFAULT_BACKBONE, ENGINES, EvalConfig, TrainConfig
+from chexnet.files import check_writable, replacing, write_text
+
+SIDE = 224
+REPETITIONS = 5
+CROPS = 20
+"""Crops whose time is taken, of one repetition."""
+
+RESIZE, CROP, EPOCHS, BATCH = 72, 64, 5, 16
+"""What all of them learn with, from random weights, by the recipe's Adam; the smallest crop that all of them take."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of one backbone.
+
+    Attributes:
+        parameters: that are trained, with a head of 14.
+        multiply_adds: of one image of SIDE x SIDE, convolutions and linear layers.
+        crops_per_second: by engine, this one's and DenseNet-121's median; None where the engine cannot run it.
+        memory: megabytes that a process had at most that computed with the fastest engine.
+        auroc: mean over the classes on the test phantoms.
+        low: of its 95 % interval, by resampling patients.
+        high: likewise.
+        seconds: that the training took.
+    """
+
+    parameters: int
+    multiply_adds: int
+    crops_per_second: dict[str, tuple[float, float] | None]
+    memory: float
+    auroc: float
+    low: float
+    high: float
+    seconds: float
+
+
+def build_parser() -> cli.Parser:
+    """The flags."""
+    parser = cli.Parser("Compare the backbones.")
+    add = parser.add_argument
+    add("--out", required=True, metavar="NAME", help="NAME.json, NAME.md and NAME.png are written")
+    add("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME", help="which ones")
+    add("--images", type=cli.positive_int, default=640, help="phantoms, 70 %% of which are learned from")
+    return parser
+
+
+def body(args: argparse.Namespace) -> None:
+    """Measures one after the other, prints and writes."""
+    from benchmarks import machine
+    from chexnet.phantom import make_dataset
+
+    for suffix in (".json", ".md", ".png"):
+        check_writable(f"{args.out}{suffix}", suffix, keep=())
+    found: dict[str, Measured] = {}
+    with tempfile.TemporaryDirectory(prefix="chexnet-backbones-") as folder:
+        data = Path(folder) / "phantom"
+        make_dataset(data, args.images, size=128, seed=0, min_prevalence=0.12)
+        for name in args.backbones:
+            found[name] = measure(name, data, Path(folder) / name)
+            cli.say(_row(name, found[name]))
+            facts = {"machine": machine.facts(), "backbones": {name: asdict(one) for name, one in found.items()}}
+            write_text(f"{args.out}.json", json.dumps(facts, indent=2) + "\n")
+    write_text(f"{args.out}.md", table(found))
+    draw(found, Path(f"{args.out}.png"))
+
+
+def measure(name: str, data: Path, folder: Path) -> Measured:
+    """Everything of one backbone."""
+    parameters, multiply_adds = in_child(_work, name)
+    speeds = {engine: in_child(_speeds, name, engine) for engine in ENGINES}
+    auroc, low, high, seconds = in_child(_learned, name, str(data), str(folder))
+    return Measured(
+        parameters, multiply_adds, speeds, in_child(_memory, name), auroc=auroc, low=low, high=high, seconds=seconds
+    )
+
+
+def table(found: dict[str, Measured]) -> str:
+    """The table in Markdown; speeds are crops a second, in brackets how many times DenseNet-121's."""
+    engines = list(next(iter(found.values())).crops_per_second)
+    head = ["backbone", "parameters", "multiply-adds", *engines, "memory", "mean AUROC", "training"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(_row(*one) for one in found.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, one: Measured) -> str:
+    def speed(values: tuple[float, float] | None) -> str:
+        return f"{values[0]:.1f} ({values[0] / values[1]:.2f})" if values else "-"
+
+    cells = [
+        name,
+        f"{one.parameters / 1e6:.2f} M",
+        f"{one.multiply_adds / 1e9:.3f} G",
+        *map(speed, one.crops_per_second.values()),
+        f"{one.memory:.0f} MB",
+        f"{one.auroc:.3f} ({one.low:.3f} to {one.high:.3f})",
+        f"{one.seconds:.0f} s",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def draw(found: dict[str, Measured], path: Path) -> None:
+    """AUROC over multiply-adds, the area of a point its parameters."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, one in found.items():
+        x = one.multiply_adds / 1e9
+        axes.errorbar(x, one.auroc, [[one.auroc - one.low], [one.high - one.auroc]], color="0.6", linewidth=1)
+        axes.scatter(x, one.auroc, s=6 * math.sqrt(one.parameters / 1e4), color="#0072B2", alpha=0.8, zorder=2)
+        axes.annotate(name, (x, one.auroc), xytext=(7, 5), textcoords="offset points", fontsize=9)
+    axes.set(
+        xscale="log",
+        xlabel=f"multiply-adds of one image of {SIDE} x {SIDE}, thousand millions",
+        ylabel=f"mean AUROC on test phantoms after {EPOCHS} epochs at {CROP} x {CROP}",
+    )
+    axes.grid(alpha=0.25)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+def _work(name: str) -> tuple[int, int]:
+    """Parameters that are trained, and multiply-adds of one image."""
+    import paddle
+    from paddle import nn
+
+    from chexnet.model import CheXNet
+
+    network = CheXNet(backbone=name)
+    network.eval()
+    counted: list[int] = []
+
+    def count(layer: Any, inputs: Any, output: paddle.Tensor) -> None:
+        per_output = math.prod(layer.weight.shape) // (output.shape[1 if isinstance(layer, nn.Conv2D) else -1])
+        counted.append(math.prod(output.shape) * per_output)
+
+    for layer in network.sublayers():
+        if isinstance(layer, nn.Conv2D | nn.Linear):
+            layer.register_forward_post_hook(count)
+    with paddle.no_grad():
+        network(paddle.zeros([1, 1, SIDE, SIDE], "uint8"))
+    parameters = sum(math.prod(one.shape) for one in network.parameters() if not one.stop_gradient)
+    return parameters, sum(counted)
+
+
+def _speeds(name: str, engine: str) -> tuple[float, float] | None:
+    """Crops a second of this backbone and of DenseNet-121, medians of runs in turn."""
+    import numpy as np
+
+    from chexnet.engine import choose
+    from chexnet.errors import InputError
+    from chexnet.model import CheXNet
+
+    crops = np.random.default_rng(0).integers(0, 256, (CROPS, 1, SIDE, SIDE), np.uint8)
+    try:
+        compiled = {which: choose(engine).compile(CheXNet(backbone=which), SIDE) for which in (name, DEFAULT_BACKBONE)}
+    except InputError:
+        return None
+    sides = {which: rate(lambda one=one: one.predict(crops), CROPS) for which, one in compiled.items()}
+    interleaved(sides, 1)
+    values = interleaved(sides, REPETITIONS)
+    return median(values[name]), median(values[DEFAULT_BACKBONE])
+
+
+def _memory(name: str) -> float:
+    """Megabytes that this process had at most when it predicts with the fastest engine."""
+    import resource
+
+    import numpy as np
+
+    from chexnet.engine import choose
+    from chexnet.model import CheXNet
+
+    choose().compile(CheXNet(backbone=name), SIDE).predict(np.zeros((CROPS, 1, SIDE, SIDE), np.uint8))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _learned(name: str, data: str, folder: str) -> tuple[float, float, float, float]:
+    """Mean AUROC with its interval on the test phantoms, and how long the training took, seconds."""
+    from chexnet.evaluation import evaluate
+    from chexnet.metrics.bootstrap import mean_over_classes, percentile_interval, resampled_aurocs
+    from chexnet.training import train
+
+    where, labels = f"{data}/images", f"{data}/labels"
+    result = train(
+        TrainConfig(
+            data_dir=where,
+            train_list=f"{labels}/train_list.txt",
+            val_list=f"{labels}/val_list.txt",
+            save_dir=folder,
+            backbone=name,
+            init="random",
+            resize=RESIZE,
+            crop=CROP,
+            batch_size=BATCH,
+            epoch=EPOCHS,
+            decay_epochs=(EPOCHS - 1,),
+            num_workers=min(CPUS, 2),
+            device="cpu",
+        )
+    )
+    ckpt = f"{folder}/best_model.pdparams"
+    scored = evaluate(EvalConfig(data_dir=where, test_list=f"{labels}/test_list.txt", ckpt=ckpt, crops=1, device="cpu"))
+    resampled = resampled_aurocs(scored.labels, scored.probabilities, scored.predictions.patients)
+    low, high = percentile_interval(mean_over_classes(resampled))
+    return scored.mean, low, high, sum(row["seconds"] for row in result.history)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the script; returns its exit code."""
+    return cli.run(build_parser(), body, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
