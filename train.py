@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chexnet import cli
-from chexnet.config import BACKBONES, ON_BAD_IMAGE, WEIGHT_FORMATS, TrainConfig
+from chexnet.config import BACKBONES, ON_BAD_IMAGE, OPTIMIZERS, SCALINGS, WEIGHT_FORMATS, TrainConfig
 
 
 def build_parser() -> cli.Parser:
@@ -32,7 +32,8 @@ def build_parser() -> cli.Parser:
     add("--val_list", default=default.val_list, help="list file that chooses the best epoch")
     add("--save_dir", default=default.save_dir, help="folder for checkpoints, history and curves")
     add("--batch_size", type=cli.positive_int, default=default.batch_size, help="images a step")
-    add("--learning_rate", type=cli.positive_float, default=default.learning_rate, help="Adam's, before decay")
+    add("--learning_rate", type=cli.positive_float, default=default.learning_rate, help="before decay")
+    add("--optimizer", choices=OPTIMIZERS, default=default.optimizer, help="Adam, or SGD with a momentum of 0.9")
     add("--epoch", type=cli.positive_int, default=default.epoch, help="passes over the training list")
     add(
         "--decay_epochs",
@@ -56,6 +57,12 @@ def build_parser() -> cli.Parser:
     add("--num_workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
     add("--resize", type=cli.positive_int, default=default.resize, help="shorter side after resizing, pixels")
     add("--crop", type=cli.positive_int, default=default.crop, help="side of the square crop, pixels")
+    add(
+        "--scaling",
+        choices=SCALINGS,
+        default=default.scaling,
+        help="of pixels: by ImageNet's mean and deviation, or to -1..1; the checkpoint's JSON says it to the others",
+    )
     add("--amp", choices=("off", "O1", "O2"), default=default.amp, help="mixed precision, on a GPU only")
     add(
         "--image_cache",

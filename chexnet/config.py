@@ -29,6 +29,12 @@ BACKBONES = (
 )
 """The networks of `chexnet.backbones`, compared in docs/backbones.md."""
 
+SCALINGS = ("imagenet", "symmetric")
+"""How pixels are scaled for the network: by ImageNet's mean and deviation of each channel, or from 0..255 to -1..1."""
+
+OPTIMIZERS = ("adam", "momentum")
+"""Adam with Paddle's defaults, or SGD with a momentum of 0.9."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -43,7 +49,7 @@ class TrainConfig:
         val_list: list file that chooses the best epoch.
         save_dir: folder for everything the run writes.
         batch_size: images a step.
-        learning_rate: Adam's, before any decay.
+        learning_rate: before any decay.
         epoch: number of passes over the training list.
         decay_epochs: after this many epochs the learning rate is multiplied by `decay_factor`, rising.
         decay_factor: see `decay_epochs`.
@@ -62,6 +68,8 @@ class TrainConfig:
         on_bad_image: `error`, or `skip` to leave out what is missing or does not decode, see ON_BAD_IMAGE.
         backbone: one of BACKBONES.
         classes: file of the names of the lists' columns, one a line; None for the 14.
+        scaling: one of SCALINGS.
+        optimizer: one of OPTIMIZERS.
     """
 
     data_dir: str = "dataset/images"
@@ -88,6 +96,8 @@ class TrainConfig:
     on_bad_image: str = "error"
     backbone: str = DEFAULT_BACKBONE
     classes: str | None = None
+    scaling: str = SCALINGS[0]
+    optimizer: str = OPTIMIZERS[0]
 
     def to_json(self) -> str:
         """The configuration as an indented JSON object."""

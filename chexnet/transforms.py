@@ -1,7 +1,7 @@
 """The way from a gray image to what the network sees: resize, crop, flip, all on uint8.
 
-Named once here and used by training, evaluation and every other reader of images. Normalisation with
-MEAN and STD happens on the device, in `chexnet.model`.
+Named once here and used by training, evaluation and every other reader of images. Scaling happens on the device, in
+`chexnet.model`.
 """
 
 import zlib
@@ -11,11 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from chexnet.config import SCALINGS
 from chexnet.errors import InputError
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's channel statistics for pixels in 0..1, as the reference code uses them on radiographs."""
+
+MEAN_AND_STD = dict(zip(SCALINGS, ((MEAN, STD), ((0.5,) * 3, (0.5,) * 3)), strict=True))
+"""What is taken from each channel of pixels in 0..1, and what that is divided by, for each of SCALINGS."""
 
 MAX_RESIZE = 4096
 """Larger than any radiograph needs, small enough not to exhaust memory on a mistyped size."""
@@ -27,7 +31,7 @@ image caches of another version are refused."""
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize the shorter side, then crop a square; the sizes belong to the weights trained with them.
+    """Resize the shorter side, crop a square, scale; all of it belongs to the weights trained with it.
 
     The defaults are those of the reference code (arnoweng/CheXNet): Resize(256), crop 224. The paper
     resizes to 224 directly; we follow the code.
@@ -35,19 +39,23 @@ class Preprocessing:
     Args:
         resize: length of the shorter side after resizing, in pixels.
         crop: side of the square crop, in pixels, at most `resize`.
+        scaling: one of `chexnet.config.SCALINGS`; `CheXNet` does it.
 
     Raises:
-        InputError: `resize` is above MAX_RESIZE, or `crop` is not within 1..resize.
+        InputError: `resize` is above MAX_RESIZE, `crop` is not within 1..resize, or `scaling` is unknown.
     """
 
     resize: int = 256
     crop: int = 224
+    scaling: str = SCALINGS[0]
 
     def __post_init__(self) -> None:
         if self.resize > MAX_RESIZE:
             raise InputError(f"resize {self.resize} is above {MAX_RESIZE} pixels")
         if not 1 <= self.crop <= self.resize:
             raise InputError(f"crop {self.crop} is not within 1..{self.resize}, the size after resizing")
+        if self.scaling not in SCALINGS:
+            raise InputError(f"scaling is {self.scaling!r}, expected {' or '.join(SCALINGS)}")
 
     def resized(self, gray: np.ndarray | Image.Image) -> np.ndarray:
         """uint8 [H, W] -> uint8 [h, w] with min(h, w) = resize, antialiased bilinear as PIL does it.

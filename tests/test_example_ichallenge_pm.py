@@ -91,7 +91,9 @@ def test_from_the_original_xlsx_to_scores_from_another_folder(palm, tmp_path):
     assert (facts["backbone"], facts["classes"]) == ("lenet", ["Pathologic myopia"])
     config = json.loads((final.parent / "config.json").read_text())
     recipe = {
+        "optimizer": "momentum",
         "learning_rate": 0.001,
+        "scaling": "symmetric",
         "batch_size": 10,
         "resize": 224,
         "crop": 224,

@@ -58,6 +58,17 @@ def test_gray_bytes_are_normalised_as_three_equal_channels(network):
     np.testing.assert_allclose(network.predict(gray), probabilities, atol=1e-6)
 
 
+def test_scaling_is_the_networks_own_and_its_json_says_which(network, tmp_path):
+    """-1..1 in the place of ImageNet's statistics; weights that say so are loaded so."""
+    gray = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64), dtype=np.uint8)
+    checkpoint.save(network.state_dict(), tmp_path / "a.pdparams")
+    checkpoint.write_sidecar(tmp_path / "a.pdparams", {"scaling": "symmetric"})
+    scaled = paddle.to_tensor(np.repeat(gray / 127.5 - 1, 3, axis=1).astype(np.float32))
+    found = model.load(tmp_path / "a.pdparams").predict(gray)
+    np.testing.assert_allclose(found, network(scaled).numpy(), atol=1e-6)
+    assert np.abs(found - network.predict(gray)).max() > 1e-4
+
+
 def test_features_are_the_map_whose_mean_the_head_reads(network):
     images = paddle.randn([1, 3, 64, 96])
     features = network.features(images)
@@ -137,6 +148,8 @@ def test_a_checkpoint_brings_its_preprocessing_or_has_the_default_one(tmp_path):
         ({"backbone": "densenet"}, "the backbone is 'densenet', expected one of densenet121, "),
         ({"backbone": ["resnet50"]}, r"the backbone is \['resnet50'\]"),
         ({"backbone": "alexnet", "crop": 62}, "crop 62 is too small for the network, expected at least 63"),
+        ({"scaling": "none"}, "scaling is 'none', expected imagenet or symmetric"),
+        ({"scaling": [1]}, r"scaling is \[1\], expected imagenet"),
         ({"resize": "256"}, "resize and crop are {'resize': '256'}, expected whole numbers"),
         ({"crop": True}, "resize and crop are {'crop': True}"),
         ({"resize": 100, "crop": 200}, "crop 200 is not within"),

@@ -68,6 +68,19 @@ def test_the_real_network_goes_on_to_the_same_bytes_within_an_epoch(small_data, 
     assert_same_outcome(tmp_path / "on", tmp_path / "whole")
 
 
+def test_momentum_goes_on_to_the_same_bytes(small_run, tmp_path):
+    """Its state is another than Adam's; the scaling comes with the weights."""
+    config = small_run(optimizer="momentum", scaling="symmetric", save_every_steps=4)
+    train(config)
+    middle = Path(config.save_dir) / "after_epoch_01_step_000004.state"
+    assert any("velocity" in name for name in state.load(middle).optimizer)
+    resume(middle, {"save_dir": str(tmp_path / "on")})
+    assert_same_outcome(tmp_path / "on", Path(config.save_dir))
+    assert model.describe(tmp_path / "on" / "best_model.pdparams").preprocessing.scaling == "symmetric"
+    with pytest.raises(InputError, match=r"this run has optimizer momentum \(now adam\)"):
+        resume(tmp_path / "on", {"optimizer": "adam"}, force=True)
+
+
 def test_half_an_epoch_is_recorded_as_a_whole_one(whole, copied, tmp_path):
     """Loss and AUROC are over the samples before the interruption, too; the time is the sum."""
     name = "after_epoch_01_step_000004.state"

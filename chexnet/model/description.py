@@ -1,4 +1,4 @@
-"""What belongs to a weight file: its backbone, its classes, how its images are resized."""
+"""What belongs to a weight file: its backbone, its classes, how its images are prepared."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Description:
     Attributes:
         backbone: one of `chexnet.config.BACKBONES`.
         classes: names of the outputs.
-        preprocessing: how its images are resized and cropped.
+        preprocessing: how its images are resized, cropped and scaled.
     """
 
     backbone: str
@@ -44,6 +44,7 @@ def describe(
     facts = checkpoint.read_sidecar(path)
     sidecar = checkpoint.sidecar_path(path)
     sizes = {name: facts[name] for name in ("resize", "crop") if name in facts}
+    scaling = {name: facts[name] for name in ("scaling",) if name in facts}
     if not all(type(size) is int for size in sizes.values()):
         raise InputError(f"{sidecar}: resize and crop are {sizes}, expected whole numbers of pixels")
     said = facts.get("backbone", backbone or DEFAULT_BACKBONE)
@@ -61,7 +62,7 @@ def describe(
                 f"the checkpoint has {len(names)} classes, {', '.join(names)}, expected the {len(classes)} of "
                 f"--classes: {', '.join(classes)}; leave --classes out"
             )
-        preprocessing = Preprocessing(**sizes)
+        preprocessing = Preprocessing(**sizes, **scaling)
         check_crop(preprocessing.crop, said)
     except InputError as error:
         raise InputError(f"{sidecar}: {error}") from error

@@ -9,9 +9,9 @@ import paddle
 from paddle import nn
 
 from chexnet.backbones import NETWORKS, Backbone, Grid
-from chexnet.config import DEFAULT_BACKBONE
+from chexnet.config import DEFAULT_BACKBONE, SCALINGS
 from chexnet.labels import N_CLASSES
-from chexnet.transforms import MEAN, STD
+from chexnet.transforms import MEAN_AND_STD
 
 
 class CheXNet(nn.Layer):
@@ -26,12 +26,14 @@ class CheXNet(nn.Layer):
     Args:
         out_size: number of findings.
         backbone: one of `chexnet.config.BACKBONES`.
+        scaling: one of `chexnet.config.SCALINGS`.
     """
 
-    def __init__(self, out_size: int = N_CLASSES, backbone: str = DEFAULT_BACKBONE) -> None:
+    def __init__(self, out_size: int = N_CLASSES, backbone: str = DEFAULT_BACKBONE, scaling: str = SCALINGS[0]) -> None:
         super().__init__()
         self.out_size = out_size
         self.backbone = backbone
+        self.scaling = scaling
         self.add_sublayer(backbone, NETWORKS[backbone](out_size))
 
     @property
@@ -102,6 +104,6 @@ class CheXNet(nn.Layer):
             return images
         # The weights' precision, which is float16 under AMP O2, where evaluation runs outside autocast.
         dtype = self.parameters()[0].dtype
-        mean = paddle.to_tensor(MEAN, dtype="float32").reshape([1, 3, 1, 1])
-        std = paddle.to_tensor(STD, dtype="float32").reshape([1, 3, 1, 1])
+        channels = (paddle.to_tensor(one, dtype="float32") for one in MEAN_AND_STD[self.scaling])
+        mean, std = (one.reshape([1, 3, 1, 1]) for one in channels)
         return ((images.astype("float32") / 255.0 - mean) / std).astype(dtype)  # [N, 1, H, W] -> [N, 3, H, W]

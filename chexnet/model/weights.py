@@ -59,7 +59,7 @@ def load(path: str | os.PathLike[str], description: Description | None = None) -
             "Just to see it work: --ckpt pretrained_models/phantom_densenet121.safetensors"
         )
     known = description or describe(path)
-    network = CheXNet(len(known.classes), known.backbone)
+    network = CheXNet(len(known.classes), known.backbone, known.preprocessing.scaling)
     _assign(network, checkpoint.read_weights(path), path)
     return network
 

@@ -22,6 +22,14 @@ _UNSAFE = re.compile(r"[^\w .()+-]")
 """What a class's name may hold, and a file's may not everywhere."""
 
 
+def _file_part(finding: str, classes: Sequence[str]) -> str:
+    """A class's name as part of a file's, which no other class has."""
+    parts = [_UNSAFE.sub("_", name) for name in classes]
+    place = classes.index(finding)
+    alike = [part.lower() for part in parts].count(parts[place].lower()) > 1  # some file systems know no capitals
+    return f"{parts[place]}_{place + 1}" if alike else parts[place]
+
+
 class JsonFile:
     """One JSON object with all that is known, written image by image: memory does not grow with their number."""
 
@@ -139,7 +147,7 @@ class PictureFolder:
         for finding in prediction.top(top):
             title = f"{finding}  {prediction.probability(finding):.3f}    {name}"
             picture = drawing.overlay(gray, prediction.shown_map(finding, size), prediction.limit, title, notice)
-            drawn[finding] = self.folder / f"{name}_{_UNSAFE.sub('_', finding)}.png"
+            drawn[finding] = self.folder / f"{name}_{_file_part(finding, prediction.classes)}.png"
             with replacing(drawn[finding]) as temporary:
                 picture.save(temporary, compress_level=1)  # more takes twice the time and saves a tenth
         return drawn

@@ -58,7 +58,7 @@ class Data:
 
 def open_data(config: TrainConfig, tell: Report, saved: State | None = None) -> Data:
     """Checks what a run needs before it computes, and opens its images."""
-    preprocessing = Preprocessing(config.resize, config.crop)
+    preprocessing = Preprocessing(config.resize, config.crop, config.scaling)
     check_crop(config.crop, config.backbone)
     classes = class_names(config.classes)
     device.select(config.device)
@@ -94,6 +94,7 @@ def facts(config: TrainConfig, data: Data, saved: State | None = None) -> dict[s
         "classes": list(data.classes),
         "resize": config.resize,
         "crop": config.crop,
+        "scaling": config.scaling,
         "train_list": config.train_list,
         "skipped": {
             part: [asdict(one) for one in images.skipped]

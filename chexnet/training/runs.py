@@ -7,7 +7,7 @@ from typing import Any
 
 import paddle
 from paddle.callbacks import LRScheduler
-from paddle.optimizer import Adam
+from paddle.optimizer import Adam, Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
 from chexnet import checkpoint
@@ -69,7 +69,7 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
     seed_everything(config.seed)
     # Optimizer state is keyed by parameter names, which the guard starts anew for this network.
     with paddle.utils.unique_name.guard():
-        network = CheXNet(len(data.classes), config.backbone)
+        network = CheXNet(len(data.classes), config.backbone, config.scaling)
         if config.init == "imagenet":
             tell("=> taking Paddle's ImageNet weights from its cache, or downloading them")
         tell(f"=> starting from {initialise(network, config.init)}")
@@ -116,7 +116,7 @@ def resume(
         data = open_data(config, tell, saved)
         tell(f"=> going on from {file}: {saved.progress}")
         with paddle.utils.unique_name.guard():
-            network = CheXNet(len(data.classes), config.backbone)
+            network = CheXNet(len(data.classes), config.backbone, config.scaling)
             checkpoint.assign(network, saved.weights, str(file))
             return _fit(config, network, data, report, saved)
 
@@ -160,7 +160,8 @@ def _fit(
 
 def _prepared(config: TrainConfig, network: CheXNet, metric: AUROC, saved: State | None) -> paddle.Model:
     schedule = MultiStepDecay(config.learning_rate, list(config.decay_epochs), config.decay_factor)
-    optimizer = Adam(schedule, parameters=network.parameters(), use_multi_tensor=True)
+    kinds = {"adam": Adam, "momentum": Momentum}  # Paddle's momentum is 0.9 unless something else is said
+    optimizer = kinds[config.optimizer](schedule, parameters=network.parameters(), use_multi_tensor=True)
     model = paddle.Model(network)
     model.prepare(optimizer, BinaryCrossEntropy(), metric, amp_configs=None if config.amp == "off" else config.amp)
     # As fit would make it; here it can be given its state, and looked at.
