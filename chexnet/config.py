@@ -20,6 +20,8 @@ ON_BAD_IMAGE = ("error", "skip")
 
 WEIGHT_FORMATS = ("pdparams", "safetensors")
 
+EXPORT_FORMATS = ("paddle", "onnx")
+
 DEFAULT_BACKBONE = "densenet121"
 
 BACKBONES = (

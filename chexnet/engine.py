@@ -7,7 +7,6 @@ faster than Paddle's eager mode; docs/performance.md has the figures.
 import sys
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -63,13 +62,12 @@ class Choice:
         """
         if device.is_gpu():
             return _PaddleGPU(network, self.precision, maps)
-        makers: dict[str, Callable[..., Engine]] = {
-            "paddle": _PaddleInference,
-            "openvino": _OpenVINO,
-            "onnxruntime": _OnnxRuntime,
-        }
         with tempfile.TemporaryDirectory(prefix="chexnet-") as folder:
-            return makers[self.engine](network, Path(folder), crop, maps, self.precision, self.threads)
+            if self.engine == "paddle":
+                return _PaddleInference(export.save_program(network, folder, crop, maps), self.precision, self.threads)
+            if self.engine == "onnxruntime":
+                return _OnnxRuntime(export.save_onnx(network, folder, crop, maps), self.threads)
+            return _OpenVINO(network, Path(folder), crop, maps, self.precision, self.threads)
 
 
 class Viewer:
@@ -116,14 +114,19 @@ def choose(engine: str = "auto", precision: str = "float32") -> Choice:
             raise InputError(f"--engine {engine}: computes on the CPU; add --device cpu, or use --engine paddle")
         return Choice("paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.name()}, 1 thread")
     if engine == "auto":
-        engine = next(name for name in ENGINES if not _missing(name))
-    elif missing := _missing(engine):
-        raise InputError(f"--engine {engine}: {missing}")
+        engine = next(name for name in ENGINES if not missing(name))
+    elif why := missing(engine):
+        raise InputError(f"--engine {engine}: {why}")
     note = _precision_note(engine, precision)
     threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
     return Choice(
         engine, precision, CPUS, f"{engine} {_version(engine)}, {precision}{note}, {device.name()}, {threads}"
     )
+
+
+def open_exported(path: Path) -> Engine:
+    """The engine of an exported file, on the CPU: ONNX Runtime of `.onnx`, else Paddle of a program."""
+    return _OnnxRuntime(path) if path.suffix == ".onnx" else _PaddleInference(path)
 
 
 class _PaddleGPU(Engine):
@@ -144,10 +147,9 @@ class _PaddleInference(Engine):
 
     crops_a_pass = 10
 
-    def __init__(self, network: CheXNet, folder: Path, crop: int, maps: bool, precision: str, threads: int) -> None:
+    def __init__(self, program: Path, precision: str = "float32", threads: int = CPUS) -> None:
         from paddle import inference
 
-        program = export.save_program(network, folder, crop, maps)
         config = inference.Config(str(program), str(program.with_suffix(".pdiparams")))
         config.disable_gpu()
         config.disable_glog_info()
@@ -205,26 +207,25 @@ class _OpenVINO(Engine):
 class _OnnxRuntime(Engine):
     crops_a_pass = 20
 
-    def __init__(self, network: CheXNet, folder: Path, crop: int, maps: bool, precision: str, threads: int) -> None:
+    def __init__(self, path: Path, threads: int = CPUS) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors; its warnings are about unused constants of the export
-        path = export.save_onnx(network, folder, crop, maps)
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         return self._session.run(None, {export.INPUT: images})[0]
 
 
-def _missing(engine: str) -> str:
+def missing(engine: str) -> str:
     """What keeps an engine from running here and what to do, or nothing."""
     if engine == "onnxruntime" and not export.ONNX_POSSIBLE:
         return f"needs Paddle 3 for the export to ONNX, this is Paddle {paddle.__version__}; use openvino or paddle"
     needed = {"paddle": [], "openvino": ["openvino"], "onnxruntime": ["onnxruntime", "paddle2onnx"]}[engine]
-    missing = [package for package in needed if not find_spec(package)]
-    return f"is not installed: pip install {' '.join(missing)}" if missing else ""
+    absent = [package for package in needed if not find_spec(package)]
+    return f"is not installed: pip install {' '.join(absent)}" if absent else ""
 
 
 def _version(engine: str) -> str:

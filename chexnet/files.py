@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -111,6 +112,79 @@ def check_writable(path: str | os.PathLike[str], suffix: str, keep: Iterable[str
         tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror}") from error
+
+
+def check_folder(
+    folder: str | os.PathLike[str], names: Collection[str], keep: Iterable[str | os.PathLike[str]]
+) -> None:
+    """Finds out before long work whether `replacing_folder` can do it afterwards; writes nothing.
+
+    Args:
+        folder: new, empty, or made earlier, in which case it will be replaced.
+        names: of all files that may be in one that was made earlier.
+        keep: files that are read, and so must not be in it.
+
+    Raises:
+        InputError: it is a file, has something else in it or one of `keep`, or cannot be written.
+    """
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target}: is a file, expected the name of a folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent).close()
+        others = sorted(set(os.listdir(target)) - set(names)) if target.exists() else []
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror}") from error
+    if others:
+        raise InputError(
+            f"{target}: holds {others[0]!r}, which would be lost; expected a new folder, an empty one, or one that was "
+            "made like this before, which is replaced"
+        )
+    for one in keep:
+        if Path(one).resolve().parent == target.resolve():
+            raise InputError(f"{one}: is read by this run and would be replaced with {target}; choose another folder")
+    if target.resolve() == Path.cwd():
+        raise InputError(f"{target}: is the folder that this runs in, expected another one")
+
+
+@contextmanager
+def replacing_folder(folder: str | os.PathLike[str], names: Collection[str]) -> Iterator[Path]:
+    """Yields a new folder, which takes the place of `folder` when the block succeeds and its files are on the disk.
+
+    Args:
+        folder: as `check_folder` wants it.
+        names: see `check_folder`; no other file may be in the new folder at the end.
+
+    Raises:
+        InputError: it cannot be written; then the earlier one is as it was.
+    """
+    check_folder(folder, names, keep=())
+    target = Path(folder)
+    try:
+        made = Path(tempfile.mkdtemp(prefix=f".{target.name}{_MARK}", dir=target.parent))
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror}") from error
+    new, old = made / "new", made / "old"
+    try:
+        new.mkdir()
+        yield new
+        for path in new.iterdir():
+            assert path.name in names, path
+            _fsync(path)
+        if target.exists():
+            os.rename(target, old)
+        try:
+            os.rename(new, target)
+        except OSError:
+            if old.exists():
+                os.rename(old, target)
+            raise
+        _fsync(target.parent)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

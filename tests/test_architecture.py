@@ -15,7 +15,7 @@ FLOORS = (
     {"lists", "boxes", "phantom", "cache", "model", "convert", "guards", "thresholds"},
     {"data", "export", "cam", "audit", "predictions"},
     {"training", "engine", "drawing", "report"},
-    {"evaluation", "localization", "predictor", "utility"},
+    {"evaluation", "localization", "predictor", "deployment", "utility"},
     {"cli"},
 )
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}

@@ -8,7 +8,7 @@ import pytest
 from miniature import small_config
 
 from chexnet import cam, checkpoint, engine, model
-from chexnet.backbones import NETWORKS
+from chexnet.backbones import NETWORKS, classic
 from chexnet.backbones.densenet import DenseNetCIFAR
 from chexnet.config import BACKBONES, TrainConfig
 from chexnet.errors import InputError
@@ -167,8 +167,8 @@ def test_maps_add_up_to_the_logit_where_the_head_is_linear(network, crops):
 @pytest.mark.parametrize("backbone", ["resnext50_32x4d", "vgg16", "googlenet", "alexnet", "lenet"])
 def test_an_export_gives_what_eager_paddle_gives(backbone, name):
     """One of each kind; tests/test_engine.py has DenseNet-121."""
-    if engine._missing(name):
-        pytest.skip(engine._missing(name))
+    if engine.missing(name):
+        pytest.skip(engine.missing(name))
     paddle.seed(1)
     network = CheXNet(OUTPUTS, backbone)
     crops = smallest(network)
@@ -217,6 +217,13 @@ def test_googlenets_auxiliary_heads_train_and_say_nothing_otherwise():
     assert kept is labels
     network.eval()
     assert network(images).shape == [2, 2]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (7, 9), (16, 13), (21, 7)])
+def test_maps_of_any_size_are_pooled_to_the_places_of_the_linear_layers(shape):
+    features = paddle.randn([2, 3, *shape])
+    wanted = paddle.nn.functional.adaptive_avg_pool2d(features, 7).numpy()
+    np.testing.assert_allclose(classic._to_places(features, 7).numpy(), wanted, atol=1e-6)
 
 
 def test_no_imagenet_weights_are_said_so():

@@ -100,8 +100,8 @@ def test_a_missing_engine_says_how_to_install_it(monkeypatch):
 
 
 def test_a_precision_that_an_engine_lacks_is_refused():
-    if engine._missing("onnxruntime"):
-        pytest.skip(engine._missing("onnxruntime"))
+    if engine.missing("onnxruntime"):
+        pytest.skip(engine.missing("onnxruntime"))
     with pytest.raises(InputError, match=r"--precision bfloat16: .* use float32"):
         engine.choose("onnxruntime", "bfloat16")
 
@@ -118,7 +118,7 @@ def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     monkeypatch.setattr(os, "system", refuse)
     exports = [export.save_program, export.save_logits_program]
-    if not engine._missing("onnxruntime"):
+    if not engine.missing("onnxruntime"):
         exports.append(export.save_onnx)
     for index, save in enumerate(exports):
         folder = tmp_path / str(index)
@@ -128,8 +128,8 @@ def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd
 
 
 def test_openvino_is_imported_without_its_telemetry():
-    if engine._missing("openvino"):
-        pytest.skip(engine._missing("openvino"))
+    if engine.missing("openvino"):
+        pytest.skip(engine.missing("openvino"))
     code = (
         "import sys\n"
         "from chexnet import engine\n"

@@ -10,6 +10,7 @@ from conftest import ROOT
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score
 
+from chexnet import files
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, N_CLASSES
 from chexnet.lists import format_list
@@ -20,7 +21,6 @@ from chexnet.metrics.operating import choose, decide
 from chexnet.metrics.proportions import holm
 from chexnet.predictions import Predictions
 from chexnet.report import build, check_folder, format_report, write_report
-from chexnet.report import folder as folder_module
 from chexnet.report import scores as scores_module
 from chexnet.report.confusion import confusion, together
 from chexnet.thresholds import read_thresholds
@@ -238,7 +238,7 @@ def test_a_report_that_cannot_be_finished_leaves_the_earlier_one(full, tmp_path,
             raise OSError(28, "No space left on device")
         rename(source, target)
 
-    monkeypatch.setattr(folder_module.os, "rename", broken)
+    monkeypatch.setattr(files.os, "rename", broken)
     with pytest.raises(InputError, match="r: cannot be written: No space left"):
         write_report(build(OTHER), tmp_path / "r")
     assert {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir()} == before
@@ -247,7 +247,7 @@ def test_a_report_that_cannot_be_finished_leaves_the_earlier_one(full, tmp_path,
 
 def test_a_folder_with_something_else_is_left_alone(full, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match=r"holds 'thesis\.tex', which is not of a report"):
+    with pytest.raises(InputError, match=r"holds 'thesis\.tex', which would be lost"):
         write_report(full[0], tmp_path)
     with pytest.raises(InputError, match="is a file, expected the name of a folder"):
         check_folder(tmp_path / "thesis.tex", keep=())

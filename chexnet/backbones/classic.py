@@ -1,5 +1,6 @@
 """LeNet, AlexNet, VGG and GoogLeNet."""
 
+import numpy as np
 import paddle
 from paddle import nn
 from paddle.base.layer_helper import LayerHelper
@@ -150,4 +151,20 @@ def _sigmoid(x: paddle.Tensor) -> paddle.Tensor:
 
 
 def _to_places(features: paddle.Tensor, side: int) -> paddle.Tensor:
-    return features if features.shape[2:] == [side, side] else nn.functional.adaptive_avg_pool2d(features, side)
+    """Means over side x side windows that cover a map of any size: [N, C, h, w] -> [N, C, side, side].
+
+    That is Paddle's adaptive average pooling, as two products, which can be exported where the windows differ in size.
+    """
+    height, width = features.shape[2:]
+    if (height, width) == (side, side):
+        return features
+    rows, columns = (paddle.to_tensor(_windows(size, side)).astype(features.dtype) for size in (height, width))
+    return paddle.matmul(paddle.matmul(rows, features), columns, transpose_y=True)
+
+
+def _windows(size: int, count: int) -> np.ndarray:
+    """Which of `size` places each of `count` windows is the mean of: float32 [count, size]."""
+    first = np.arange(count) * size // count
+    end = -(-(np.arange(count) + 1) * size // count)
+    inside = (first[:, None] <= np.arange(size)) & (np.arange(size) < end[:, None])
+    return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)

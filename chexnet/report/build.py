@@ -3,20 +3,23 @@
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import chexnet
+from chexnet import files
 from chexnet.errors import InputError
 from chexnet.predictions import Predictions
 from chexnet.report import facts, page
 from chexnet.report.confusion import confusion, together
 from chexnet.report.contents import Report
-from chexnet.report.folder import write_folder
 from chexnet.report.scores import compare, score
 from chexnet.report.transfer import Transfer, transfer
 from chexnet.thresholds import format_thresholds
+
+FILES = ("metrics.json", "predictions.csv", "report.html", "thresholds.json")
+"""What may stand in the folder of a report."""
 
 NO_VALIDATION = (
     "no validation set was given: thresholds and calibration are not chosen on the images they are judged on"
@@ -72,11 +75,16 @@ def build(
     )
 
 
+def check_folder(folder: str | os.PathLike[str], keep: Iterable[str | os.PathLike[str]]) -> None:
+    """`chexnet.files.check_folder` for a report."""
+    files.check_folder(folder, FILES, keep)
+
+
 def write_report(report: Report, folder: str | os.PathLike[str]) -> None:
     """Writes `metrics.json`, `predictions.csv`, `report.html` and, if there are any, `thresholds.json`.
 
     Raises:
-        InputError: see `chexnet.report.folder.write_folder`.
+        InputError: see `chexnet.files.replacing_folder`.
     """
     texts = {
         "metrics.json": json.dumps(facts.of_report(report), indent=2, allow_nan=False) + "\n",
@@ -85,7 +93,9 @@ def write_report(report: Report, folder: str | os.PathLike[str]) -> None:
     }
     if report.thresholds[0]:
         texts["thresholds.json"] = report.thresholds[0]
-    write_folder(folder, texts)
+    with files.replacing_folder(folder, FILES) as new:
+        for name, text in texts.items():
+            files.write_text(new / name, text)
 
 
 def format_report(report: Report, folder: str | os.PathLike[str]) -> str:
