@@ -102,6 +102,8 @@ def test_from_training_to_the_report(trained, tmp_path, capsys):
     pictures = [Path(one) for one in said["images"][0]["cam"].values()]
     assert len({one.name.lower() for one in pictures}) == len(names)
     assert all(one.parent == tmp_path / "cam" and one.is_file() for one in pictures)
+    assert run("tools/export", trained, "--ckpt", ckpt, "--out", tmp_path / "exported") == 0
+    assert json.loads((tmp_path / "exported" / "description.json").read_text())["classes"] == list(names)
     both = ["--predictions", tmp_path / "p.csv", "--output", tmp_path / "again", "--classes", trained / "classes.txt"]
     assert run("tools/report", trained, *both) == 0
     assert json.loads((tmp_path / "again" / "metrics.json").read_text())["classes"].keys() == set(names)
