@@ -9,7 +9,7 @@ import gzip
 import math
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,6 @@ BOX_SPACE = 1024
 """NIH's boxes count pixels of images of this width and height, whatever size an image file has."""
 
 _HEADER = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
-_FINDINGS = {name: name for name in CLASS_NAMES} | {nih: name for name, nih in BOX_FILE_SPELLINGS.items()}
 _PLATEAU = 1e-5
 
 
@@ -35,7 +34,7 @@ class DrawnBox:
 
     Attributes:
         image: file name.
-        finding: one of CLASS_NAMES.
+        finding: one of CLASS_NAMES, or another class that was asked for.
         xywh: in BOX_SPACE.
         line: in the file, from 1.
     """
@@ -56,8 +55,12 @@ class DrawnBox:
         return np.array(self.xywh) * (width, height, width, height) / BOX_SPACE
 
 
-def read_boxes(path: str | os.PathLike[str]) -> tuple[DrawnBox, ...]:
+def read_boxes(path: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAMES) -> tuple[DrawnBox, ...]:
     """Reads a box file in NIH's format (`BBox_List_2017.csv`, as it is or as .csv.gz), in its order.
+
+    Args:
+        path: the file.
+        classes: findings that it may hold, besides CLASS_NAMES as NIH spells them.
 
     Raises:
         InputError: the file is missing, no text or without boxes, its header is another one, or the first line
@@ -69,7 +72,9 @@ def read_boxes(path: str | os.PathLike[str]) -> tuple[DrawnBox, ...]:
     if not rows or [column.strip() for column in rows[0][: len(_HEADER)]] != _HEADER:
         found = ",".join(rows[0])[:60] if rows else ""
         raise InputError(f"{path}:1: the header is {found!r}, expected {','.join(_HEADER)!r} as in BBox_List_2017.csv")
-    boxes = tuple(_parse(row, f"{path}:{number}", number) for number, row in enumerate(rows[1:], start=2) if any(row))
+    named = {name: name for name in (*CLASS_NAMES, *classes)} | {nih: name for name, nih in BOX_FILE_SPELLINGS.items()}
+    numbered = enumerate(rows[1:], start=2)
+    boxes = tuple(_parse(row, f"{path}:{number}", number, named) for number, row in numbered if any(row))
     if not boxes:
         raise InputError(f"{path}: no boxes, expected one a line")
     return boxes
@@ -145,21 +150,21 @@ def _read_rows(path: Path) -> list[list[str]]:
         raise InputError(f"{path}: the box file cannot be read: {reason}") from error
 
 
-def _parse(row: list[str], where: str, line: int) -> DrawnBox:
+def _parse(row: list[str], where: str, line: int, named: Mapping[str, str]) -> DrawnBox:
     if len(row) < 6 or any(row[6:]):
         raise InputError(f"{where}: {len(row)} columns, expected an image, a finding, x, y, w and h")
     image, label = row[0].strip(), row[1].strip()
     if not image or image in (".", "..") or "/" in image or "\\" in image:
         raise InputError(f"{where}: {image!r} is not the name of a file in the image folder")
-    if label not in _FINDINGS:
-        raise InputError(f"{where}: finding {label!r}, expected one of {', '.join(_FINDINGS)}")
+    if label not in named:
+        raise InputError(f"{where}: finding {label!r}, expected one of {', '.join(named)}")
     try:
         x, y, w, h = map(float, row[2:6])
     except ValueError:
         x = y = w = h = math.nan
     if not all(map(math.isfinite, (x, y, w, h))):
         raise InputError(f"{where}: the box is {','.join(row[2:6])!r}, expected four numbers: x, y, w, h")
-    return DrawnBox(image, _FINDINGS[label], (x, y, w, h), line)
+    return DrawnBox(image, named[label], (x, y, w, h), line)
 
 
 def _connected_runs(mask: np.ndarray, row: int, column: int) -> Iterator[tuple[int, int, int]]:

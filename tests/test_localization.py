@@ -122,6 +122,26 @@ def test_of_several_boxes_one_is_enough_and_makes_one_case(planted):
     ]
 
 
+def test_boxes_of_other_findings_are_for_a_network_that_has_them(planted, tmp_path):
+    names = [f"shadow {index}" for index in range(len(CLASS_NAMES))]
+    checkpoint.write_sidecar(tmp_path / "model.pdparams", {"resize": 256, "crop": 224, "classes": names})
+    reversed_one = names[CLASS_NAMES.index("Edema")]
+    rows = [("a.png", names[12], BRIGHT), ("a.png", reversed_one, BRIGHT), ("b.png", names[0], BRIGHT)]
+    result = localize(planted(rows))
+    assert {case.finding: case.pointing for case in result.cases} == {
+        names[12]: True,
+        reversed_one: False,
+        names[0]: True,
+    }
+    assert list(result.scores.findings) == [names[0], reversed_one, names[12]]  # as the network has them
+    assert [one.case.finding for one in result.samples] == [names[0], reversed_one, names[12]]
+    assert f"\n{names[12]} " in format_result(result)
+    with pytest.raises(InputError, match="1 boxes of what the checkpoint has no class for, such as Mass; its classes"):
+        localize(planted([("a.png", "Mass", BRIGHT)]))
+    with pytest.raises(InputError, match=r"boxes\.csv:2: finding 'shade', expected one of Atelectasis, .*shadow 13"):
+        localize(planted([("a.png", "shade", BRIGHT)]))
+
+
 def test_probabilities_are_those_of_the_crops_averaged(planted, seeing, tmp_path):
     corner = np.full((256, 256), 20, np.uint8)
     corner[:90, :90] = 250

@@ -37,10 +37,8 @@ def body(args: argparse.Namespace) -> None:
 
     classes = class_names(args.classes) if args.classes else None
     done = deploy(args.ckpt, args.out, args.format, args.backbone, classes)
-    facts = done.facts
-    print(
-        f"{done.graph}: {facts['backbone']}, {len(facts['classes'])} output{'s' * (len(facts['classes']) > 1)}, crops of {facts['crop']} px"
-    )
+    facts, outputs = done.facts, len(done.facts["classes"])
+    print(f"{done.graph}: {facts['backbone']}, {outputs} output{'s' * (outputs > 1)}, crops of {facts['crop']} px")
     print(f"Loaded again, its probabilities are those of {args.ckpt} to {facts['largest_difference']:.1e}.")
     print(f"{done.folder / DESCRIPTION} says how to prepare images; docs/export.md shows it.")
 

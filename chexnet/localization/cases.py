@@ -23,7 +23,7 @@ class Case:
 
     Attributes:
         image: file name.
-        finding: one of CLASS_NAMES.
+        finding: one of the network's classes.
         probability: what the network says of it.
         drawn: the boxes, x y w h.
         peak: x and y of the map's maximum.

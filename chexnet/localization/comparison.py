@@ -136,22 +136,22 @@ def localize(
             progress(done, len(drawn))
     if not scored:
         raise InputError(f"{config.boxes}: no box can be compared, expected at least one; the first: {left_out[0]}")
-    cases = tuple(case for case, _ in scored)
+    in_order = sorted(scored, key=lambda one: description.classes.index(one[0].finding))
     return LocalizationResult(
         config=config,
         engine=choice.description,
         preprocessing=preprocessing,
-        cases=cases,
+        cases=tuple(case for case, _ in scored),
         left_out=tuple(left_out),
-        scores=score_cases(cases),
-        samples=tuple(one for _, one in scored if one is not None),
+        scores=score_cases([case for case, _ in in_order]),
+        samples=tuple(one for _, one in in_order if one is not None),
         seconds=time.monotonic() - started,
     )
 
 
 def _boxes_by_image(config: LocalizationConfig, classes: Sequence[str]) -> tuple[dict[str, list[DrawnBox]], list[str]]:
     """The boxes of each image that is asked for, and what is wrong with the others."""
-    asked = boxes.read_boxes(config.boxes)
+    asked = boxes.read_boxes(config.boxes, classes)
     if config.test_list is not None:
         listed = set(lists.read_list(config.test_list, len(classes)).names)
         asked = tuple(box for box in asked if box.image in listed)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from chexnet.labels import CLASS_NAMES
 from chexnet.lists import patient_of
 from chexnet.localization.cases import Case
 from chexnet.metrics.proportions import wilson
@@ -61,7 +60,7 @@ class Scores:
     """All shares, in the order of MEASURES.
 
     Attributes:
-        findings: by name, in the order of CLASS_NAMES, those that have cases.
+        findings: by name, in the order of their first cases.
         mean: over them.
         patients: how many there are.
     """
@@ -89,22 +88,22 @@ class Scores:
 def score_cases(cases: Sequence[Case]) -> Scores:
     """The shares of cases, of which there is at least one."""
     outcomes = np.array([_outcomes(case) for case in cases])  # [N, M]
-    column = np.array([CLASS_NAMES.index(case.finding) for case in cases])
+    findings = list(dict.fromkeys(case.finding for case in cases))
+    column = np.array([findings.index(case.finding) for case in cases])
     patients, patient = np.unique([patient_of(case.image) for case in cases], return_inverse=True)
-    shape = (len(patients), len(CLASS_NAMES))
+    shape = (len(patients), len(findings))
     counts = np.zeros(shape)
     np.add.at(counts, (patient, column), 1)  # [P, C]
     found = np.zeros((*shape, len(MEASURES)))
     np.add.at(found, (patient, column), outcomes)  # [P, C, M]
 
-    present = np.flatnonzero(counts.sum(axis=0))
-    low, high = _bootstrap(counts[:, present], found[:, present])
-    means = _mean_shares(np.ones(len(patients)), counts[:, present], found[:, present])
+    low, high = _bootstrap(counts, found)
+    means = _mean_shares(np.ones(len(patients)), counts, found)
     totals, hits = counts.sum(axis=0).astype(int).tolist(), found.sum(axis=0).astype(int).tolist()
     return Scores(
-        findings={CLASS_NAMES[c]: tuple(_share(hit, totals[c]) for hit in hits[c]) for c in present.tolist()},
+        findings={name: tuple(_share(hit, totals[c]) for hit in hits[c]) for c, name in enumerate(findings)},
         mean=tuple(
-            Mean(share, below, above, len(present))
+            Mean(share, below, above, len(findings))
             for share, below, above in zip(means.tolist(), low.tolist(), high.tolist(), strict=True)
         ),
         patients=len(patients),

@@ -9,7 +9,6 @@ import numpy as np
 
 from chexnet.boxes import FOUND_FRACTION
 from chexnet.files import replacing
-from chexnet.labels import CLASS_NAMES
 from chexnet.localization.cases import Box, Sample
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _INCHES = 3.0
 
 
 def write_contact_sheet(path: str | os.PathLike[str], samples: Sequence[Sample]) -> None:
-    """Draws the samples in the order of CLASS_NAMES: the drawn boxes dashed, the found box and the map's outline.
+    """Draws the samples: the drawn boxes dashed, the found box and the map's outline.
 
     The outline encloses all places of at least FOUND_FRACTION of the map's maximum, a cross marks the maximum, and
     what no crop looked at is hatched.
@@ -36,13 +35,12 @@ def write_contact_sheet(path: str | os.PathLike[str], samples: Sequence[Sample])
     """
     from matplotlib.figure import Figure
 
-    ordered = sorted(samples, key=lambda one: CLASS_NAMES.index(one.case.finding))
-    rows = math.ceil(len(ordered) / _COLUMNS)
+    rows = math.ceil(len(samples) / _COLUMNS)
     figure = Figure(figsize=(_COLUMNS * _INCHES, rows * (_INCHES + 0.3) + 0.4), dpi=120, layout="constrained")
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
-    for axes, one in zip(grid, ordered, strict=False):
+    for axes, one in zip(grid, samples, strict=False):
         _draw(axes, one)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False)
     with replacing(path) as temporary:

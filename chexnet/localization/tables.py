@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 
-from chexnet.labels import CLASS_NAMES
 from chexnet.localization.comparison import LocalizationResult
 from chexnet.localization.published import WANG, WANG_SHARES
 from chexnet.localization.scores import MEASURES, THRESHOLDS, Mean, Share
-
-_WIDTH = max(map(len, CLASS_NAMES))
 
 
 def format_result(result: LocalizationResult) -> str:
@@ -24,15 +21,16 @@ def format_result(result: LocalizationResult) -> str:
 
 
 def _table(result: LocalizationResult, name: str, measures: Sequence[str]) -> str:
-    head = f"{name:{_WIDTH}}{'cases':>7}" + "".join(_head(measure) for measure in measures)
+    width = max(18, *map(len, result.scores.findings))
+    head = f"{name:{width}}{'cases':>7}" + "".join(_head(measure) for measure in measures)
     lines = [head]
     for finding, shares in result.scores.findings.items():
         own = dict(zip(MEASURES, shares, strict=True))
         cells = [_cell(own[measure], WANG_SHARES.get(measure, {}).get(finding), measure) for measure in measures]
-        lines.append(f"{finding:{_WIDTH}}{shares[0].cases:>7}" + "".join(cells))
+        lines.append(f"{finding:{width}}{shares[0].cases:>7}" + "".join(cells))
     means = dict(zip(MEASURES, result.scores.mean, strict=True))
     cells = [_cell(means[measure], _published_mean(measure, result), measure) for measure in measures]
-    lines.append(f"{f'mean of {len(result.scores.findings)}':{_WIDTH}}{len(result.cases):>7}" + "".join(cells))
+    lines.append(f"{f'mean of {len(result.scores.findings)}':{width}}{len(result.cases):>7}" + "".join(cells))
     return "\n".join(lines) + "\n"
 
 
