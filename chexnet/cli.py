@@ -72,12 +72,15 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
     return 0
 
 
-def add_computing_flags(parser: Parser, default: EvalConfig | LocalizationConfig | PredictConfig) -> None:
+def add_computing_flags(
+    parser: Parser, default: EvalConfig | LocalizationConfig | PredictConfig, workers: bool = True
+) -> None:
     """Adds the flags that say how a trained network computes; their defaults are those of the configuration."""
     add = parser.add_argument
     add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
     add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
-    add("--num_workers", type=non_negative_int, default=default.num_workers, help="threads beside the network's")
+    if workers:
+        add("--num_workers", type=non_negative_int, default=default.num_workers, help="threads beside the network's")
     add(
         "--engine",
         choices=("auto", *ENGINES),

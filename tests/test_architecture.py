@@ -16,7 +16,7 @@ FLOORS = (
     {"data", "export", "cam", "audit", "predictions"},
     {"training", "engine", "drawing", "report"},
     {"evaluation", "localization", "predictor", "deployment", "utility"},
-    {"cli"},
+    {"cli", "web"},
 )
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 WITHOUT_PADDLE = {

@@ -1,0 +1,120 @@
+"""What the page asks: what a network sees in an uploaded image, and pictures of where."""
+
+import hashlib
+import io
+import tempfile
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from chexnet import drawing
+from chexnet.errors import InputError
+from chexnet.predictor import Prediction, Predictor
+from chexnet.thresholds import Thresholds
+
+KEPT = 8
+"""Predictions that are kept for their pictures, the last ones."""
+
+
+class Looks:
+    """A predictor, the decisions that go with it, and the last images that it was asked about.
+
+    Several threads may ask; the network looks at one image after the other.
+
+    Args:
+        predictor: what is asked.
+        thresholds: what to call present; None decides nothing.
+    """
+
+    def __init__(self, predictor: Predictor, thresholds: Thresholds | None = None) -> None:
+        self.predictor = predictor
+        self.thresholds = thresholds
+        self._kept: OrderedDict[str, Prediction] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def about(self) -> dict[str, Any]:
+        """What the page says before there is an image."""
+        return {
+            "ckpt": self.predictor.ckpt.name,
+            "notice": self.predictor.notice,
+            "engine": self.predictor.engine,
+            "classes": list(self.predictor.classes),
+            "chosen": self.thresholds.chosen if self.thresholds else "",
+        }
+
+    def look(self, content: bytes) -> dict[str, Any]:
+        """The content of an image file -> what is shown of it, for JSON: findings, the most probable first.
+
+        Raises:
+            InputError: as `chexnet.images.read`, but of "the image", which has no name here.
+        """
+        with tempfile.TemporaryDirectory(prefix="chexnet-") as folder:
+            path = Path(folder) / "image"
+            path.write_bytes(content)
+            try:
+                with self._lock:
+                    prediction = self.predictor.predict(path)
+            except InputError as error:
+                raise InputError(str(error).replace(str(path), "the image")) from error
+        key = hashlib.sha256(content).hexdigest()
+        with self._lock:
+            self._kept[key] = prediction
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return {
+            "image": key,
+            "width": prediction.gray.width,
+            "height": prediction.gray.height,
+            "warnings": list(prediction.warnings),
+            "findings": [self._finding(prediction, name) for name in prediction.top(len(prediction.classes))],
+        }
+
+    def picture(self, key: str, finding: int | None) -> bytes:
+        """A PNG of an image that was looked at, under the map of one class, or as it is.
+
+        Args:
+            key: what `look` gave as `image`.
+            finding: the class's place; None for the image alone.
+
+        Raises:
+            KeyError: the image is not kept any more, or there is no such class.
+        """
+        with self._lock:
+            prediction = self._kept[key]
+        if finding is not None and not 0 <= finding < len(prediction.classes):
+            raise KeyError(finding)
+        size = drawing.panel_size(prediction.gray)
+        gray = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)
+        if finding is None:
+            return _png(gray)
+        name = prediction.classes[finding]
+        title = f"{name}  {prediction.probability(name):.3f}"
+        shown = prediction.shown_map(name, size)
+        return _png(drawing.overlay(gray, shown, prediction.limit, title, self.predictor.notice))
+
+    def _finding(self, prediction: Prediction, name: str) -> dict[str, Any]:
+        probability = prediction.probability(name)
+        facts: dict[str, Any] = {
+            "name": name,
+            "place": prediction.classes.index(name),
+            "probability": round(probability, 6),
+        }
+        if self.thresholds:
+            point = self.thresholds.points[name]
+            facts |= {
+                "present": point.decides(probability),
+                "threshold": point.threshold,
+                "sensitivity": point.sensitivity,
+                "specificity": point.specificity,
+            }
+        return facts
+
+
+def _png(picture: Image.Image) -> bytes:
+    packed = io.BytesIO()
+    picture.save(packed, "PNG", compress_level=1)
+    return packed.getvalue()
