@@ -1,5 +1,6 @@
 """CIFAR-10's archive, batches of its images, and any other image in their size."""
 
+import hashlib
 import os
 import pickletools
 import tempfile
@@ -39,6 +40,10 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def sha256(self) -> str:
+        """Of pixels and labels, in hexadecimal."""
+        return hashlib.sha256(self.pixels.tobytes() + self.labels.tobytes()).hexdigest()
 
 
 def read_archive(path: str | os.PathLike[str]) -> tuple[Images, Images]:
@@ -101,13 +106,14 @@ class Batches:
         content: the images.
         batch_size: images a batch; the last one may be smaller.
         seed: with it, each pass has an order of its own, and every image is augmented. None changes nothing.
+        epoch: how many passes there have been.
     """
 
-    def __init__(self, content: Images, batch_size: int, seed: int | None = None) -> None:
+    def __init__(self, content: Images, batch_size: int, seed: int | None = None, epoch: int = 0) -> None:
         self.content = content
         self.batch_size = batch_size
         self.seed = seed
-        self.epoch = 0
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return -(-len(self.content) // self.batch_size)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from paddle.callbacks import Callback, LRScheduler
 from paddle.optimizer import Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
+from chexnet import checkpoint
 from chexnet.backbones import NETWORKS
 from chexnet.errors import InputError
 from chexnet.training.callbacks import seed_everything
@@ -72,15 +74,17 @@ def train(
     recipe: Recipe,
     images: Images,
     tests: Images,
+    state: Path,
     report: Callable[[str], None],
     progress: Callable[[int, int], None],
 ) -> tuple[Classifier, list[Row]]:
-    """Trains a network by `paddle.Model`.
+    """Trains a network by `paddle.Model`, or goes on after the last whole epoch of a run that was cut short.
 
     Args:
         recipe: how.
         images: to train on.
         tests: to measure it on after each epoch; nothing is chosen by them.
+        state: file that holds the run after each epoch; if it is there, the run goes on from it.
         report: takes a line for each epoch.
         progress: is told which step of an epoch is done, and of how many.
 
@@ -89,39 +93,75 @@ def train(
         0..1, after `train_` and `test_`.
 
     Raises:
-        InputError: the network does not fit, or the loss is not finite any more.
+        InputError: the network does not fit, the state is that of another run, or the loss is not finite any more.
     """
     seed_everything(recipe.seed)
+    run = {"recipe": asdict(recipe), "images": images.sha256(), "tests": tests.sha256()}
     with paddle.utils.unique_name.guard():
         network = Classifier(recipe.network)
         schedule = MultiStepDecay(recipe.learning_rate, list(DECAY_EPOCHS), DECAY_FACTOR)
         optimizer = Momentum(schedule, MOMENTUM, network.parameters(), weight_decay=WEIGHT_DECAY)
         model = paddle.Model(network)
         model.prepare(optimizer, nn.CrossEntropyLoss(), paddle.metric.Accuracy())
-        record = _Record(recipe.epochs, report, progress)
-        model.fit(
-            Batches(images, recipe.batch_size, recipe.seed),
-            Batches(tests, recipe.batch_size),
-            epochs=recipe.epochs,
-            verbose=0,
-            callbacks=[record, LRScheduler(by_step=False, by_epoch=True)],  # Paddle's own would step by batch
+        rows = _restored(state, run, network, optimizer) if state.exists() else []
+        if rows:
+            report(f"=> {state}: going on after epoch {len(rows)}")
+        record = _Record(recipe, rows, lambda: _save(state, run, network, optimizer, rows), report, progress)
+        if len(rows) < recipe.epochs:
+            model.fit(
+                Batches(images, recipe.batch_size, recipe.seed, epoch=len(rows)),
+                Batches(tests, recipe.batch_size),
+                epochs=recipe.epochs - len(rows),
+                verbose=0,
+                callbacks=[record, LRScheduler(by_step=False, by_epoch=True)],  # Paddle's own would step by batch
+            )
+    return network, rows
+
+
+def _save(state: Path, run: Mapping[str, Any], network: nn.Layer, optimizer: Momentum, rows: list[Row]) -> None:
+    content = {"run": run, "weights": network.state_dict(), "optimizer": optimizer.state_dict(), "rows": rows}
+    checkpoint.save(content, state)
+
+
+def _restored(state: Path, run: Mapping[str, Any], network: nn.Layer, optimizer: Momentum) -> list[Row]:
+    """Fills network and optimizer and returns the rows of the epochs that are done."""
+    content = checkpoint.load(state)
+    if content.get("run") != run:
+        raise InputError(
+            f"{state}: is of a run with another recipe or other images, expected one of {run['recipe']}; choose "
+            "another --save_dir"
         )
-    return network, record.rows
+    checkpoint.assign(network, content["weights"], str(state))
+    optimizer.set_state_dict(content["optimizer"])
+    return content["rows"]
 
 
 class _Record(Callback):
-    """Puts together the row of each epoch; losses are means over its images, where Paddle's are the last batch's."""
+    """Adds the row of each epoch, then saves; losses are means over its images, where Paddle's are the last batch's.
 
-    def __init__(self, epochs: int, report: Callable[[str], None], progress: Callable[[int, int], None]) -> None:
+    Paddle counts epochs from 0 in every process; here they are counted by the rows.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        rows: list[Row],
+        save: Callable[[], None],
+        report: Callable[[str], None],
+        progress: Callable[[int, int], None],
+    ) -> None:
         super().__init__()
-        self.epochs = epochs
+        self.recipe = recipe
+        self.rows = rows
+        self.save = save
         self.report = report
         self.progress = progress
-        self.rows: list[Row] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Notes the learning rate, which changes at the end of an epoch, before the tests."""
-        self.row: Row = {"epoch": epoch + 1, "learning_rate": float(self.model._optimizer.get_lr())}
+        """Seeds dropout, and notes the learning rate, which changes at the end of an epoch, before the tests."""
+        done = len(self.rows)
+        seed_everything(int(np.random.SeedSequence((self.recipe.seed, done)).generate_state(1)[0]))
+        self.row: Row = {"epoch": done + 1, "learning_rate": float(self.model._optimizer.get_lr())}
         self.loss = self.count = 0
 
     def on_train_batch_end(self, step: int, logs: Any = None) -> None:
@@ -145,12 +185,15 @@ class _Record(Callback):
         """The row is whole."""
         self._record("test", logs)
         self.rows.append(self.row)
+        self.save()
         row = self.row
         parts = [
             f"{part} loss {row[f'{part}_loss']:.4f} accuracy {row[f'{part}_accuracy']:.4f}"
             for part in ("train", "test")
         ]
-        self.report(f"epoch {row['epoch']}/{self.epochs} learning rate {row['learning_rate']:g}: {', '.join(parts)}")
+        self.report(
+            f"epoch {row['epoch']}/{self.recipe.epochs} learning rate {row['learning_rate']:g}: {', '.join(parts)}"
+        )
 
     def _add(self, logs: Mapping[str, Any]) -> None:
         loss = float(logs["loss"][0])

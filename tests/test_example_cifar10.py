@@ -21,6 +21,8 @@ sys.path.insert(0, str(ROOT / "examples"))
 
 import cifar10
 import cifar10_data
+import cifar10_pictures
+import cifar10_training
 from cifar10_data import CLASSES, Batches, Images
 
 SCRIPT = ROOT / "examples" / "cifar10.py"
@@ -99,6 +101,57 @@ def test_a_network_learns_to_tell_colours(archive, tmp_path, capsys, small_netwo
         assert cifar10.main(["--predict", str(tmp_path / "one.png"), "--save_dir", save_dir]) == 0
         right += CLASSES[label] in capsys.readouterr().out.splitlines()[0]
     assert right > 5
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(archive, tmp_path, capsys):
+    args = ["--data", str(archive), "--network", "lenet", "--epochs", "12", "--batch_size", "64", "--save_dir"]
+    assert cifar10.main([*args, str(tmp_path / "whole")]) == 0
+    command = [sys.executable, str(SCRIPT), *args, str(tmp_path / "killed")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        next(line for line in process.stdout if line.startswith("epoch 3/12"))
+        process.kill()
+    assert not (tmp_path / "killed" / "network.pdparams").exists()
+    assert cifar10.main([*args, str(tmp_path / "killed"), "--seed", "1"]) == 2
+    assert "run.state: is of a run with another recipe or other images" in capsys.readouterr().err
+    assert cifar10.main([*args, str(tmp_path / "killed")]) == 0
+    assert re.search(r"run\.state: going on after epoch ([3-9]|10|11)\n", capsys.readouterr().out)
+    for name in ("network.pdparams", "history.csv"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list(tmp_path.rglob("run.state"))
+
+
+def test_a_run_that_is_over_but_for_its_pictures_is_finished(archive, tmp_path, monkeypatch, small_network):
+    """The small network has dropout, whose random numbers belong to the epoch."""
+    args = ["--data", str(archive), "--network", "lenet", "--epochs", "2", "--batch_size", "64", "--save_dir"]
+    assert cifar10.main([*args, str(tmp_path / "whole")]) == 0
+    one = cifar10_pictures.draw_curves
+    monkeypatch.setattr(cifar10_pictures, "draw_curves", lambda rows, path: pytest.fail("killed here"))
+    with pytest.raises(pytest.fail.Exception):
+        cifar10.main([*args, str(tmp_path / "killed")])
+    monkeypatch.setattr(cifar10_pictures, "draw_curves", one)
+    assert cifar10.main([*args, str(tmp_path / "killed")]) == 0
+    for name in ("network.pdparams", "history.csv", "curves.png", "samples.png"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_dropout_does_not_depend_on_where_a_run_went_on(archive, tmp_path, monkeypatch, small_network):
+    args = ["--data", str(archive), "--network", "lenet", "--epochs", "3", "--batch_size", "64", "--save_dir"]
+    assert cifar10.main([*args, str(tmp_path / "whole")]) == 0
+    save = cifar10_training._save
+
+    def killed_after_two(state, run, network, optimizer, rows):
+        save(state, run, network, optimizer, rows)
+        if len(rows) == 2:
+            pytest.fail("killed here")
+
+    monkeypatch.setattr(cifar10_training, "_save", killed_after_two)
+    with pytest.raises(pytest.fail.Exception):
+        cifar10.main([*args, str(tmp_path / "killed")])
+    monkeypatch.setattr(cifar10_training, "_save", save)
+    assert cifar10.main([*args, str(tmp_path / "killed")]) == 0
+    assert (tmp_path / "killed" / "network.pdparams").read_bytes() == (
+        tmp_path / "whole" / "network.pdparams"
+    ).read_bytes()
 
 
 def test_the_learning_rate_falls_after_epochs_10_and_15(archive, tmp_path, small_network):
