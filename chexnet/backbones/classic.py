@@ -158,13 +158,15 @@ def _to_places(features: paddle.Tensor, side: int) -> paddle.Tensor:
     height, width = features.shape[2:]
     if (height, width) == (side, side):
         return features
-    rows, columns = (paddle.to_tensor(_windows(size, side)).astype(features.dtype) for size in (height, width))
-    return paddle.matmul(paddle.matmul(rows, features), columns, transpose_y=True)
+    for size in (width, height):  # the last axis, then the one before it
+        windows = paddle.to_tensor(_windows(size, side)).astype(features.dtype)
+        features = nn.functional.linear(features, windows).transpose([0, 1, 3, 2])
+    return features
 
 
 def _windows(size: int, count: int) -> np.ndarray:
-    """Which of `size` places each of `count` windows is the mean of: float32 [count, size]."""
+    """Which of `size` places each of `count` windows is the mean of: float32 [size, count]."""
     first = np.arange(count) * size // count
     end = -(-(np.arange(count) + 1) * size // count)
     inside = (first[:, None] <= np.arange(size)) & (np.arange(size) < end[:, None])
-    return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)
+    return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32).T
