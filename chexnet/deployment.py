@@ -117,7 +117,7 @@ def _check_possible(form: str) -> None:
 
 def _difference(network: model.CheXNet, graph: Path, crop: int) -> float:
     """The largest difference of probabilities, on phantoms and noise, all at once and one alone."""
-    phantoms = [draw([], crop, patient=patient).image for patient in range(3)]
+    phantoms = [draw([], max(crop, 64), patient=patient).image[:crop, :crop] for patient in range(3)]
     noise = np.random.default_rng(0).integers(0, 256, (2, crop, crop), np.uint8)
     crops = np.stack([*phantoms, *noise])[:, None]
     wanted = network.predict(crops)

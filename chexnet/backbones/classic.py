@@ -151,17 +151,16 @@ def _sigmoid(x: paddle.Tensor) -> paddle.Tensor:
 
 
 def _to_places(features: paddle.Tensor, side: int) -> paddle.Tensor:
-    """Means over side x side windows that cover a map of any size: [N, C, h, w] -> [N, C, side, side].
+    """Means over side x side windows that cover a map of any size: [N, C, h, w] -> [N, C, side * side].
 
-    That is Paddle's adaptive average pooling, as two products, which can be exported where the windows differ in size.
+    That is Paddle's adaptive average pooling as one product, which can be exported where the windows differ in size.
     """
+    places = paddle.flatten(features, 2)
     height, width = features.shape[2:]
     if (height, width) == (side, side):
-        return features
-    for size in (width, height):  # the last axis, then the one before it
-        windows = paddle.to_tensor(_windows(size, side)).astype(features.dtype)
-        features = nn.functional.linear(features, windows).transpose([0, 1, 3, 2])
-    return features
+        return places
+    windows = paddle.to_tensor(np.kron(_windows(height, side), _windows(width, side)))
+    return nn.functional.linear(places, windows.astype(places.dtype))
 
 
 def _windows(size: int, count: int) -> np.ndarray:
