@@ -174,7 +174,7 @@ def test_every_case_runs_and_serves_the_targets(material, tmp_path, capsys, monk
 
 def test_an_engine_that_is_missing_is_said_to_be(material, monkeypatch, eagerly):
     monkeypatch.setattr(networks, "ENGINES", ("paddle", "onnxruntime"))
-    monkeypatch.setattr(engine, "_missing", lambda name: "is not installed" if name != "paddle" else "")
+    monkeypatch.setattr(engine, "missing", lambda name: "is not installed" if name != "paddle" else "")
     present, missing = networks.network(material, MINIATURE)
     assert present.ratio > 0
     assert str(missing) == "  onnxruntime, float32: not available: --engine onnxruntime: is not installed"
