@@ -1,10 +1,11 @@
-"""Compares the backbones: size, work, speed on each engine, memory, and what they learn of phantoms in the same time.
+"""Compares the backbones: size, work, speed on each engine, memory, and what they learn of phantoms in as many epochs.
 
-    python -m benchmarks.backbones --out docs/backbones
-    python -m benchmarks.backbones --out somewhere --backbones densenet121 resnet50
+    python -m benchmarks.backbones --out comparison
+    python -m benchmarks.backbones --out comparison --backbones densenet121 resnet50
 
-writes DIR.json, DIR.md (a table) and DIR.png (a plot). Everything runs on the CPU. Each backbone has processes of its
-own, and runs in turn with DenseNet-121, so that ratios do not depend on what else the machine does.
+writes comparison.json, comparison.md (a table) and comparison.png (a plot); on two cores it takes two hours. Everything
+runs on the CPU. Each backbone has processes of its own, and computes in turn with DenseNet-121, so that ratios depend
+less on what else the machine does.
 """
 
 import argparse
@@ -100,7 +101,7 @@ def measure(name: str, data: Path, folder: Path) -> Measured:
 def table(found: dict[str, Measured]) -> str:
     """The table in Markdown; speeds are crops a second, in brackets how many times DenseNet-121's."""
     engines = list(next(iter(found.values())).crops_per_second)
-    head = ["backbone", "parameters", "multiply-adds", *engines, "memory", "mean AUROC", "training"]
+    head = ["backbone", "parameters", "multiply-adds", *engines, "memory", "mean AUROC"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(_row(*one) for one in found.items())]
     return "\n".join(lines) + "\n"
 
@@ -116,28 +117,31 @@ def _row(name: str, one: Measured) -> str:
         *map(speed, one.crops_per_second.values()),
         f"{one.memory:.0f} MB",
         f"{one.auroc:.3f} ({one.low:.3f} to {one.high:.3f})",
-        f"{one.seconds:.0f} s",
     ]
     return "| " + " | ".join(cells) + " |"
 
 
 def draw(found: dict[str, Measured], path: Path) -> None:
-    """AUROC over multiply-adds, the area of a point its parameters."""
+    """What each has learned, with its interval, beside the work and the speed of the fastest engine."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    for name, one in found.items():
-        x = one.multiply_adds / 1e9
-        axes.errorbar(x, one.auroc, [[one.auroc - one.low], [one.high - one.auroc]], color="0.6", linewidth=1)
-        axes.scatter(x, one.auroc, s=6 * math.sqrt(one.parameters / 1e4), color="#0072B2", alpha=0.8, zorder=2)
-        axes.annotate(name, (x, one.auroc), xytext=(7, 5), textcoords="offset points", fontsize=9)
-    axes.set(
-        xscale="log",
-        xlabel=f"multiply-adds of one image of {SIDE} x {SIDE}, thousand millions",
-        ylabel=f"mean AUROC on test phantoms after {EPOCHS} epochs at {CROP} x {CROP}",
-    )
-    axes.grid(alpha=0.25)
+    names = sorted(found, key=lambda name: found[name].auroc)
+    fastest = next(iter(found[names[0]].crops_per_second))
+    figure = Figure(figsize=(11, 1.2 + 0.32 * len(names)), layout="constrained")
+    learned, work, speed = figure.subplots(1, 3, sharey=True, width_ratios=(3, 2, 2))
+    aurocs = [found[name].auroc for name in names]
+    below = [found[name].auroc - found[name].low for name in names]
+    above = [found[name].high - found[name].auroc for name in names]
+    learned.errorbar(aurocs, names, xerr=(below, above), fmt="o", color="#0072B2", ecolor="0.6", capsize=3)
+    learned.set_xlabel(f"mean AUROC on test phantoms after {EPOCHS} epochs\nat {CROP} x {CROP}, with 95 % intervals")
+    work.barh(names, [found[name].multiply_adds / 1e9 for name in names], color="#E69F00")
+    work.set_xlabel(f"multiply-adds of {SIDE} x {SIDE},\nthousand millions")
+    rates = [found[name].crops_per_second[fastest] for name in names]
+    speed.plot([one[0] / one[1] if one else math.nan for one in rates], names, "o", color="#009E73")
+    speed.set(xscale="log", xlabel=f"crops a second with {fastest},\ntimes {DEFAULT_BACKBONE}'s")
+    for axes in (learned, work, speed):
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
