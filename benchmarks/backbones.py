@@ -3,7 +3,7 @@
     python -m benchmarks.backbones --out comparison
     python -m benchmarks.backbones --out comparison --backbones densenet121 resnet50
 
-writes comparison.json, comparison.md (a table) and comparison.png (a plot); on two cores it takes two hours. Everything
+writes comparison.json, comparison.md (a table) and comparison.png (a plot); some two hours on two cores. Everything
 runs on the CPU. Each backbone has processes of its own, and computes in turn with DenseNet-121, so that ratios depend
 less on what else the machine does.
 """
