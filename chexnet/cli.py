@@ -48,7 +48,8 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
     """
     args = parser.parse_args(argv)
     args.given = parser.given(argv)
-    warnings.filterwarnings("ignore", message="No ccache found")
+    for message in ("No ccache found", "When training, we now always track"):  # Paddle's remarks about itself
+        warnings.filterwarnings("ignore", message=message)
     os.environ.setdefault("GLOG_minloglevel", "2")  # errors of Paddle's compiled part; read when it is imported
     for library in ("paddle.utils.download", "matplotlib"):  # Paddle shows what they note for themselves
         logging.getLogger(library).setLevel(logging.WARNING)

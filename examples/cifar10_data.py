@@ -1,15 +1,13 @@
-"""CIFAR-10's archive, batches of its images, and any other image in their size."""
+"""CIFAR-10's archive, and any other image in the size of its images."""
 
-import hashlib
 import os
 import pickletools
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from labeled_images import Images
 from PIL import Image, ImageOps
 
 from chexnet import images
@@ -26,28 +24,8 @@ _FOLDER = "cifar-10-batches-py"
 _AS_IN_PYTHON_3 = {"SHORT_BINSTRING": b"\x8c", "BINSTRING": b"B"}  # SHORT_BINUNICODE, BINBYTES
 
 
-@dataclass(frozen=True)
-class Images:
-    """Images and what they show.
-
-    Attributes:
-        pixels: uint8 [N, 3, 32, 32], red, green and blue.
-        labels: int64 [N], places in CLASSES.
-    """
-
-    pixels: np.ndarray
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def sha256(self) -> str:
-        """Of pixels and labels, in hexadecimal."""
-        return hashlib.sha256(self.pixels.tobytes() + self.labels.tobytes()).hexdigest()
-
-
 def read_archive(path: str | os.PathLike[str]) -> tuple[Images, Images]:
-    """The images to train on and those to test on, of CIFAR-10's archive for Python.
+    """Read the training and the test images of CIFAR-10's archive for Python, or of the folder that it unpacks to.
 
     The format is that of https://www.cs.toronto.edu/~kriz/cifar.html. Nothing that a file in it asks for is run.
 
@@ -55,18 +33,24 @@ def read_archive(path: str | os.PathLike[str]) -> tuple[Images, Images]:
         InputError: there is no such archive, it is damaged, has no batches, asks to run something, or a batch has
             other content than images of 32 x 32 with labels from 0 to 9.
     """
+    if Path(path).is_dir():
+        inner = Path(path) / _FOLDER
+        return _read_folder(inner if inner.is_dir() else Path(path), str(path))
     if not Path(path).is_file():
         raise InputError(f"{path}: no such archive, expected {ARCHIVE}; without --data Paddle downloads it")
     with tempfile.TemporaryDirectory() as root:
         unpack(path, root, lambda done, total: None)
-        folder = Path(root) / _FOLDER
-        parts = [sorted(folder.glob(pattern)) for pattern in ("data_batch_[0-9]", "test_batch")]
-        if not all(parts):
-            raise InputError(
-                f"{path}: has no {_FOLDER}/data_batch_1 or no {_FOLDER}/test_batch, expected CIFAR-10's archive for "
-                f"Python ({ARCHIVE}), not the binary one or MATLAB's"
-            )
-        train, test = ([_read_batch(file, f"{path}: {file.name}") for file in files] for files in parts)
+        return _read_folder(Path(root) / _FOLDER, str(path))
+
+
+def _read_folder(folder: Path, origin: str) -> tuple[Images, Images]:
+    parts = [sorted(folder.glob(pattern)) for pattern in ("data_batch_[0-9]", "test_batch")]
+    if not all(parts):
+        raise InputError(
+            f"{origin}: has no data_batch_1 or no test_batch, expected CIFAR-10's archive for Python ({ARCHIVE}) or "
+            f"the folder {_FOLDER} that it unpacks to, not the binary archive or MATLAB's"
+        )
+    train, test = ([_read_batch(file, f"{origin}: {file.name}") for file in files] for files in parts)
     return _joined(train), _joined(test)
 
 
@@ -97,35 +81,6 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         image = images.to_gray(image)
     square = ImageOps.fit(image.convert("RGB"), (SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(square).transpose(2, 0, 1)
-
-
-class Batches:
-    """Batches of images in memory, as `paddle.Model` takes them: uint8 [B, 3, 32, 32] and int64 [B, 1].
-
-    Args:
-        content: the images.
-        batch_size: images a batch; the last one may be smaller.
-        seed: with it, each pass has an order of its own, and every image is augmented. None changes nothing.
-        epoch: how many passes there have been.
-    """
-
-    def __init__(self, content: Images, batch_size: int, seed: int | None = None, epoch: int = 0) -> None:
-        self.content = content
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-len(self.content) // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        rng = None if self.seed is None else np.random.default_rng((self.seed, self.epoch))
-        self.epoch += 1
-        order = np.arange(len(self.content)) if rng is None else rng.permutation(len(self.content))
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            pixels = self.content.pixels[chosen]
-            yield pixels if rng is None else augmented(pixels, rng), self.content.labels[chosen, None]
 
 
 def augmented(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

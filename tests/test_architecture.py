@@ -41,7 +41,7 @@ WITHOUT_PADDLE = {
     "cli",
 }
 LIBRARY = ROOT / "chexnet"
-EXAMPLES = (ROOT / "examples/cifar10.py", ROOT / "examples/ichallenge_pm.py")
+EXAMPLES = tuple(ROOT / f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist"))
 BENCHMARKS = (ROOT / "benchmarks/__main__.py", ROOT / "benchmarks/backbones.py")
 SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py"), *EXAMPLES, *BENCHMARKS])
 

@@ -4,9 +4,11 @@ import csv
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
+import paddle
 import pytest
 from cifar_archives import pack, small_files, some_images
 from conftest import ROOT
@@ -21,9 +23,11 @@ sys.path.insert(0, str(ROOT / "examples"))
 
 import cifar10
 import cifar10_data
-import cifar10_pictures
-import cifar10_training
-from cifar10_data import CLASSES, Batches, Images
+import classification
+import pictures
+from cifar10_data import CLASSES
+from classification import Batches
+from labeled_images import Images
 
 SCRIPT = ROOT / "examples" / "cifar10.py"
 
@@ -74,12 +78,38 @@ def test_train_then_predict_from_another_folder(archive, tmp_path):
 def test_the_default_network_trains_and_predicts(tmp_path, capsys):
     path = pack(tmp_path / "tiny.tar.gz", small_files(a_batch=2, tests=4))
     save_dir = str(tmp_path / "run")
-    assert cifar10.main(["--data", str(path), "--epochs", "1", "--save_dir", save_dir]) == 0
+    with warnings.catch_warnings(record=True) as remarks:
+        assert cifar10.main(["--data", str(path), "--epochs", "1", "--augment", "--save_dir", save_dir]) == 0
+    assert not [str(remark.message) for remark in remarks if "track global mean" in str(remark.message)]
     assert checkpoint.read_sidecar(tmp_path / "run" / "network.pdparams")["network"] == "densenet_cifar"
     Image.fromarray(np.full((40, 40, 3), 9, np.uint8)).save(tmp_path / "one.png")
     capsys.readouterr()
     assert cifar10.main(["--predict", str(tmp_path / "one.png"), "--save_dir", save_dir]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(("network", "parameters"), [("densenet121", 6_956_298), ("densenet_cifar", None)])
+def test_networks_are_the_texts_on_pixels_scaled_to_minus_one_to_one(network, parameters):
+    built = cifar10.build(network)
+    if parameters:
+        assert sum(int(one.size) for one in built.parameters() if not one.stop_gradient) == parameters
+    built.eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)
+    with paddle.no_grad():
+        scaled = paddle.to_tensor(pixels.astype(np.float32) / 127.5 - 1)
+        expected = built.body.classify(built.body.features(scaled)).numpy()
+        np.testing.assert_allclose(built(paddle.to_tensor(pixels)).numpy(), expected, atol=1e-4)
+
+
+def test_images_change_only_where_augmentation_is_asked_for(archive, tmp_path, monkeypatch, small_network):
+    """The text shifts and flips nothing."""
+    asked = []
+    monkeypatch.setattr(cifar10_data, "augmented", lambda pixels, rng: asked.append(len(pixels)) or pixels)
+    args = ["--data", str(archive), "--network", "lenet", "--epochs", "1", "--batch_size", "80", "--save_dir"]
+    assert cifar10.main([*args, str(tmp_path / "plain")]) == 0
+    assert not asked
+    assert cifar10.main([*args, str(tmp_path / "augmented"), "--augment"]) == 0
+    assert asked == [80, 80]
 
 
 @pytest.fixture
@@ -114,7 +144,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(archive, tmp_path, cap
     assert cifar10.main([*args, str(tmp_path / "killed"), "--seed", "1"]) == 2
     assert "run.state: is of a run with another recipe or other images" in capsys.readouterr().err
     assert cifar10.main([*args, str(tmp_path / "killed")]) == 0
-    assert re.search(r"run\.state: going on after epoch ([3-9]|10|11)\n", capsys.readouterr().out)
+    assert re.search(r"run\.state: resuming after epoch ([3-9]|10|11)\n", capsys.readouterr().out)
     for name in ("network.pdparams", "history.csv"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not list(tmp_path.rglob("run.state"))
@@ -124,11 +154,11 @@ def test_a_run_that_is_over_but_for_its_pictures_is_finished(archive, tmp_path, 
     """The small network has dropout, whose random numbers belong to the epoch."""
     args = ["--data", str(archive), "--network", "lenet", "--epochs", "2", "--batch_size", "64", "--save_dir"]
     assert cifar10.main([*args, str(tmp_path / "whole")]) == 0
-    one = cifar10_pictures.draw_curves
-    monkeypatch.setattr(cifar10_pictures, "draw_curves", lambda rows, path: pytest.fail("killed here"))
+    one = pictures.draw_curves
+    monkeypatch.setattr(pictures, "draw_curves", lambda rows, path: pytest.fail("killed here"))
     with pytest.raises(pytest.fail.Exception):
         cifar10.main([*args, str(tmp_path / "killed")])
-    monkeypatch.setattr(cifar10_pictures, "draw_curves", one)
+    monkeypatch.setattr(pictures, "draw_curves", one)
     assert cifar10.main([*args, str(tmp_path / "killed")]) == 0
     for name in ("network.pdparams", "history.csv", "curves.png", "samples.png"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -137,17 +167,17 @@ def test_a_run_that_is_over_but_for_its_pictures_is_finished(archive, tmp_path, 
 def test_dropout_does_not_depend_on_where_a_run_went_on(archive, tmp_path, monkeypatch, small_network):
     args = ["--data", str(archive), "--network", "lenet", "--epochs", "3", "--batch_size", "64", "--save_dir"]
     assert cifar10.main([*args, str(tmp_path / "whole")]) == 0
-    save = cifar10_training._save
+    save = classification._save
 
     def killed_after_two(state, run, network, optimizer, rows):
         save(state, run, network, optimizer, rows)
         if len(rows) == 2:
             pytest.fail("killed here")
 
-    monkeypatch.setattr(cifar10_training, "_save", killed_after_two)
+    monkeypatch.setattr(classification, "_save", killed_after_two)
     with pytest.raises(pytest.fail.Exception):
         cifar10.main([*args, str(tmp_path / "killed")])
-    monkeypatch.setattr(cifar10_training, "_save", save)
+    monkeypatch.setattr(classification, "_save", save)
     assert cifar10.main([*args, str(tmp_path / "killed")]) == 0
     assert (tmp_path / "killed" / "network.pdparams").read_bytes() == (
         tmp_path / "whole" / "network.pdparams"
@@ -198,7 +228,7 @@ def test_batches_have_every_image_once_in_an_order_of_their_epoch():
     assert [len(labels) for _, labels in plain] == [4, 4, 2]
     assert np.concatenate([labels for _, labels in plain]).ravel().tolist() == list(range(10))
     np.testing.assert_array_equal(np.concatenate([pixels for pixels, _ in plain]), images.pixels)
-    mixed = Batches(images, 4, seed=3)
+    mixed = Batches(images, 4, seed=3, augment=lambda pixels, rng: pixels)
     first, second = (np.concatenate([labels for _, labels in mixed]).ravel().tolist() for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
@@ -211,7 +241,7 @@ def test_batches_have_every_image_once_in_an_order_of_their_epoch():
 def test_accuracies_of_classes_are_counted_plainly():
     rng = np.random.default_rng(0)
     labels, guesses = rng.integers(0, 9, 200), rng.integers(0, 10, 200)  # no truck among the labels
-    lines = cifar10.format_accuracies(labels, guesses).splitlines()
+    lines = classification.format_accuracies(labels.tolist(), guesses.tolist(), CLASSES).splitlines()
     for place, name in enumerate(("all", *CLASSES), start=-1):
         mine = [label == guess for label, guess in zip(labels, guesses, strict=True) if place in (-1, label)]
         low, high = wilson(sum(mine), len(mine))

@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import tarfile
 from hashlib import md5
 from pathlib import Path
 
@@ -35,6 +36,22 @@ def test_the_archives_of_these_tests_are_what_paddle_and_pickle_read(archive):
             assert images.labels[index] == label
     plain = pickle.loads(small_files()["data_batch_3"], encoding="bytes")
     assert list(plain) == [b"batch_label", b"labels", b"data", b"filenames"]
+
+
+@pytest.mark.parametrize("named", ["cifar-10-batches-py", "."])
+def test_an_unpacked_folder_is_read_as_the_archive(archive, tmp_path, named):
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path, filter="data")
+    for images, expected in zip(
+        cifar10_data.read_archive(tmp_path / named), cifar10_data.read_archive(archive), strict=True
+    ):
+        np.testing.assert_array_equal(images.pixels, expected.pixels)
+        np.testing.assert_array_equal(images.labels, expected.labels)
+
+
+def test_another_folder_is_refused(tmp_path, capsys):
+    assert cifar10.main(["--data", str(tmp_path), "--save_dir", str(tmp_path / "run")]) == 2
+    assert f"error: {tmp_path}: has no data_batch_1 or no test_batch" in capsys.readouterr().err
 
 
 def without(files: dict[str, bytes], name: str) -> dict[str, bytes]:

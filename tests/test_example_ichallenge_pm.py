@@ -1,27 +1,27 @@
 """examples/ichallenge_pm.py on small trees in iChallenge-PM's own format."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import paddle
 import pytest
 from conftest import ROOT
 from miniature import Miniature
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from chexnet.backbones import NETWORKS
 from chexnet.errors import InputError
-from chexnet.lists import read_list
 from chexnet.metrics.proportions import wilson
-from chexnet.predictions import Predictions
 
 sys.path.insert(0, str(ROOT / "examples"))
 
 import ichallenge_pm
-from ichallenge_pm_lists import read_labels, write_lists
+from classification import Classifier
+from ichallenge_pm_data import read_folder, read_labels
 
 SCRIPT = ROOT / "examples" / "ichallenge_pm.py"
 HEADER = ["ID", "imgName", "Label", "Fovea_X", "Fovea_Y"]
@@ -72,70 +72,129 @@ def palm(tmp_path) -> Path:
     return root
 
 
+def run(palm: Path, save_dir: Path, *flags: str) -> int:
+    common = ["--data", str(palm), "--labels", str(palm / "labels.csv"), "--save_dir", str(save_dir)]
+    return ichallenge_pm.main([*common, "--device", "cpu", *flags])
+
+
 def test_from_the_original_xlsx_to_scores_from_another_folder(palm, tmp_path):
     labels = write_xlsx(palm / "PALM-Validation-GT" / "PM_Label_and_Fovea_Location.xlsx", table(VALIDATION))
-    flags = ["--network", "lenet", "--epochs", "1", "--device", "cpu"]
+    flags = ["--network", "lenet", "--epochs", "2", "--device", "cpu"]
     command = [sys.executable, str(SCRIPT), "--data", "palm", "--labels", str(labels), *flags]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
-    assert "=> 12 images to train on, 8 to validate on" in done.stdout
     lines = done.stdout.splitlines()
-    assert lines[-4].startswith("Accuracy at 0.5 on 8 validation images: ")
-    assert lines[-4].endswith("who always gives the more frequent label: 50.00 %")
-    assert lines[-3].startswith("AUROC: ")
-    assert "that it does not learn for lenet on colour" in lines[-2]
-    final = tmp_path / lines[-1].partition(": ")[2]
-    assert final.is_file()
-    assert final.name == "final.pdparams"  # the best epoch's was chosen by the images that it would be scored on
-    facts = json.loads(final.with_suffix(".json").read_text())
-    assert (facts["backbone"], facts["classes"]) == ("lenet", ["Pathologic myopia"])
-    config = json.loads((final.parent / "config.json").read_text())
+    assert lines[0] == "=> 12 images to train on, 8 to validate on"
+    epoch = r"epoch %d/2 learning rate 0.001: train loss [\d.]+ accuracy [\d.]+, test loss [\d.]+ accuracy ([\d.]+)"
+    accuracies = [re.fullmatch(epoch % (number + 1), lines[number + 1])[1] for number in range(2)]
+    accuracy = re.match(r"Accuracy at 0.5 on 8 validation images: ([\d.]+) %", lines[3])[1]
+    assert float(accuracy) == 100 * float(accuracies[-1])
+    assert lines[3].endswith("always giving the more frequent label: 50.00 %")
+    assert lines[4].startswith("AUROC: ")
+    folder = tmp_path / "save" / "ichallenge_pm"
+    facts = json.loads((folder / "network.json").read_text())
     recipe = {
-        "optimizer": "momentum",
-        "learning_rate": 0.001,
-        "scaling": "symmetric",
+        "network": "lenet_sigmoid",
+        "epochs": 2,
         "batch_size": 10,
-        "resize": 224,
-        "crop": 224,
-        "init": "random",
+        "learning_rate": 0.001,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
         "decay_epochs": [],
+        "augment": False,
     }
-    assert config | recipe == config
+    assert facts | recipe == facts
+    with Image.open(folder / "photographs.png") as picture:
+        assert picture.width > picture.height
+    assert {path.name for path in folder.iterdir()} == {
+        *("network.json", "network.pdparams", "history.csv", "curves.png", "photographs.png")
+    }
 
 
-def test_a_network_learns_from_the_lists_and_the_scores_are_its(palm, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(NETWORKS, "lenet", Miniature)
-    args = ["--data", str(palm), "--labels", str(palm / "labels.csv"), "--network", "lenet", "--epochs", "12"]
-    args += ["--learning_rate", "0.03", "--save_dir", str(tmp_path / "run"), "--device", "cpu"]
-    assert ichallenge_pm.main(args) == 0
-    printed = capsys.readouterr().out
-    assert "AUROC: 1.0000 (95 % interval" in printed
-    assert ichallenge_pm.main(args) == 2
-    assert "holds another run" in capsys.readouterr().err
+def test_a_network_learns_color_that_gray_does_not_have(tmp_path, monkeypatch, capsys):
+    """Red and green of the same luma: a reader that made the photographs gray would leave nothing to learn."""
+    red, green = (170, 60, 60), (40, 126, 60)
+    assert abs(np.dot(red, (0.299, 0.587, 0.114)) - np.dot(green, (0.299, 0.587, 0.114))) < 5
+    root = tmp_path / "palm"
+    for name in [*TRAINING, *VALIDATION]:
+        positive = name[0] == "P" or VALIDATION.get(name, 0)
+        folder = "PALM-Validation400" if name[0] == "V" else "PALM-Training400"
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (60, 40), red if positive else green).save(root / folder / name, quality=95)
+    write_csv(root / "labels.csv", table(VALIDATION))
+    monkeypatch.setattr(ichallenge_pm, "build", lambda network, activation: Classifier(Miniature(1), [0.5], [0.5]))
+    assert run(root, tmp_path / "run", "--epochs", "12", "--learning_rate", "0.03") == 0
+    assert "AUROC: 1.0000 (95 % interval" in capsys.readouterr().out
+    assert run(root, tmp_path / "run") == 2
+    assert "network.pdparams: is there already" in capsys.readouterr().err
 
 
 def test_the_defaults_are_the_texts():
     flags = ichallenge_pm.build_parser().parse_args(["--data", "a", "--labels", "b"])
-    assert (flags.epochs, flags.batch_size, flags.learning_rate) == (5, 10, 0.001)
+    assert (flags.epochs, flags.batch_size, flags.learning_rate, flags.activation) == (5, 10, 0.001, "sigmoid")
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters"),
+    [
+        ("lenet", 19_233_841),
+        ("alexnet", 71_916_929),
+        ("vgg16", 134_264_641),
+        ("googlenet", 5_974_577),
+        ("resnet50", 23_510_081),
+    ],
+)
+def test_the_networks_have_as_many_parameters_as_the_texts(network, parameters):
+    built = ichallenge_pm.build(network, "sigmoid")
+    assert sum(int(one.size) for one in built.parameters() if not one.stop_gradient) == parameters
+
+
+@pytest.mark.parametrize("network", ["lenet", "alexnet", "googlenet"])
+def test_logits_come_from_pixels_scaled_to_minus_one_to_one(network):
+    built = ichallenge_pm.build(network, "sigmoid")
+    built.eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 224, 224), dtype=np.uint8)
+    with paddle.no_grad():
+        logits = built(paddle.to_tensor(pixels)).numpy()
+        scaled = paddle.to_tensor(pixels.astype(np.float32) / 127.5 - 1)
+        expected = built.body.classify(built.body.features(scaled)).numpy()
+    np.testing.assert_allclose(logits[:, 1:], expected, atol=1e-4)
+    np.testing.assert_allclose(built.predict(pixels)[:, 1:], 1 / (1 + np.exp(-expected)), atol=1e-5)
+
+
+def test_two_logits_give_the_binary_cross_entropy_of_one():
+    logit = np.array([[-3.0], [0.2], [5.0]], np.float32)
+    labels = np.array([[0], [1], [0]], np.int64)
+    pair = np.concatenate([np.zeros_like(logit), logit], axis=1)
+    loss = paddle.nn.CrossEntropyLoss()(paddle.to_tensor(pair), paddle.to_tensor(labels))
+    binary = paddle.nn.functional.binary_cross_entropy_with_logits(
+        paddle.to_tensor(logit), paddle.to_tensor(labels.astype(np.float32))
+    )
+    assert float(loss) == pytest.approx(float(binary), abs=1e-6)
+
+
+def test_the_exercise_is_relu_for_lenet_only(palm, tmp_path, capsys):
+    assert run(palm, tmp_path / "run", "--network", "lenet", "--activation", "relu", "--epochs", "1") == 0
+    assert "The text reports" not in capsys.readouterr().out
+    assert run(palm, tmp_path / "other", "--network", "alexnet", "--activation", "relu") == 2
+    assert capsys.readouterr().err == "error: --activation relu: changes lenet only, and --network is alexnet\n"
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_the_lists_say_what_names_and_labels_say(palm, tmp_path, nested):
+def test_images_and_labels_are_those_of_the_files(palm, nested):
     folder = palm / "PALM-Training400"
     if not nested:
         (folder / "PALM-Training400").rename(palm / "moved")
         folder.rmdir()
         (palm / "moved").rename(folder)
-    lists = write_lists(palm, palm / "labels.csv", tmp_path / "run")
-    assert lists.classes.read_text() == "Pathologic myopia\n"
-    train, val = read_list(lists.train, 1), read_list(lists.val, 1)
-    inside = "PALM-Training400/" * (1 + nested)
-    assert dict(zip(train.names, train.labels.ravel().tolist(), strict=True)) == {
-        f"{inside}{name}": int(name.startswith("P")) for name in TRAINING
-    }
-    assert dict(zip(val.names, val.labels.ravel().tolist(), strict=True)) == {
-        f"PALM-Validation400/{name}": label for name, label in VALIDATION.items()
-    }
+    train, val = read_folder(palm, palm / "labels.csv", lambda done, total: None)
+    assert train.labels.tolist() == [int(name.startswith("P")) for name in sorted(TRAINING)]
+    assert val.labels.tolist() == [VALIDATION[name] for name in sorted(VALIDATION)]
+    inside = palm / "PALM-Training400" / ("PALM-Training400" * nested)
+    for pixels, name in zip(train.pixels, sorted(TRAINING), strict=True):
+        with Image.open(inside / name) as image:
+            squeezed = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(pixels, squeezed.transpose(2, 0, 1))
 
 
 def test_csv_and_xlsx_say_the_same_in_any_order_of_columns(tmp_path):
@@ -238,16 +297,9 @@ def test_scores_are_those_of_a_plain_count(share):
     rng = np.random.default_rng(0)
     labels = (rng.random(50) < share).astype(np.uint8)
     probabilities = np.append(0.5, (labels[1:] * 0.3 + rng.random(49)) / 1.3).astype(np.float32)
-    names = tuple(map(str, range(50)))
-    said = ichallenge_pm.format_scores(Predictions("list", names, labels[:, None], probabilities[:, None], ("x",)))
+    said = ichallenge_pm.format_scores(labels.tolist(), probabilities.tolist())
     right = sum((one >= 0.5) == bool(label) for label, one in zip(labels, probabilities, strict=True))
     low, high = wilson(right, 50)
     assert f"50 validation images: {2 * right:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f})" in said
     assert f"more frequent label: {2 * max(labels.sum(), 50 - labels.sum()):.2f} %" in said
     assert f"AUROC: {roc_auc_score(labels, probabilities):.4f}" in said
-
-
-def test_help_speaks_of_gray_and_names_the_folders():
-    told = ichallenge_pm.build_parser().format_help()
-    assert "gray" in told
-    assert "PALM-Training400" in told

@@ -1,9 +1,10 @@
-"""The curves of a training run, and test images with what the network took them for."""
+"""Pictures: the curves of a training run, test images with their predicted classes, a pair of photographs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from cifar10_data import CLASSES, Images
+from labeled_images import Images
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
@@ -28,9 +29,9 @@ def draw_curves(rows: list[Row], path: Path) -> None:
     margins = {"left": 0.055, "right": 0.99, "bottom": 0.14, "top": 0.9, "wspace": 0.2}
     loss, accuracy, rate = figure.subplots(1, 3, gridspec_kw=margins)
     for axes, quantity, scale in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
-        for part, colour, marker in (("train", "#0072B2", "o"), ("test", "#D55E00", "s")):
+        for part, color, marker in (("train", "#0072B2", "o"), ("test", "#D55E00", "s")):
             values = [scale * row[f"{part}_{quantity}"] for row in rows]
-            axes.plot(epochs, values, color=colour, marker=marker, markersize=4, label=part)
+            axes.plot(epochs, values, color=color, marker=marker, markersize=4, label=part)
         axes.legend()
     loss.set(title="Cross-entropy", ylabel="mean over the epoch")
     accuracy.set(title=f"Accuracy (tests at the end: {100 * rows[-1]['test_accuracy']:.2f} %)", ylabel="%")
@@ -44,26 +45,43 @@ def draw_curves(rows: list[Row], path: Path) -> None:
         figure.savefig(temporary, dpi=100)
 
 
-def draw_samples(images: Images, probabilities: np.ndarray, path: Path) -> None:
-    """Draws the first 8 x 8 images as a PNG, each under what it was taken for and, if that is wrong, what it is.
+def draw_samples(images: Images, probabilities: np.ndarray, classes: Sequence[str], path: Path) -> None:
+    """Draw the first 8 x 8 images as a PNG, each titled with its predicted class and, if that is wrong, the true one.
 
     Args:
         images: at least one.
-        probabilities: [N, 10], the network's.
-        path: of the picture.
+        probabilities: [N, K], the network's.
+        classes: names of the K classes.
+        path: PNG file to write.
     """
     step = TILE + MARGIN
     width, height = SAMPLES * step + MARGIN, SAMPLES * (step + CAPTION) + MARGIN
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for place in range(min(SAMPLES**2, len(images))):
-        left, top = MARGIN + place % SAMPLES * step, MARGIN + place // SAMPLES * (step + CAPTION)
-        guess, label = int(probabilities[place].argmax()), int(images.labels[place])
-        title = CLASSES[guess] if guess == label else f"not {CLASSES[guess]},\nis {CLASSES[label]}"
-        colour = TEXT if guess == label else drawing.COLOUR
+    for index in range(min(SAMPLES**2, len(images))):
+        left, top = MARGIN + index % SAMPLES * step, MARGIN + index // SAMPLES * (step + CAPTION)
+        predicted, label = int(probabilities[index].argmax()), int(images.labels[index])
+        title = classes[predicted] if predicted == label else f"not {classes[predicted]},\nis {classes[label]}"
+        color = TEXT if predicted == label else drawing.COLOUR
         middle = (left + TILE // 2, top + CAPTION // 2)
-        draw.multiline_text(middle, title, colour, drawing.font(13), anchor="mm", align="center")
-        image = Image.fromarray(images.pixels[place].transpose(1, 2, 0))
+        draw.multiline_text(middle, title, color, drawing.font(13), anchor="mm", align="center")
+        image = Image.fromarray(images.pixels[index].transpose(1, 2, 0).squeeze())
         sheet.paste(image.resize((TILE, TILE), Image.Resampling.NEAREST), (left, top + CAPTION))
     with replacing(path) as temporary:
         sheet.save(temporary)
+
+
+def draw_pair(photographs: Sequence[tuple[str, Image.Image]], path: Path) -> None:
+    """Draw photographs side by side as a PNG, each under its title.
+
+    Args:
+        photographs: title and image of each.
+        path: PNG file to write.
+    """
+    figure = Figure(figsize=(5 * len(photographs), 5.4), layout="constrained")
+    for axes, (title, image) in zip(np.atleast_1d(figure.subplots(1, len(photographs))), photographs, strict=True):
+        axes.imshow(image)
+        axes.set_title(title)
+        axes.axis("off")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=80)

@@ -1,22 +1,24 @@
-"""iChallenge-PM's folders and labels as this library's lists."""
+"""iChallenge-PM's folders and labels."""
 
 import csv
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+from labeled_images import Images
+from PIL import Image
 
+from chexnet.config import DEFAULT_WORKERS
 from chexnet.errors import InputError
-from chexnet.files import write_text
-from chexnet.lists import format_list
-from chexnet.lists.classes import CLASSES_FILE, format_classes
+from chexnet.images import open_image
 from chexnet.lists.text_files import read_text
+from chexnet.threads import ahead
 
-CLASS = "Pathologic myopia"
+CLASSES = ("normal or high myopia", "pathologic myopia")
+SIDE = 224
 TRAINING = "PALM-Training400"
 VALIDATION = "PALM-Validation400"
 NAME_COLUMN, LABEL_COLUMN = "imgName", "Label"
@@ -25,34 +27,64 @@ _LABEL_OF = {"P": 1, "H": 0, "N": 0}
 """By the first letter of a training image's name: pathologic, high (but not pathologic) myopia, normal."""
 
 
-class Lists(NamedTuple):
-    """The files of a run, all in its folder."""
-
-    train: Path
-    val: Path
-    classes: Path
-
-
-def write_lists(data: str | os.PathLike[str], labels: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Lists:
-    """Writes the two lists, of one column each, and the name of their class.
+def read_folder(
+    data: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    progress: Callable[[int, int], None],
+    workers: int = DEFAULT_WORKERS,
+) -> tuple[Images, Images]:
+    """Read the training and the validation images, in color, squeezed to SIDE x SIDE pixels as the text does.
 
     Args:
-        data: folder with TRAINING and VALIDATION, unpacked. The names in the lists begin there.
+        data: folder with TRAINING and VALIDATION, unpacked.
         labels: CSV or XLSX with the columns NAME_COLUMN and LABEL_COLUMN, a row for each image of VALIDATION.
-        folder: where to.
+        progress: called with the images decoded and their number.
+        workers: decoding threads.
+
+    Returns:
+        Images of uint8 [N, 3, SIDE, SIDE], red, green and blue, and labels, 1 for pathologic myopia.
 
     Raises:
-        InputError: a folder is missing or packed still, a training image's name says nothing of its label, or an
-            image has no label, a label no image, or either is something else; nothing is written.
+        InputError: a folder is missing or still packed, the name of a training image does not tell its label, an image
+            has no label or a label no image, or an image does not decode.
     """
-    of_training = _label_by_name(_images(Path(data), TRAINING))
-    of_validation = _label_by_table(_images(Path(data), VALIDATION), Path(labels))
-    lists = Lists(*(Path(folder) / name for name in ("train_list.txt", "val_list.txt", CLASSES_FILE)))
-    for path, label_of in ((lists.train, of_training), (lists.val, of_validation)):
-        names = [image.relative_to(data).as_posix() for image in label_of]
-        write_text(path, format_list(names, np.array([[label] for label in label_of.values()], np.uint8)))
-    write_text(lists.classes, format_classes([CLASS]))
-    return lists
+    parts = find(data, labels)
+    paths = [path for part in parts for path in part]
+    pixels = np.empty((len(paths), 3, SIDE, SIDE), np.uint8)
+    for index, image in enumerate(ahead(_read_color, paths, workers, depth=2 * workers)):
+        pixels[index] = image
+        progress(index + 1, len(paths))
+    first = len(parts[0])
+    train, val = (np.array(list(part.values()), np.int64) for part in parts)
+    return Images(pixels[:first], train), Images(pixels[first:], val)
+
+
+def find(data: str | os.PathLike[str], labels: str | os.PathLike[str]) -> tuple[dict[Path, int], dict[Path, int]]:
+    """Return the training and the validation images with their labels, sorted by name. Raises as `read_folder`."""
+    return (
+        _label_by_name(_images(Path(data), TRAINING)),
+        _label_by_table(_images(Path(data), VALIDATION), Path(labels)),
+    )
+
+
+def pair(images: Mapping[Path, int]) -> list[tuple[str, Image.Image]]:
+    """Return title and photograph of a normal and of a pathologic eye: the text's N0012 and P0095, else the first ones.
+
+    Raises:
+        InputError: a photograph does not decode.
+    """
+    chosen = []
+    for letter, name, words in (("N", "N0012.jpg", "normal"), ("P", "P0095.jpg", "pathologic myopia")):
+        candidates = [path for path in images if path.name[0] == letter]
+        if candidates:
+            path = next((path for path in candidates if path.name == name), candidates[0])
+            chosen.append((f"{path.name}: {words}", open_image(path).convert("RGB")))
+    return chosen
+
+
+def _read_color(path: Path) -> np.ndarray:
+    resized = open_image(path).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(resized).transpose(2, 0, 1)
 
 
 def read_labels(path: Path) -> dict[str, int]:

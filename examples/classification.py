@@ -1,0 +1,317 @@
+"""A network on images in memory, and its training by `paddle.Model`."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pictures
+from labeled_images import Images
+from paddle import nn
+from paddle.callbacks import Callback, LRScheduler
+from paddle.optimizer import Momentum
+from paddle.optimizer.lr import MultiStepDecay
+
+from chexnet import checkpoint
+from chexnet.backbones import Backbone
+from chexnet.errors import InputError
+from chexnet.metrics.proportions import wilson
+from chexnet.training.callbacks import seed_everything
+from chexnet.training.history import Row, write_csv
+
+Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""uint8 [B, C, H, W] and a random generator -> the augmented images, of the same shape."""
+
+
+class Batches:
+    """Batches of images in memory, as `paddle.Model` takes them: uint8 [B, C, H, W] and int64 [B, 1].
+
+    Args:
+        images: the images.
+        batch_size: images per batch; the last one may be smaller.
+        seed: seed of a new order for each pass and of the augmentation; None keeps the order.
+        epoch: number of passes already made.
+        augment: augmentation of a batch, None for none.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        batch_size: int,
+        seed: int | None = None,
+        epoch: int = 0,
+        augment: Augment | None = None,
+    ) -> None:
+        self.images = images
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = epoch
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng((self.seed or 0, self.epoch))
+        self.epoch += 1
+        order = np.arange(len(self.images)) if self.seed is None else rng.permutation(len(self.images))
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            pixels = self.images.pixels[chosen]
+            yield self.augment(pixels, rng) if self.augment else pixels, self.images.labels[chosen, None]
+
+
+class Classifier(nn.Layer):
+    """Images uint8 [N, C, H, W] -> logits float32 [N, K].
+
+    Of a network with one output, which is the logit of the second of two classes, the first class has the logit 0.
+    Softmax and cross-entropy are then the sigmoid and the binary cross-entropy of that output.
+
+    Args:
+        body: network on normalized images.
+        mean: subtracted from pixels in 0..1; one number, or one per channel.
+        std: divides what is left; one number, or one per channel.
+    """
+
+    def __init__(self, body: Backbone, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.body = body
+        self.mean, self.std = mean, std
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        """Images uint8 [N, C, H, W] -> logits float32 [N, K]."""
+        mean, std = (paddle.to_tensor(value, dtype="float32").reshape([1, -1, 1, 1]) for value in (self.mean, self.std))
+        logits = self.body.classify(self.body.features((images.astype("float32") / 255.0 - mean) / std))
+        return paddle.concat([paddle.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
+
+    def predict(self, pixels: np.ndarray, batch_size: int = 64) -> np.ndarray:
+        """uint8 [N, C, H, W] -> probabilities of the classes, float32 [N, K], in evaluation mode."""
+        self.eval()
+        with paddle.no_grad():
+            batches = [pixels[start : start + batch_size] for start in range(0, len(pixels), batch_size)]
+            return np.concatenate([nn.functional.softmax(self(paddle.to_tensor(batch))).numpy() for batch in batches])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run; it identifies the run when it is resumed.
+
+    Attributes:
+        network: name of the network, with all that distinguishes it.
+        epochs: passes over the training images.
+        batch_size: images per step.
+        learning_rate: of SGD, before any decay.
+        seed: random seed for initial weights, shuffling, augmentation and dropout.
+        augment: whether the training images are augmented.
+        momentum: of SGD.
+        weight_decay: L2 penalty on all parameters.
+        decay_epochs: the learning rate is multiplied by 0.1 after these epochs.
+    """
+
+    network: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    augment: bool = False
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    decay_epochs: tuple[int, ...] = ()
+
+
+def train(
+    recipe: Recipe,
+    build: Callable[[], Classifier],
+    images: Images,
+    tests: Images,
+    state: Path,
+    report: Callable[[str], None],
+    progress: Callable[[int, int], None],
+    augment: Augment | None = None,
+) -> tuple[Classifier, list[Row]]:
+    """Train a network, or resume a run after its last whole epoch.
+
+    Args:
+        recipe: how to train.
+        build: makes the network with new random weights.
+        images: training images.
+        tests: images measured after each epoch; nothing is selected by them.
+        state: file that holds the run after each epoch; where it exists, the run is resumed from it.
+        report: called with a line per epoch.
+        progress: called with the steps done and the steps of the epoch.
+        augment: augmentation, used where `recipe.augment` says so.
+
+    Returns:
+        The network after the last epoch, and a row per epoch: `epoch`, `learning_rate`, and `loss` and `accuracy` (in
+        0..1) after `train_` and `test_`.
+
+    Raises:
+        InputError: the state is that of another run, or the loss is not finite.
+    """
+    seed_everything(recipe.seed)
+    run = {
+        "recipe": {**asdict(recipe), "decay_epochs": list(recipe.decay_epochs)},
+        "images": images.sha256(),
+        "tests": tests.sha256(),
+    }
+    with paddle.utils.unique_name.guard():
+        network = build()
+        schedule = MultiStepDecay(recipe.learning_rate, list(recipe.decay_epochs), 0.1)
+        optimizer = Momentum(schedule, recipe.momentum, network.parameters(), weight_decay=recipe.weight_decay or None)
+        model = paddle.Model(network)
+        model.prepare(optimizer, nn.CrossEntropyLoss(), paddle.metric.Accuracy())
+        rows = _restored(state, run, network, optimizer) if state.exists() else []
+        if rows:
+            report(f"=> {state}: resuming after epoch {len(rows)}")
+        recorder = _Recorder(recipe, rows, lambda: _save(state, run, network, optimizer, rows), report, progress)
+        if len(rows) < recipe.epochs:
+            model.fit(
+                Batches(images, recipe.batch_size, recipe.seed, len(rows), augment if recipe.augment else None),
+                Batches(tests, recipe.batch_size),
+                epochs=recipe.epochs - len(rows),
+                verbose=0,
+                callbacks=[recorder, LRScheduler(by_step=False, by_epoch=True)],  # Paddle's own would step by batch
+            )
+    return network, rows
+
+
+def run(
+    recipe: Recipe,
+    build: Callable[[], Classifier],
+    images: Images,
+    tests: Images,
+    weights: Path,
+    report: Callable[[str], None],
+    progress: Callable[[int, int], None],
+    augment: Augment | None = None,
+) -> np.ndarray:
+    """Train as `train` does and write weights with their description, `history.csv` and `curves.png` into one folder.
+
+    Args:
+        recipe: see `train`.
+        build: see `train`.
+        images: see `train`.
+        tests: see `train`.
+        weights: `.pdparams` file to write; where it exists, the run is over.
+        report: see `train`.
+        progress: see `train`.
+        augment: see `train`.
+
+    Returns:
+        Probabilities of the test images by the network after the last epoch, float32 [N, K].
+    """
+    state = weights.with_name("run.state")
+    network, rows = train(recipe, build, images, tests, state, report, progress, augment)
+    write_csv(rows, weights.with_name("history.csv"))
+    pictures.draw_curves(rows, weights.with_name("curves.png"))
+    probabilities = network.predict(tests.pixels)
+    checkpoint.write_sidecar(weights, asdict(recipe))
+    checkpoint.save_weights(network.state_dict(), weights)  # the last file: where it is, the run is over
+    state.unlink()
+    return probabilities
+
+
+def format_accuracies(labels: Sequence[int], predicted: Sequence[int], classes: Sequence[str]) -> str:
+    """Return the accuracy over all test images and per class, with Wilson 95 % intervals, as lines of text."""
+
+    def line(what: str, cases: list[bool]) -> str:
+        low, high = wilson(sum(cases), len(cases))
+        share = 100 * sum(cases) / len(cases) if cases else float("nan")
+        return f"{what:10} {share:6.2f} % ({100 * low:.2f} to {100 * high:.2f}), {sum(cases)} of {len(cases)}"
+
+    correct = [(int(label), bool(label == guess)) for label, guess in zip(labels, predicted, strict=True)]
+    lines = [f"Accuracy on {len(correct)} test images, with 95 % intervals:", line("all", [hit for _, hit in correct])]
+    lines += [line(name, [hit for label, hit in correct if label == index]) for index, name in enumerate(classes)]
+    return "\n".join(lines)
+
+
+def _save(state: Path, run: Mapping[str, Any], network: nn.Layer, optimizer: Momentum, rows: list[Row]) -> None:
+    content = {"run": run, "weights": network.state_dict(), "optimizer": optimizer.state_dict(), "rows": rows}
+    checkpoint.save(content, state)
+
+
+def _restored(state: Path, run: Mapping[str, Any], network: nn.Layer, optimizer: Momentum) -> list[Row]:
+    """Fill network and optimizer, and return the rows of the epochs that are done."""
+    content = checkpoint.load(state)
+    if content.get("run") != run:
+        raise InputError(
+            f"{state}: is of a run with another recipe or other images, expected one of {run['recipe']}; choose "
+            "another --save_dir"
+        )
+    checkpoint.assign(network, content["weights"], str(state))
+    optimizer.set_state_dict(content["optimizer"])
+    return content["rows"]
+
+
+class _Recorder(Callback):
+    """Adds the row of each epoch and saves the run; losses are means over the images, Paddle's are the last batch's.
+
+    Paddle counts epochs from 0 in every process; here the rows count them.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        rows: list[Row],
+        save: Callable[[], None],
+        report: Callable[[str], None],
+        progress: Callable[[int, int], None],
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.rows = rows
+        self.save = save
+        self.report = report
+        self.progress = progress
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Seed dropout, and note the learning rate, which changes at the end of an epoch, before the tests."""
+        done = len(self.rows)
+        seed_everything(int(np.random.SeedSequence((self.recipe.seed, done)).generate_state(1)[0]))
+        self.row: Row = {"epoch": done + 1, "learning_rate": float(self.model._optimizer.get_lr())}
+        self.loss = self.count = 0
+
+    def on_train_batch_end(self, step: int, logs: Any = None) -> None:
+        """Add the loss of a batch."""
+        self._add(logs)
+        self.progress(step + 1, self.params["steps"])
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Record loss and accuracy of training."""
+        self._record("train", logs)
+
+    def on_eval_begin(self, logs: Any = None) -> None:
+        """Start a new mean."""
+        self.loss = self.count = 0
+
+    def on_eval_batch_end(self, step: int, logs: Any = None) -> None:
+        """Add the loss of a batch."""
+        self._add(logs)
+
+    def on_eval_end(self, logs: Any = None) -> None:
+        """Complete the row, save the run and report the epoch."""
+        self._record("test", logs)
+        self.rows.append(self.row)
+        self.save()
+        row = self.row
+        parts = [
+            f"{part} loss {row[f'{part}_loss']:.4f} accuracy {row[f'{part}_accuracy']:.4f}"
+            for part in ("train", "test")
+        ]
+        self.report(
+            f"epoch {row['epoch']}/{self.recipe.epochs} learning rate {row['learning_rate']:g}: {', '.join(parts)}"
+        )
+
+    def _add(self, logs: Mapping[str, Any]) -> None:
+        loss = float(logs["loss"][0])
+        if not math.isfinite(loss):
+            raise InputError(f"epoch {self.row['epoch']}: the loss is {loss}, expected a number; lower --learning_rate")
+        self.loss += loss * logs["batch_size"]
+        self.count += logs["batch_size"]
+
+    def _record(self, part: str, logs: Mapping[str, Any]) -> None:
+        self.row[f"{part}_loss"] = self.loss / self.count
+        self.row[f"{part}_accuracy"] = float(logs["acc"])
