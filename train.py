@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chexnet import cli
-from chexnet.config import BACKBONES, ON_BAD_IMAGE, OPTIMIZERS, SCALINGS, WEIGHT_FORMATS, TrainConfig
+from chexnet.config import BACKBONES, ON_BAD_IMAGE, OPTIMIZERS, SCALINGS, WEIGHT_FORMATS, EvalConfig, TrainConfig
 
 
 def build_parser() -> cli.Parser:
@@ -118,7 +118,17 @@ def body(args: argparse.Namespace) -> None:
         if skipped:
             print(format_skipped(skipped, list_file))
     print(f"The best model is of epoch {result.best_epoch}, AUROC_avg {result.best_auroc:.4f}: {result.best_model}")
-    print(f"Next: python eval.py --data_dir {result.config.data_dir} --ckpt {result.best_model}")
+    print(f"Next: {next_command(result.config, result.best_model)}")
+
+
+def next_command(config: TrainConfig, best_model: Path) -> str:
+    """Return the command that scores the best model on the test list, or on the validation list if there is none."""
+    beside_val = Path(config.val_list).with_name(Path(EvalConfig.test_list).name)
+    lists = (path for path in (beside_val, Path(EvalConfig.test_list)) if path.is_file())
+    flags = ["--data_dir", config.data_dir, "--test_list", next(lists, config.val_list), "--ckpt", best_model]
+    if config.image_cache:
+        flags += ["--image_cache", config.image_cache]
+    return cli.command_line("python", "eval.py", *flags)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,8 @@
 import argparse
 import logging
 import os
+import shlex
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -96,6 +98,12 @@ def add_checkpoint_flags(parser: Parser) -> None:
     add = parser.add_argument
     add("--backbone", choices=BACKBONES, help="network of the weight file, if no JSON beside it says; densenet121 else")
     add("--classes", metavar="FILE", help="names of its classes, one a line, if no JSON says; the 14 else")
+
+
+def command_line(*words: str | os.PathLike[str]) -> str:
+    """Return a command as a person pastes it into a shell, with the quotes that its words need."""
+    texts = [os.fspath(word) for word in words]
+    return subprocess.list2cmdline(texts) if os.name == "nt" else shlex.join(texts)
 
 
 def say(line: str) -> None:

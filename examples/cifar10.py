@@ -13,7 +13,6 @@ reports test accuracies of 90.06 % and 89.94 %. This code has not been run on th
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,7 +126,10 @@ def train(args: argparse.Namespace, weights: Path) -> None:
     print(classification.format_accuracies(tests.labels.tolist(), probabilities.argmax(axis=1).tolist(), CLASSES))
     print("The text reports 90.06 % and 89.94 % after 20 epochs.")
     print(f"{weights.parent}: network.pdparams, history.csv, curves.png, samples.png")
-    print(f"Next: python examples/cifar10.py --save_dir {shlex.quote(str(weights.parent))} --predict IMAGE")
+    sample = weights.with_name("samples.png")
+    print(
+        f"Next: {cli.command_line('python', 'examples/cifar10.py', '--save_dir', weights.parent, '--predict', sample)}"
+    )
 
 
 def predict(image: Path, weights: Path) -> None:

@@ -1,5 +1,6 @@
 """Small real files for the tests: radiographs, lists, a folder of NIH images where there is one."""
 
+import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +16,17 @@ from chexnet.lists import format_list
 pytest_plugins = ["label_files", "miniature", "faults.nursery", "originals", "torch_layouts", "web_server"]
 
 ROOT = Path(__file__).parent.parent
+
+
+def run_script(path: str, *arguments: str) -> int:
+    """Run a script of the repository, named as in `python PATH`, in this process; return its exit code."""
+    name = "script_" + path.removesuffix(".py").replace("/", "_")
+    spec = importlib.util.spec_from_file_location(name, ROOT / path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main(list(arguments))
 
 
 def _folder(variable: str) -> Path:

@@ -10,6 +10,7 @@ changed. With --verify it writes nothing and reads everything. docs/data.md says
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet import cli
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from chexnet.transforms import Preprocessing
 
 
+SMALLEST_CROP = 32
+"""Pixels that the default network needs."""
+
+
 def build_parser() -> cli.Parser:
     """The flags; those that train.py has too have its defaults."""
     default = TrainConfig()
@@ -29,6 +34,9 @@ def build_parser() -> cli.Parser:
     add = parser.add_argument
     add("--data_dir", default=default.data_dir, help="folder of the images")
     add("--lists", nargs="+", default=lists, metavar="LIST", help="list files; an image may stand in several")
+    add(
+        "--classes", metavar="FILE", help="file with the class names of the lists, one per line, if they are not the 14"
+    )
     add("--out", required=True, metavar="DIR", help="folder of the cache, new or to be continued")
     add("--workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
     add("--resize", type=cli.positive_int, default=default.resize, help="shorter side after resizing, pixels")
@@ -38,13 +46,28 @@ def build_parser() -> cli.Parser:
 
 def body(args: argparse.Namespace) -> None:
     """Builds or verifies a cache and prints what came of it."""
-    from chexnet.lists import read_list
+    from chexnet.lists import class_names, read_list
     from chexnet.transforms import Preprocessing
 
     preprocessing = Preprocessing(args.resize, crop=args.resize)
-    lists = [read_list(path) for path in args.lists]
+    classes = class_names(args.classes)
+    lists = [read_list(path, len(classes)) for path in args.lists]
     (verify if args.verify else build)(args, lists, preprocessing)
-    print(f"next: python train.py --data_dir {args.data_dir} --resize {args.resize} --image_cache {args.out}")
+    print(f"Next: {next_command(args)}")
+
+
+def next_command(args: argparse.Namespace) -> str:
+    """Return the command that trains on the cache, with the lists that are named for it and a crop that fits."""
+    default = TrainConfig()
+    flags = ["--data_dir", args.data_dir, "--image_cache", args.out]
+    for flag, part, usual in (("--train_list", "train", default.train_list), ("--val_list", "val", default.val_list)):
+        flags += [flag, next((path for path in args.lists if part in Path(path).name.lower()), usual)]
+    if args.classes:
+        flags += ["--classes", args.classes]
+    if args.resize != default.resize:
+        crop = min(args.resize, max(SMALLEST_CROP, args.resize * default.crop // default.resize))
+        flags += ["--resize", str(args.resize), "--crop", str(crop)]
+    return cli.command_line("python", "train.py", *flags)
 
 
 def build(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Preprocessing") -> None:

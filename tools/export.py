@@ -32,6 +32,7 @@ def build_parser() -> cli.Parser:
 
 def body(args: argparse.Namespace) -> None:
     """Exports and prints what was written."""
+    cli.say(f"=> {args.ckpt}: exporting, then loading the export again to compare; this takes some seconds")
     from chexnet.deployment import DESCRIPTION, deploy
     from chexnet.lists import class_names
 

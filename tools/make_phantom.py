@@ -58,10 +58,8 @@ def report(summary: "Summary") -> None:
     for index, name in enumerate(CLASS_NAMES):
         print(f"{name:20}" + "".join(f"{summary.positives[part][index]:>8}" for part in parts))
     print(f"boxes: {summary.box_file}")
-    print(
-        f"train on it: python train.py --data_dir {summary.image_dir}"
-        f" --train_list {summary.lists['train']} --val_list {summary.lists['val']}"
-    )
+    flags = ["--data_dir", summary.image_dir, "--train_list", summary.lists["train"], "--val_list"]
+    print(f"Next: {cli.command_line('python', 'train.py', *flags, summary.lists['val'], '--init', 'random')}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

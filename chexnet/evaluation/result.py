@@ -177,8 +177,8 @@ def format_result(result: EvalResult) -> str:
             f" (over {defined} of {len(result.classes)} classes; one kind of label only: {', '.join(result.undefined)})"
         )
     lines += [
-        f"The AUROC of {name} is {'undefined' if math.isnan(value) else f'{value:.4f}'}"
-        for name, value in zip(result.classes, result.aurocs, strict=True)
+        f"The AUROC of {name} is {'undefined' if math.isnan(value) else value}"
+        for name, value in zip(result.classes, result.aurocs.tolist(), strict=True)
     ]
     if len(result.members) > 1:
         lines += _format_members(result)

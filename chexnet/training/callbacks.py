@@ -24,7 +24,11 @@ Logs = Mapping[str, Any] | None
 
 
 class Log(ProgBarLogger):
-    """Paddle's own log lines, counting from where the run is rather than from where the process began."""
+    """Paddle's own log lines, counting from where the run is rather than from where the process began.
+
+    On a terminal, the lines between the first and the last step of an epoch leave out the AUROCs of the classes, which
+    take six lines there, and the progress bar makes room for each line.
+    """
 
     def __init__(self, progress: Progress, epochs: int, verbose: int) -> None:
         super().__init__(LOG_FREQUENCY, verbose)
@@ -43,6 +47,13 @@ class Log(ProgBarLogger):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self.train_step > self.first_step:
             super().on_epoch_end(epoch, logs)
+
+    def _updates(self, logs: Mapping[str, Any], mode: str) -> None:
+        done, steps = (self.train_step, self.steps) if mode == "train" else (self.eval_step, self.eval_steps)
+        if sys.stdout.isatty() and done < steps:
+            logs = {name: value for name, value in logs.items() if name in ("loss", "AUROC_avg")}
+        with tqdm.external_write_mode():
+            super()._updates(logs, mode)
 
 
 class Steps(Callback):

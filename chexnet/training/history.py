@@ -43,6 +43,7 @@ def draw_curves(rows: list[Row], path: Path) -> None:
     rate.set(title="Learning rate", yscale="log")
     for axes in (loss, auroc, rate):
         axes.set_xlabel("epoch")
+        axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
     with replacing(path) as temporary:
