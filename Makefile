@@ -1,4 +1,4 @@
-# Everything here installs what it needs into .venv first, once.
+# Everything here installs what it needs into .venv first, once. `make help` lists what there is.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -6,13 +6,23 @@ INSTALLED_DEV := .venv/.installed-dev
 DEMO_DATA := dataset/phantom
 DEMO_RUN := save/demo
 DEMO_LISTS := $(DEMO_DATA)/labels
+DEMO_IMAGES := 640
+DEMO_EPOCHS := 5
 
-.PHONY: demo test lint bench faults test-oldest clean-demo
+.PHONY: help demo test lint bench faults test-oldest clean-demo
 
-demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-crop evaluation
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-crop evaluation and a report; 5 minutes
 	$(BIN)/python eval.py --data_dir $(DEMO_DATA)/images --test_list $(DEMO_LISTS)/test_list.txt \
-	    --ckpt $(DEMO_RUN)/best_model.pdparams --output $(DEMO_RUN)/result.json
-	@echo "The run is in $(DEMO_RUN), its curves in $(DEMO_RUN)/curves.png. 'make clean-demo' forgets it."
+	    --ckpt $(DEMO_RUN)/best_model.pdparams --output $(DEMO_RUN)/result.json \
+	    --report $(DEMO_RUN)/report --val_list $(DEMO_LISTS)/val_list.txt
+	@echo
+	@echo "The report is $(DEMO_RUN)/report/index.html: open it in a browser. The curves are $(DEMO_RUN)/curves.png."
+	@echo "To drop images of $(DEMO_DATA)/images onto a page of this network, run"
+	@echo "    $(BIN)/python tools/serve.py --ckpt $(DEMO_RUN)/best_model.pdparams"
+	@echo "'make clean-demo' removes data set and run."
 
 test: $(INSTALLED_DEV) ## every test
 	$(BIN)/python -m pytest
@@ -31,7 +41,7 @@ faults: $(INSTALLED_DEV) ## kills, full disks, damaged and malicious files, by t
 test-oldest: .venv-oldest/.installed ## every test on the oldest Paddle that is supported, with NumPy 1
 	.venv-oldest/bin/python -m pytest
 
-clean-demo:
+clean-demo: ## remove the demo's data set and run
 	rm -rf $(DEMO_DATA) $(DEMO_RUN)
 
 $(INSTALLED): requirements.txt pyproject.toml
@@ -53,10 +63,10 @@ $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
 
 $(DEMO_LISTS)/test_list.txt: | $(INSTALLED)
 	rm -rf $(DEMO_DATA)
-	$(BIN)/python tools/make_phantom.py --out $(DEMO_DATA) --images 640 --size 128 --seed 0 --min_prevalence 0.12
+	$(BIN)/python tools/make_phantom.py --out $(DEMO_DATA) --images $(DEMO_IMAGES) --size 128 --seed 0 --min_prevalence 0.12
 
 # A run that was cut short goes on; only a finished one has final.pdparams.
 $(DEMO_RUN)/final.pdparams: $(DEMO_LISTS)/test_list.txt | $(INSTALLED)
 	$(BIN)/python train.py --resume --data_dir $(DEMO_DATA)/images --train_list $(DEMO_LISTS)/train_list.txt \
 	    --val_list $(DEMO_LISTS)/val_list.txt --save_dir $(DEMO_RUN) --init random \
-	    --resize 72 --crop 64 --batch_size 16 --epoch 5 --decay_epochs 4
+	    --resize 72 --crop 64 --batch_size 16 --epoch $(DEMO_EPOCHS) --decay_epochs 4
