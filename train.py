@@ -5,9 +5,11 @@
 
 The second goes on with a run that was cut short, from what it left in --save_dir.
 
-The defaults are Paddle-CheXNet's recipe: ImageNet weights, Adam 0.001, times 0.1 after epochs 10, 15 and
-18, 20 epochs of batches of 128. Its authors report a mean AUROC of 0.847 (one V100, about 30 minutes an
-epoch by its log). This code has not been run on the full data set yet: what was run, with logs, is in logs/.
+The defaults are those of Paddle-CheXNet's train.py: ImageNet weights, Adam 0.001, times 0.1 after epochs 10, 15 and
+18, 20 epochs of batches of 128. They are not how its published mean AUROC of 0.847 came about: its logs show a run of
+10 epochs and a second one, from the weights of the first, that was stopped early (one V100, about 30 minutes an epoch);
+the learning rates are not in the logs. This code has not been run on the full data set yet: what was run, with logs, is
+in logs/.
 """
 
 import argparse

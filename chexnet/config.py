@@ -42,7 +42,7 @@ OPTIMIZERS = ("adam", "momentum")
 class TrainConfig:
     """One training run; written as `config.json` beside its checkpoints.
 
-    The recipe is that of Paddle-CheXNet: Adam at 0.001, times 0.1 after epochs 10, 15 and 18, 20 epochs,
+    The defaults are those of Paddle-CheXNet's train.py: Adam at 0.001, times 0.1 after epochs 10, 15 and 18, 20 epochs,
     batches of 128, from ImageNet weights.
 
     Attributes:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,15 +19,20 @@ pytest_plugins = ["label_files", "miniature", "faults.nursery", "originals", "to
 ROOT = Path(__file__).parent.parent
 
 
-def run_script(path: str, *arguments: str) -> int:
-    """Run a script of the repository, named as in `python PATH`, in this process; return its exit code."""
+def load_script(path: str) -> ModuleType:
+    """Import a script of the repository, named as in `python PATH`."""
     name = "script_" + path.removesuffix(".py").replace("/", "_")
     spec = importlib.util.spec_from_file_location(name, ROOT / path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main(list(arguments))
+    return module
+
+
+def run_script(path: str, *arguments: str) -> int:
+    """Run a script of the repository, named as in `python PATH`, in this process; return its exit code."""
+    return load_script(path).main(list(arguments))
 
 
 def _folder(variable: str) -> Path:
