@@ -1,7 +1,6 @@
 """Class activation maps: what each place of an image adds to each finding's logit, and where that place is."""
 
 import math
-import os
 
 import numpy as np
 import paddle
@@ -10,7 +9,7 @@ from PIL import Image
 from chexnet import checkpoint
 from chexnet.backbones import Backbone, Grid
 from chexnet.errors import InputError
-from chexnet.model import CheXNet
+from chexnet.model import Checkpoint, CheXNet
 from chexnet.transforms import Geometry
 
 DISPLAY_LIMIT = 10.0
@@ -18,18 +17,20 @@ DISPLAY_LIMIT = 10.0
 an image with this value adds 1 to the logit: it makes the odds of the finding nearly three times higher by itself."""
 
 
-def display_limit(ckpt: str | os.PathLike[str]) -> float:
+def display_limit(opened: Checkpoint) -> float:
     """The logit units that are shown at full strength for a checkpoint: `map_limit` of the JSON beside it.
 
     Networks differ: one that is sure of everything reaches ten times what another does. Within one it is the same
     for all findings and images. DISPLAY_LIMIT if the JSON says nothing.
 
     Raises:
-        InputError: the JSON is unreadable, or the limit is no number above 0.
+        InputError: the limit is no number above 0.
     """
-    limit = checkpoint.read_sidecar(ckpt).get("map_limit", DISPLAY_LIMIT)
+    limit = opened.metadata.get("map_limit", DISPLAY_LIMIT)
     if type(limit) not in (int, float) or not (math.isfinite(limit) and limit > 0):
-        raise InputError(f"{checkpoint.sidecar_path(ckpt)}: map_limit is {limit!r}, expected a number above 0")
+        raise InputError(
+            f"{checkpoint.sidecar_path(opened.path)}: map_limit is {repr(limit)[:60]}, expected a number above 0"
+        )
     return float(limit)
 
 

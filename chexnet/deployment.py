@@ -68,8 +68,8 @@ def deploy(
     check_folder(folder, FILES, keep=(ckpt, checkpoint.sidecar_path(ckpt)))
     _check_possible(form)
     device.select("cpu")
-    description = model.describe(ckpt, backbone, classes)
-    network = model.load(ckpt, description)
+    opened = model.open_checkpoint(ckpt, backbone, classes)
+    description, network = opened.description, opened.network()
     crop = description.preprocessing.crop
     save = {"paddle": export.save_program, "onnx": export.save_onnx}[form]
     with replacing_folder(folder, FILES) as new:
@@ -95,9 +95,9 @@ def deploy(
             "crop": crop,
             "scaling": f"{description.preprocessing.scaling}, inside the graph",
             "backbone": description.backbone,
-            "notice": checkpoint.read_notice(ckpt),
+            "notice": opened.notice,
             "ckpt": Path(ckpt).name,
-            "ckpt_sha256": sha256(ckpt),
+            "ckpt_sha256": opened.sha256,
             "largest_difference": difference,
             "chexnet": chexnet.__version__,
             "paddle": paddle.__version__,

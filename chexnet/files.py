@@ -187,6 +187,16 @@ def replacing_folder(folder: str | os.PathLike[str], names: Collection[str]) -> 
         shutil.rmtree(made, ignore_errors=True)
 
 
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """All of a file. Raises InputError if it cannot be read, or is larger than the memory."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: cannot be read: there is not enough memory for a file of its size") from error
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal. Raises InputError if it cannot be read."""
     digest = hashlib.sha256()

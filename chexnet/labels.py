@@ -40,9 +40,13 @@ def check_names(names: Sequence[Any]) -> None:
     """Raises InputError unless these can be the names of all classes, at least one."""
     if not names:
         raise InputError("no class, expected the name of at least one")
-    for place, name in enumerate(names):
-        if not is_name(name, names[:place]):
-            raise InputError(f"class {place + 1} is {name!r}, expected a name, each once, other than {MEAN_NAME!r}")
+    earlier: set[str] = set()
+    for place, name in enumerate(names, start=1):
+        if not is_name(name, earlier):
+            raise InputError(
+                f"class {place} is {repr(name)[:60]}, expected a name, each once, other than {MEAN_NAME!r}"
+            )
+        earlier.add(name)
 
 
 BOX_FILE_SPELLINGS = {"Infiltration": "Infiltrate"}

@@ -10,7 +10,7 @@ from conftest import ROOT
 
 FLOORS = (
     {"errors"},
-    {"files", "threads", "config"},
+    {"files", "json_files", "threads", "config"},
     {"labels", "images", "transforms", "metrics", "backbones", "checkpoint", "device", "download"},
     {"lists", "boxes", "phantom", "cache", "model", "convert", "guards", "thresholds"},
     {"data", "export", "cam", "audit", "predictions"},
@@ -22,6 +22,7 @@ FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in 
 WITHOUT_PADDLE = {
     "errors",
     "files",
+    "json_files",
     "threads",
     "labels",
     "images",

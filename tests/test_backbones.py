@@ -252,7 +252,7 @@ def test_paddles_own_weights_fill_all_but_the_heads(tmp_path, backbone):
     theirs = getattr(paddle.vision.models, backbone)().state_dict()
     checkpoint.save(theirs, tmp_path / "imagenet.pdparams")
     network = CheXNet(2, backbone)
-    assert model.initialise(network, str(tmp_path / "imagenet.pdparams")).endswith("random head")
+    assert model.initialise(network, str(tmp_path / "imagenet.pdparams")).words.endswith("random head")
     for name, value in network.body.state_dict().items():
         if not name.startswith(network.body.head):
             np.testing.assert_array_equal(value.numpy(), theirs[name].numpy())

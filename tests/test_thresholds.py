@@ -21,7 +21,7 @@ def ckpt(tmp_path):
 def read(facts, ckpt):
     path = ckpt.with_name("thresholds.json")
     path.write_text(facts if isinstance(facts, str) else json.dumps(facts))
-    return read_thresholds(path, ckpt)
+    return read_thresholds(path, sha256(ckpt))
 
 
 def test_points_come_in_the_order_of_the_classes_whatever_that_of_the_file(ckpt):
@@ -42,8 +42,8 @@ def test_a_finding_is_present_from_its_threshold_on(ckpt):
 
 def test_those_of_the_same_weights_are_taken(ckpt):
     assert read({**SOUND, "ckpt_sha256": sha256(ckpt)}, ckpt).points["Mass"].threshold == 0.25
-    ckpt.unlink()
-    assert read({**SOUND, "ckpt_sha256": "0"}, ckpt)  # that the weights are missing, others say
+    assert read({**SOUND, "ckpt_sha256": sha256(ckpt)}, ckpt).ckpt_sha256 == sha256(ckpt)
+    assert read(SOUND, ckpt).ckpt_sha256 is None
 
 
 def with_thresholds(**changes) -> dict:
@@ -67,8 +67,12 @@ REFUSED = {
     "less": (with_thresholds(Mass={"threshold": 0.5}), "Mass: {"),
     "percent": (with_thresholds(Mass={**POINT, "threshold": 50}), "Mass: threshold is 50, expected a number from 0 to"),
     "truth": (with_thresholds(Mass={**POINT, "sensitivity": True}), "Mass: sensitivity is True, expected"),
-    "nan": (with_thresholds(Mass={**POINT, "specificity": float("nan")}), "Mass: specificity is nan, expected"),
-    "other weights": ({**SOUND, "ckpt_sha256": "4a5f"}, "chosen for weights with SHA-256 4a5f, those of "),
+    "nan": (with_thresholds(Mass={**POINT, "specificity": float("nan")}), "not readable as JSON: NaN is no number"),
+    "a number of 401 digits": (with_thresholds(Mass={**POINT, "threshold": 10**400}), "not readable as JSON: a whole"),
+    "escape sequences": ({**SOUND, "chosen": "\x1b[2J"}, "'chosen' and 'ckpt_sha256' are ('\\x1b[2J', None)"),
+    "no text": ({**SOUND, "ckpt_sha256": 3}, "'chosen' and 'ckpt_sha256' are "),
+    "half a character": ({**SOUND, "chosen": "\ud800"}, "not readable as JSON: a text in it holds half"),
+    "other weights": ({**SOUND, "ckpt_sha256": "4a5f"}, "chosen for weights with SHA-256 4a5f, those in use have "),
 }
 
 
@@ -85,4 +89,4 @@ def test_what_cannot_be_used_is_refused_in_one_line(name, ckpt):
 
 def test_a_missing_file_is_named(ckpt):
     with pytest.raises(InputError, match=r"none\.json: cannot be read: No such file"):
-        read_thresholds("none.json", ckpt)
+        read_thresholds("none.json", None)

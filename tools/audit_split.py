@@ -58,11 +58,11 @@ def body(args: argparse.Namespace) -> None:
 def trained_on(ckpt: str) -> dict[str, Any]:
     """What stands beside a checkpoint, which has to say what it was trained on."""
     from chexnet.audit import KEY
-    from chexnet.checkpoint import read_sidecar, sidecar_path
+    from chexnet.checkpoint import open_weights, sidecar_path
 
     if not Path(ckpt).exists():
         raise InputError(f"{ckpt}: no such checkpoint (--ckpt)")
-    facts = read_sidecar(ckpt)
+    facts = open_weights(ckpt).metadata
     if KEY not in facts:
         raise InputError(
             f"{sidecar_path(ckpt)}: does not say what it was trained on, expected {KEY!r} in it, as train.py"

@@ -40,24 +40,23 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.files import check_writable, replacing
     from chexnet.images import folders
     from chexnet.lists import class_names
-    from chexnet.model import describe
+    from chexnet.model import open_checkpoint
     from chexnet.predictor import Predictor, contact_sheet
 
     check_writable(args.out, ".png", keep=args.images)
-    classes = describe(args.ckpt, args.backbone, class_names(args.classes) if args.classes else None).classes
+    opened = open_checkpoint(args.ckpt, args.backbone, class_names(args.classes) if args.classes else None)
+    classes = opened.description.classes
     if unknown := [name for name in args.findings if name not in classes]:
         raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(classes)}")
     paths = list(folders.find(args.images))
     predictor = Predictor(
-        args.ckpt,
+        opened,
         args.crops,
         args.engine,
         args.precision,
         args.device,
         images=len(paths),
         report=cli.say,
-        backbone=args.backbone,
-        classes=classes,
     )
     errors: list[InputError] = []
 

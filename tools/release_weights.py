@@ -34,10 +34,9 @@ def build_parser() -> cli.Parser:
 def body(args: argparse.Namespace) -> None:
     """Writes the file and prints what is passed on."""
     from chexnet import checkpoint
-    from chexnet.files import sha256
 
     facts = checkpoint.release(args.ckpt, args.output, args.notice, args.map_limit)
-    print(f"{args.output}: {os.path.getsize(args.output) / 1e6:.1f} MB, SHA-256 {sha256(args.output)}")
+    print(f"{args.output}: {os.path.getsize(args.output) / 1e6:.1f} MB, SHA-256 {facts[checkpoint.WEIGHTS_SHA256]}")
     print(f"{checkpoint.sidecar_path(args.output)}: {', '.join(facts)}")
     if not facts.get("notice"):
         print("It says nothing of what the weights are: --notice does.")

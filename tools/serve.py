@@ -36,18 +36,19 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.web import Looks, serve
 
     named = class_names(args.classes) if args.classes else None
-    classes = model.describe(args.ckpt, args.backbone, named).classes
-    thresholds = read_thresholds(args.thresholds, args.ckpt, classes) if args.thresholds else None
+    opened = model.open_checkpoint(args.ckpt, args.backbone, named)
+    classes = opened.description.classes
+    thresholds = read_thresholds(args.thresholds, opened.sha256, classes) if args.thresholds else None
     predictor = Predictor(
-        args.ckpt,
+        opened,
         args.crops,
         args.engine,
         args.precision,
         args.device,
         report=cli.say,
-        backbone=args.backbone,
-        classes=classes,
     )
+    if thresholds and thresholds.ckpt_sha256 is None:
+        cli.say(f"=> warning: {args.thresholds}: does not say for which weights it is; it means nothing for others")
     if args.host not in ("127.0.0.1", "localhost"):
         cli.say(f"=> {args.host}: whoever reaches this machine can use the page; nothing is encrypted")
     serve(Looks(predictor, thresholds), args.host, args.port, lambda address: cli.say(f"=> open {address}"))

@@ -10,31 +10,38 @@ from chexnet.checkpoint.release import release
 from chexnet.checkpoint.safetensors_files import SAFETENSORS
 from chexnet.checkpoint.safetensors_files import read as read_safetensors
 from chexnet.checkpoint.seal import SCHEMA, Damaged
-from chexnet.checkpoint.sidecar import read_notice, read_sidecar, sidecar_path, write_sidecar
+from chexnet.checkpoint.sidecar import WEIGHTS_SHA256, notice_in, read_sidecar, sidecar_path, write_sidecar
 from chexnet.checkpoint.weights import (
     WEIGHT_SUFFIXES,
+    WeightFile,
     assign,
     check_suffix,
     load_weights,
+    open_weights,
     read_weights,
+    save_checkpoint,
     save_weights,
 )
 
 __all__ = [
     "SAFETENSORS",
     "SCHEMA",
+    "WEIGHTS_SHA256",
     "WEIGHT_SUFFIXES",
     "Damaged",
+    "WeightFile",
     "assign",
     "check_suffix",
     "load",
     "load_weights",
-    "read_notice",
+    "notice_in",
+    "open_weights",
     "read_safetensors",
     "read_sidecar",
     "read_weights",
     "release",
     "save",
+    "save_checkpoint",
     "save_weights",
     "sidecar_path",
     "write_sidecar",

@@ -5,15 +5,14 @@ import os
 import pickle
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from chexnet.checkpoint import seal, unpickling
+from chexnet.checkpoint import kinds, seal, unpickling
 from chexnet.checkpoint.unpickling import NUMBERS, SCALARS
 from chexnet.errors import InputError
-from chexnet.files import replacing
+from chexnet.files import read_bytes, replacing
 
 NAME_TABLE = "StructuredToParameterName@@"
 """Paddle's own entry in a saved state dict: structured name -> parameter name. It holds no weights."""
@@ -30,34 +29,36 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         The dictionary in the file, arrays as `numpy.ndarray`, without Paddle's name table.
 
     Raises:
-        Damaged: the file is truncated, damaged or something else.
+        Damaged: the file is truncated, damaged or something else, which is named.
         InputError: it is missing, of a newer schema, asks to run code or is not a dictionary of strings.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except MemoryError as error:
-        raise InputError(f"{path}: cannot be read: there is not enough memory for a file of its size") from error
+    return parse(read_bytes(path), path)
+
+
+def parse(data: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `load` makes of the content of `path`."""
     end = _verified_end(data, path)
+    if refusal := kinds.refusal(path, data):
+        raise refusal
     try:
         state, length = unpickling.read(data)
     except InputError as error:
         raise InputError(f"{path}: refused: {error}") from error
+    except EOFError as error:
+        raise seal.Damaged(f"{path}: not a readable Paddle weight file: it ends before its content does") from error
     except Exception as error:  # a damaged pickle raises almost anything
         raise seal.Damaged(
-            f"{path}: not a readable Paddle weight file (truncated, damaged or of another format): "
-            f"{str(error) or type(error).__name__}"
+            f"{path}: not a readable Paddle weight file: {str(error)[:200] or type(error).__name__}"
         ) from error
     if length != end:
-        raise seal.Damaged(f"{path}: damaged: {len(data) - length} bytes follow its content that do not belong there")
+        raise seal.Damaged(f"{path}: {len(data) - length:,} bytes follow its content, expected none or its checksum")
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise InputError(f"{path}: holds a {type(state).__name__}, expected a dictionary of named arrays")
     state.pop(NAME_TABLE, None)
     return state
 
 
-def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
     """Writes values that `load` gives back exactly, whole or not at all. `paddle.load` reads the file too.
 
     The same values give the same bytes. The last line of the file is its seal: the SHA-256 is that of all
@@ -67,6 +68,9 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         state: names -> Paddle tensors, arrays of numbers, single values of `SCALARS`, or dictionaries, lists
             and tuples of these. bfloat16 becomes uint16 with the same bits, which Paddle takes for bfloat16.
         path: the file, replaced if it exists.
+
+    Returns:
+        The SHA-256 of the file's bytes, in hexadecimal.
 
     Raises:
         InputError: the file cannot be written; what stood there before is unchanged.
@@ -80,7 +84,8 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         pickler.fast = True
         pickler.dump(content)
         hashed.write(b"\n")
-        file.write(f"chexnet {seal.seal(hashed.digest.hexdigest())}\n".encode())
+        hashed.write(f"chexnet {seal.seal(hashed.digest.hexdigest())}\n".encode())
+    return hashed.digest.hexdigest()
 
 
 def _verified_end(data: bytes, path: str | os.PathLike[str]) -> int:

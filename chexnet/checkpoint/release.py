@@ -4,10 +4,10 @@ import os
 from typing import Any
 
 from chexnet.checkpoint.safetensors_files import SAFETENSORS
-from chexnet.checkpoint.sidecar import read_sidecar, sidecar_path, write_sidecar
-from chexnet.checkpoint.weights import read_weights, save_weights
+from chexnet.checkpoint.sidecar import WEIGHTS_SHA256, sidecar_path
+from chexnet.checkpoint.weights import open_weights, save_checkpoint
 from chexnet.errors import InputError
-from chexnet.files import check_writable, sha256
+from chexnet.files import check_writable
 
 
 def release(
@@ -29,7 +29,7 @@ def release(
 
     Returns:
         What the JSON beside `target` says: all that the one beside `source` says, the notice, the limit, the precision,
-        and the SHA-256 of `source`.
+        and the SHA-256 of `source` and of `target`.
 
     Raises:
         InputError: `source` is no weight file, a weight is too large for float16, the notice is more than a line, or
@@ -39,12 +39,11 @@ def release(
         raise InputError(f"the notice is {notice!r}, expected one line, words apart by one space")
     check_writable(target, SAFETENSORS, keep=[source])
     check_writable(sidecar_path(target), ".json", keep=[sidecar_path(source)])
-    weights = read_weights(source)
-    facts = {**read_sidecar(source), "precision": "float16", "source_sha256": sha256(source)}
+    opened = open_weights(source)
+    facts = {**opened.metadata, "precision": "float16", "source_sha256": opened.sha256}
     if notice:
         facts["notice"] = notice
     if map_limit is not None:
         facts["map_limit"] = map_limit
-    save_weights(weights, target, "float16")
-    write_sidecar(target, facts)
-    return facts
+    digest = save_checkpoint(opened.weights, target, facts, "float16")
+    return {**facts, WEIGHTS_SHA256: digest}

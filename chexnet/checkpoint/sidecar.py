@@ -8,36 +8,58 @@ from typing import Any
 
 from chexnet.errors import InputError
 from chexnet.files import write_text
+from chexnet.json_files import read_object
+
+WEIGHTS_SHA256 = "weights_sha256"
+"""Under which the SHA-256 of the weight file stands that the JSON describes."""
+
+MAX_NOTICE = 500
+"""Characters: a notice is a line, which is drawn into every picture."""
 
 
 def write_sidecar(path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
     """Writes what belongs to a weight file (preprocessing, classes, origin) as JSON beside it."""
-    write_text(sidecar_path(path), json.dumps(dict(facts), indent=2) + "\n")
+    write_text(sidecar_path(path), json.dumps(dict(facts), indent=2, allow_nan=False) + "\n")
 
 
 def read_sidecar(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads the JSON beside a weight file; empty if there is none.
+    """Reads the JSON beside a weight file; empty if there is none, or if it is the graph of an exported Paddle program.
 
     Raises:
-        InputError: it is there and is not a JSON object.
+        InputError: it is there and is not a JSON object, see `chexnet.json_files`.
     """
     sidecar = sidecar_path(path)
-    if not sidecar.exists():
-        return {}
-    try:
-        facts = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{sidecar}: not readable as JSON: {error}") from error
-    if not isinstance(facts, dict):
-        raise InputError(f"{sidecar}: holds a JSON {type(facts).__name__}, expected an object")
-    return facts
+    return read_object(sidecar) if sidecar.exists() and not _is_program(sidecar) else {}
 
 
-def read_notice(path: str | os.PathLike[str]) -> str:
-    """What the JSON beside a weight file wants everybody to know who uses it; may be empty. Raises InputError."""
-    return str(read_sidecar(path).get("notice", ""))
+def notice_in(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
+    """What everybody has to know who uses a weight file, as one line that can be shown; may be empty.
+
+    Args:
+        metadata: the JSON beside the file.
+        path: the file, for the message.
+
+    Raises:
+        InputError: it is no text, or more than a line.
+    """
+    notice = metadata.get("notice", "")
+    if not isinstance(notice, str) or not notice.isprintable() or len(notice) > MAX_NOTICE:
+        raise InputError(
+            f"{sidecar_path(path)}: the notice is {repr(notice)[:60]}, expected one line of at most {MAX_NOTICE} "
+            "characters"
+        )
+    return notice
 
 
 def sidecar_path(path: str | os.PathLike[str]) -> Path:
     """`save/best_model.pdparams` -> `save/best_model.json`."""
     return Path(path).with_suffix(".json")
+
+
+def _is_program(sidecar: Path) -> bool:
+    """`paddle.jit.save` of Paddle 3 writes `model.json`, too."""
+    try:
+        with sidecar.open("rb") as file:
+            return file.read(12) == b'{"base_code"'
+    except OSError:
+        return False

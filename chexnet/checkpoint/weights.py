@@ -1,15 +1,20 @@
 """Weights of a network: one flat dictionary of arrays, in either format."""
 
+import hashlib
 import os
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from chexnet.checkpoint import pickles, safetensors_files
+from chexnet.checkpoint import kinds, pickles, safetensors_files
 from chexnet.checkpoint.safetensors_files import SAFETENSORS
+from chexnet.checkpoint.sidecar import WEIGHTS_SHA256, read_sidecar, sidecar_path, write_sidecar
 from chexnet.errors import InputError
+from chexnet.files import read_bytes
 
 if TYPE_CHECKING:
     from paddle import nn
@@ -18,29 +23,95 @@ WEIGHT_SUFFIXES = (".pdparams", SAFETENSORS)
 """The formats that weights are written in."""
 
 
+TRIES = 5
+"""How often a pair of files is read anew that does not belong together: a training run may just be replacing it."""
+
+_WAIT = 0.2  # seconds between two
+_SHOWN = 8  # names in an error
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A weight file as it was read, once.
+
+    Attributes:
+        path: where it was.
+        weights: name -> array.
+        sha256: of the bytes that the weights were read from, in hexadecimal.
+        metadata: the JSON beside it, which is that of these bytes; empty if there is none.
+    """
+
+    path: Path
+    weights: dict[str, np.ndarray]
+    sha256: str
+    metadata: dict[str, Any]
+
+
+def open_weights(path: str | os.PathLike[str]) -> WeightFile:
+    """Reads weights together with the JSON beside them.
+
+    A training run replaces one after the other. So both are read anew for a second where the JSON says that it is of
+    other weights. One that does not say of which it is, as an earlier version wrote it, is believed.
+
+    Raises:
+        InputError: as for `read_weights` and `read_sidecar`; or the JSON is that of other weights.
+    """
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(_WAIT)
+        metadata = read_sidecar(path)
+        data = read_bytes(path)
+        digest = hashlib.sha256(data).hexdigest()
+        if metadata.get(WEIGHTS_SHA256, digest) == digest:
+            return WeightFile(Path(path), _parse(data, path), digest, metadata)
+    raise InputError(
+        f"{sidecar_path(path)}: describes weights with SHA-256 {str(metadata[WEIGHTS_SHA256])[:64]}, those of {path} have "
+        f"{digest}; expected those of one moment, which train.py --resume writes anew. If the two belong together, take "
+        f"{WEIGHTS_SHA256!r} out of the JSON"
+    )
+
+
 def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads the weights of a network; a name in `.safetensors` is read as such, any other as `load` does.
+    """Reads the weights of a network, in either format, whatever the name of the file says.
 
     Returns:
         Name -> array, as they are in the file.
 
     Raises:
-        InputError: the file is missing, unreadable, damaged, asks to run code, or holds more than arrays.
+        InputError: the file is missing, unreadable, damaged, asks to run code, holds more than arrays, or is something
+            else, which is named.
     """
-    if Path(path).suffix == SAFETENSORS:
-        return safetensors_files.read(path)
-    state = pickles.load(path)
+    return _parse(read_bytes(path), path)
+
+
+def _parse(data: bytes, path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    if safetensors_files.is_safetensors(data):
+        return safetensors_files.parse(data, path)
+    state = pickles.parse(data, path)
     if others := [name for name, value in state.items() if not isinstance(value, np.ndarray)]:
+        shown = ", ".join(name[:40] for name in others[:3]) + ", ..." * (len(others) > 3)
         raise InputError(
-            f"{path}: holds {len(others)} entries that are not arrays ({', '.join(others[:3])}, ...), "
+            f"{path}: holds {len(others)} entries that are not arrays ({shown}), "
             "expected the weights of a network and nothing else"
         )
     return state
 
 
+def save_checkpoint(
+    weights: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, Any],
+    precision: Literal["float32", "float16"] = "float32",
+) -> str:
+    """Writes weights as `save_weights` does, and then the JSON beside them, which says of which weights it is."""
+    digest = save_weights(weights, path, precision)
+    write_sidecar(path, {**metadata, WEIGHTS_SHA256: digest})
+    return digest
+
+
 def save_weights(
     weights: Mapping[str, Any], path: str | os.PathLike[str], precision: Literal["float32", "float16"] = "float32"
-) -> None:
+) -> str:
     """Writes weights for use elsewhere, whole or not at all; the same weights give the same bytes.
 
     Args:
@@ -48,6 +119,9 @@ def save_weights(
             they have; others as they are.
         path: the file, replaced if it exists; its name ends in one of `WEIGHT_SUFFIXES`, which is its format.
         precision: float16 halves the file and is read like any other; the network computes in float32 all the same.
+
+    Returns:
+        The SHA-256 of the file's bytes, in hexadecimal.
 
     Raises:
         InputError: its name ends otherwise, a number is too large for `precision`, or the file cannot be written;
@@ -57,10 +131,7 @@ def save_weights(
     arrays = {name: _stored(value, np.dtype(precision)) for name, value in weights.items()}
     if large := [name for name, array in arrays.items() if array.dtype == np.float16 and np.isinf(array).any()]:
         raise InputError(f"{path}: nothing written, {', '.join(large)} hold numbers too large for {precision}")
-    if Path(path).suffix == SAFETENSORS:
-        safetensors_files.write(arrays, path)
-    else:
-        pickles.save(arrays, path)
+    return safetensors_files.write(arrays, path) if Path(path).suffix == SAFETENSORS else pickles.save(arrays, path)
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:
@@ -82,8 +153,8 @@ def assign(network: "nn.Layer", state: Mapping[str, Any], source: str) -> None:
     """Fills every parameter and buffer of `network` from arrays, or none; `source` is named in errors.
 
     Raises:
-        InputError: one line that lists all names that are missing, unexpected, misshapen, or hold no usable
-            numbers, and what to do.
+        InputError: one line with the number and the first of the names that are missing, unexpected, misshapen, or hold
+            no usable numbers.
     """
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     faults: dict[str, list[str]] = {
@@ -93,13 +164,20 @@ def assign(network: "nn.Layer", state: Mapping[str, Any], source: str) -> None:
     for name in wanted.keys() & state.keys():
         if fault := _fault(name, state[name], wanted[name]):
             faults.setdefault(fault, []).append(name)
-    problems = [f"{fault} {len(names)}: {', '.join(sorted(names))}" for fault, names in faults.items() if names]
+    problems = [f"{fault} {len(names)}: {_shown(names)}" for fault, names in faults.items() if names]
     if problems:
-        raise InputError(
-            f"{source}: does not fit the network, nothing was loaded. {'; '.join(problems)}. "
-            "A PyTorch file is converted by convert_torch_weights.py first"
-        )
+        hint = f". PyTorch calls weights so: {kinds.convert_command(source)}" if _of_torch(state) else ""
+        raise InputError(f"{source}: does not fit the network, nothing was loaded. {'; '.join(problems)}{hint}")
     network.set_state_dict({name: state[name].astype("float32") for name in wanted})
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(name[:80] for name in sorted(names)[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)
+
+
+def _of_torch(state: Mapping[str, Any]) -> bool:
+    """Whether the names are those that PyTorch gives batch norm, where Paddle says `_mean`."""
+    return any(name.endswith("running_mean") for name in state)
 
 
 def _fault(name: str, value: Any, shape: tuple[int, ...]) -> str | None:

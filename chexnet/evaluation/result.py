@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from chexnet.audit import Seen
 from chexnet.config import EvalConfig
 from chexnet.data import Skipped
-from chexnet.files import sha256, write_text
+from chexnet.files import write_text
 from chexnet.labels import published
 from chexnet.predictions import Predictions
 from chexnet.transforms import Preprocessing
@@ -24,6 +25,7 @@ class Member:
 
     Attributes:
         ckpt: its weight file.
+        sha256: of the bytes of it that were loaded.
         preprocessing: how its images were resized and cropped.
         notice: what the JSON beside it wants everybody to know who uses it; may be empty.
         seen: how much of the test list it was trained on; None if the JSON does not say.
@@ -33,6 +35,7 @@ class Member:
     """
 
     ckpt: str
+    sha256: str
     preprocessing: Preprocessing
     notice: str
     seen: Seen | None
@@ -44,7 +47,7 @@ class Member:
         """What JSON can hold of it."""
         return {
             "ckpt": self.ckpt,
-            "sha256": sha256(self.ckpt),
+            "sha256": self.sha256,
             "preprocessing": asdict(self.preprocessing),
             "notice": self.notice,
             "seen": self.seen and self.seen.facts(),
@@ -70,6 +73,7 @@ class EvalResult:
         validation_skipped: those of the validation list.
         aurocs: float64 [C], NaN for a class with one kind of label only.
         mean: the mean over the classes that have an AUROC.
+        sha256: of the (first) checkpoint's bytes that were loaded, and of the lists when they were read.
         seconds: from the first image to the last.
     """
 
@@ -82,6 +86,7 @@ class EvalResult:
     validation_skipped: tuple[Skipped, ...]
     aurocs: np.ndarray
     mean: float
+    sha256: Mapping[str, str]
     seconds: float
 
     @property
@@ -112,16 +117,12 @@ class EvalResult:
     @cached_property
     def run(self) -> dict[str, Any]:
         """How it came about: configuration, what computed it, checksums, and what its checkpoints have seen."""
-        lists = {name: getattr(self.config, name) for name in ("test_list", "val_list")}
         members = [one.facts() for one in self.members]
         return {
             "config": asdict(self.config),
             "engine": self.engine,
             "preprocessing": members[0]["preprocessing"],
-            "sha256": {
-                "ckpt": members[0]["sha256"],
-                **{name: sha256(path) for name, path in lists.items() if path},
-            },
+            "sha256": dict(self.sha256),
             "notice": members[0]["notice"],
             "seen": members[0]["seen"],
             **({"members": members, "spread": self._spread()} if len(members) > 1 else {}),

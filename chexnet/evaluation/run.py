@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from chexnet import audit, checkpoint, device, engine, model
+from chexnet import audit, device, engine, model
 from chexnet.config import EvalConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet, Skipped, View, find_unusable
 from chexnet.errors import InputError
 from chexnet.evaluation.result import EvalResult, Member
+from chexnet.files import sha256
 from chexnet.lists import class_names
 from chexnet.metrics import UndefinedAUROCWarning, class_aurocs, mean_auroc
 from chexnet.predictions import Predictions
@@ -53,11 +54,13 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
             "better on them than it is"
         )
     ckpts = (config.ckpt, *config.ensemble)
-    described = _described(config, ckpts)
-    classes = described[0].classes
+    opened = _opened(config, ckpts)
+    classes = opened[0].description.classes
     data = _Data(config, progress, len(classes))
     # All are loaded, 28 MB each, before the first one computes: what is wrong with the last is to be known by then.
-    checkpoints = [_Checkpoint(*one, config, data, tell) for one in zip(ckpts, described, strict=True)]
+    checkpoints = [_Checkpoint(*one, config, data, tell) for one in zip(ckpts, opened, strict=True)]
+    lists = {"test_list": config.test_list, "val_list": config.val_list}
+    digests = {"ckpt": opened[0].sha256, **{name: sha256(path) for name, path in lists.items() if path}}
     started = time.monotonic()
     scored = [one.score(choice, progress) for one in checkpoints]
     seconds = time.monotonic() - started
@@ -76,21 +79,23 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
         validation_skipped=data.opened(config.val_list, like).skipped if config.val_list else (),
         aurocs=aurocs,
         mean=mean,
+        sha256=digests,
         seconds=seconds,
     )
 
 
-def _described(config: EvalConfig, ckpts: Sequence[str]) -> list[model.Description]:
-    """What the checkpoints are, which have to have the same classes."""
+def _opened(config: EvalConfig, ckpts: Sequence[str]) -> list[model.Checkpoint]:
+    """The checkpoints, which have to have the same classes."""
     classes = class_names(config.classes) if config.classes else None
-    described = [model.describe(ckpt, config.backbone, classes) for ckpt in ckpts]
+    opened = [model.open_checkpoint(ckpt, config.backbone, classes) for ckpt in ckpts]
+    described = [one.description for one in opened]
     for ckpt, one in zip(ckpts, described, strict=True):
         if one.classes != described[0].classes:
             raise InputError(
                 f"{ckpt}: has {len(one.classes)} classes, {', '.join(one.classes)}, expected those of {ckpts[0]}, "
                 f"{', '.join(described[0].classes)}: the probabilities of several checkpoints are averaged"
             )
-    return described
+    return opened
 
 
 @dataclass(frozen=True)
@@ -124,24 +129,22 @@ class _Data:
 class _Checkpoint:
     """One checkpoint, ready to score lists."""
 
-    def __init__(
-        self, ckpt: str, description: model.Description, config: EvalConfig, data: _Data, tell: Report
-    ) -> None:
+    def __init__(self, ckpt: str, opened: model.Checkpoint, config: EvalConfig, data: _Data, tell: Report) -> None:
         self.ckpt, self.config, self.data, self.tell = ckpt, config, data, tell
-        self.classes, self.preprocessing = description.classes, description.preprocessing
+        self.sha256, self.notice = opened.sha256, opened.notice
+        self.classes, self.preprocessing = opened.description.classes, opened.description.preprocessing
         crop, crops = self.preprocessing.crop, config.crops
         of_many = f"{ckpt}: " if config.ensemble else ""
         tell(f"=> {of_many}{crops} crop{'s' * (crops > 1)} of {crop} px from {self.preprocessing.resize} px")
-        self.notice = checkpoint.read_notice(ckpt)
         if self.notice:
             tell(f"=> {ckpt}: {self.notice}")
         tell("=> loading checkpoint")
-        self.network = model.load(ckpt, description)
+        self.network = opened.network()
         tell("=> loaded checkpoint")
         tests = data.opened(config.test_list, self.preprocessing)
         if config.val_list:
             data.opened(config.val_list, self.preprocessing)
-        self.seen = audit.seen(checkpoint.read_sidecar(ckpt), tests.list.names)
+        self.seen = audit.seen(opened.metadata, tests.list.names)
         if self.seen and self.seen.patients:
             tell(f"=> warning: {config.test_list}: {audit.format_seen(self.seen)}")
 
@@ -162,7 +165,7 @@ class _Checkpoint:
     def member(self, predictions: Predictions) -> Member:
         """What it is, with its own AUROCs."""
         aurocs, mean = _scores(predictions)
-        return Member(self.ckpt, self.preprocessing, self.notice, self.seen, aurocs, mean, self.classes)
+        return Member(self.ckpt, self.sha256, self.preprocessing, self.notice, self.seen, aurocs, mean, self.classes)
 
 
 def _average(all_predictions: list[Predictions]) -> Predictions:

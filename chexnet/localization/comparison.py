@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 import chexnet
-from chexnet import boxes, cam, checkpoint, device, engine, images, lists, model
+from chexnet import boxes, cam, device, engine, images, lists, model
 from chexnet.backbones import Grid
 from chexnet.boxes import DrawnBox
 from chexnet.config import LocalizationConfig
@@ -57,6 +57,7 @@ class LocalizationResult:
         left_out: what could not be compared, a line each with the reason.
         scores: shares of the cases, by finding and in the mean.
         samples: the pictures of a few cases.
+        sha256: of the weights that were loaded, and of the box file and the list when they were read.
         seconds: from the first image to the last.
     """
 
@@ -67,6 +68,7 @@ class LocalizationResult:
     left_out: tuple[str, ...]
     scores: Scores
     samples: tuple[Sample, ...]
+    sha256: Mapping[str, str]
     seconds: float
 
     def write_json(self, path: str | os.PathLike[str]) -> None:
@@ -75,7 +77,6 @@ class LocalizationResult:
         Raises:
             InputError: the file cannot be written.
         """
-        read = {"ckpt": self.config.ckpt, "boxes": self.config.boxes, "test_list": self.config.test_list}
         facts = {
             **self.scores.facts(),
             "rules": RULES,
@@ -84,7 +85,7 @@ class LocalizationResult:
             "engine": self.engine,
             "preprocessing": asdict(self.preprocessing),
             "chexnet": chexnet.__version__,
-            "sha256": {name: sha256(file) for name, file in read.items() if file is not None},
+            "sha256": dict(self.sha256),
             "seconds": round(self.seconds, 1),
             "cases": [case.facts() for case in self.cases],
         }
@@ -113,14 +114,17 @@ def localize(
     choice = engine.choose(config.engine, config.precision)
     tell(f"=> {choice.description}")
     named = lists.class_names(config.classes) if config.classes else None
-    description = model.describe(config.ckpt, config.backbone, named)
+    opened = model.open_checkpoint(config.ckpt, config.backbone, named)
+    description = opened.description
     preprocessing = description.preprocessing
     tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
-    if notice := checkpoint.read_notice(config.ckpt):
-        tell(f"=> {config.ckpt}: {notice}")
+    if opened.notice:
+        tell(f"=> {config.ckpt}: {opened.notice}")
     drawn, left_out = _boxes_by_image(config, description.classes)
+    read = {"boxes": config.boxes, "test_list": config.test_list}
+    digests = {"ckpt": opened.sha256, **{name: sha256(file) for name, file in read.items() if file is not None}}
     tell("=> loading checkpoint")
-    network = model.load(config.ckpt, description)
+    network = opened.network()
     tell("=> loaded checkpoint")
     viewer = Viewer(choice, network, preprocessing.crop)
     comparison = _Comparison(config, description, network.grid, drawn)
@@ -145,6 +149,7 @@ def localize(
         left_out=tuple(left_out),
         scores=score_cases([case for case, _ in in_order]),
         samples=tuple(one for _, one in in_order if one is not None),
+        sha256=digests,
         seconds=time.monotonic() - started,
     )
 

@@ -1,7 +1,19 @@
 """`CheXNet`, what belongs to its weight files, and where its weights come from."""
 
 from chexnet.model.description import Description, check_crop, describe
+from chexnet.model.initial import FirstWeights, backbone_of, initialise
 from chexnet.model.network import CheXNet
-from chexnet.model.weights import backbone_of, initialise, load
+from chexnet.model.weights import Checkpoint, load, open_checkpoint
 
-__all__ = ["CheXNet", "Description", "backbone_of", "check_crop", "describe", "initialise", "load"]
+__all__ = [
+    "CheXNet",
+    "Checkpoint",
+    "Description",
+    "FirstWeights",
+    "backbone_of",
+    "check_crop",
+    "describe",
+    "initialise",
+    "load",
+    "open_checkpoint",
+]

@@ -1,8 +1,9 @@
 """What belongs to a weight file: its backbone, its classes, how its images are prepared."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chexnet import checkpoint
 from chexnet.backbones import NETWORKS
@@ -10,6 +11,11 @@ from chexnet.config import BACKBONES, DEFAULT_BACKBONE
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, check_names
 from chexnet.transforms import Preprocessing
+
+MAX_CROP = 2048
+"""Of twice this side, ten crops take 12 GB: what a file of unknown origin says is not to exhaust the memory."""
+
+MAX_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
@@ -41,26 +47,37 @@ def describe(
         InputError: the JSON is unreadable, says something else than the user, an unknown backbone, classes that
             are no names, or sizes that cannot be.
     """
-    facts = checkpoint.read_sidecar(path)
+    return describe_metadata(checkpoint.read_sidecar(path), path, backbone, classes)
+
+
+def describe_metadata(
+    facts: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    backbone: str | None = None,
+    classes: Sequence[str] | None = None,
+) -> Description:
+    """The same of a JSON that was read from beside `path`."""
     sidecar = checkpoint.sidecar_path(path)
     sizes = {name: facts[name] for name in ("resize", "crop") if name in facts}
     scaling = {name: facts[name] for name in ("scaling",) if name in facts}
     if not all(type(size) is int for size in sizes.values()):
-        raise InputError(f"{sidecar}: resize and crop are {sizes}, expected whole numbers of pixels")
+        raise InputError(f"{sidecar}: resize and crop are {str(sizes)[:80]}, expected whole numbers of pixels")
     said = facts.get("backbone", backbone or DEFAULT_BACKBONE)
     if said not in BACKBONES:
-        raise InputError(f"{sidecar}: the backbone is {said!r}, expected one of {', '.join(BACKBONES)}")
+        raise InputError(f"{sidecar}: the backbone is {repr(said)[:60]}, expected one of {', '.join(BACKBONES)}")
     if backbone not in (None, said):
         raise InputError(f"{sidecar}: the checkpoint is a {said}, not a {backbone}; leave --backbone out")
     names = facts.get("classes", list(classes or CLASS_NAMES))
     try:
         if not isinstance(names, list):
-            raise InputError(f"classes are {names!r}, expected a list of names")
+            raise InputError(f"classes are {repr(names)[:60]}, expected a list of names")
+        if len(names) > MAX_CLASSES:
+            raise InputError(f"{len(names):,} classes, expected at most {MAX_CLASSES:,}")
         check_names(names)
         if classes is not None and list(classes) != names:
             raise InputError(
-                f"the checkpoint has {len(names)} classes, {', '.join(names)}, expected the {len(classes)} of "
-                f"--classes: {', '.join(classes)}; leave --classes out"
+                f"the checkpoint has {len(names)} classes, {_shown(names)}, expected the {len(classes)} of "
+                f"--classes: {_shown(classes)}; leave --classes out"
             )
         preprocessing = Preprocessing(**sizes, **scaling)
         check_crop(preprocessing.crop, said)
@@ -70,7 +87,13 @@ def describe(
 
 
 def check_crop(crop: int, backbone: str = DEFAULT_BACKBONE) -> None:
-    """Raises InputError if a square of `crop` pixels is too small for the backbone."""
+    """Raises InputError if a square of `crop` pixels is too small for the backbone, or larger than any should see."""
     least = NETWORKS[backbone].min_side
+    if crop > MAX_CROP:
+        raise InputError(f"crop {crop} is too large for a network, expected at most {MAX_CROP} pixels")
     if crop < least:
         raise InputError(f"crop {crop} is too small for the network, expected at least {least} pixels for {backbone}")
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(name[:80] for name in names[:20]) + ", ..." * (len(names) > 20)

@@ -11,7 +11,7 @@ import numpy as np
 import paddle
 from PIL import Image
 
-from chexnet import cam, checkpoint, device, engine, guards, images, model
+from chexnet import cam, device, engine, guards, images, model
 from chexnet.backbones import Grid
 from chexnet.config import CPUS, DEFAULT_WORKERS
 from chexnet.engine import Viewer
@@ -102,7 +102,8 @@ class Predictor:
         predictor.predict("image.png").probability("Effusion")
 
     Args:
-        ckpt: weight file; the JSON beside it, if any, says how its images are resized and cropped.
+        ckpt: weight file; the JSON beside it, if any, says how its images are resized and cropped. Or what
+            `chexnet.model.open_checkpoint` has made of it already.
         crops: 10, averaged, or 1, the centre.
         engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`. `auto` does not compile for few
             images, on a CPU: that takes longer than they do.
@@ -111,10 +112,12 @@ class Predictor:
         images: how many will come, None if that is not known; for `auto` only.
         report: takes lines for a person, the first of which says what computes.
         maps: whether maps are wanted where they take a pass of their own, see `chexnet.engine.Viewer`.
-        backbone: see `chexnet.model.describe`.
+        backbone: see `chexnet.model.describe`; of no use where `ckpt` is opened already.
         classes: likewise.
 
     Attributes:
+        ckpt: the weight file.
+        ckpt_sha256: of its bytes, those that the weights were read from.
         engine: what computes: engine, precision, device and threads, in words.
         notice: what the checkpoint's own JSON wants everybody to know who uses it; may be empty.
         classes: names of the findings.
@@ -127,7 +130,7 @@ class Predictor:
 
     def __init__(
         self,
-        ckpt: str | os.PathLike[str],
+        ckpt: str | os.PathLike[str] | model.Checkpoint,
         crops: int = 10,
         engine: str = "auto",
         precision: str = "float32",
@@ -139,20 +142,19 @@ class Predictor:
         classes: Sequence[str] | None = None,
     ) -> None:
         tell = report or (lambda line: None)
-        self.ckpt = Path(ckpt)
+        opened = ckpt if isinstance(ckpt, model.Checkpoint) else model.open_checkpoint(ckpt, backbone, classes)
+        self.ckpt, self.ckpt_sha256, self.notice = opened.path, opened.sha256, opened.notice
         self.crops = crops
         few = images is not None and images * crops <= FEW_CROPS
         choice = _choose(engine, precision, device, few)
         self.engine = choice.description
         tell(f"=> {self.engine}")
-        description = model.describe(ckpt, backbone, classes)
-        self.classes, self.preprocessing = description.classes, description.preprocessing
+        self.classes, self.preprocessing = opened.description.classes, opened.description.preprocessing
         tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.crop} px from {self.preprocessing.resize} px")
-        self.notice = checkpoint.read_notice(ckpt)
         if self.notice:
             tell(f"=> {self.ckpt}: {self.notice}")
-        self.limit = cam.display_limit(ckpt)
-        network = model.load(ckpt, description)
+        self.limit = cam.display_limit(opened)
+        network = opened.network()
         self._grid = network.grid
         self._viewer = Viewer(choice, network, self.preprocessing.crop, maps)
         self._images_a_pass = min(IMAGES_A_PASS, max(1, self._viewer.crops_a_pass // crops))

@@ -9,7 +9,7 @@ import chexnet
 from chexnet import checkpoint, model
 from chexnet.config import PredictConfig
 from chexnet.errors import InputError
-from chexnet.files import check_writable, sha256
+from chexnet.files import check_writable
 from chexnet.images import folders
 from chexnet.lists import class_names
 from chexnet.predictor.files import CsvFile, JsonFile, PictureFolder
@@ -63,8 +63,9 @@ def predict_files(
         if path:
             check_writable(path, suffix, keep=inputs)
     named = class_names(config.classes) if config.classes else None
-    classes = model.describe(config.ckpt, config.backbone, named).classes
-    thresholds = read_thresholds(config.thresholds, config.ckpt, classes) if config.thresholds else None
+    opened = model.open_checkpoint(config.ckpt, config.backbone, named)
+    classes = opened.description.classes
+    thresholds = read_thresholds(config.thresholds, opened.sha256, classes) if config.thresholds else None
     paths: Iterable[Path | InputError] = folders.find(_apart(names, config.cam))
     number = None
     if count_known:
@@ -72,7 +73,7 @@ def predict_files(
         number = sum(isinstance(path, Path) for path in paths)
     pictures = PictureFolder(config.cam) if config.cam else None
     predictor = Predictor(
-        config.ckpt,
+        opened,
         config.crops,
         config.engine,
         config.precision,
@@ -80,9 +81,9 @@ def predict_files(
         images=number,
         report=report,
         maps=pictures is not None,
-        backbone=config.backbone,
-        classes=classes,
     )
+    if report and thresholds and thresholds.ckpt_sha256 is None:
+        report(f"=> warning: {config.thresholds}: does not say for which weights it is; it means nothing for others")
     with ExitStack() as files:
         facts = _facts(config, predictor, thresholds)
         json_file = files.enter_context(JsonFile.opened(config.json, facts)) if config.json else None
@@ -156,7 +157,7 @@ def _facts(config: PredictConfig, predictor: Predictor, thresholds: Thresholds |
     return {
         "chexnet": chexnet.__version__,
         "ckpt": config.ckpt,
-        "ckpt_sha256": sha256(config.ckpt),
+        "ckpt_sha256": predictor.ckpt_sha256,
         "notice": predictor.notice,
         "engine": predictor.engine,
         "preprocessing": asdict(predictor.preprocessing),

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -155,7 +156,7 @@ def _thresholds(
     chosen = fitted.thresholds(f", {crops} crop{'s' * (crops > 1)}" if crops else "")
     if chosen is None:
         return "", f"the validation set has one kind of label only for {', '.join(fitted.left_out)}"
-    return format_thresholds(chosen, ckpt_sha256), ""
+    return format_thresholds(replace(chosen, ckpt_sha256=ckpt_sha256)), ""
 
 
 def _versions() -> dict[str, str]:

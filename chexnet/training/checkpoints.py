@@ -1,5 +1,6 @@
 """Keeping a run: its state, its best and last weights, the table and picture of its epochs."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -160,6 +161,5 @@ class Checkpoints(Callback):
             )
 
     def _write(self, name: str, weights: Mapping[str, Any], epoch: int, auroc: float) -> None:
-        path = self.folder / f"{name}.{self.config.format}"
-        checkpoint.write_sidecar(path, {**self.facts, "epoch": epoch, "val_AUROC_avg": auroc})
-        checkpoint.save_weights(weights, path)
+        metadata = {**self.facts, "epoch": epoch, "val_AUROC_avg": None if math.isnan(auroc) else auroc}
+        checkpoint.save_checkpoint(weights, self.folder / f"{name}.{self.config.format}", metadata)

@@ -9,14 +9,15 @@ from typing import Any
 import paddle
 from tqdm import tqdm
 
-from chexnet import __version__, audit, checkpoint, device
+from chexnet import __version__, audit, device
 from chexnet.config import TrainConfig
 from chexnet.data import ChestXrayDataSet, Skipped, View, find_unusable
 from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.lists import ImageList, class_names
-from chexnet.model import check_crop
+from chexnet.model import FirstWeights, check_crop
 from chexnet.training.state import State
+from chexnet.training.state_checks import check_config
 from chexnet.transforms import Preprocessing
 
 Report = Callable[[str], None]
@@ -58,6 +59,7 @@ class Data:
 
 def open_data(config: TrainConfig, tell: Report, saved: State | None = None) -> Data:
     """Checks what a run needs before it computes, and opens its images."""
+    check_config(config, "the configuration")
     preprocessing = Preprocessing(config.resize, config.crop, config.scaling)
     check_crop(config.crop, config.backbone)
     classes = class_names(config.classes)
@@ -87,8 +89,8 @@ def open_data(config: TrainConfig, tell: Report, saved: State | None = None) -> 
     return Data(classes, train_set, val_set)
 
 
-def facts(config: TrainConfig, data: Data, saved: State | None = None) -> dict[str, Any]:
-    """What belongs beside the weights of a run, as JSON; `skipped` and the fingerprint as in `State`."""
+def facts(config: TrainConfig, data: Data, trained_on: Mapping[str, Any]) -> dict[str, Any]:
+    """What belongs beside the weights of a run, as JSON; `skipped` and `trained_on` as in `State`."""
     return {
         "backbone": config.backbone,
         "classes": list(data.classes),
@@ -102,13 +104,19 @@ def facts(config: TrainConfig, data: Data, saved: State | None = None) -> dict[s
         },
         "chexnet": __version__,
         "paddle": paddle.__version__,
-        audit.KEY: dict(saved.trained_on) if saved and saved.trained_on else _fingerprint(config, data),
+        audit.KEY: dict(trained_on),
     }
 
 
-def _fingerprint(config: TrainConfig, data: Data) -> dict[str, Any]:
-    begun_with = None if config.init in ("random", "imagenet") else checkpoint.read_sidecar(config.init)
-    return audit.fingerprint(data.train.list.names, begun_with)
+def differences(first: FirstWeights, config: TrainConfig, data: Data) -> list[str]:
+    """What the JSON beside the first weights of a run says otherwise than the run has it, in words."""
+    now = {"classes": list(data.classes), "scaling": config.scaling}
+    before = first.metadata or {}
+    return [
+        f"its {name} were {repr(before[name])[:200]}, those of this run are {repr(value)[:200]}"
+        for name, value in now.items()
+        if name in before and before[name] != value
+    ]
 
 
 def identity(config: TrainConfig) -> dict[str, str]:
@@ -131,7 +139,10 @@ def continued(saved: State, file: Path, changes: Mapping[str, Any], force: bool)
     try:
         result = TrainConfig(**config)
     except TypeError as error:
-        raise InputError(f"{file}: its configuration is of another version of this program: {error}") from error
+        raise InputError(
+            f"{file}: its configuration is not of this version of this program: {str(error)[:200]}"
+        ) from error
+    check_config(result, str(file))
     _check_same(saved, result, file)
     return result
 

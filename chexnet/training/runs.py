@@ -10,7 +10,7 @@ from paddle.callbacks import LRScheduler
 from paddle.optimizer import Adam, Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
-from chexnet import checkpoint
+from chexnet import audit, checkpoint
 from chexnet.config import TrainConfig
 from chexnet.data import BatchLoader, Skipped
 from chexnet.errors import InputError
@@ -20,7 +20,7 @@ from chexnet.training import state
 from chexnet.training.callbacks import History, Log, SkippedSteps, Steps, seed_everything
 from chexnet.training.checkpoints import Checkpoints
 from chexnet.training.history import Row
-from chexnet.training.inputs import Data, Report, continued, facts, identity, open_data, silent
+from chexnet.training.inputs import Data, Report, continued, differences, facts, identity, open_data, silent
 from chexnet.training.loss import BinaryCrossEntropy
 from chexnet.training.metric import AUROC
 from chexnet.training.signals import StopRequest
@@ -72,10 +72,14 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
         network = CheXNet(len(data.classes), config.backbone, config.scaling)
         if config.init == "imagenet":
             tell("=> taking Paddle's ImageNet weights from its cache, or downloading them")
-        tell(f"=> starting from {initialise(network, config.init)}")
+        first = initialise(network, config.init)
+        tell(f"=> starting from {first.words}")
+        for line in differences(first, config, data):
+            tell(f"=> warning: {config.init}: {line}")
         with locked(config.save_dir):
             _check_unused(Path(config.save_dir))
-            return _fit(config, network, data, report)
+            trained_on = audit.fingerprint(data.train.list.names, first.metadata)
+            return _fit(config, network, data, report, trained_on)
 
 
 def resume(
@@ -118,11 +122,23 @@ def resume(
         with paddle.utils.unique_name.guard():
             network = CheXNet(len(data.classes), config.backbone, config.scaling)
             checkpoint.assign(network, saved.weights, str(file))
-            return _fit(config, network, data, report, saved)
+            trained_on = saved.trained_on or _fingerprint_of(config, data)
+            return _fit(config, network, data, report, trained_on, saved)
+
+
+def _fingerprint_of(config: TrainConfig, data: Data) -> dict[str, Any]:
+    """What a run was trained on whose state is of an earlier version, which did not say so."""
+    begun_with = None if config.init in ("random", "imagenet") else checkpoint.read_sidecar(config.init)
+    return audit.fingerprint(data.train.list.names, begun_with)
 
 
 def _fit(
-    config: TrainConfig, network: CheXNet, data: Data, report: Report | None, saved: State | None = None
+    config: TrainConfig,
+    network: CheXNet,
+    data: Data,
+    report: Report | None,
+    trained_on: Mapping[str, Any],
+    saved: State | None = None,
 ) -> TrainResult:
     """Trains to the end, from the beginning or from where `saved` is. The folder is this process's alone."""
     remove_leftovers(config.save_dir)
@@ -137,7 +153,7 @@ def _fit(
     tell = report or silent
     with StopRequest(tell) as stop:
         restored = saved.optimizer if saved else {}
-        kept = facts(config, data, saved)
+        kept = facts(config, data, trained_on)
         checkpoints = Checkpoints(config, identity(config), kept, progress, metric, restored, stop, tell)
         callbacks = [
             Log(progress, config.epoch, verbose=2 if report else 0),
@@ -167,11 +183,15 @@ def _prepared(config: TrainConfig, network: CheXNet, metric: AUROC, saved: State
     # As fit would make it; here it can be given its state, and looked at.
     model._scaler = None if config.amp == "off" else paddle.amp.GradScaler()
     if saved:
-        optimizer.set_state_dict(dict(saved.optimizer))
-        if model._scaler:
-            model._scaler.load_state_dict(dict(saved.scaler))
-        if saved.seen:
-            metric.update(saved.seen["probabilities"], saved.seen["labels"])
+        try:
+            optimizer.set_state_dict(dict(saved.optimizer))
+            if model._scaler:
+                model._scaler.load_state_dict(dict(saved.scaler))
+            if saved.seen:
+                metric.update(saved.seen["probabilities"], saved.seen["labels"])
+        except Exception as error:  # whatever Paddle says of what does not fit
+            why = (str(error) or type(error).__name__)[:200]
+            raise InputError(f"the saved state does not fit the network and its optimizer: {why}") from error
     return model
 
 

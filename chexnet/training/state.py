@@ -12,6 +12,7 @@ import numpy as np
 from chexnet import checkpoint
 from chexnet.errors import InputError
 from chexnet.training.history import Row
+from chexnet.training.state_checks import check_state
 
 SUFFIX = ".state"
 
@@ -103,18 +104,19 @@ def load(path: Path) -> State:
     """Reads a state file.
 
     Raises:
-        InputError: it is missing, damaged, or something else.
+        InputError: it is missing, damaged, or something else; or a part of it is not what a run saves there.
     """
     content = checkpoint.load(path)
     try:
         state = State(**{**content, "progress": Progress(**content["progress"])})
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the state of a training run: {error}") from error
+        raise InputError(f"{path}: not the state of a training run: {str(error)[:200]}") from error
     expected = {name: type(value) for name, value in vars(Progress()).items()}
     expected |= {name: dict for name in vars(state) if name != "progress"}
     found = {name: type(value) for name, value in (vars(state.progress) | vars(state)).items() if name in expected}
     if wrong := [name for name in expected if found[name] is not expected[name]]:
         raise InputError(f"{path}: not the state of a training run: {', '.join(wrong)} of another type than expected")
+    check_state(state, str(path))
     return state
 
 

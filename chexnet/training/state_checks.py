@@ -1,0 +1,156 @@
+"""What a state file must be like before anything of it is used. Its checksum is no secret: anybody may have made it."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chexnet import audit
+from chexnet.config import BACKBONES, ON_BAD_IMAGE, OPTIMIZERS, SCALINGS, WEIGHT_FORMATS, TrainConfig
+from chexnet.errors import InputError
+
+if TYPE_CHECKING:
+    from chexnet.training.state import Progress, State
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "device": ("auto", "cpu", "gpu"),
+    "amp": ("off", "O1", "O2"),
+    "format": WEIGHT_FORMATS,
+    "on_bad_image": ON_BAD_IMAGE,
+    "backbone": BACKBONES,
+    "scaling": SCALINGS,
+    "optimizer": OPTIMIZERS,
+}
+_LEAST = {"batch_size": 1, "epoch": 1, "resize": 1, "crop": 1, "keep_states": 1, "save_every_steps": 0, "seed": 0}
+_ABOVE_0 = ("learning_rate", "decay_factor")
+_TEXTS = ("data_dir", "train_list", "val_list", "save_dir", "init")
+_TEXTS_OR_NONE = ("image_cache", "classes")
+_MAX_WORKERS = 1024
+
+_COLUMNS = {"epoch", "learning_rate", "train_loss", "val_loss", "train_AUROC_avg", "val_AUROC_avg"}
+"""Of the history, which the curves are drawn from."""
+
+
+def check_config(config: TrainConfig, source: str) -> None:
+    """Checks every field as the flag of its name does. Raises InputError, which names `source` and the field."""
+    for name, value in vars(config).items():
+        if not _is_sound(name, value):
+            raise InputError(f"{source}: {name} is {repr(value)[:60]}, which --{name} does not take")
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    if name in _CHOICES:
+        return value in _CHOICES[name]
+    if name in _LEAST:
+        return _is_whole(value, _LEAST[name])
+    if name == "num_workers":
+        return _is_whole(value) and value <= _MAX_WORKERS
+    if name in _ABOVE_0:
+        return _is_number(value) and value > 0
+    if name == "save_every_minutes":
+        return _is_number(value) and value >= 0
+    if name == "decay_epochs":
+        rising = isinstance(value, tuple) and all(_is_whole(epoch, 1) for epoch in value)
+        return rising and list(value) == sorted(set(value))
+    return _is_path(value) or (name in _TEXTS_OR_NONE and value is None)
+
+
+def check_state(state: "State", source: str) -> None:
+    """Checks all of a state but its configuration, see `check_config`. Raises InputError."""
+    wrong = [
+        *_wrong_in(state.progress),
+        *(["weights"] if not _are_weights(state.weights) else []),
+        *(["optimizer"] if not _is_optimizer(state.optimizer) else []),
+        *(["scaler"] if not all(map(_is_plain, state.scaler.values())) else []),
+        *(["seen"] if not _is_seen(state.seen) else []),
+        *(["identity"] if not all(type(value) is str for value in state.identity.values()) else []),
+        *(["skipped"] if not _is_skipped(state.skipped) else []),
+    ]
+    best = state.progress.best_weights
+    if state.progress.best_epoch and _shapes(best) != _shapes(state.weights):
+        wrong.append("best_weights")
+    if wrong:
+        raise InputError(f"{source}: not the state of a training run: {', '.join(wrong)} is not what a run saves there")
+    if state.trained_on:
+        audit.seen({audit.KEY: state.trained_on}, [])
+
+
+def _wrong_in(progress: "Progress") -> Iterable[str]:
+    for name in ("epoch", "step", "samples", "best_epoch", "skipped_steps"):
+        if not _is_whole(getattr(progress, name)):
+            yield name
+    if not math.isfinite(progress.seconds) or not math.isfinite(progress.loss_sum):
+        yield "seconds or loss_sum"
+    rows = [*progress.rows, *([progress.row] if progress.row else [])]
+    cells = all(type(row) is dict and all(map(_is_cell, row.items())) for row in rows)
+    if not cells or any(row.keys() != rows[0].keys() or not row.keys() >= _COLUMNS for row in progress.rows):
+        yield "rows"
+    elif len(progress.rows) != progress.epoch or progress.best_epoch > progress.epoch:
+        yield "epoch"
+    if not _are_weights(progress.best_weights):
+        yield "best_weights"
+
+
+def _is_whole(value: Any, least: int = 0) -> bool:
+    return type(value) is int and least <= value < 2**32
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 2**63
+
+
+def _is_path(value: Any) -> bool:
+    return type(value) is str and "\0" not in value and len(value) < 4096
+
+
+def _is_cell(item: tuple[Any, Any]) -> bool:
+    name, value = item
+    return type(name) is str and name.isprintable() and (type(value) is float or _is_number(value))
+
+
+def _are_weights(weights: Mapping[str, Any]) -> bool:
+    return all(type(name) is str and isinstance(value, np.ndarray) for name, value in weights.items())
+
+
+def _shapes(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: value.shape for name, value in weights.items() if isinstance(value, np.ndarray)}
+
+
+def _is_optimizer(content: Mapping[str, Any]) -> bool:
+    schedule = content.get("LR_Scheduler", {})
+    if type(schedule) is not dict or not all(
+        type(name) is str and _is_number(value) for name, value in schedule.items()
+    ):
+        return False
+    master = content.get("master_weights", {})  # of mixed precision
+    others = {name: value for name, value in content.items() if name not in ("LR_Scheduler", "master_weights")}
+    return type(master) is dict and _are_weights(master) and _are_weights(others)
+
+
+def _is_plain(value: Any) -> bool:
+    return _is_number(value) or type(value) is bool or isinstance(value, np.ndarray)
+
+
+def _is_seen(seen: Mapping[str, Any]) -> bool:
+    if not seen:
+        return True
+    if seen.keys() != {"labels", "probabilities"} or not _are_weights(seen):
+        return False
+    labels, probabilities = seen["labels"], seen["probabilities"]
+    return (
+        labels.ndim == 2
+        and labels.shape == probabilities.shape
+        and {labels.dtype.kind, probabilities.dtype.kind} <= set("fub")
+    )
+
+
+def _is_skipped(skipped: Mapping[str, Any]) -> bool:
+    if skipped.keys() != {"train", "val"} or not all(type(part) is list for part in skipped.values()):
+        return False
+    kinds = {"image": str, "line": int, "reason": str}
+    return all(
+        type(one) is dict and {name: type(value) for name, value in one.items()} == kinds and _is_whole(one["line"], 1)
+        for part in skipped.values()
+        for one in part
+    )
