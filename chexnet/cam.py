@@ -1,36 +1,46 @@
 """Class activation maps: what each place of an image adds to each finding's logit, and where that place is."""
 
 import math
+import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import paddle
-from PIL import Image
 
 from chexnet import checkpoint
 from chexnet.backbones import Backbone, Grid
 from chexnet.errors import InputError
-from chexnet.model import Checkpoint, CheXNet
+from chexnet.model import CheXNet
+from chexnet.model.maps import DISPLAY_LIMIT, enlarged, for_display
 from chexnet.transforms import Geometry
 
-DISPLAY_LIMIT = 10.0
-"""Logit units that are shown at full strength, where the JSON beside a checkpoint does not say otherwise. A tenth of
-an image with this value adds 1 to the logit: it makes the odds of the finding nearly three times higher by itself."""
+__all__ = [
+    "DISPLAY_LIMIT",
+    "display_limit",
+    "for_display",
+    "grad_class_maps",
+    "probabilities",
+    "to_image",
+]
 
 
-def display_limit(opened: Checkpoint) -> float:
+def display_limit(metadata: Mapping[str, Any], ckpt: str | os.PathLike[str]) -> float:
     """The logit units that are shown at full strength for a checkpoint: `map_limit` of the JSON beside it.
 
     Networks differ: one that is sure of everything reaches ten times what another does. Within one it is the same
     for all findings and images. DISPLAY_LIMIT if the JSON says nothing.
 
+    Args:
+        metadata: the JSON beside it.
+        ckpt: the weight file, for the message.
+
     Raises:
         InputError: the limit is no number above 0.
     """
-    limit = opened.metadata.get("map_limit", DISPLAY_LIMIT)
+    limit = metadata.get("map_limit", DISPLAY_LIMIT)
     if type(limit) not in (int, float) or not (math.isfinite(limit) and limit > 0):
-        raise InputError(
-            f"{checkpoint.sidecar_path(opened.path)}: map_limit is {repr(limit)[:60]}, expected a number above 0"
-        )
+        raise InputError(f"{checkpoint.sidecar_path(ckpt)}: map_limit is {repr(limit)[:60]}, expected a number above 0")
     return float(limit)
 
 
@@ -63,25 +73,7 @@ def to_image(maps: np.ndarray, geometry: Geometry, grid: Grid = Backbone.grid) -
     Returns:
         float32 [height, width], in the maps' own units; NaN where no crop looked.
     """
-    return geometry.restored(np.stack([_enlarged(one, geometry.side, grid) for one in maps]))
-
-
-def for_display(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) -> np.ndarray:
-    """A class map as brightness, on one scale for all findings and images.
-
-    0 is a place that speaks against the finding or is undecided: of a whole image of such places the network
-    would say at most 50 %. 1 is the limit or more. So the same value always looks the same, an absent finding
-    stays dark, and so does a constant map below 0: nothing is stretched to the map's own extremes.
-
-    Args:
-        values: float32, any shape, as `to_image` or `CheXNet.class_maps` give them.
-        bias: of the finding, out of `CheXNet.bias`.
-        limit: see `display_limit`.
-
-    Returns:
-        float32 of the same shape in 0..1; NaN stays NaN: that was not looked at.
-    """
-    return np.clip((values + np.float32(bias)) / np.float32(limit), 0, 1)
+    return geometry.restored(np.stack([enlarged(one, geometry.side, grid) for one in maps]))
 
 
 def grad_class_maps(network: CheXNet, images: np.ndarray) -> np.ndarray:
@@ -110,21 +102,3 @@ def grad_class_maps(network: CheXNet, images: np.ndarray) -> np.ndarray:
         weights = gradient.sum(axis=[2, 3], keepdim=True)  # [N, channels, 1, 1]
         maps.append((weights * features.detach()).sum(axis=1).astype("float32").numpy())
     return np.stack(maps, axis=1)
-
-
-def _enlarged(values: np.ndarray, side: int, grid: Grid) -> np.ndarray:
-    """[n, n] -> [side, side], flat from the centres of the outermost places on.
-
-    Mirrored at these centres, the map has no slope there: a cubic would rise beyond them otherwise, to a maximum at the
-    very edge.
-    """
-    count = len(values)
-    stride, first = grid
-    if count == 1:
-        return np.full((side, side), values[0, 0], np.float32)
-    image = Image.fromarray(np.pad(values.astype(np.float32), 2, mode="reflect"))
-    pixels = np.asarray(image.resize(((count + 4) * stride,) * 2, Image.Resampling.BICUBIC))
-    half = stride // 2
-    between = slice(2 * stride + half, (count + 2) * stride - half)
-    rest = side - first - (count - 1) * stride
-    return np.pad(pixels[between, between], (first, rest), mode="edge")

@@ -14,6 +14,7 @@ from chexnet.config import EvalConfig
 from chexnet.engine import Choice
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
+from chexnet.files import sha256
 from chexnet.labels import CLASS_NAMES
 from chexnet.metrics import class_aurocs
 from chexnet.thresholds import read_thresholds
@@ -24,8 +25,8 @@ CROP = 32
 class _Network:
     """Stands in for a CheXNet: which file it is from tells how it looks at an image."""
 
-    def __init__(self, path, description) -> None:
-        self.shift = int(str(path)[-len("0.pdparams")])
+    def __init__(self, opened: model.Checkpoint) -> None:
+        self.shift = int(str(opened.path)[-len("0.pdparams")])
 
 
 class _Engine:
@@ -44,14 +45,14 @@ class _Engine:
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """Flags for a test list of 12 images, with two validation lists and three checkpoints beside it."""
-    monkeypatch.setattr(model, "load", _Network)
+    monkeypatch.setattr(model.Checkpoint, "network", lambda opened: _Network(opened))
     monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Engine(network.shift))
     make_folder(tmp_path, 12, "test.txt")
     make_folder(tmp_path, 10, "val.txt")
     (tmp_path / "half.txt").write_text((tmp_path / "val.txt").read_text().replace("1\n", "0\n"))  # no Hernia
     for number in range(3):
         path = tmp_path / f"model{number}.pdparams"
-        path.write_bytes(b"weights %d" % number)
+        checkpoint.save_weights({"w": np.full(1, number)}, path)
         checkpoint.write_sidecar(path, {"resize": 40, "crop": CROP})
     return tmp_path
 
@@ -161,7 +162,7 @@ def test_images_that_the_checkpoint_was_trained_on_are_counted(data, capsys):
 def test_the_report_has_thresholds_of_the_validation_list(data, capsys):
     assert eval_script.main(flags(data, 0, report="rep", val_list="val.txt", predictions="p.csv")) == 0
     ckpt = data / "model0.pdparams"
-    found = read_thresholds(data / "rep" / "thresholds.json", ckpt)
+    found = read_thresholds(data / "rep" / "thresholds.json", sha256(ckpt))
     assert found.chosen.endswith("on val.txt, 1 crop")
     validation = evaluate(config(data, 0, val_list="val.txt")).validation
     assert validation.names == tuple(f"val_{index:03d}.png" for index in range(10))
@@ -169,7 +170,7 @@ def test_the_report_has_thresholds_of_the_validation_list(data, capsys):
     assert found.points["Mass"].threshold in validation.probabilities[:, column].tolist()
     ckpt.write_bytes(b"other weights")
     with pytest.raises(InputError, match="chosen for weights with SHA-256"):
-        read_thresholds(data / "rep" / "thresholds.json", ckpt)
+        read_thresholds(data / "rep" / "thresholds.json", sha256(ckpt))
     assert (data / "rep" / "predictions.csv").read_text() == (data / "p.csv").read_text()
     facts = json.loads((data / "rep" / "metrics.json").read_text())
     assert facts["run"]["sha256"].keys() == {"ckpt", "test_list", "val_list"}

@@ -55,7 +55,7 @@ def seeing(monkeypatch):
     monkeypatch.setattr(engine, "choose", lambda name, precision: choice)
     bias = np.linspace(-1, 1, len(CLASS_NAMES), dtype=np.float32)
     network = SimpleNamespace(bias=lambda: bias, has_class_maps=True, grid=Grid())
-    monkeypatch.setattr(model, "load", lambda path, description: network)
+    monkeypatch.setattr(model.Checkpoint, "network", lambda opened: network)
     return ready
 
 
@@ -68,7 +68,7 @@ def planted(tmp_path, seeing):
         x, y, w, h = (value * full // BOX_SPACE for value, full in zip(BRIGHT, (width, height) * 2, strict=True))
         pixels[y : y + h, x : x + w] = 20 if name == "dark.png" else 250
         Image.fromarray(pixels).save(tmp_path / "images" / name)
-    (tmp_path / "model.pdparams").write_bytes(b"not read here")
+    checkpoint.save_weights({"w": np.zeros(1)}, tmp_path / "model.pdparams")
     checkpoint.write_sidecar(tmp_path / "model.pdparams", {"resize": 256, "crop": 224})
 
     def config(rows, **changes):

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score
 
 from chexnet import files
 from chexnet.errors import InputError
+from chexnet.files import sha256
 from chexnet.labels import CLASS_NAMES, N_CLASSES
 from chexnet.lists import format_list
 from chexnet.metrics import auroc, class_aurocs
@@ -98,13 +99,13 @@ def test_thresholds_are_chosen_on_the_one_set_and_judged_on_the_other(full, tmp_
     assert point["sensitivity_ci"] == list(judged.sensitivity.interval)
     assert point["validation"]["sensitivity"] == chosen.sensitivity.value != point["sensitivity"]
     # The file that predict.py reads has what was found on the images it was chosen on.
-    found = read_thresholds(folder / "thresholds.json", tmp_path / "none.pdparams")
+    found = read_thresholds(folder / "thresholds.json", None)
     assert found.points["Mass"].threshold == threshold
     assert found.points["Mass"].sensitivity == chosen.sensitivity.value
     assert found.chosen == "highest Youden index (sensitivity + specificity - 1) on val.csv"
     (tmp_path / "other.pdparams").write_bytes(b"other weights")
     with pytest.raises(InputError, match="chosen for weights with SHA-256 4a5f"):
-        read_thresholds(folder / "thresholds.json", tmp_path / "other.pdparams")
+        read_thresholds(folder / "thresholds.json", sha256(tmp_path / "other.pdparams"))
 
 
 @pytest.fixture

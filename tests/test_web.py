@@ -56,7 +56,7 @@ def predictor(ckpt) -> Predictor:
 @pytest.fixture
 def asked(ckpt, predictor):
     """What answers, and its port."""
-    thresholds = read_thresholds(ckpt.with_name("thresholds.json"), ckpt, CLASSES)
+    thresholds = read_thresholds(ckpt.with_name("thresholds.json"), None, CLASSES)
     running = server._Server(("127.0.0.1", 0), Looks(predictor, thresholds))
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

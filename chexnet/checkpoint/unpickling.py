@@ -26,6 +26,10 @@ NUMBERS = {name: np.dtype(name) for name in _NAMES}
 SCALARS = (str, bytes, bool, int, float, type(None))
 """The types of single values and of the keys of dictionaries."""
 
+MAX_ODD_KEYS = 4_000
+"""Keys in one file that are neither text nor bytes. Python hashes numbers as anybody can foresee: many that meet in one
+place of a dictionary take time as their square."""
+
 _INSTRUCTIONS = (
     "PROTO FRAME STOP MARK MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET NONE NEWTRUE NEWFALSE "
     "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT SHORT_BINUNICODE BINUNICODE BINUNICODE8 "
@@ -118,6 +122,7 @@ class _Reader(pickle._Unpickler):
         super().__init__(file)
         # A file may use its bytes over again: each is copied at most twice, as text to bytes and to an array.
         self.bytes_left = 2 * size
+        self.odd_keys_left = MAX_ODD_KEYS
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _STANDS_FOR:
@@ -199,6 +204,10 @@ class _Reader(pickle._Unpickler):
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) not in SCALARS:  # to hash a deep tuple overflows the stack
                 raise ValueError(f"a key of a dictionary is a {type(key).__name__}")
+            if type(key) not in (str, bytes):
+                self.odd_keys_left -= 1
+                if self.odd_keys_left < 0:
+                    raise ValueError(f"it has more than {MAX_ODD_KEYS:,} keys that are neither text nor bytes")
             target[key] = value
 
     dispatch: ClassVar[Any] = {

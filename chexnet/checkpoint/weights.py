@@ -65,9 +65,9 @@ def open_weights(path: str | os.PathLike[str]) -> WeightFile:
         if metadata.get(WEIGHTS_SHA256, digest) == digest:
             return WeightFile(Path(path), _parse(data, path), digest, metadata)
     raise InputError(
-        f"{sidecar_path(path)}: describes weights with SHA-256 {str(metadata[WEIGHTS_SHA256])[:64]}, those of {path} have "
-        f"{digest}; expected those of one moment, which train.py --resume writes anew. If the two belong together, take "
-        f"{WEIGHTS_SHA256!r} out of the JSON"
+        f"{sidecar_path(path)}: describes weights with SHA-256 {str(metadata[WEIGHTS_SHA256])[:64]}, those of {path} "
+        f"have {digest}; expected the JSON of these weights, which train.py --resume writes anew. If the two "
+        f"belong together all the same, take {WEIGHTS_SHA256!r} out of the JSON"
     )
 
 

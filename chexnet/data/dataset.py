@@ -1,13 +1,15 @@
 """A list file and its images."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import paddle
 from paddle.io import Dataset
+from PIL import Image
 
 from chexnet import images
 from chexnet.cache import ImageCache
@@ -22,11 +24,18 @@ View = Literal["train", "center", "ten"]
 Sample = tuple[np.ndarray, np.ndarray]
 """One image's crop(s), uint8 [1, crop, crop] or [10, 1, crop, crop], and labels, float32 [C]."""
 
+Transform = Callable[[Image.Image], Any]
+"""What lines for the earlier Paddle-CheXNet give a data set: PIL image, mode RGB -> what the network is fed with."""
+
 
 class ChestXrayDataSet(Dataset):
     """A list file and its images.
 
     The whole list is checked when the data set is made, before anything is decoded.
+
+    The earlier Paddle-CheXNet's `ChestXrayDataSet(data_dir=..., image_list_file=..., transform=...)` works, too: its
+    samples are what `transform` makes of the image as PIL has it, mode RGB, and the labels as a tensor. Here the
+    images are read as gray ones, whose three channels are equal.
 
     Args:
         data_dir: folder of the images.
@@ -40,24 +49,36 @@ class ChestXrayDataSet(Dataset):
             that has changed since, that is an error.
         skipped: lines of the list to leave out, as `find_unusable` gave them now or when the run began. All
             else is as if they had never been in the list.
+        image_list_file: another name of `list_file`, with which samples are as described above; without `transform` the
+            image itself.
+        transform: see above; where it was the third argument, it still may be.
 
     Raises:
-        InputError: the list is malformed, images are missing, the cache does not serve, or a skipped image does
-            not stand where it did.
+        InputError: there is no list or there are two, the list is malformed, images are missing, the cache does not
+            serve, or a skipped image does not stand where it did.
     """
 
     def __init__(
         self,
         data_dir: str | os.PathLike[str],
-        list_file: str | os.PathLike[str],
-        view: View = "center",
+        list_file: str | os.PathLike[str] | None = None,
+        view: View | Transform = "center",
         preprocessing: Preprocessing | None = None,
         seed: int = 0,
         n_classes: int = N_CLASSES,
         image_cache: str | os.PathLike[str] | None = None,
         skipped: Sequence[Skipped] = (),
+        image_list_file: str | os.PathLike[str] | None = None,
+        transform: Transform | None = None,
     ) -> None:
         super().__init__()
+        if (list_file is None) == (image_list_file is None):
+            raise InputError("ChestXrayDataSet: list_file or image_list_file, expected one of them")
+        transform, view = (view, "center") if callable(view) else (transform, view)
+        self.as_pil = transform is not None or image_list_file is not None
+        self.transform = transform
+        list_file = list_file or image_list_file
+        assert list_file is not None
         self.data_dir = Path(data_dir)
         self.skipped = tuple(skipped)
         self.view = view
@@ -74,14 +95,17 @@ class ChestXrayDataSet(Dataset):
     def __len__(self) -> int:
         return len(self.list)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Sample | tuple[Any, paddle.Tensor]:
         """One image's crop(s), uint8 [1, crop, crop] or [10, 1, crop, crop], and labels, float32 [C].
 
         Raises:
             InputError: the image does not decode.
         """
-        resized = self._resized(index)
         labels = self.list.labels[index].astype(np.float32)
+        if self.as_pil:
+            image = Image.fromarray(np.asarray(self._gray(index))).convert("RGB")
+            return self.transform(image) if self.transform else image, paddle.to_tensor(labels)
+        resized = self._resized(index)
         if self.view == "ten":
             return self.preprocessing.ten_crop(resized), labels
         if self.view == "center":
@@ -91,11 +115,13 @@ class ChestXrayDataSet(Dataset):
     def _resized(self, index: int) -> np.ndarray:
         if self.cache is not None:
             return self.cache.image(self.rows[index])
+        return self.preprocessing.resized(self._gray(index))
+
+    def _gray(self, index: int) -> Image.Image:
         try:
-            gray = images.open_gray(self.data_dir / self.list.names[index])
+            return images.open_gray(self.data_dir / self.list.names[index])
         except InputError as error:
             raise InputError(f"{error}; replace the file, or leave it out: --on_bad_image skip") from error
-        return self.preprocessing.resized(gray)
 
 
 def _without(whole: ImageList, skipped: Sequence[Skipped]) -> ImageList:

@@ -10,7 +10,9 @@ from paddle import nn
 
 from chexnet.backbones import NETWORKS, Backbone, Grid
 from chexnet.config import DEFAULT_BACKBONE, SCALINGS
+from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
+from chexnet.model.initial import initialise
 from chexnet.transforms import MEAN_AND_STD
 
 
@@ -27,14 +29,35 @@ class CheXNet(nn.Layer):
         out_size: number of findings.
         backbone: one of `chexnet.config.BACKBONES`.
         scaling: one of `chexnet.config.SCALINGS`.
+        backbone_pretrained: True takes Paddle's ImageNet weights for all but the head, and downloads them unless they
+            are in Paddle's cache. The earlier Paddle-CheXNet did that unless it was told not to; here weights are
+            random until something else is asked for, since nothing is downloaded that nobody asked for. Where it was
+            the second argument, it still may be.
+
+    Raises:
+        InputError: the backbone or the scaling is unknown; or the ImageNet weights cannot be had.
     """
 
-    def __init__(self, out_size: int = N_CLASSES, backbone: str = DEFAULT_BACKBONE, scaling: str = SCALINGS[0]) -> None:
+    def __init__(
+        self,
+        out_size: int = N_CLASSES,
+        backbone: str | bool = DEFAULT_BACKBONE,
+        scaling: str = SCALINGS[0],
+        backbone_pretrained: bool = False,
+    ) -> None:
         super().__init__()
+        if isinstance(backbone, bool):
+            backbone_pretrained, backbone = backbone, DEFAULT_BACKBONE
+        if backbone not in NETWORKS:
+            raise InputError(f"CheXNet: backbone is {backbone!r}, expected one of {', '.join(NETWORKS)}")
+        if scaling not in SCALINGS:
+            raise InputError(f"CheXNet: scaling is {scaling!r}, expected one of {', '.join(SCALINGS)}")
         self.out_size = out_size
         self.backbone = backbone
         self.scaling = scaling
         self.add_sublayer(backbone, NETWORKS[backbone](out_size))
+        if backbone_pretrained:
+            initialise(self, "imagenet")
 
     @property
     def body(self) -> Backbone:

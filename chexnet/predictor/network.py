@@ -153,7 +153,7 @@ class Predictor:
         tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.crop} px from {self.preprocessing.resize} px")
         if self.notice:
             tell(f"=> {self.ckpt}: {self.notice}")
-        self.limit = cam.display_limit(opened)
+        self.limit = cam.display_limit(opened.metadata, opened.path)
         network = opened.network()
         self._grid = network.grid
         self._viewer = Viewer(choice, network, self.preprocessing.crop, maps)
