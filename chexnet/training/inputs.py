@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,21 +128,20 @@ def identity(config: TrainConfig) -> dict[str, str]:
 
 def continued(saved: State, file: Path, changes: Mapping[str, Any], force: bool) -> TrainConfig:
     """The configuration of a run that goes on, if `changes` leave it the same run."""
-    before = {**asdict(TrainConfig()), **saved.config}  # an earlier version did not know every field
-    config = {**before, **changes}
-    differing = {name for name in changes if before[name] != changes[name]} - HOW_IT_IS_KEPT
+    try:
+        # An earlier version did not know every field.
+        before = TrainConfig(**{**asdict(TrainConfig()), **saved.config})
+    except TypeError as error:
+        reason = str(error)[:200]
+        raise InputError(f"{file}: its configuration is not of this version of this program: {reason}") from error
+    check_config(before, str(file))
+    differing = {name for name in changes if getattr(before, name) != changes[name]} - HOW_IT_IS_KEPT
     refused = sorted(differing - WHERE_IT_RUNS if force else differing)
     if refused:
-        told = ", ".join(f"{name} {before[name]} (now {changes[name]})" for name in refused)
+        told = ", ".join(f"{name} {getattr(before, name)} (now {changes[name]})" for name in refused)
         insist = "--force allows it" if differing <= WHERE_IT_RUNS else "leave these flags out, or start a new run"
         raise InputError(f"{file}: this run has {told}; {insist}")
-    try:
-        result = TrainConfig(**config)
-    except TypeError as error:
-        raise InputError(
-            f"{file}: its configuration is not of this version of this program: {str(error)[:200]}"
-        ) from error
-    check_config(result, str(file))
+    result = replace(before, **changes)
     _check_same(saved, result, file)
     return result
 

@@ -25,6 +25,7 @@ from chexnet.training.loss import BinaryCrossEntropy
 from chexnet.training.metric import AUROC
 from chexnet.training.signals import StopRequest
 from chexnet.training.state import Progress, State
+from chexnet.training.state_checks import check_fits
 
 
 @dataclass(frozen=True)
@@ -141,11 +142,11 @@ def _fit(
     saved: State | None = None,
 ) -> TrainResult:
     """Trains to the end, from the beginning or from where `saved` is. The folder is this process's alone."""
-    remove_leftovers(config.save_dir)
-    write_text(Path(config.save_dir) / "config.json", config.to_json())
     progress = saved.progress if saved else Progress()
     metric = AUROC(len(data.classes), data.classes)
     model = _prepared(config, network, metric, saved)
+    remove_leftovers(config.save_dir)
+    write_text(Path(config.save_dir) / "config.json", config.to_json())
     loaders = [
         BatchLoader(images, config.batch_size, shuffle, workers=config.num_workers, upload=True)
         for images, shuffle in zip(data.sets, (True, False), strict=True)
@@ -183,6 +184,8 @@ def _prepared(config: TrainConfig, network: CheXNet, metric: AUROC, saved: State
     # As fit would make it; here it can be given its state, and looked at.
     model._scaler = None if config.amp == "off" else paddle.amp.GradScaler()
     if saved:
+        shapes = {parameter.name: tuple(parameter.shape) for parameter in network.parameters()}
+        check_fits(saved, shapes, network.out_size)
         try:
             optimizer.set_state_dict(dict(saved.optimizer))
             if model._scaler:

@@ -36,7 +36,14 @@ def check_config(config: TrainConfig, source: str) -> None:
     """Checks every field as the flag of its name does. Raises InputError, which names `source` and the field."""
     for name, value in vars(config).items():
         if not _is_sound(name, value):
-            raise InputError(f"{source}: {name} is {repr(value)[:60]}, which --{name} does not take")
+            raise InputError(f"{source}: {name} is {_shown(value)}, which --{name} does not take")
+
+
+def _shown(value: Any) -> str:
+    """A whole number may have more digits than Python writes."""
+    return (
+        f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) >= 2**63 else repr(value)[:60]
+    )
 
 
 def _is_sound(name: str, value: Any) -> bool:
@@ -74,6 +81,25 @@ def check_state(state: "State", source: str) -> None:
         raise InputError(f"{source}: not the state of a training run: {', '.join(wrong)} is not what a run saves there")
     if state.trained_on:
         audit.seen({audit.KEY: state.trained_on}, [])
+
+
+def check_fits(state: "State", parameters: Mapping[str, tuple[int, ...]], n_classes: int) -> None:
+    """Checks what Paddle looks at in the first step only.
+
+    Args:
+        state: as `check_state` has it.
+        parameters: shapes of the network's parameters by Paddle's own names, which those of the optimizer begin with.
+        n_classes: outputs of the network.
+
+    Raises:
+        InputError: the optimizer is of another network, or the metric of other classes.
+    """
+    for name, value in state.optimizer.items():
+        shape = next((shape for owner, shape in parameters.items() if name.startswith(f"{owner}_")), None)
+        if isinstance(value, np.ndarray) and value.size != 1 and value.shape != shape:
+            raise InputError(f"the saved state: {name[:80]} of the optimizer does not fit the network")
+    if state.seen and state.seen["labels"].shape[1] != n_classes:
+        raise InputError(f"the saved state: labels of {state.seen['labels'].shape[1]} classes, expected {n_classes}")
 
 
 def _wrong_in(progress: "Progress") -> Iterable[str]:

@@ -107,6 +107,14 @@ BOMBS = {
     + b"t",
     "another codec": called("_codecs", "encode", text("x"), text("idna")),
     "tuples in tuples for a name": b"})" + b"\x85" * 2**18 + b"Ns",
+    "keys that all meet in one place": b"("
+    + b"".join(b"\x8a\x0a" + (place * (2**61 - 1)).to_bytes(10, "little") + b"N" for place in range(1, 2**16))
+    + b"d",
+    "keys that meet, in many dictionaries": (
+        b"}(" + b"".join(b"M" + struct.pack("<H", n) + b"N" for n in range(500)) + b"u"
+    )
+    * 100
+    + b"0" * 99,
     "a dictionary of arguments": called("collections", "OrderedDict", b"]"),
 }
 
