@@ -3,8 +3,9 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from chexnet.errors import InputError
@@ -42,11 +43,54 @@ class Thresholds:
         chosen: by which rule and on which images, in words.
         points: of every finding, in the network's order.
         ckpt_sha256: of the weights that they were chosen for; None if the file does not say.
+        crops: number of crops per image that they were chosen with; None where that is not known.
     """
 
     chosen: str
     points: dict[str, OperatingPoint]
     ckpt_sha256: str | None = None
+    crops: int | None = None
+
+
+def thresholds_path(ckpt: str | os.PathLike[str]) -> Path:
+    """`save/best_model.pdparams` -> `save/best_model.thresholds.json`, which belongs to these weights."""
+    return Path(ckpt).with_suffix(".thresholds.json")
+
+
+def find_thresholds(
+    given: str | None,
+    ckpt: str | os.PathLike[str],
+    ckpt_sha256: str,
+    classes: Sequence[str],
+    crops: int,
+    report: Callable[[str], None],
+) -> tuple[str, Thresholds] | None:
+    """Read the operating points that a run decides by: the given file, else the one beside the weights, if any.
+
+    Args:
+        given: file that the user named.
+        ckpt: the weight file.
+        ckpt_sha256: see `read_thresholds`.
+        classes: see `read_thresholds`.
+        crops: number of crops per image in this run.
+        report: takes lines for a person: what was read, and what speaks against it.
+
+    Raises:
+        InputError: see `read_thresholds`; or the file beside the weights does not say which weights it is for.
+    """
+    own = thresholds_path(ckpt)
+    if given is None and not own.exists():
+        return None
+    path = str(own) if given is None else given
+    thresholds = read_thresholds(path, ckpt_sha256, classes)
+    if thresholds.ckpt_sha256 is None:
+        if given is None:
+            raise InputError(f"{path}: has no ckpt_sha256, expected that of {ckpt}; or give it with --thresholds")
+        report(f"=> warning: {path}: does not say for which weights it is; it means nothing for others")
+    report(f"=> thresholds of {path}: {thresholds.chosen or 'it does not say how they were chosen'}")
+    if thresholds.crops not in (None, crops):
+        report(f"=> they were chosen with --crops {thresholds.crops}: with {crops} they decide somewhat differently")
+    return path, thresholds
 
 
 def read_thresholds(
@@ -58,7 +102,7 @@ def read_thresholds(
          "thresholds": {"Atelectasis": {"threshold": 0.21, "sensitivity": 0.8, "specificity": 0.72}, ...}}
 
     with all classes. `ckpt_sha256` may be absent; if it is there, it is that of the weights that the points
-    were chosen for, because they mean nothing for others.
+    were chosen for, because they mean nothing for others. So may `crops`, the number of crops per image.
 
     Args:
         path: the file.
@@ -67,7 +111,7 @@ def read_thresholds(
 
     Raises:
         InputError: the file cannot be read, is no such JSON, is for other classes or other weights, or has a number
-            that is not within 0..1.
+            that is not within 0..1 or crops that are neither 1 nor 10.
     """
     facts = read_json(path)
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA or not isinstance(facts.get("thresholds"), dict):
@@ -78,6 +122,9 @@ def read_thresholds(
         missing = [name for name in classes if name not in found]
         words = [f"{word} {_shown(names)}" for word, names in (("unknown", unknown), ("missing", missing)) if names]
         raise InputError(f"{path}: thresholds for other classes than the network's: {'; '.join(words)}")
+    crops = facts.get("crops")
+    if crops is not None and (type(crops) is not int or crops not in (1, 10)):
+        raise InputError(f"{path}: crops is {repr(crops)[:60]}, expected 1 or 10")
     wanted, chosen = facts.get("ckpt_sha256"), facts.get("chosen", "")
     if not isinstance(wanted, str | None) or not isinstance(chosen, str) or not chosen.isprintable():
         raise InputError(
@@ -89,7 +136,7 @@ def read_thresholds(
             "a threshold means nothing for other weights: choose it anew"
         )
     points = {name: _point(found[name], f"{path}: {name}") for name in classes}
-    return Thresholds(chosen, points, wanted or None)
+    return Thresholds(chosen, points, wanted or None, crops)
 
 
 def format_thresholds(thresholds: Thresholds) -> str:
@@ -97,6 +144,8 @@ def format_thresholds(thresholds: Thresholds) -> str:
     facts: dict[str, Any] = {"schema": SCHEMA, "chosen": thresholds.chosen}
     if thresholds.ckpt_sha256:
         facts["ckpt_sha256"] = thresholds.ckpt_sha256
+    if thresholds.crops:
+        facts["crops"] = thresholds.crops
     facts["thresholds"] = {name: asdict(point) for name, point in thresholds.points.items()}
     return json.dumps(facts, indent=2) + "\n"
 

@@ -6,7 +6,7 @@ import pytest
 from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.labels import CLASS_NAMES
-from chexnet.thresholds import read_thresholds
+from chexnet.thresholds import Thresholds, find_thresholds, format_thresholds, read_thresholds, thresholds_path
 
 POINT = {"threshold": 0.25, "sensitivity": 0.8, "specificity": 0.7}
 SOUND = {"schema": 1, "chosen": "Youden on val_list.txt", "thresholds": dict.fromkeys(CLASS_NAMES, POINT)}
@@ -44,6 +44,57 @@ def test_those_of_the_same_weights_are_taken(ckpt):
     assert read({**SOUND, "ckpt_sha256": sha256(ckpt)}, ckpt).points["Mass"].threshold == 0.25
     assert read({**SOUND, "ckpt_sha256": sha256(ckpt)}, ckpt).ckpt_sha256 == sha256(ckpt)
     assert read(SOUND, ckpt).ckpt_sha256 is None
+
+
+def found(facts, ckpt, crops=10):
+    """What a run without --thresholds gets, and what it says."""
+    thresholds_path(ckpt).write_text(json.dumps(facts))
+    lines: list[str] = []
+    return find_thresholds(None, ckpt, sha256(ckpt), CLASS_NAMES, crops, lines.append), lines
+
+
+def test_those_beside_the_weights_are_taken_and_said(ckpt):
+    lines: list[str] = []
+    assert find_thresholds(None, ckpt, sha256(ckpt), CLASS_NAMES, 10, lines.append) is None
+    assert lines == []
+    (path, thresholds), lines = found({**SOUND, "ckpt_sha256": sha256(ckpt), "crops": 10}, ckpt)
+    assert path == str(ckpt.with_name("model.thresholds.json"))
+    assert thresholds == Thresholds(SOUND["chosen"], thresholds.points, sha256(ckpt), 10)
+    assert thresholds.points["Mass"].threshold == 0.25
+    assert lines == [f"=> thresholds of {path}: Youden on val_list.txt"]
+    _, lines = found({**SOUND, "ckpt_sha256": sha256(ckpt), "crops": 10}, ckpt, crops=1)
+    assert "with --crops 10" in lines[1]
+
+
+def test_those_beside_the_weights_cannot_be_those_of_others(ckpt):
+    with pytest.raises(InputError, match=r"model\.thresholds\.json: has no ckpt_sha256"):
+        found(SOUND, ckpt)
+    known = {**SOUND, "ckpt_sha256": sha256(ckpt)}
+    ckpt.write_bytes(b"trained again")
+    with pytest.raises(InputError, match="chosen for weights with SHA-256"):
+        found(known, ckpt)
+
+
+def test_those_that_are_given_go_first(ckpt):
+    given = ckpt.with_name("given.json")
+    given.write_text(json.dumps({**SOUND, "chosen": "by hand"}))
+    thresholds_path(ckpt).write_text("no JSON")
+    lines: list[str] = []
+    path, thresholds = find_thresholds(str(given), ckpt, sha256(ckpt), CLASS_NAMES, 1, lines.append)
+    assert (path, thresholds.chosen, thresholds.crops) == (str(given), "by hand", None)
+    assert lines[0].startswith(f"=> warning: {given}: does not say for which weights it is")
+
+
+@pytest.mark.parametrize("crops", [0, 5, True, "10", 10.0])
+def test_crops_that_cannot_be_are_refused(ckpt, crops):
+    with pytest.raises(InputError, match="expected 1 or 10"):
+        read({**SOUND, "crops": crops}, ckpt)
+
+
+def test_what_is_written_is_what_is_read(ckpt):
+    for crops in (None, 1, 10):
+        thresholds = Thresholds("by hand", read(SOUND, ckpt).points, sha256(ckpt), crops)
+        assert read(json.loads(format_thresholds(thresholds)), ckpt) == thresholds
 
 
 def with_thresholds(**changes) -> dict:

@@ -156,7 +156,7 @@ def _thresholds(
     chosen = fitted.thresholds(f", {crops} crop{'s' * (crops > 1)}" if crops else "")
     if chosen is None:
         return "", f"the validation set has one kind of label only for {', '.join(fitted.left_out)}"
-    return format_thresholds(replace(chosen, ckpt_sha256=ckpt_sha256)), ""
+    return format_thresholds(replace(chosen, ckpt_sha256=ckpt_sha256, crops=crops)), ""
 
 
 def _versions() -> dict[str, str]:
