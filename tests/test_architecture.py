@@ -11,7 +11,7 @@ from conftest import ROOT
 FLOORS = (
     {"errors"},
     {"files", "json_files", "threads", "config"},
-    {"labels", "images", "transforms", "metrics", "backbones", "checkpoint", "device", "download"},
+    {"labels", "images", "transforms", "metrics", "backbones", "checkpoint", "device", "download", "shipped"},
     {"lists", "boxes", "phantom", "cache", "model", "convert", "guards", "thresholds"},
     {"data", "export", "cam", "audit", "predictions"},
     {"training", "engine", "drawing", "report"},
@@ -35,6 +35,7 @@ WITHOUT_PADDLE = {
     "boxes",
     "guards",
     "thresholds",
+    "shipped",
     "phantom",
     "cache",
     "config",

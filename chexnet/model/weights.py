@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from chexnet import checkpoint
-from chexnet.errors import InputError
 from chexnet.model.description import Description, describe_metadata
 from chexnet.model.initial import check_fit
 from chexnet.model.network import CheXNet
+from chexnet.shipped import check_exists
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,7 @@ def open_checkpoint(
         InputError: the file is missing (with the three ways to get one) or unreadable; or as for `describe` and
             `chexnet.checkpoint.open_weights`.
     """
-    if not Path(path).exists():
-        raise InputError(
-            f"{path}: no such checkpoint. Three ways to get one: convert arnoweng's model.pth.tar with "
-            "convert_torch_weights.py, download Paddle-CheXNet's model_paddle.pdparams, or train with train.py "
-            "(pretrained_models/README.md says where and how). "
-            "Just to see it work: --ckpt pretrained_models/phantom_densenet121.safetensors"
-        )
+    check_exists(path)
     file = checkpoint.open_weights(path)
     description = describe_metadata(file.metadata, path, backbone, classes)
     notice = checkpoint.notice_in(file.metadata, path)
