@@ -1,6 +1,6 @@
 """Says what a CheXNet sees on images: the most probable findings, and where.
 
-    python predict.py image.png --ckpt pretrained_models/model_paddle.pdparams --cam pictures
+    python predict.py examples/images/consolidation_nodule.png --cam pictures
     python predict.py folder another.dcm --json predictions.json --csv predictions.csv
     find archive -name '*.dcm' | python predict.py - --csv predictions.csv
 
@@ -12,7 +12,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 
-from chexnet import cli
+from chexnet import cli, shipped
 from chexnet.config import PredictConfig
 from chexnet.errors import InputError
 
@@ -28,10 +28,17 @@ def build_parser() -> cli.Parser:
         metavar="IMAGE_OR_FOLDER",
         help="PNG, JPEG, TIFF, DICOM ... files; folders, with all that are below; - reads names from standard input",
     )
-    add("--ckpt", default=default.ckpt, help="weight file; a JSON beside it may give its resize and crop")
-    add("--top", type=cli.positive_int, default=default.top, metavar="N", help="findings shown, and drawn, an image")
-    add("--cam", metavar="DIR", help="draw where these findings are, one PNG each, there")
-    add("--thresholds", metavar="FILE.json", help="operating points: say which findings are present")
+    add("--ckpt", default=default.ckpt, help=shipped.HELP)
+    add(
+        "--top",
+        type=cli.positive_int,
+        default=default.top,
+        metavar="N",
+        help="findings shown, and drawn, per image; with thresholds all that are present, too",
+    )
+    add("--cam", metavar="DIR", help="folder for heat maps of these findings, one PNG per image and finding")
+    add("--sheet", action="store_true", help="with --cam: one PNG per image instead, with the maps of all findings")
+    add("--thresholds", metavar="FILE.json", help="operating points; default: those beside the weights, if any")
     add("--json", metavar="FILE.json", help="write everything there")
     add("--csv", metavar="FILE.csv", help="write all probabilities there, a line an image")
     cli.add_checkpoint_flags(parser)
@@ -41,6 +48,7 @@ def build_parser() -> cli.Parser:
 
 def body(args: argparse.Namespace) -> None:
     """Predicts, prints each image as it is done, and names those that cannot be read."""
+    args.ckpt = shipped.choose_checkpoint(args.given.get("ckpt"), args.ckpt, cli.say)
     config = PredictConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(PredictConfig)})
     from chexnet.predictor import format_result, predict_files
 

@@ -190,7 +190,9 @@ class PredictConfig:
         num_workers: decoding threads, 0 for none.
         top: how many findings of an image are shown and drawn, the most probable ones.
         cam: folder for pictures of where the network saw them; None draws none.
-        thresholds: JSON file of operating points, see `chexnet.thresholds`; None decides nothing.
+        sheet: draw all findings of an image on one picture, not each on its own; needs `cam`.
+        thresholds: JSON file of operating points, see `chexnet.thresholds`; None takes the one beside the weights, and
+            decides nothing if there is none.
         json: file for everything; None writes none.
         csv: file for the probabilities; None writes none.
         backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
@@ -205,6 +207,7 @@ class PredictConfig:
     num_workers: int = DEFAULT_WORKERS
     top: int = 3
     cam: str | None = None
+    sheet: bool = False
     thresholds: str | None = None
     json: str | None = None
     csv: str | None = None

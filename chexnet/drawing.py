@@ -5,6 +5,7 @@ finding, with contours at fixed values: one hue that rises in strength alone can
 print. The scale is the same for all findings and images of a network, so an absent finding stays gray.
 """
 
+from bisect import bisect_right
 from functools import cache
 
 import numpy as np
@@ -32,6 +33,9 @@ SCALE_WIDTH = 130
 MARGIN = 12
 TEXT = (235, 235, 235)
 PAPER = (16, 16, 16)
+
+_MAX_TEXT = 6000
+"""Pixels of a line of text; what people call files and write into notices is shorter."""
 
 _BAR = 18
 _BAR_GRAY = 96
@@ -79,6 +83,7 @@ def overlay(gray: Image.Image, shown: np.ndarray, limit: float, title: str, noti
     """
     panel = blend(gray, shown)
     head, foot = 34, 26 if notice else MARGIN
+    title, notice = fitted(title, 18, _MAX_TEXT), fitted(notice, 14, _MAX_TEXT)
     text_width = int(max(font(18).getlength(title), font(14).getlength(notice)))
     width = 2 * MARGIN + max(panel.width + MARGIN + SCALE_WIDTH, text_width)
     picture = Image.new("RGB", (width, panel.height + head + foot), PAPER)
@@ -93,6 +98,29 @@ def overlay(gray: Image.Image, shown: np.ndarray, limit: float, title: str, noti
 def draw_scale(picture: Image.Image, left: int, top: int, height: int, limit: float) -> None:
     """Draws the colour bar up to `limit` logit units into a picture of mode RGB; it takes SCALE_WIDTH pixels."""
     picture.paste(_scale(height, limit), (left, top - _OVERHANG))
+
+
+def fitted(text: str, size: int, width: int, end: bool = False) -> str:
+    """Return a text that can be written as one line of so many pixels.
+
+    What cannot be printed (line breaks, control characters, halves of characters) becomes U+FFFD.
+
+    Args:
+        text: from anywhere: a file's name, a class, a notice.
+        size: of the font.
+        width: pixels; of a longer text the rest is left out and `...` stands for it.
+        end: keep the end of the text rather than its beginning.
+    """
+    text = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+    if len(text) <= width and font(size).getlength(text) <= width:  # no letter is narrower than a pixel
+        return text
+
+    def shortened(letters: int) -> str:
+        return f"...{text[len(text) - letters :]}" if end else f"{text[:letters]}..."
+
+    most = range(min(len(text), width))
+    letters = bisect_right(most, width, key=lambda count: int(font(size).getlength(shortened(count)))) - 1
+    return shortened(letters) if letters > 0 else ""
 
 
 @cache

@@ -5,13 +5,15 @@ no warning is no proof. Nothing is altered. The limits were chosen on 200 radiog
 synthetic ones, and docs/predict.md says how often they warn of what; a side view they know by a DICOM header only.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from PIL import Image
 
 from chexnet.images import to_gray
 
-MIN_SIDE = 224
-"""Pixels: what the published networks look at. A smaller image is enlarged."""
+MEANINGLESS = "if so, its numbers mean nothing: the network knows upright frontal chest radiographs only"
+"""Follows the warnings that an image is something else altogether; see `is_meaningful`."""
 
 MAX_RATIO = 1.5
 """Longer to shorter side; 11 of the 112,120 originals of ChestX-ray14 are longer, by NIH's table of their sizes."""
@@ -40,30 +42,32 @@ _GRID = 64
 _EDGE = 4
 
 
-def check(image: Image.Image) -> tuple[str, ...]:
-    """What speaks against an image, a sentence each; empty if nothing does.
+def check(image: Image.Image, crop: int, chest: bool = True) -> tuple[str, ...]:
+    """Return what speaks against an image, a sentence each; empty if nothing does.
 
     Args:
         image: what `chexnet.images.open_image` gave, colours, if any, and `info` included.
+        crop: side of the square that the network sees, pixels; a smaller image is enlarged.
+        chest: whether the network is one of chest radiographs; of others MEANINGLESS is not said.
     """
     gray = to_gray(image)
     edges = frame(gray)
-    found = [*_header(image.info), *_format(image)]
-    levels = np.array(gray.histogram())
-    used = int((levels > 1e-5 * levels.sum()).sum())
-    contrast = float(np.asarray(gray.resize((_FRAME_GRID, _FRAME_GRID), Image.Resampling.NEAREST)).std())
-    if used < MIN_LEVELS or contrast < MIN_CONTRAST:
-        return (*found, f"almost nothing to see: {used} gray levels, standard deviation {contrast:.0f} of 255")
-    if max(edges) > MAX_FRAME:
-        where = ", ".join(
-            f"{100 * share:.0f} % at the {side}"
-            for share, side in zip(edges, ("top", "bottom", "left", "right"), strict=True)
-            if share > MAX_FRAME
-        )
-        found.append(f"a uniform border or bar, {where}: crop it, the network looks at it too")
-    if warning := _unlike(gray, edges):
-        found.append(warning)
+    header = _header(image.info)
+    found = [*header, *_format(image, crop)]
+    unlike = _empty(gray)
+    if not unlike:
+        found += _border(edges)
+        unlike = _unlike(gray, edges)
+    if unlike:
+        found.append(unlike)
+    if chest and (header or unlike):
+        found.append(MEANINGLESS)
     return tuple(found)
+
+
+def is_meaningful(warnings: Iterable[str]) -> bool:
+    """Return whether the network's numbers mean anything for an image, as far as its warnings know."""
+    return MEANINGLESS not in warnings
 
 
 def frame(gray: Image.Image) -> tuple[float, float, float, float]:
@@ -109,12 +113,12 @@ def _header(info: dict[str | tuple[int, int], object]) -> list[str]:
     return found
 
 
-def _format(image: Image.Image) -> list[str]:
+def _format(image: Image.Image, crop: int) -> list[str]:
     """Size, shape and colour."""
     shorter, longer = sorted(image.size)
     found = []
-    if shorter < MIN_SIDE:
-        found.append(f"only {image.width} x {image.height} pixels, at least {MIN_SIDE} a side are wanted")
+    if shorter < crop:
+        found.append(f"only {image.width} x {image.height} pixels, at least {crop} a side are wanted")
     if longer > MAX_RATIO * shorter:
         found.append(f"one side is {longer / shorter:.1f} times the other, expected at most {MAX_RATIO} times")
     if image.mode not in ("L", "LA", "1", "I;16", "I;16L", "I;16B"):
@@ -124,15 +128,35 @@ def _format(image: Image.Image) -> list[str]:
     return found
 
 
-def _unlike(gray: Image.Image, edges: tuple[float, float, float, float]) -> str | None:
-    """What is said of an image inside its frame that does not look like a frontal chest radiograph."""
+def _empty(gray: Image.Image) -> str:
+    """What is said of an image that is nearly of one brightness; empty of others."""
+    levels = np.array(gray.histogram())
+    used = int((levels > 1e-5 * levels.sum()).sum())
+    contrast = float(np.asarray(gray.resize((_FRAME_GRID, _FRAME_GRID), Image.Resampling.NEAREST)).std())
+    if used < MIN_LEVELS or contrast < MIN_CONTRAST:
+        return f"almost nothing to see: {used} gray levels, standard deviation {contrast:.0f} of 255"
+    return ""
+
+
+def _border(edges: tuple[float, float, float, float]) -> list[str]:
+    """What is said of a frame."""
+    wide = [
+        f"{100 * share:.0f} % at the {side}"
+        for share, side in zip(edges, ("top", "bottom", "left", "right"), strict=True)
+        if share > MAX_FRAME
+    ]
+    return [f"a uniform border or bar, {', '.join(wide)}: crop it, the network looks at it too"] if wide else []
+
+
+def _unlike(gray: Image.Image, edges: tuple[float, float, float, float]) -> str:
+    """What is said of an image that, inside its frame, does not look like a frontal chest radiograph; else empty."""
     top, bottom, left, right = edges
     width, height = gray.size
     inside = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
     pixels = np.asarray(gray.resize((_GRID, _GRID), Image.Resampling.BOX, box=inside), dtype=np.float64)
     value = likeness(pixels)
     if value >= MIN_LIKENESS:
-        return None
+        return ""
     centre = pixels[_GRID // 4 : -_GRID // 4, _GRID // 4 : -_GRID // 4].mean()
     rim = np.concatenate([pixels[:_EDGE].ravel(), pixels[_EDGE:, :_EDGE].ravel(), pixels[_EDGE:, -_EDGE:].ravel()])
     if value <= -MIN_LIKENESS and rim.mean() > centre:

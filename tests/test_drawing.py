@@ -101,6 +101,40 @@ def test_an_overlay_has_the_image_under_its_map_and_room_for_its_texts():
     assert (foot.max(axis=2) > 200).sum() > 100
 
 
+FOREIGN = {
+    "lines": "a\nb\r\nc\u2028d",
+    "terminal": "\x1b[31mred\x07\x00",
+    "half of a character": "\ud800",
+    "turned": "\u202efdp.exe",
+    "Chinese": "\u80f8\u7247.png",
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN.values(), ids=list(FOREIGN))
+def test_any_text_can_be_written(text):
+    shown = drawing.fitted(text, 13, 500)
+    assert shown.isprintable()
+    assert [one for one in shown if one != "\N{REPLACEMENT CHARACTER}"] == [one for one in text if one.isprintable()]
+    drawing.overlay(GRAY, ramp(), 10, text, text)
+
+
+@pytest.mark.parametrize("width", [0, 5, 20, 64, 300])
+@pytest.mark.parametrize("end", [False, True])
+def test_a_text_is_shortened_to_the_room_there_is(width, end):
+    text = "Pleural_Thickening 0.912 of a long name that somebody gave"
+    shown = drawing.fitted(text, 13, width, end)
+    assert drawing.font(13).getlength(shown) <= width
+    kept = shown.replace("...", "")
+    assert text.endswith(kept) if end else text.startswith(kept)
+    wider = text[: len(kept) + 2] if not end else text[-len(kept) - 2 :]
+    assert shown in ("", text) or drawing.font(13).getlength(f"...{wider}") > width
+    assert drawing.fitted(text, 13, 1000, end) == text
+
+
+def test_no_text_makes_a_picture_without_end():
+    assert drawing.overlay(GRAY, ramp(), 10, "a" * 10**6, "b" * 10**6).width < 7000
+
+
 def test_the_scale_has_the_colours_of_the_map():
     picture = Image.new("RGB", (drawing.SCALE_WIDTH, 200))
     drawing.draw_scale(picture, 0, 0, 200, 10)

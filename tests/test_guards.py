@@ -16,8 +16,9 @@ def phantoms():
     return [Image.fromarray(draw([], 256, patient=patient).image) for patient in range(8)]
 
 
-def said(image: Image.Image) -> str:
-    return " | ".join(guards.check(image))
+def said(image: Image.Image, crop: int = 224) -> str:
+    """Without the sentence that the numbers mean nothing, of which there are tests of its own."""
+    return " | ".join(guards.check(image, crop, chest=False))
 
 
 def test_of_phantoms_nothing_is_said(phantoms):
@@ -80,6 +81,13 @@ def test_a_small_image_is_named_with_its_size(phantoms):
     assert said(phantoms[0].resize((223, 230))) == "only 223 x 230 pixels, at least 224 a side are wanted"
 
 
+@pytest.mark.parametrize("crop", [32, 64, 448])
+def test_what_is_small_depends_on_the_network(phantoms, crop):
+    assert said(phantoms[0].resize((crop, crop)), crop) == ""
+    small = phantoms[0].resize((crop + 9, crop - 1))
+    assert said(small, crop) == f"only {crop + 9} x {crop - 1} pixels, at least {crop} a side are wanted"
+
+
 def test_a_long_one_is_named_with_its_ratio(phantoms):
     assert said(phantoms[0].resize((384, 256))) == ""
     assert said(phantoms[0].resize((256, 410))) == "one side is 1.6 times the other, expected at most 1.5 times"
@@ -128,10 +136,37 @@ def test_what_a_dicom_header_says_of_the_view_is_heeded(tmp_path, phantoms):
         assert said(images.open_image(path)) == expected
 
 
+def meaningful(image: Image.Image, chest: bool = True) -> bool:
+    return guards.is_meaningful(guards.check(image, 224, chest))
+
+
+def test_numbers_mean_nothing_for_what_is_something_else_altogether(phantoms, tmp_path):
+    gray = phantoms[0]
+    others = [*OTHERS.values(), ImageOps.invert(gray), gray.transpose(Image.Transpose.ROTATE_90)]
+    others += [Image.new("L", (256, 256)), Image.new("RGB", (256, 256), "white")]
+    for view in ({"ViewPosition": "LL"}, {"Modality": "MG"}):
+        others.append(images.open_image(save(dataset(np.asarray(gray), **view), tmp_path / "x.dcm")))
+    assert [meaningful(image) for image in others] == [False] * len(others)
+
+
+def test_numbers_mean_something_for_a_chest_that_could_be_better(phantoms):
+    gray = phantoms[0]
+    framed = gray.copy()
+    framed.paste(0, (0, 0, 256, 26))
+    tinted = Image.merge("RGB", [gray, gray.point(lambda value: value * 0.7), gray])
+    doubtful = [gray.resize((100, 100)), gray.resize((256, 410)), framed, tinted]
+    assert all(said(image) for image in doubtful)
+    assert all(meaningful(image) for image in [*phantoms, *doubtful])
+
+
+def test_of_networks_of_something_else_it_is_not_said():
+    assert all(meaningful(image, chest=False) for image in OTHERS.values())
+
+
 def test_nothing_is_altered(phantoms):
     image = Image.merge("RGB", [phantoms[0]] * 3)
     before = image.tobytes()
-    guards.check(image)
+    guards.check(image, 224)
     assert image.tobytes() == before
     assert image.mode == "RGB"
 

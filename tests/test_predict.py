@@ -14,12 +14,16 @@ from conftest import ROOT
 from dicom_files import SHIPPED, dataset, save
 from PIL import Image
 
-from chexnet import checkpoint, engine
+from chexnet import checkpoint, engine, predictor, shipped
 from chexnet.files import sha256
+from chexnet.guards import MEANINGLESS, is_meaningful
 from chexnet.labels import CLASS_NAMES
 from chexnet.model import CheXNet
 from chexnet.phantom import draw
 from chexnet.predictor.network import _AsItIs
+from chexnet.predictor.sheet import MAX_ROWS
+from chexnet.shipped import choose_checkpoint
+from chexnet.thresholds import thresholds_path
 
 NOTICE = "trained on nothing at all"
 
@@ -73,31 +77,166 @@ def thresholds(path, **changes):
 
 
 def test_one_image_is_a_table_of_its_top_findings(predict, images):
-    code, lines, errors = predict(images / "a.png", "--top", 2)
+    code, (loading, *lines), errors = predict(images / "a.png", "--top", 2)
     assert (code, errors) == (0, [])
+    assert loading.startswith("=> loading ")
+    assert loading.endswith("model.pdparams")
     assert lines[0] == f"=> paddle {paddle.__version__}, not compiled for so few images, float32, CPU"
     assert lines[1] == "=> 1 crop of 32 px from 40 px"
-    assert lines[2].endswith(f"model.pdparams: {NOTICE}")
-    assert lines[3] == str(images / "a.png")
-    first, second = (line.split() for line in lines[4:6])
+    assert lines[2] == str(images / "a.png")
+    first, second = (line.split() for line in lines[3:5])
     assert {first[0], second[0]} < set(CLASS_NAMES)
     assert 1 >= float(first[1]) >= float(second[1]) >= 0
-    assert len(lines) == 6
+    assert lines[5:] == [f"  notice: {NOTICE}"]
+
+
+def deciding(path, present):
+    """A threshold file by which just these findings are present."""
+    absent = {"threshold": 1.0, "sensitivity": 0.5, "specificity": 0.5}
+    return thresholds(path, **{name: absent for name in CLASS_NAMES if name not in present})
+
+
+def table(lines, image):
+    """Rows of an image: finding -> words, and the other lines."""
+    below = [line.split() for line in lines[lines.index(str(image)) + 1 :]]
+    return {words[0]: words for words in below if words[0] in CLASS_NAMES}, [" ".join(one) for one in below]
+
+
+def probable(predict, image):
+    """All findings of an image, the most probable first."""
+    return list(table(predict(image, "--top", 14)[1], image)[0])
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 14])
+def test_all_that_is_present_is_shown_first_and_the_rest_is_counted(predict, images, tmp_path, count):
+    image = images / "a.png"
+    by_probability = probable(predict, image)
+    present = by_probability[len(by_probability) - count :]  # the least probable ones, for which --top has no room
+    _, lines, _ = predict(image, "--thresholds", deciding(tmp_path / "t.json", present))
+    rows, words = table(lines, image)
+    absent = [name for name in by_probability if name not in present]
+    assert list(rows) == present + absent[: max(0, 3 - count)]
+    assert [name for name, row in rows.items() if row[2] == "present"] == present
+    assert ("no finding reaches its threshold" in words) == (count == 0)
+    assert (words[0] == "no finding reaches its threshold") == (count == 0)
+    left_out = 14 - max(3, count)
+    assert (f"{left_out} more: absent" in words) == (left_out > 0)
+    assert not any("absent" in line for line in words if count == 14)
+
+
+def test_all_that_is_present_is_drawn(predict, images, tmp_path):
+    present = probable(predict, images / "a.png")[-5:]
+    flags = ["--thresholds", deciding(tmp_path / "t.json", present), "--cam", tmp_path / "cam"]
+    code, lines, _ = predict(images / "a.png", *flags)
+    assert code == 0
+    assert {path.stem for path in (tmp_path / "cam").iterdir()} == {f"a_{name}" for name in present}
+    assert sum(line.startswith("  drawn: ") for line in lines) == 5
+
+
+def test_numbers_of_what_is_no_radiograph_are_called_meaningless(predict, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    every = deciding(tmp_path / "t.json", CLASS_NAMES)
+    for flags in ([], ["--thresholds", every]):
+        outputs = ["--json", tmp_path / "p.json", "--csv", tmp_path / "p.csv"]
+        _, lines, _ = predict(tmp_path / "noise.png", *outputs, *flags)
+        rows, words = table(lines, tmp_path / "noise.png")
+        assert len(rows) == 3
+        assert all(row[2:] == ["meaningless,", "see", "the", "warnings"] for row in rows.values())
+        assert not any("present" in line or "absent" in line or "threshold" in line for line in words)
+        facts = json.loads((tmp_path / "p.json").read_text())["images"][0]
+        assert not is_meaningful(facts["warnings"])
+        assert set(facts) == {"image", "probabilities", "warnings", *(["decisions"] if flags else [])}
+        assert MEANINGLESS in next(csv.DictReader((tmp_path / "p.csv").open()))["warnings"]
+
+
+def test_one_sheet_has_all_findings_of_an_image(predict, images, tmp_path):
+    flags = ["--cam", tmp_path / "cam", "--sheet", "--json", tmp_path / "p.json"]
+    code, lines, _ = predict(images, *flags)
+    assert code == 0
+    sheets = [tmp_path / "cam" / f"{name}_sheet.png" for name in ("a", "b")]
+    assert sorted((tmp_path / "cam").iterdir()) == sheets
+    assert [line for line in lines if "drawn" in line] == [f"  drawn: {sheet}" for sheet in sheets]
+    for entry, sheet in zip(json.loads((tmp_path / "p.json").read_text())["images"], sheets, strict=True):
+        assert entry["cam"] == dict.fromkeys(CLASS_NAMES, str(sheet))
+        assert Image.open(sheet).size > (5 * 224, 3 * 224)
+    code, _, errors = predict(images, "--sheet")
+    assert (code, len(errors)) == (2, 1)
+    assert "--cam DIR" in errors[0]
+
+
+def test_those_beside_the_weights_decide(predict, images, ckpt, tmp_path):
+    beside = thresholds_path(ckpt)
+    facts = json.loads(thresholds(tmp_path / "t.json").read_text())
+    beside.write_text(json.dumps({**facts, "ckpt_sha256": sha256(ckpt)}))
+    try:
+        _, lines, _ = predict(images / "a.png", "--json", tmp_path / "p.json")
+        assert f"=> thresholds of {beside}: by hand" in lines
+        assert len(table(lines, images / "a.png")[0]) == 14
+        assert json.loads((tmp_path / "p.json").read_text())["thresholds"]["file"] == str(beside)
+        code, _, errors = predict(images / "a.png", "--json", beside)
+        assert code == 2
+        assert "is read by this run" in errors[0]
+    finally:
+        beside.unlink()
+
+
+@pytest.mark.parametrize("name", ["predict", "tools/contact_sheet", "tools/serve"])
+def test_without_weights_those_of_synthetic_images_are_taken_and_said_at_once(name, tmp_path, monkeypatch, capsys):
+    class Chosen(Exception):
+        pass
+
+    def chosen(given, published, report):
+        raise Chosen(choose_checkpoint(given, published, report))
+
+    monkeypatch.setattr(shipped, "choose_checkpoint", chosen)
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (64, 64)).save(tmp_path / "x.png")
+    flags = {"predict": ["x.png"], "tools/contact_sheet": ["x.png", "--out", "s.png"], "tools/serve": []}[name]
+    with pytest.raises(Chosen, match="phantom_densenet121"):
+        script(name).main(flags)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "Trained on synthetic images only" in line
+    (tmp_path / "pretrained_models").mkdir()
+    (tmp_path / "pretrained_models" / "model_paddle.pdparams").write_bytes(b"published")
+    with pytest.raises(Chosen, match=r"^pretrained_models.model_paddle\.pdparams$"):
+        script(name).main(flags)
+    assert "synthetic" not in capsys.readouterr().out
+    code = script(name).main([*flags, "--ckpt", "pretrained_models/none.pdparams"])
+    assert code == 2
+    assert "no such checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["eval", "tools/localize", "tools/export"])
+def test_scripts_that_measure_or_pass_on_never_take_them(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    Image.new("L", (64, 64)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "boxes.csv").write_text("Image Index,Finding Label,Bbox [x,y,w,h],,,\na.png,Mass,1,1,5,5\n")
+    flags = {
+        "eval": ["--device", "cpu"],
+        "tools/localize": ["--boxes", "boxes.csv", "--data_dir", "images", "--device", "cpu"],
+        "tools/export": ["--ckpt", "pretrained_models/model_paddle.pdparams", "--out", "out"],
+    }[name]
+    assert script(name).main(flags) == 2
+    captured = capsys.readouterr()
+    assert "phantom" not in captured.out
+    assert "model_paddle.pdparams: no such checkpoint. Three ways to get one" in captured.err
 
 
 def test_a_folder_is_read_with_all_below_it(predict, images):
     _, lines, _ = predict(images)
-    assert [line for line in lines[3:] if not line.startswith(" ")] == [
+    assert [line for line in lines if not line.startswith((" ", "=> "))] == [
         str(images / "a.png"),
         str(images / "inner" / "b.dcm"),
     ]
 
 
 def test_warnings_stand_below_the_image_and_in_the_files(predict, images, tmp_path):
-    Image.open(images / "a.png").resize((100, 100)).save(tmp_path / "small.png")
+    Image.open(images / "a.png").resize((30, 30)).save(tmp_path / "small.png")
     outputs = ["--json", tmp_path / "p.json", "--csv", tmp_path / "p.csv"]
     code, lines, _ = predict(tmp_path / "small.png", *outputs)
-    warning = "only 100 x 100 pixels, at least 224 a side are wanted"
+    warning = "only 30 x 30 pixels, at least 32 a side are wanted"
     assert code == 0
     assert lines[-1] == f"  warning: {warning}"
     assert json.loads((tmp_path / "p.json").read_text())["images"][0]["warnings"] == [warning]
@@ -115,7 +254,8 @@ def test_what_is_written_is_what_was_found(predict, images, tmp_path, ckpt):
     assert facts["notice"] == NOTICE
     assert facts["preprocessing"] == {"resize": 40, "crop": 32, "scaling": "imagenet"}
     assert (facts["crops"], tuple(facts["classes"])) == (1, CLASS_NAMES)
-    assert lines[0] == f"=> {facts['engine']}"
+    assert f"=> {facts['engine']}" in lines
+    assert facts["thresholds"]["file"] == str(decisive)
     assert facts["thresholds"]["chosen"] == "by hand"
     assert facts["thresholds"]["points"]["Hernia"] == {"threshold": 1, "sensitivity": 0, "specificity": 1}
     assert [entry["image"] for entry in facts["images"]] == [str(images / "a.png"), str(images / "inner" / "b.dcm")]
@@ -159,12 +299,12 @@ def test_a_run_that_ends_early_leaves_no_half_files(ckpt, images, tmp_path):
 def test_names_come_from_standard_input_too(predict, images):
     code, lines, errors = predict("-", images / "inner", stdin=f"{images / 'a.png'}\n\nnone.png\r\n")
     assert code == 2
-    assert [line for line in lines[3:] if not line.startswith(" ")] == [
+    assert [line for line in lines if not line.startswith((" ", "=> "))] == [
         str(images / "a.png"),
         str(images / "inner" / "b.dcm"),
     ]
     assert errors[0] == "error: none.png: no such image file"
-    assert "not compiled" not in lines[0]
+    assert not any("not compiled" in line for line in lines)
 
 
 def test_what_cannot_be_used_is_a_line_each_and_the_rest_is_done(predict, images, tmp_path):
@@ -270,7 +410,7 @@ def test_it_says_what_it_needs_and_nothing_else(images, ckpt):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=images)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert len(done.stdout.splitlines()) == 3 + 2 * 4
+    assert len(done.stdout.splitlines()) == 3 + 2 * 5
 
 
 def test_a_contact_sheet(predict, images, tmp_path):
@@ -291,3 +431,18 @@ def test_a_contact_sheet(predict, images, tmp_path):
     assert errors[0].startswith("error: --findings Masses: unknown, expected some of Atelectasis, ")
     code, _, errors = predict(images / "a.png", "--out", images / "a.png", name="tools/contact_sheet")
     assert "is read by this run" in errors[0]
+
+
+def test_what_no_sheet_can_be_made_of_is_found_before_the_work(predict, tmp_path, monkeypatch):
+    monkeypatch.setattr(predictor, "Predictor", lambda *_, **__: pytest.fail("loaded"))
+    sheet = ["--out", tmp_path / "sheet.png"]
+    (tmp_path / "empty").mkdir()
+    code, lines, errors = predict(tmp_path / "none.png", *sheet, name="tools/contact_sheet")
+    assert (code, lines, errors) == (2, [], [f"error: {tmp_path / 'none.png'}: no such image file"])
+    code, lines, errors = predict(tmp_path / "empty", *sheet, name="tools/contact_sheet")
+    assert (code, lines, len(errors)) == (2, [], 1)
+    assert "a folder without images" in errors[0]
+    for number in range(MAX_ROWS + 1):
+        (tmp_path / "empty" / f"{number}.png").write_bytes(b"")
+    code, _, errors = predict(tmp_path / "empty", *sheet, name="tools/contact_sheet")
+    assert (code, errors) == (2, [f"error: more than {MAX_ROWS} images, expected at most so many on one sheet"])

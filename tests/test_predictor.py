@@ -1,6 +1,7 @@
 """The predictor as a library; tests/test_predict.py has the script."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import paddle
@@ -14,7 +15,8 @@ from chexnet.model import CheXNet, load
 from chexnet.phantom import draw
 from chexnet.predictor import Prediction, Predictor
 from chexnet.predictor.network import FEW_CROPS, IMAGES_A_PASS
-from chexnet.predictor.sheet import MAX_ROWS, contact_sheet
+from chexnet.predictor.sheet import MAX_ROWS, contact_sheet, finding_sheet
+from chexnet.thresholds import OperatingPoint, Thresholds
 from chexnet.transforms import Preprocessing
 
 SIZES = [(96, 96), (130, 90), (72, 101)]
@@ -84,8 +86,9 @@ def test_probabilities_are_the_means_over_the_crops_compiled_or_not(ckpt, folder
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-def test_an_array_is_the_image_that_it_came_from(few, folder):
-    path = folder / "1.png"
+def test_an_array_is_the_image_that_it_came_from(few, folder, tmp_path):
+    path = tmp_path / "small.png"
+    Image.open(folder / "1.png").resize((50, 60)).save(path)
     from_file, from_array = few.predict(path), few.predict(np.asarray(Image.open(path)))
     np.testing.assert_array_equal(from_file.probabilities, from_array.probabilities)
     assert (from_file.name, from_array.name) == (str(path), "array")
@@ -132,6 +135,50 @@ def test_the_top_is_what_is_most_probable(few, folder):
     assert prediction.top(2) == prediction.top(14)[:2]
 
 
+def spread(prediction: Prediction) -> Prediction:
+    """The same with probabilities from 0.1 to 0.9 in a mixed order."""
+    values = np.linspace(0.1, 0.9, 14, dtype=np.float32)
+    return replace(prediction, probabilities=np.random.default_rng(0).permutation(values))
+
+
+def points(present) -> Thresholds:
+    """By which just these findings of a `spread` prediction are present."""
+    return Thresholds("by hand", {name: OperatingPoint(float(name not in present), 0.5, 0.5) for name in CLASS_NAMES})
+
+
+def test_findings_are_ranked_by_decision_then_by_probability(few, folder):
+    prediction = spread(few.predict(folder / "0.png"))
+    order = prediction.top(14)
+    assert prediction.ranked(None) == order
+    for present in ([], order[-3:], order[3:9:2], order):
+        assert prediction.present(points(present)) == present
+        assert prediction.ranked(points(present)) == present + [name for name in order if name not in present]
+
+
+@pytest.mark.parametrize(("crop", "warned"), [(64, True), (32, False)])
+def test_what_is_small_is_smaller_than_what_the_network_sees(tmp_path, crop, warned):
+    path = tmp_path / "model.pdparams"
+    network = CheXNet(14, "lenet")
+    checkpoint.save(network.state_dict(), path)
+    checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": crop + 8, "crop": crop, "classes": CLASS_NAMES})
+    pixels = np.asarray(Image.fromarray(draw([], 96, patient=0).image).resize((60, 60)))
+    found = Predictor(path, crops=1, device="cpu", images=1, maps=False).predict(pixels)
+    wanted = (f"only 60 x 60 pixels, at least {crop} a side are wanted",) if warned else ()
+    assert found.warnings == wanted
+
+
+def test_numbers_of_a_network_of_something_else_are_not_called_meaningless(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    for classes in (("Myopia", "Normal"), ("Fracture", "Edema")):
+        path = tmp_path / f"{classes[0]}.pdparams"
+        checkpoint.save(CheXNet(2, "lenet").state_dict(), path)
+        checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 36, "crop": 32, "classes": classes})
+        found = Predictor(path, crops=1, device="cpu", images=1, maps=False).predict(noise)
+        assert found.warnings
+        assert found.meaningful == ("Edema" not in classes)
+        assert ("meaningless" in found.caption(classes[0])) == ("Edema" in classes)
+
+
 def test_what_cannot_be_read_comes_as_an_error_in_its_place(few, folder, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no image")
     given = InputError("somewhere: a folder without images")
@@ -156,7 +203,7 @@ def test_few_images_are_not_compiled_for(ckpt, monkeypatch):
     lines = []
     Predictor(ckpt, 10, device="cpu", images=FEW_CROPS // 10, report=lines.append)
     assert lines[0] == f"=> paddle {paddle.__version__}, not compiled for so few images, float32, CPU"
-    assert lines[1:] == ["=> 10 crops of 64 px from 72 px", f"=> {ckpt}: random weights"]
+    assert lines[1:] == ["=> 10 crops of 64 px from 72 px"]
     Predictor(ckpt, 1, device="cpu", images=FEW_CROPS)
     for changes in (
         {"images": FEW_CROPS // 10 + 1},
@@ -217,6 +264,51 @@ def test_a_sheet_has_a_row_an_image_and_a_column_a_finding(few, folder):
     own = contact_sheet(predictions[:1], top=2, tile=96)
     assert own.size == contact_sheet(predictions[:1], predictions[0].top(2), tile=96).size == (own.width, own.height)
     assert own.tobytes() == contact_sheet(predictions[:1], predictions[0].top(2), tile=96).tobytes()
+
+
+def test_a_sheet_of_one_image_has_all_its_findings_and_frames_those_that_are_present(few, folder):
+    prediction = spread(few.predict(folder / "0.png"))
+    present = ["Effusion", "Hernia"]
+    plain = np.asarray(finding_sheet(prediction, tile=96, notice="n"))
+    framed = np.asarray(finding_sheet(prediction, points(present), tile=96, notice="n"))
+    head = framed.shape[0] - plain.shape[0]  # a line that counts
+    assert head > 0
+    np.testing.assert_array_equal(plain[12 + 22 :][:96, 12:][:, :96], np.asarray(prediction.gray.convert("RGB")))
+    for place, finding in enumerate(CLASS_NAMES, start=1):
+        top, left = 12 + 22 + place // 5 * 130, 12 + place % 5 * 108
+        expected = drawing.blend(prediction.gray, prediction.shown_map(finding, (96, 96)))
+        for sheet, shift in ((plain, 0), (framed, head)):
+            np.testing.assert_array_equal(sheet[top + shift :][:96, left:][:, :96], expected, finding)
+            frame = sheet[top + shift + 48, left - 2], sheet[top + shift - 2, left + 48]
+            marked = all(tuple(pixel) == drawing.COLOUR for pixel in frame)
+            assert marked == (sheet is framed and finding in present), finding
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 40])
+def test_a_sheet_has_room_for_any_number_of_findings(few, folder, count):
+    one = few.predict(folder / "0.png")
+    names = tuple(f"finding {number}" for number in range(count))
+    places = [number % 14 for number in range(count)]
+    prediction = replace(
+        one, classes=names, probabilities=one.probabilities[places], maps=one.maps[:, places], bias=one.bias[places]
+    )
+    sheet = finding_sheet(prediction, tile=32)
+    assert (sheet.width - drawing.SCALE_WIDTH) // 44 * (sheet.height // 66) > count
+
+
+def test_a_sheet_of_what_is_no_radiograph_says_so_on_every_map(few):
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
+    prediction = few.predict(noise)
+    assert not prediction.meaningful
+    sheet = np.asarray(finding_sheet(prediction, points(CLASS_NAMES), tile=96))
+    row = np.asarray(contact_sheet([prediction], ["Mass"], tile=96))
+    shown = drawing.blend(prediction.gray, prediction.shown_map("Mass", (96, 96)))
+    tile = row[12 + 22 :][:96, 12 + 108 :][:, :96]
+    np.testing.assert_array_equal(tile[22:], np.asarray(shown)[22:])
+    assert tuple(tile[1, 90]) == drawing.PAPER
+    assert (tile[:22] == drawing.COLOUR).all(axis=2).any()
+    beside = sheet[:, 12 + 108 - 2]  # where the frame of the first map would be
+    assert not (beside == drawing.COLOUR).all(axis=1).any()
 
 
 def test_a_sheet_has_an_end_and_a_beginning(few, folder):

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from chexnet import checkpoint
 from chexnet.config import EvalConfig, LocalizationConfig, PredictConfig
 from chexnet.files import sha256
+from chexnet.labels import CLASS_NAMES
 from chexnet.localization import localize
 from chexnet.phantom import make_dataset
-from chexnet.predictor import Predictor
+from chexnet.predictor import Predictor, format_result, predict_files
+from chexnet.thresholds import thresholds_path
 
 FOLDER = Path(__file__).parent.parent / "pretrained_models"
 CKPT = FOLDER / "phantom_densenet121.safetensors"
@@ -32,15 +35,7 @@ def test_it_is_small_and_half_precision_and_the_page_has_its_checksum():
     assert re.search(rf"`{CKPT.name}`.*`{sha256(CKPT)}`", (FOLDER / "README.md").read_text())
 
 
-def test_what_it_is_not_is_said_whenever_it_is_used(capsys):
-    facts = json.loads(CKPT.with_suffix(".json").read_text())
-    assert facts["notice"].startswith("Trained on synthetic images only")
-    said: list[str] = []
-    Predictor(CKPT, images=1, report=said.append)
-    assert any(facts["notice"] in line for line in said)
-
-
-def test_no_script_takes_it_unless_it_is_asked_to():
+def test_it_is_the_default_of_no_run():
     for config in (EvalConfig(), PredictConfig(), LocalizationConfig(boxes="")):
         assert "phantom" not in config.ckpt
 
@@ -61,3 +56,38 @@ def test_it_says_the_same_as_ever_of_the_same_drawing(phantoms):
     for finding, probability in {**drawn, **others}.items():
         assert prediction.probability(finding) == pytest.approx(probability, abs=0.01), finding
     assert set(prediction.top(4)) == set(drawn)
+
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "images"
+DRAWN = {
+    "normal": set(),
+    "effusion": {"Effusion", "Pleural_Thickening", "Hernia"},
+    "pneumothorax": {"Cardiomegaly", "Pneumothorax", "Pleural_Thickening"},
+}
+
+
+def test_its_operating_points_are_its_own():
+    found = json.loads(thresholds_path(CKPT).read_text())
+    assert found["ckpt_sha256"] == sha256(CKPT)
+    assert found["crops"] == 10
+
+
+def test_it_finds_what_is_drawn_in_the_examples_and_says_of_each_what_it_is_not():
+    config = PredictConfig(str(CKPT), device="cpu")
+    results = list(predict_files(config, [str(EXAMPLES)]))
+    found = {Path(one.prediction.name).stem: set(one.prediction.present(one.thresholds)) for one in results}
+    assert found == DRAWN
+    assert all(one.prediction.meaningful for one in results)
+    notice = json.loads(CKPT.with_suffix(".json").read_text())["notice"]
+    assert notice.startswith("Trained on synthetic images only")
+    assert all(f"  notice: {notice}" in format_result(one, top=1).splitlines() for one in results)
+
+
+def test_the_examples_are_small_and_their_page_says_what_is_in_them():
+    page = (EXAMPLES / "README.md").read_text()
+    for name, findings in DRAWN.items():
+        path = EXAMPLES / f"{name}.png"
+        assert path.stat().st_size < 150_000
+        assert (Image.open(path).size, Image.open(path).mode) == ((512, 512), "L")
+        row = next(line for line in page.splitlines() if f"`{name}.png`" in line)
+        assert set(re.findall("|".join(CLASS_NAMES), row)) == findings

@@ -9,9 +9,10 @@ A row is an image: alone, then under the map of each finding. Without --findings
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chexnet import cli
+from chexnet import cli, shipped
 from chexnet.config import PredictConfig
 from chexnet.errors import InputError
 
@@ -29,7 +30,7 @@ def build_parser() -> cli.Parser:
     add("--findings", nargs="+", default=[], metavar="NAME", help="a column each; without, --top of each image")
     add("--top", type=cli.positive_int, default=default.top, metavar="N", help="columns, without --findings")
     add("--tile", type=cli.positive_int, default=224, metavar="PIXELS", help="longer side of an image on the sheet")
-    add("--ckpt", default=default.ckpt, help="weight file; a JSON beside it may give its resize and crop")
+    add("--ckpt", default=default.ckpt, help=shipped.HELP)
     cli.add_checkpoint_flags(parser)
     cli.add_computing_flags(parser, default)
     return parser
@@ -39,16 +40,24 @@ def body(args: argparse.Namespace) -> None:
     """Draws and writes the sheet; names the images that cannot be read."""
     from chexnet.files import check_writable, replacing
     from chexnet.images import folders
-    from chexnet.lists import class_names
-    from chexnet.model import open_checkpoint
-    from chexnet.predictor import Predictor, contact_sheet
 
     check_writable(args.out, ".png", keep=args.images)
-    opened = open_checkpoint(args.ckpt, args.backbone, class_names(args.classes) if args.classes else None)
+    paths = list(folders.find(args.images))
+    files = [path for path in paths if isinstance(path, Path) and path.exists()]
+    if not files:
+        raise paths[0] if isinstance(paths[0], InputError) else InputError(f"{paths[0]}: no such image file")
+    ckpt = shipped.choose_checkpoint(args.given.get("ckpt"), args.ckpt, cli.say)
+    from tqdm import tqdm
+
+    from chexnet.lists import class_names
+    from chexnet.model import open_checkpoint
+    from chexnet.predictor import Predictor, check_rows, contact_sheet
+
+    check_rows(len(files))
+    opened = open_checkpoint(ckpt, args.backbone, class_names(args.classes) if args.classes else None)
     classes = opened.description.classes
     if unknown := [name for name in args.findings if name not in classes]:
         raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(classes)}")
-    paths = list(folders.find(args.images))
     predictor = Predictor(
         opened,
         args.crops,
@@ -61,7 +70,8 @@ def body(args: argparse.Namespace) -> None:
     errors: list[InputError] = []
 
     def readable() -> "Iterator[Prediction]":
-        for one in predictor.predict_all(paths, args.num_workers):
+        found = predictor.predict_all(paths, args.num_workers)
+        for one in tqdm(found, total=len(paths), unit="image", disable=None):  # on a terminal only
             if isinstance(one, InputError):
                 print(f"error: {one}", file=sys.stderr)
                 errors.append(one)

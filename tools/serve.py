@@ -1,6 +1,6 @@
 """A page on this machine to drop an image on: findings, and heat maps of where.
 
-    python tools/serve.py --ckpt pretrained_models/phantom_densenet121.safetensors
+    python tools/serve.py --ckpt save/best_model.pdparams
 
 prints an address for the browser. Ctrl-C ends it. docs/predict.md says who can see what.
 """
@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from chexnet import cli
+from chexnet import cli, shipped
 from chexnet.config import PredictConfig
 
 
@@ -18,8 +18,8 @@ def build_parser() -> cli.Parser:
     default = PredictConfig()
     parser = cli.Parser("Serve a page to drop an image on.")
     add = parser.add_argument
-    add("--ckpt", default=default.ckpt, help="weight file; a JSON beside it may say what it is")
-    add("--thresholds", metavar="FILE.json", help="operating points: say which findings are present")
+    add("--ckpt", default=default.ckpt, help=shipped.HELP)
+    add("--thresholds", metavar="FILE.json", help="operating points; default: those beside the weights, if any")
     add("--host", default="127.0.0.1", help="address to listen on; this one is heard on this machine only")
     add("--port", type=cli.non_negative_int, default=8000, help="to listen on, 0 for any that is free")
     cli.add_checkpoint_flags(parser)
@@ -29,16 +29,17 @@ def build_parser() -> cli.Parser:
 
 def body(args: argparse.Namespace) -> None:
     """Loads the network and serves until it is interrupted."""
+    ckpt = shipped.choose_checkpoint(args.given.get("ckpt"), args.ckpt, cli.say)
     from chexnet import model
     from chexnet.lists import class_names
     from chexnet.predictor import Predictor
-    from chexnet.thresholds import read_thresholds
+    from chexnet.thresholds import find_thresholds
     from chexnet.web import Looks, serve
 
     named = class_names(args.classes) if args.classes else None
-    opened = model.open_checkpoint(args.ckpt, args.backbone, named)
+    opened = model.open_checkpoint(ckpt, args.backbone, named)
     classes = opened.description.classes
-    thresholds = read_thresholds(args.thresholds, opened.sha256, classes) if args.thresholds else None
+    found = find_thresholds(args.thresholds, ckpt, opened.sha256, classes, args.crops, cli.say)
     predictor = Predictor(
         opened,
         args.crops,
@@ -47,11 +48,14 @@ def body(args: argparse.Namespace) -> None:
         args.device,
         report=cli.say,
     )
-    if thresholds and thresholds.ckpt_sha256 is None:
-        cli.say(f"=> warning: {args.thresholds}: does not say for which weights it is; it means nothing for others")
     if args.host not in ("127.0.0.1", "localhost"):
         cli.say(f"=> {args.host}: whoever reaches this machine can use the page; nothing is encrypted")
-    serve(Looks(predictor, thresholds), args.host, args.port, lambda address: cli.say(f"=> open {address}"))
+    serve(
+        Looks(predictor, found[1] if found else None),
+        args.host,
+        args.port,
+        lambda address: cli.say(f"=> open {address}"),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

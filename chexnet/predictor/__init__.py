@@ -2,6 +2,15 @@
 
 from chexnet.predictor.network import Prediction, Predictor
 from chexnet.predictor.run import Result, format_result, predict_files
-from chexnet.predictor.sheet import contact_sheet
+from chexnet.predictor.sheet import check_rows, contact_sheet, finding_sheet
 
-__all__ = ["Prediction", "Predictor", "Result", "contact_sheet", "format_result", "predict_files"]
+__all__ = [
+    "Prediction",
+    "Predictor",
+    "Result",
+    "check_rows",
+    "contact_sheet",
+    "finding_sheet",
+    "format_result",
+    "predict_files",
+]

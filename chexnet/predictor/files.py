@@ -16,6 +16,7 @@ from chexnet import drawing
 from chexnet.errors import InputError
 from chexnet.files import check_writable, replacing
 from chexnet.predictor.network import Prediction
+from chexnet.predictor.sheet import finding_sheet
 from chexnet.thresholds import Thresholds
 
 _UNSAFE = re.compile(r"[^\w .()+-]")
@@ -129,13 +130,13 @@ class PictureFolder:
         self._taken.add(name.lower())
         return name
 
-    def draw(self, prediction: Prediction, name: str, top: int, notice: str) -> dict[str, Path]:
-        """Draws the most probable findings of an image, each on the image, and says where.
+    def draw(self, prediction: Prediction, name: str, findings: Sequence[str], notice: str) -> dict[str, Path]:
+        """Draws findings of an image, each on the image, and says where.
 
         Args:
             prediction: of the image.
             name: what `name` gave.
-            top: how many findings.
+            findings: which ones.
             notice: stands below each.
 
         Raises:
@@ -144,13 +145,32 @@ class PictureFolder:
         size = drawing.panel_size(prediction.gray)
         gray = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)  # once for all findings
         drawn = {}
-        for finding in prediction.top(top):
-            title = f"{finding}  {prediction.probability(finding):.3f}    {name}"
+        for finding in findings:
+            title = f"{prediction.caption(finding)}    {name}"
             picture = drawing.overlay(gray, prediction.shown_map(finding, size), prediction.limit, title, notice)
             drawn[finding] = self.folder / f"{name}_{_file_part(finding, prediction.classes)}.png"
             with replacing(drawn[finding]) as temporary:
                 picture.save(temporary, compress_level=1)  # more takes twice the time and saves a tenth
         return drawn
+
+    def draw_sheet(
+        self, prediction: Prediction, name: str, thresholds: Thresholds | None, notice: str
+    ) -> dict[str, Path]:
+        """Draw all findings of an image on one sheet, `<image>_sheet.png`, and return where each is.
+
+        Args:
+            prediction: of the image.
+            name: what `name` gave.
+            thresholds: mark those that are present, if any.
+            notice: stands below them.
+
+        Raises:
+            InputError: the picture cannot be written.
+        """
+        path = self.folder / f"{name}_sheet.png"
+        with replacing(path) as temporary:
+            finding_sheet(prediction, thresholds, notice=notice).save(temporary, compress_level=1)
+        return dict.fromkeys(prediction.classes, path)
 
 
 def decisions(prediction: Prediction, thresholds: Thresholds) -> dict[str, bool]:

@@ -16,14 +16,23 @@ from chexnet.backbones import Grid
 from chexnet.config import CPUS, DEFAULT_WORKERS
 from chexnet.engine import Viewer
 from chexnet.errors import InputError
+from chexnet.labels import CLASS_NAMES
 from chexnet.threads import ahead
+from chexnet.thresholds import Thresholds
 from chexnet.transforms import Geometry
 
 FEW_CROPS = 40
 """So many go through the network as it is, in Paddle, before compiling it for a faster engine is done."""
 
+MEANINGLESS = "meaningless"
+"""Stands beside each number of an image that the network does not know."""
+
 IMAGES_A_PASS = 8
 """Images that go through the network together, at most, whatever the engine would like: each is kept as it was."""
+
+
+_CHEST = frozenset(CLASS_NAMES)
+"""A network that gives any of these is one of chest radiographs."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +68,29 @@ class Prediction:
         """The most probable findings, the first one first."""
         return [self.classes[index] for index in np.argsort(-self.probabilities, kind="stable")[:count]]
 
+    def present(self, thresholds: Thresholds) -> list[str]:
+        """Return the findings that reach their threshold, the most probable one first."""
+        names = self.top(len(self.classes))
+        return [name for name in names if thresholds.points[name].decides(self.probability(name))]
+
+    def ranked(self, thresholds: Thresholds | None) -> list[str]:
+        """Return all findings, those that are present first, and of these and of the others the most probable first."""
+        first = self.present(thresholds) if thresholds else []
+        return first + [name for name in self.top(len(self.classes)) if name not in first]
+
     def probability(self, finding: str) -> float:
         """Of one finding, 0..1."""
         return float(self.probabilities[self.classes.index(finding)])
+
+    @property
+    def meaningful(self) -> bool:
+        """Whether the numbers mean anything, as far as `warnings` know; see `chexnet.guards.is_meaningful`."""
+        return guards.is_meaningful(self.warnings)
+
+    def caption(self, finding: str) -> str:
+        """Return a finding with its probability, for above a picture; one that means nothing is marked."""
+        mark = "" if self.meaningful else f" ({MEANINGLESS})"
+        return f"{finding} {self.probability(finding):.3f}{mark}"
 
     def class_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
         """Where one finding is: float32 [H, W] in logit units, see `chexnet.cam.to_image`.
@@ -151,8 +180,6 @@ class Predictor:
         tell(f"=> {self.engine}")
         self.classes, self.preprocessing = opened.description.classes, opened.description.preprocessing
         tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.crop} px from {self.preprocessing.resize} px")
-        if self.notice:
-            tell(f"=> {self.ckpt}: {self.notice}")
         self.limit = cam.display_limit(opened.metadata, opened.path)
         network = opened.network()
         self._grid = network.grid
@@ -205,7 +232,8 @@ class Predictor:
     def _prepared(self, image: Image.Image, name: str) -> _Prepared:
         gray = images.to_gray(image)
         geometry = self.preprocessing.geometry(gray.height, gray.width, self.crops)
-        return _Prepared(name, gray, guards.check(image), geometry, geometry.cut(self.preprocessing.resized(gray)))
+        warnings = guards.check(image, self.preprocessing.crop, chest=not _CHEST.isdisjoint(self.classes))
+        return _Prepared(name, gray, warnings, geometry, geometry.cut(self.preprocessing.resized(gray)))
 
     def _predictions(self, group: list[_Prepared]) -> list[Prediction]:
         if not group:

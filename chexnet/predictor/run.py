@@ -13,9 +13,9 @@ from chexnet.files import check_writable
 from chexnet.images import folders
 from chexnet.lists import class_names
 from chexnet.predictor.files import CsvFile, JsonFile, PictureFolder
-from chexnet.predictor.network import IMAGES_A_PASS, Prediction, Predictor
+from chexnet.predictor.network import IMAGES_A_PASS, MEANINGLESS, Prediction, Predictor
 from chexnet.threads import ahead
-from chexnet.thresholds import Thresholds, read_thresholds
+from chexnet.thresholds import Thresholds, find_thresholds, thresholds_path
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class Result:
     Attributes:
         prediction: what the network says.
         thresholds: to decide by, if there are any.
-        pictures: what was drawn, by finding.
+        pictures: the file that shows each finding that was drawn.
+        notice: what everybody has to know who reads the numbers, see `Predictor.notice`; may be empty.
     """
 
     prediction: Prediction
     thresholds: Thresholds | None
     pictures: dict[str, Path]
+    notice: str = ""
 
 
 def predict_files(
@@ -57,15 +59,20 @@ def predict_files(
     Raises:
         InputError: the checkpoint, device, engine or thresholds cannot be used, or what is to be written cannot be.
     """
+    if config.sheet and not config.cam:
+        raise InputError("--sheet: needs a folder for the sheets, expected --cam DIR with it")
     optional = filter(None, [config.thresholds, config.classes])
-    inputs = [config.ckpt, str(checkpoint.sidecar_path(config.ckpt)), *optional]
+    beside = (checkpoint.sidecar_path(config.ckpt), thresholds_path(config.ckpt))
+    inputs = [config.ckpt, *map(str, beside), *optional]
     for path, suffix in ((config.json, ".json"), (config.csv, ".csv")):
         if path:
             check_writable(path, suffix, keep=inputs)
     named = class_names(config.classes) if config.classes else None
     opened = model.open_checkpoint(config.ckpt, config.backbone, named)
     classes = opened.description.classes
-    thresholds = read_thresholds(config.thresholds, opened.sha256, classes) if config.thresholds else None
+    tell = report or (lambda line: None)
+    found = find_thresholds(config.thresholds, config.ckpt, opened.sha256, classes, config.crops, tell)
+    thresholds = found[1] if found else None
     paths: Iterable[Path | InputError] = folders.find(_apart(names, config.cam))
     number = None
     if count_known:
@@ -82,13 +89,11 @@ def predict_files(
         report=report,
         maps=pictures is not None,
     )
-    if report and thresholds and thresholds.ckpt_sha256 is None:
-        report(f"=> warning: {config.thresholds}: does not say for which weights it is; it means nothing for others")
     with ExitStack() as files:
-        facts = _facts(config, predictor, thresholds)
+        facts = _facts(config, predictor, found)
         json_file = files.enter_context(JsonFile.opened(config.json, facts)) if config.json else None
         csv_file = files.enter_context(CsvFile.opened(config.csv, classes, thresholds)) if config.csv else None
-        for prediction, drawn in files.enter_context(closing(_drawn(predictor, paths, pictures, config))):
+        for prediction, drawn in files.enter_context(closing(_drawn(predictor, paths, pictures, thresholds, config))):
             if isinstance(prediction, InputError):
                 if json_file:
                     json_file.add_error(prediction)
@@ -98,30 +103,55 @@ def predict_files(
                 json_file.add(prediction, thresholds, drawn)
             if csv_file:
                 csv_file.add(prediction)
-            yield Result(prediction, thresholds, drawn)
+            yield Result(prediction, thresholds, drawn, predictor.notice)
+
+
+def shown_findings(prediction: Prediction, thresholds: Thresholds | None, top: int) -> list[str]:
+    """Return the findings of an image that a person sees: all that are present, and `top` in any case."""
+    if thresholds is None or not prediction.meaningful:
+        return prediction.top(top)
+    return prediction.ranked(thresholds)[: max(top, len(prediction.present(thresholds)))]
 
 
 def format_result(result: Result, top: int) -> str:
-    """What a person sees of an image: its name, the most probable findings, decisions, warnings, pictures."""
-    prediction = result.prediction
+    """Return what a person sees of an image: its name, findings, decisions, notice, warnings, pictures.
+
+    Args:
+        result: of the image.
+        top: how many findings are shown; with thresholds those that are present in any case.
+    """
+    prediction, thresholds = result.prediction, result.thresholds
+    shown = shown_findings(prediction, thresholds, top)
     lines = [prediction.name]
-    for finding in prediction.top(top):
+    if thresholds and prediction.meaningful and not prediction.present(thresholds):
+        lines.append("  no finding reaches its threshold")
+    for finding in shown:
         line = f"  {finding:20}{prediction.probability(finding):.3f}"
-        if result.thresholds:
-            point = result.thresholds.points[finding]
+        if not prediction.meaningful:
+            line += f"  {MEANINGLESS}, see the warnings"
+        elif thresholds:
+            point = thresholds.points[finding]
             present = "present" if point.decides(prediction.probability(finding)) else "absent "
             line += (
                 f"  {present} (from {point.threshold:.3f} on, "
                 f"sensitivity {point.sensitivity:.2f}, specificity {point.specificity:.2f})"
             )
         lines.append(line)
+    if thresholds and prediction.meaningful and (others := len(prediction.classes) - len(shown)):
+        lines.append(f"  {others} more: absent")
+    if result.notice:
+        lines.append(f"  notice: {result.notice}")
     lines += [f"  warning: {warning}" for warning in prediction.warnings]
-    lines += [f"  drawn: {path}" for path in result.pictures.values()]
+    lines += [f"  drawn: {path}" for path in dict.fromkeys(result.pictures.values())]
     return "\n".join(lines)
 
 
 def _drawn(
-    predictor: Predictor, paths: Iterable[Path | InputError], pictures: PictureFolder | None, config: PredictConfig
+    predictor: Predictor,
+    paths: Iterable[Path | InputError],
+    pictures: PictureFolder | None,
+    thresholds: Thresholds | None,
+    config: PredictConfig,
 ) -> Generator[tuple[Prediction | InputError, dict[str, Path]], None, None]:
     """Predictions and their pictures, which threads draw while the network looks at the next images."""
 
@@ -129,7 +159,10 @@ def _drawn(
         prediction, name = named
         if pictures is None or isinstance(prediction, InputError):
             return prediction, {}
-        return prediction, pictures.draw(prediction, name, config.top, predictor.notice)
+        if config.sheet:
+            return prediction, pictures.draw_sheet(prediction, name, thresholds, predictor.notice)
+        findings = shown_findings(prediction, thresholds, config.top)
+        return prediction, pictures.draw(prediction, name, findings, predictor.notice)
 
     def named(prediction: Prediction | InputError) -> tuple[Prediction | InputError, str]:
         if pictures is None or isinstance(prediction, InputError):
@@ -152,7 +185,7 @@ def _apart(names: Iterable[str], cam: str | None) -> Iterator[str]:
         yield name
 
 
-def _facts(config: PredictConfig, predictor: Predictor, thresholds: Thresholds | None) -> dict[str, object]:
+def _facts(config: PredictConfig, predictor: Predictor, found: tuple[str, Thresholds] | None) -> dict[str, object]:
     """What the JSON file says once."""
     return {
         "chexnet": chexnet.__version__,
@@ -163,5 +196,5 @@ def _facts(config: PredictConfig, predictor: Predictor, thresholds: Thresholds |
         "preprocessing": asdict(predictor.preprocessing),
         "crops": config.crops,
         "classes": list(predictor.classes),
-        "thresholds": thresholds and {"file": config.thresholds, **asdict(thresholds)},
+        "thresholds": found and {"file": found[0], **asdict(found[1])},
     }

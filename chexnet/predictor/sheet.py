@@ -1,5 +1,6 @@
 """Many images and where their findings are, on one picture."""
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -8,12 +9,15 @@ from PIL import Image, ImageDraw
 from chexnet import drawing
 from chexnet.drawing import MARGIN, PAPER, TEXT
 from chexnet.errors import InputError
-from chexnet.predictor.network import Prediction
+from chexnet.predictor.network import MEANINGLESS, Prediction
+from chexnet.thresholds import Thresholds
 
 MAX_ROWS = 50
 """Images on a sheet: more make a picture that nothing shows."""
 
 _CAPTION = 22
+_SHAPE = 1.6
+"""Columns to rows of the sheet of one image, about: 5 by 3 for 14 findings."""
 
 
 def contact_sheet(
@@ -36,12 +40,10 @@ def contact_sheet(
     """
     rows: list[Image.Image] = []
     for prediction in predictions:
-        if len(rows) == MAX_ROWS:
-            raise InputError(f"more than {MAX_ROWS} images, expected at most so many on one sheet")
+        check_rows(len(rows) + 1)
         rows.append(_row(prediction, findings or prediction.top(top), tile))
         limit = prediction.limit
-    if not rows:
-        raise InputError("no image that could be read, expected at least one for a sheet")
+    check_rows(len(rows))
     width, height = rows[0].width, sum(row.height for row in rows)
     foot = _CAPTION if notice else 0
     sheet = Image.new("RGB", (width + drawing.SCALE_WIDTH + 2 * MARGIN, height + foot + MARGIN), PAPER)
@@ -50,31 +52,96 @@ def contact_sheet(
         sheet.paste(row, (MARGIN, top_edge))
         top_edge += row.height
     drawing.draw_scale(sheet, width + MARGIN, MARGIN + _CAPTION, tile, limit)
-    ImageDraw.Draw(sheet).text((MARGIN, sheet.height - MARGIN), notice, TEXT, drawing.font(13), anchor="ls")
+    _write(sheet, sheet.height - MARGIN - _CAPTION // 2, notice)
+    return sheet
+
+
+def check_rows(count: int) -> None:
+    """Raise InputError unless a sheet can have so many rows."""
+    if count > MAX_ROWS:
+        raise InputError(f"more than {MAX_ROWS} images, expected at most so many on one sheet")
+    if count == 0:
+        raise InputError("no image that could be read, expected at least one for a sheet")
+
+
+def finding_sheet(
+    prediction: Prediction, thresholds: Thresholds | None = None, tile: int = 224, notice: str = ""
+) -> Image.Image:
+    """Draw one image: alone, then under the map of each finding, in the network's order.
+
+    Args:
+        prediction: of the image.
+        thresholds: frame the findings that reach theirs, if any are given.
+        tile: longest side of the image on the sheet, pixels.
+        notice: stands below everything.
+
+    Returns:
+        Mode RGB.
+    """
+    present = prediction.present(thresholds) if thresholds and prediction.meaningful else []
+    names = ("", *prediction.classes)
+    tiles = [_tile(prediction, name, tile, "  present" * (name in present)) for name in names]
+    columns = math.ceil(math.sqrt(_SHAPE * len(tiles)))
+    side = tile + MARGIN
+    height = math.ceil(len(tiles) / columns) * (side + _CAPTION)
+    texts = list(prediction.warnings)
+    if thresholds and prediction.meaningful:
+        texts.append(
+            f"{len(present)} of {len(prediction.classes)} findings reach their threshold"
+            if present
+            else "no finding reaches its threshold"
+        )
+    head = MARGIN + _CAPTION * len(texts)
+    sheet = Image.new(
+        "RGB", (columns * side + drawing.SCALE_WIDTH + 2 * MARGIN, head + height + _CAPTION + MARGIN), PAPER
+    )
+    for index, text in enumerate(texts):
+        _write(sheet, MARGIN + index * _CAPTION + _CAPTION // 2, text)
+    for index, (name, picture) in enumerate(zip(names, tiles, strict=True)):
+        left, top = MARGIN + index % columns * side, head + index // columns * (side + _CAPTION)
+        sheet.paste(picture, (left, top))
+        if name in present:
+            box = (left - 3, top + _CAPTION - 3, left + tile + 2, top + _CAPTION + tile + 2)
+            ImageDraw.Draw(sheet).rectangle(box, outline=drawing.COLOUR, width=3)
+    drawing.draw_scale(sheet, columns * side + MARGIN, head + _CAPTION, tile, prediction.limit)
+    _write(sheet, sheet.height - MARGIN - _CAPTION // 2, notice)
     return sheet
 
 
 def _row(prediction: Prediction, findings: Sequence[str], tile: int) -> Image.Image:
-    size = drawing.panel_size(prediction.gray, tile)
-    alone = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)
-    panels = [(_shortened(Path(prediction.name).name, tile), alone)]
-    for finding in findings:
-        caption = f"{finding} {prediction.probability(finding):.3f}"
-        panels.append((caption, drawing.blend(prediction.gray, prediction.shown_map(finding, size))))
-    row = Image.new("RGB", (len(panels) * (tile + MARGIN), tile + _CAPTION + MARGIN), PAPER)
-    draw = ImageDraw.Draw(row)
-    for index, (caption, panel) in enumerate(panels):
-        left = index * (tile + MARGIN)
-        draw.text((left, _CAPTION // 2), caption, TEXT, drawing.font(13), anchor="lm")
-        row.paste(panel, (left, _CAPTION))
+    row = Image.new("RGB", ((1 + len(findings)) * (tile + MARGIN), tile + _CAPTION + MARGIN), PAPER)
+    for index, finding in enumerate(("", *findings)):
+        row.paste(_tile(prediction, finding, tile), (index * (tile + MARGIN), 0))
     return row
 
 
-def _shortened(name: str, width: int) -> str:
-    """The end of a name, as much of it as there is room for."""
-    font = drawing.font(13)
-    for start in range(len(name)):
-        shown = f"...{name[start:]}" if start else name
-        if font.getlength(shown) <= width:
-            return shown
-    return ""
+def _tile(prediction: Prediction, finding: str, tile: int, more: str = "") -> Image.Image:
+    """The image under a finding's map, the caption above it; alone, under its name, if the finding is empty."""
+    size = drawing.panel_size(prediction.gray, tile)
+    if finding:
+        caption = drawing.fitted(f"{finding} {prediction.probability(finding):.3f}{more}", 13, tile)
+        panel = drawing.blend(prediction.gray, prediction.shown_map(finding, size))
+        if not prediction.meaningful:
+            panel = _stamped(panel, MEANINGLESS)
+    else:
+        caption = drawing.fitted(Path(prediction.name).name, 13, tile, end=True)
+        panel = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)
+    picture = Image.new("RGB", (tile, tile + _CAPTION), PAPER)
+    ImageDraw.Draw(picture).text((0, _CAPTION // 2), caption, TEXT, drawing.font(13), anchor="lm")
+    picture.paste(panel, (0, _CAPTION))
+    return picture
+
+
+def _stamped(panel: Image.Image, word: str) -> Image.Image:
+    """A panel with a word across its upper edge."""
+    picture = panel.copy()
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0, panel.width, _CAPTION - 1), fill=PAPER)
+    draw.text((4, _CAPTION // 2), word, drawing.COLOUR, drawing.font(13), anchor="lm")
+    return picture
+
+
+def _write(sheet: Image.Image, middle: int, text: str) -> None:
+    """A line across the sheet at that height."""
+    line = drawing.fitted(text, 13, sheet.width - 2 * MARGIN)
+    ImageDraw.Draw(sheet).text((MARGIN, middle), line, TEXT, drawing.font(13), anchor="lm")
