@@ -10,8 +10,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -26,23 +29,25 @@ from chexnet.files import sha256
 from chexnet.model import CheXNet
 from chexnet.phantom import draw
 from chexnet.predictor import Predictor
-from chexnet.thresholds import read_thresholds
+from chexnet.thresholds import OperatingPoint, read_thresholds
 from chexnet.web import Looks, looks, serve, server
 
 CLASSES = ("Edema", "<b>Left</b> & lung", "Right_lung")
+THRESHOLDS = {"Edema": 0.0, "<b>Left</b> & lung": 1.0, "Right_lung": 0.5}
+"""The first is always present, the second never."""
 
 
 @pytest.fixture(scope="module")
 def ckpt(tmp_path_factory) -> Path:
-    """A small network with class maps, spread probabilities, and thresholds beside it."""
+    """A small network with class maps and thresholds beside it."""
     paddle.seed(5)
     network = CheXNet(len(CLASSES), "densenet_cifar")
-    network.body.fc.weight.set_value(network.body.fc.weight * 20)
+    network.body.fc.weight.set_value(network.body.fc.weight * 3)
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     checkpoint.save(network.state_dict(), path)
     facts = {"backbone": "densenet_cifar", "classes": CLASSES, "resize": 36, "crop": 32, "notice": "Only a <test>."}
     checkpoint.write_sidecar(path, facts)
-    points = {name: {"threshold": 0.5, "sensitivity": 0.8, "specificity": 0.7} for name in CLASSES}
+    points = {name: {"threshold": value, "sensitivity": 0.8, "specificity": 0.7} for name, value in THRESHOLDS.items()}
     facts = {"schema": 1, "chosen": "by hand", "ckpt_sha256": sha256(path), "thresholds": points}
     path.with_name("thresholds.json").write_text(json.dumps(facts))
     return path
@@ -53,17 +58,25 @@ def predictor(ckpt) -> Predictor:
     return Predictor(ckpt, device="cpu", images=1)
 
 
-@pytest.fixture
-def asked(ckpt, predictor):
-    """What answers, and its port."""
-    thresholds = read_thresholds(ckpt.with_name("thresholds.json"), None, CLASSES)
-    running = server._Server(("127.0.0.1", 0), Looks(predictor, thresholds))
+@contextmanager
+def served(looks: Looks) -> Iterator[int]:
+    """The port of a server."""
+    running = server._Server(("127.0.0.1", 0), looks)
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield running.server_address[1]
-    running.shutdown()
-    running.server_close()
-    thread.join()
+    try:
+        yield running.server_address[1]
+    finally:
+        running.shutdown()
+        running.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def asked(ckpt, predictor):
+    """The port of what answers."""
+    with served(Looks(predictor, read_thresholds(ckpt.with_name("thresholds.json"), None, CLASSES))) as port:
+        yield port
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None, **headers: str):
@@ -88,26 +101,42 @@ def test_it_says_what_the_predictor_says(asked, predictor, tmp_path):
     status, headers, body = ask(asked, "POST", "/predict", packed(1))
     assert (status, headers["Content-Type"]) == (200, "application/json")
     found = json.loads(body)
-    assert [one["name"] for one in found["findings"]] == wanted.top(len(CLASSES))
     for one in found["findings"]:
         probability = wanted.probability(one["name"])
         assert one["probability"] == pytest.approx(probability, abs=1e-6)
-        assert one["present"] == (probability >= 0.5)
-        assert (one["threshold"], one["sensitivity"], one["specificity"]) == (0.5, 0.8, 0.7)
+        assert one["present"] == (probability >= one["threshold"])
+        assert (one["threshold"], one["sensitivity"], one["specificity"]) == (THRESHOLDS[one["name"]], 0.8, 0.7)
+    assert "Edema" in [one["name"] for one in found["findings"] if one["present"]]
+    by_decision = sorted(found["findings"], key=lambda one: (not one["present"], -one["probability"]))
+    assert found["findings"] == by_decision
     assert found["warnings"] == list(wanted.warnings)
-    assert found["warnings"]
+    assert found["meaningful"]
     for one in found["findings"]:
         status, headers, picture = ask(asked, "GET", f"/picture?image={found['image']}&finding={one['place']}")
         assert (status, headers["Content-Type"]) == (200, "image/png")
         size = drawing.panel_size(wanted.gray)
         gray = wanted.gray.resize(size[::-1], Image.Resampling.BICUBIC)
-        title = f"{one['name']}  {wanted.probability(one['name']):.3f}"
+        title = f"{one['name']} {wanted.probability(one['name']):.3f}"
         drawn = drawing.overlay(gray, wanted.shown_map(one["name"], size), wanted.limit, title, "Only a <test>.")
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(picture))), np.asarray(drawn))
     plain = Image.open(io.BytesIO(ask(asked, "GET", f"/picture?image={found['image']}")[2]))
     np.testing.assert_array_equal(np.asarray(plain), np.asarray(gray))
     about = json.loads(ask(asked, "GET", "/about")[2])
     assert (about["classes"], about["notice"], about["chosen"]) == (list(CLASSES), "Only a <test>.", "by hand")
+
+
+def noise() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_what_is_no_radiograph_is_called_so_and_ranked_by_probability_alone(asked):
+    found = json.loads(ask(asked, "POST", "/predict", noise())[2])
+    assert found["meaningful"] is False
+    assert found["warnings"]
+    probabilities = [one["probability"] for one in found["findings"]]
+    assert probabilities == sorted(probabilities, reverse=True)
 
 
 @pytest.mark.parametrize("path", ["/", "/page.css", "/page.js", "/about", "/nothing"])
@@ -221,34 +250,127 @@ def test_the_script_serves_until_it_is_interrupted(ckpt):
         assert process.wait(60) == 0
 
 
+@pytest.fixture
+def page(asked, tmp_path):
+    """A browser on the page."""
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(f"http://127.0.0.1:{asked}/")
+        browser.wait("!document.getElementById('notice').hidden")
+        yield browser
+
+
+def shown(page: Browser, path: Path) -> dict[str, Any]:
+    """Drops an image on the page; what somebody reads then."""
+    page.evaluate("document.getElementById('list').replaceChildren()")
+    page.choose_file("#file", path)
+    page.wait("document.querySelectorAll('#list button').length > 0")
+    return page.evaluate(
+        "({ summary: document.getElementById('summary').textContent,"
+        "   warnings: [...document.querySelectorAll('#warnings li')].map(one => one.textContent),"
+        "   names: [...document.querySelectorAll('#list button')].map(one => one.firstChild.textContent),"
+        "   decisions: [...document.querySelectorAll('#list .decision')].map(one => one.textContent),"
+        "   ticks: [...document.querySelectorAll('#list .tick')].map(one => one.style.left) })"
+    )
+
+
 @pytest.mark.browser
-def test_somebody_drops_an_image_in_a_real_browser(asked, tmp_path):
+def test_somebody_drops_an_image_in_a_real_browser(page, tmp_path):
     (tmp_path / "chest.png").write_bytes(packed(1))
     (tmp_path / "text.png").write_text("no image")
-    with Browser(tmp_path / "profile") as page:
-        page.open(f"http://127.0.0.1:{asked}/")
+    assert page.evaluate("document.getElementById('notice').textContent") == "Only a <test>."
+    page.choose_file("#file", tmp_path / "text.png")
+    page.wait("document.getElementById('error').textContent.includes('text.png: the image: cannot be decoded')")
+    page.choose_file("#file", tmp_path / "chest.png")
+    page.wait("document.querySelectorAll('#list button').length === 3")
+    page.evaluate(
+        "{ const files = new DataTransfer(); files.items.add(document.getElementById('file').files[0]);"
+        "document.getElementById('list').replaceChildren();"
+        "document.dispatchEvent(new DragEvent('drop', { dataTransfer: files, cancelable: true })); }"
+    )
+    page.wait("document.querySelectorAll('#list button').length === 3")
+    page.wait("!document.getElementById('result').hidden && document.getElementById('picture').naturalWidth > 500")
+    assert page.evaluate("document.getElementById('error').textContent") == ""
+    names = page.evaluate("[...document.querySelectorAll('#list button')].map(one => one.firstChild.textContent)")
+    assert sorted(names) == sorted(name.replace("_", " ") for name in CLASSES)
+    assert page.evaluate("document.querySelectorAll('#list b').length") == 0
+    before = page.evaluate("document.getElementById('picture').src")
+    page.evaluate("document.querySelectorAll('#list button')[1].focus()")
+    page.key("Enter", "\r")
+    page.wait(f"document.getElementById('picture').src !== {json.dumps(before)}")
+    pressed = "[...document.querySelectorAll('button')].map(one => one.getAttribute('aria-pressed'))"
+    assert page.evaluate(pressed) == ["false", "true", "false", "false"]
+    assert page.serious_faults() == []
+    assert page.screenshot(1000, 800).startswith(b"\x89PNG")
+
+
+@pytest.mark.browser
+def test_the_page_says_what_is_present_what_is_not_and_what_means_nothing(page, tmp_path):
+    (tmp_path / "chest.png").write_bytes(packed(1))
+    (tmp_path / "noise.png").write_bytes(noise())
+    found = shown(page, tmp_path / "chest.png")
+    present = [one.startswith("present (") for one in found["decisions"]]
+    assert present == sorted(present, reverse=True)
+    assert found["summary"] == f"{sum(present)} of 3 findings reach their threshold"
+    assert (found["names"][0], present[0], found["warnings"]) == ("Edema", True, [])
+    wanted = {name.replace("_", " "): f"{100 * value:g}%" for name, value in THRESHOLDS.items()}
+    assert found["ticks"] == [wanted[name] for name in found["names"]]
+
+    found = shown(page, tmp_path / "noise.png")
+    assert "mean nothing" in found["summary"]
+    assert found["decisions"] == ["meaningless"] * 3
+    assert found["ticks"] == []
+    assert found["warnings"]
+    assert page.serious_faults() == []
+
+
+@pytest.mark.browser
+def test_what_cannot_be_sent_is_not_blamed_on_the_server(predictor, monkeypatch, tmp_path):
+    monkeypatch.setattr(server, "MAX_BYTES", 20_000)
+    with served(Looks(predictor)) as port, Browser(tmp_path / "profile") as page:
+        page.open(f"http://127.0.0.1:{port}/")
+        page.wait("mostBytes === 20000")
+        error = "document.getElementById('error').textContent"
+        page.evaluate("look(new File([new Uint8Array(20001)], 'large.png'))")
+        assert page.evaluate(error) == "large.png: 20001 bytes, expected at most 20000"
+        page.evaluate("look({ name: 'folder', size: 4096, arrayBuffer: () => Promise.reject(new Error('x')) })")
+        assert page.evaluate(error) == "folder: the browser cannot read it"
+        (tmp_path / "chest.png").write_bytes(packed(1))
+        shown(page, tmp_path / "chest.png")
+        files = "{ const one = document.getElementById('file').files[0]; lookAtFirst([one, one, one]); }"
+        page.evaluate(files)
+        page.wait("document.getElementById('status').textContent === 'Of 3 files only the first is shown.'")
+        assert page.evaluate(error) == ""
+
+
+@pytest.mark.browser
+def test_the_page_says_that_nothing_is_present(page, monkeypatch, tmp_path):
+    (tmp_path / "chest.png").write_bytes(packed(1))
+    monkeypatch.setattr(OperatingPoint, "decides", lambda *_: False)
+    found = shown(page, tmp_path / "chest.png")
+    assert found["summary"] == "No finding reaches its threshold"
+    assert [one.split()[0] for one in found["decisions"]] == ["absent"] * 3
+
+
+FOREIGN = "<img src=x onerror=alert(1)> \u202e\u2066 \x1b[2J" + "long" * 500
+"""Markup, signs that turn the direction of what follows, a terminal's command, no place to break the line."""
+
+
+@pytest.mark.browser
+def test_foreign_text_is_text_and_stays_in_its_place(ckpt, predictor, tmp_path, monkeypatch):
+    monkeypatch.setattr(predictor, "notice", FOREIGN)
+    monkeypatch.setattr(predictor, "classes", tuple(FOREIGN + str(number) for number in range(3)))
+    (tmp_path / "<b>\u202egnp.png").write_bytes(packed(1))
+    looks = Looks(predictor)
+    with served(looks) as port, Browser(tmp_path / "profile") as page:
+        page.open(f"http://127.0.0.1:{port}/")
+        page.screenshot(360, 740)
         page.wait("!document.getElementById('notice').hidden")
-        assert page.evaluate("document.getElementById('notice').textContent") == "Only a <test>."
-        page.choose_file("#file", tmp_path / "text.png")
-        page.wait("document.getElementById('error').textContent.includes('text.png: the image: cannot be decoded')")
-        page.choose_file("#file", tmp_path / "chest.png")
-        page.wait("document.querySelectorAll('#list button').length === 3")
-        page.evaluate(
-            "{ const files = new DataTransfer(); files.items.add(document.getElementById('file').files[0]);"
-            "document.getElementById('list').replaceChildren();"
-            "document.dispatchEvent(new DragEvent('drop', { dataTransfer: files, cancelable: true })); }"
-        )
-        page.wait("document.querySelectorAll('#list button').length === 3")
-        page.wait("!document.getElementById('result').hidden && document.getElementById('picture').naturalWidth > 500")
-        assert page.evaluate("document.getElementById('error').textContent") == ""
-        names = page.evaluate("[...document.querySelectorAll('#list button')].map(one => one.firstChild.textContent)")
-        assert sorted(names) == sorted(name.replace("_", " ") for name in CLASSES)
-        assert page.evaluate("document.querySelectorAll('#list b').length") == 0
-        before = page.evaluate("document.getElementById('picture').src")
-        page.evaluate("document.querySelectorAll('#list button')[1].focus()")
-        page.key("Enter", "\r")
-        page.wait(f"document.getElementById('picture').src !== {json.dumps(before)}")
-        pressed = "[...document.querySelectorAll('button')].map(one => one.getAttribute('aria-pressed'))"
-        assert page.evaluate(pressed) == ["false", "true", "false", "false"]
-        assert page.serious_faults() == []
-        assert page.screenshot(1000, 800).startswith(b"\x89PNG")
+        assert len(shown(page, tmp_path / "<b>\u202egnp.png")["names"]) == 3
+        page.wait("document.getElementById('picture').naturalWidth > 100")
+        assert page.evaluate("document.querySelectorAll('b, [onerror]').length") == 0
+        assert page.evaluate("document.getElementById('notice').textContent") == FOREIGN
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.screenshot(1000, 740)
+        page.evaluate("{ window.size = document.createRange(); size.selectNode(caption.lastChild); }")
+        name = "caption.querySelector('bdi').getBoundingClientRect().right"
+        assert page.evaluate(f"size.getBoundingClientRect().left >= {name} - 1")  # what follows is not turned round

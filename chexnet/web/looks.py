@@ -46,7 +46,7 @@ class Looks:
         }
 
     def look(self, content: bytes) -> dict[str, Any]:
-        """The content of an image file -> what is shown of it, for JSON: findings, the most probable first.
+        """The content of an image file -> what is shown of it, for JSON: findings in the order of `Prediction.ranked`.
 
         Raises:
             InputError: as `chexnet.images.read`, but of "the image", which has no name here.
@@ -65,12 +65,14 @@ class Looks:
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
+        thresholds = self.thresholds if prediction.meaningful else None
         return {
             "image": key,
             "width": prediction.gray.width,
             "height": prediction.gray.height,
             "warnings": list(prediction.warnings),
-            "findings": [self._finding(prediction, name) for name in prediction.top(len(prediction.classes))],
+            "meaningful": prediction.meaningful,
+            "findings": [self._finding(prediction, name) for name in prediction.ranked(thresholds)],
         }
 
     def picture(self, key: str, finding: int | None) -> bytes:
@@ -92,9 +94,8 @@ class Looks:
         if finding is None:
             return _png(gray)
         name = prediction.classes[finding]
-        title = f"{name}  {prediction.probability(name):.3f}"
         shown = prediction.shown_map(name, size)
-        return _png(drawing.overlay(gray, shown, prediction.limit, title, self.predictor.notice))
+        return _png(drawing.overlay(gray, shown, prediction.limit, prediction.caption(name), self.predictor.notice))
 
     def _finding(self, prediction: Prediction, name: str) -> dict[str, Any]:
         probability = prediction.probability(name)

@@ -9,14 +9,25 @@ const CHINESE = {
   footer: "不是医疗器械,这里的内容不是诊断。图像只发送到提供此页面的计算机,服务停止后即被遗忘。",
   looking: "正在分析……",
   unreachable: "无法连接服务器:它还在运行吗?",
+  unreadable: "浏览器无法读取",
+  tooLarge: (size, most) => `${size} 字节,最多 ${most} 字节`,
+  onlyFirst: (count) => `选择了 ${count} 个文件,只显示第一个。`,
   present: "判为存在", absent: "判为不存在", from: "阈值", sensitivity: "敏感度", specificity: "特异度",
-  heatmap: "热图", image: "图像", crops: "像素", chosen: "阈值的选取",
+  heatmap: "热图", image: "图像", crops: "像素", chosen: "阈值的选取", meaningless: "无意义",
+  summary: (present, all) => (present ? `${all} 项征象中有 ${present} 项达到阈值` : "没有征象达到阈值"),
+  noChest: "如果不是正位胸片,这些数字没有意义。",
 };
 const ENGLISH = {
   looking: "Looking …",
   unreachable: "The server cannot be reached: is it still running?",
+  unreadable: "the browser cannot read it",
+  tooLarge: (size, most) => `${size} bytes, expected at most ${most}`,
+  onlyFirst: (count) => `Of ${count} files only the first is shown.`,
   present: "present", absent: "absent", from: "from", sensitivity: "sensitivity", specificity: "specificity",
-  heatmap: "Heat map", image: "Image", crops: "pixels", chosen: "Thresholds",
+  heatmap: "Heat map", image: "Image", crops: "pixels", chosen: "Thresholds", meaningless: "meaningless",
+  summary: (present, all) =>
+    present ? `${present} of ${all} findings reach their threshold` : "No finding reaches its threshold",
+  noChest: "If this is no frontal chest radiograph, these numbers mean nothing.",
 };
 const chinese = navigator.language.startsWith("zh");
 const WORDS = chinese ? CHINESE : ENGLISH;
@@ -24,6 +35,7 @@ const at = (id) => document.getElementById(id);
 
 let asked = 0;
 let shown = null;
+let mostBytes = Infinity;
 
 function element(tag, text, style) {
   const made = document.createElement(tag);
@@ -41,18 +53,23 @@ function showPicture(finding) {
   }
 }
 
-function row(finding) {
+function row(finding, meaningful) {
   const button = document.createElement("button");
   button.type = "button";
   button.dataset.place = finding.place;
   button.setAttribute("aria-pressed", "false");
   button.append(element("span", finding.name.replaceAll("_", " ")), element("span", finding.probability.toFixed(3), "value"));
   const track = element("span", "", "track");
-  const bar = element("span", "", "bar");
+  const bar = element("span", "", meaningful ? "bar" : "bar meaningless");
   bar.style.width = `${100 * finding.probability}%`;
   track.append(bar);
   button.append(track);
-  if ("present" in finding) {
+  if (!meaningful) {
+    button.append(element("span", WORDS.meaningless, "decision"));
+  } else if ("present" in finding) {
+    const tick = element("span", "", "tick");
+    tick.style.left = `${100 * finding.threshold}%`;
+    track.append(tick);
     const numbers = `(${WORDS.from} ${finding.threshold.toFixed(3)}, ${WORDS.sensitivity} ` +
       `${finding.sensitivity.toFixed(2)}, ${WORDS.specificity} ${finding.specificity.toFixed(2)})`;
     const word = finding.present ? WORDS.present : WORDS.absent;
@@ -64,35 +81,51 @@ function row(finding) {
   return item;
 }
 
+function summary(found) {
+  if (!found.meaningful) return WORDS.noChest;
+  if (!found.findings.some((finding) => "present" in finding)) return "";
+  return WORDS.summary(found.findings.filter((finding) => finding.present).length, found.findings.length);
+}
+
 function showResult(found, name) {
   shown = found;
   at("warnings").replaceChildren(...found.warnings.map((text) => element("li", text)));
-  at("list").replaceChildren(...found.findings.map(row));
-  at("caption").textContent = `${name} · ${found.width} × ${found.height} ${WORDS.crops}`;
+  at("list").replaceChildren(...found.findings.map((finding) => row(finding, found.meaningful)));
+  at("summary").textContent = summary(found);
+  at("caption").replaceChildren(element("bdi", name), ` · ${found.width} × ${found.height} ${WORDS.crops}`);
   at("result").hidden = false;
   showPicture(found.findings[0]);
 }
 
-async function look(file) {
+async function answer(file) {
+  if (file.size > mostBytes) return { error: WORDS.tooLarge(file.size, mostBytes) };
+  let content;
+  try {
+    content = await file.arrayBuffer();
+  } catch {
+    return { error: WORDS.unreadable };  // a folder, or it has gone
+  }
+  try {
+    return await (await fetch("predict", { method: "POST", body: content })).json();
+  } catch {
+    return { error: WORDS.unreachable };
+  }
+}
+
+async function look(file, count = 1) {
   const turn = ++asked;
   at("error").textContent = "";
-  at("status").textContent = `${WORDS.looking} ${file.name}`;
+  at("status").replaceChildren(`${WORDS.looking} `, element("bdi", file.name));
   at("result").hidden = true;
-  let found;
-  try {
-    const answer = await fetch("predict", { method: "POST", body: file });
-    found = await answer.json();
-  } catch {
-    found = { error: WORDS.unreachable };
-  }
+  const found = await answer(file);
   if (turn !== asked) return;
-  at("status").textContent = "";
-  if (found.error) at("error").textContent = `${file.name}: ${found.error}`;
+  at("status").textContent = count > 1 ? WORDS.onlyFirst(count) : "";
+  if (found.error) at("error").replaceChildren(element("bdi", file.name), ": ", element("bdi", found.error));
   else showResult(found, file.name);
 }
 
 function lookAtFirst(files) {
-  if (files.length) look(files[0]);
+  if (files.length) look(files[0], files.length);
 }
 
 async function start() {
@@ -115,10 +148,11 @@ async function start() {
     lookAtFirst(event.dataTransfer.files);
   });
   const about = await (await fetch("about")).json();
-  at("network").textContent = `${about.ckpt} · ${about.engine}`;
+  mostBytes = about.max_bytes;
+  at("network").replaceChildren(element("bdi", about.ckpt), ` · ${about.engine}`);
   at("notice").textContent = about.notice;
   at("notice").hidden = !about.notice;
-  at("chosen").textContent = about.chosen ? `${WORDS.chosen}: ${about.chosen}` : "";
+  if (about.chosen) at("chosen").replaceChildren(`${WORDS.chosen}: `, element("bdi", about.chosen));
 }
 
 start();

@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             name, kind = _FILES[address.path]
             return kind, (_HERE / name).read_bytes()
         if address.path == "/about":
-            return _json(self.server.looks.about())
+            return _json({**self.server.looks.about(), "max_bytes": MAX_BYTES})
         if address.path != "/picture":
             raise _Refusal(404, f"{address.path}: there is no such thing here")
         asked = {name: values[0] for name, values in parse_qs(address.query).items()}
