@@ -31,8 +31,9 @@ BACKBONES = (
 )
 """The networks of `chexnet.backbones`, compared in docs/backbones.md."""
 
-SCALINGS = ("imagenet", "symmetric")
-"""How pixels are scaled for the network: by ImageNet's mean and deviation of each channel, or from 0..255 to -1..1."""
+SCALINGS = ("imagenet", "symmetric", "unit")
+"""How pixels are scaled for the network: by ImageNet's mean and deviation of each channel, or from 0..255 to -1..1 or
+0..1."""
 
 OPTIMIZERS = ("adam", "momentum")
 """Adam with Paddle's defaults, or SGD with a momentum of 0.9."""

@@ -62,7 +62,7 @@ def read(data: bytes) -> tuple[Any, int]:
         Exception: almost any other, if it is damaged or uses instructions that such files do not.
     """
     file = io.BytesIO(data)
-    content = _Reader(file, len(data)).load()
+    content = Reader(file, len(data)).load()
     _check_plain(content)
     return content, file.tell()
 
@@ -111,7 +111,7 @@ def _codes(instructions: str) -> list[int]:
     return [getattr(pickle, name)[0] for name in instructions.split()]
 
 
-class _Reader(pickle._Unpickler):
+class Reader(pickle._Unpickler):
     # The attributes of the base class, which its published types leave out.
     stack: list[Any]
     append: Callable[[Any], None]
