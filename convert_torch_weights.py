@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from chexnet.cli import Parser, positive_int, run
+from chexnet.config import CROPS
 from chexnet.errors import InputError
 
 
@@ -45,7 +46,7 @@ def build_parser() -> Parser:
     add("--classes", metavar="FILE", help="names of the outputs, one per line, in their order; the 14 of ChestX-ray14 else")
     add("--resize", type=positive_int, help="shorter side after resizing, pixels; 256 where the program is not known")
     add("--crop", type=positive_int, help="side of the crop, pixels; 224 where the program is not known")
-    add("--crops", type=int, choices=(10, 1), help="crops per image that eval.py and predict.py average; 10 else")
+    add("--crops", type=int, choices=CROPS, help="crops per image that eval.py and predict.py average; 10 else")
     add(
         "--scaling",
         choices=("imagenet", "symmetric", "unit", "torchxrayvision"),

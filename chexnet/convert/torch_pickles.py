@@ -160,7 +160,7 @@ class TorchReader(Reader):
         if method := _STANDS_FOR.get((module, name)):
             return getattr(self, method)
         full, top = f"{module[:100]}.{name[:100]}", module.partition(".")[0]
-        if {top, module, full} & _ATTACKS or "__" in name.partition(".")[2]:
+        if {top, module, full, *name.split(".")[:-1]} & _ATTACKS or "__" in name.partition(".")[2]:
             raise InputError(
                 f"refused: it asks to run {full}, so it is more than weights; it was not run. "
                 "--allow_pickle runs it: only for a file whose origin you trust"

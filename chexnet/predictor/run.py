@@ -161,7 +161,7 @@ def _facts(config: PredictConfig, predictor: Predictor, thresholds: Thresholds |
         "notice": predictor.notice,
         "engine": predictor.engine,
         "preprocessing": asdict(predictor.preprocessing),
-        "crops": config.crops,
+        "crops": predictor.crops,
         "classes": list(predictor.classes),
         "thresholds": thresholds and {"file": config.thresholds, **asdict(thresholds)},
     }
