@@ -12,6 +12,7 @@ preprocessing are assumed, and said; the user can say otherwise. Other numbers o
 import os
 import shlex
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from chexnet.errors import InputError
 from chexnet.files import replacing, sha256
 from chexnet.transforms import Preprocessing
 
-__all__ = ["Choices", "Conversion", "from_torch", "to_torch"]
+__all__ = ["Choices", "Conversion", "Converted", "from_torch", "read_torch", "to_torch"]
 
 IMAGENET_CLASSES = 1000
 
@@ -61,19 +62,15 @@ def from_torch(
     checkpoint.check_suffix(output)
     _check_output(source, output)
     checkpoint.check_sidecar(output)
-    file = torch_files.read(source, allow_pickle)
-    try:
-        found = search.find(file.content, source, choices.key)
-        state, known, untrained, channels = _converted(source, file, found, choices)
-    except InputError as error:
-        raise InputError(_with_unknown(str(error), file)) from error
+    converted = read_torch(source, allow_pickle, choices)
+    file, found, known, state = converted.file, converted.found, converted.layout, converted.state
     with replacing(output) as temporary:
         checkpoint.save_weights(state, temporary)
         _compare(output, state, checkpoint.read_weights(temporary))
     program = "CheXNet" if known else "ImageNet DenseNet-121" if found.head else "DenseNet-121 without a head"
     if known and known.certain:
         program = f"CheXNet of {known.program}"
-    ignored = report.ignored(file, found, untrained)
+    ignored = report.ignored(file, found, converted.untrained)
     if not known and found.head:
         ignored[found.head] = f"the {IMAGENET_CLASSES} ImageNet classes; train.py starts a head of its own"
     scaling = f" --scaling {layouts.SCALINGS[choices.scaling][0]}" if choices.scaling and not known else ""
@@ -84,7 +81,7 @@ def from_torch(
         tensors=len(state),
         values=_count(state),
         ignored=ignored,
-        notes=report.notes(file, found, known, channels),
+        notes=report.notes(file, found, known, converted.channels),
         source_sha256=sha256(source),
         output_sha256=sha256(output),
         next_step=f"python {'eval.py --ckpt' if known else 'train.py --init'} {shlex.quote(str(output))}{scaling}",
@@ -93,40 +90,68 @@ def from_torch(
     return conversion
 
 
-def _converted(
-    source: Path, file: torch_files.TorchFile, found: search.Found, choices: Choices
-) -> tuple[Arrays, Layout | None, tuple[str, ...], int]:
-    """Paddle's arrays, what they are (None: a backbone), the names of outputs left out, and the input channels."""
-    stem = found.backbone.get("features.conv0.weight")
-    channels = 1 if stem is not None and len(stem.shape) == 4 and stem.shape[1] == 1 else 3
+@dataclass(frozen=True)
+class Converted:
+    """A DenseNet-121 of PyTorch in Paddle's names and layouts.
+
+    Attributes:
+        file: what was read.
+        found: where in it.
+        layout: what is known of it; None for a backbone.
+        untrained: names of outputs that were left out.
+        channels: of its first convolution; the arrays have 3.
+        state: name -> float32 array.
+    """
+
+    file: torch_files.TorchFile
+    found: search.Found
+    layout: Layout | None
+    untrained: tuple[str, ...]
+    channels: int
+    state: Arrays
+
+
+def read_torch(
+    source: str | os.PathLike[str], allow_pickle: bool = False, choices: Choices = Choices()
+) -> Converted:
+    """Reads a PyTorch file as `from_torch` does, and writes nothing."""
+    source = Path(source)
+    file = torch_files.read(source, allow_pickle)
+    try:
+        return _converted(source, file, search.find(file.content, source, choices.key), choices)
+    except InputError as error:
+        raise InputError(_with_unknown(str(error), file)) from error
+
+
+def _converted(source: Path, file: torch_files.TorchFile, found: search.Found, choices: Choices) -> Converted:
+    table = list(names.backbone())
+    stem = table[0]
+    there = found.backbone.get(stem.torch)
+    channels = 1 if there is not None and tuple(there.shape[1:2]) == (1,) else 3
     outputs = found.weight.shape[0] if found.head else 0
-    known: Layout | None = None
-    if outputs and not (outputs == IMAGENET_CLASSES and choices.classes is None):
-        layout = layouts.recognize(file, found, channels, outputs)
-        known = layouts.settle(layout, choices, channels, outputs, source)
-        Preprocessing(known.resize, known.crop)
-    table = list(names.model(outputs) if known else names.backbone())
-    wanted = {weight.torch: weight.shape for weight in table}
-    wanted["features.conv0.weight"] = (64, channels, 7, 7)
+    layout: Layout | None = None
     tensors = dict(found.backbone)
-    if known:
+    if outputs and not (outputs == IMAGENET_CLASSES and choices.classes is None):
+        table = list(names.model(outputs))
         tensors |= {name: one for name, one in zip(names.HEAD, (found.weight, found.bias), strict=True) if one is not None}
+        if not found.left_over:  # else another network, whose outputs are no question yet
+            layout = layouts.recognize(file, found, channels, outputs)
+            layout = layouts.settle(layout, choices, channels, outputs, source)
+            Preprocessing(layout.resize, layout.crop)
+    wanted = {weight.torch: weight.shape for weight in table}
+    wanted[stem.torch] = (stem.shape[0], channels, *stem.shape[2:])
     arrays = _checked(source, wanted, tensors, found.spellings, found.left_over, found.prefix and found.key)
-    scaling = known.scaling if known else layouts.scaling_of_backbone(choices, channels, source)
-    arrays["features.conv0.weight"] = layouts.three_channels(arrays["features.conv0.weight"], scaling)
+    scaling = layout.scaling if layout else layouts.scaling_of_backbone(choices, channels, source)
+    arrays[stem.torch] = layouts.three_channels(arrays[stem.torch], scaling)
     untrained: tuple[str, ...] = ()
-    if known:
+    if layout:
         kept = layouts.trained(found.thresholds, outputs)
-        untrained = tuple(name for name, keep in zip(known.classes, kept, strict=True) if not keep)
-        known = layouts.without(known, untrained)
+        untrained = tuple(name for name, keep in zip(layout.classes, kept, strict=True) if not keep)
+        layout = layouts.without(layout, untrained)
         arrays |= {name: arrays[name][kept] for name in names.HEAD}
-    prefix = names.PREFIX if known else ""
-    return (
-        {prefix + weight.paddle: names.turned(weight, arrays[weight.torch]) for weight in table},
-        known,
-        untrained,
-        channels,
-    )
+    prefix = names.PREFIX if layout else ""
+    state = {prefix + weight.paddle: names.turned(weight, arrays[weight.torch]) for weight in table}
+    return Converted(file, found, layout, untrained, channels, state)
 
 
 def _with_unknown(message: str, file: torch_files.TorchFile) -> str:

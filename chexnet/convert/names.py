@@ -18,7 +18,8 @@ PREFIX = "densenet121."
 HEAD = ("classifier.0.weight", "classifier.0.bias")
 """The head as arnoweng's PyTorch code names it, without a prefix."""
 
-FEATURES = 1024
+GROWTH = 32
+FEATURES = 32 * GROWTH
 """Inputs of the head."""
 
 COUNTER = "num_batches_tracked"
@@ -41,7 +42,6 @@ TRANSPOSED = ("out.0.weight",)
 
 _NORM = {"weight": "weight", "bias": "bias", "running_mean": "_mean", "running_var": "_variance"}
 _BLOCKS = (6, 12, 24, 16)
-_GROWTH = 32
 
 
 class Weight(NamedTuple):
@@ -64,7 +64,7 @@ class Weight(NamedTuple):
 
 def backbone() -> Iterator[Weight]:
     """The 604 tensors of DenseNet-121 without its head, in the order of the network."""
-    width, narrow = 2 * _GROWTH, 4 * _GROWTH
+    width, narrow = 2 * GROWTH, 4 * GROWTH
     yield _conv("features.conv0", "conv1_func", (width, 3, 7, 7))
     yield from _norm("features.norm0", "conv1_func._batch_norm", width)
     for block, layers in enumerate(_BLOCKS, start=1):
@@ -74,8 +74,8 @@ def backbone() -> Iterator[Weight]:
             yield from _norm(f"{torch}.norm1", f"{paddle}.bn_ac_func1._batch_norm", width)
             yield _conv(f"{torch}.conv1", f"{paddle}.bn_ac_func1", (narrow, width, 1, 1))
             yield from _norm(f"{torch}.norm2", f"{paddle}.bn_ac_func2._batch_norm", narrow)
-            yield _conv(f"{torch}.conv2", f"{paddle}.bn_ac_func2", (_GROWTH, narrow, 3, 3))
-            width += _GROWTH
+            yield _conv(f"{torch}.conv2", f"{paddle}.bn_ac_func2", (GROWTH, narrow, 3, 3))
+            width += GROWTH
         if block < len(_BLOCKS):
             torch, paddle = f"features.transition{block}", f"tr_conv{block + 1}_blk.conv_ac_func"
             yield from _norm(f"{torch}.norm", f"{paddle}._batch_norm", width)

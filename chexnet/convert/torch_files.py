@@ -119,25 +119,21 @@ def _read_safetensors(path: Path) -> TorchFile:
 
 
 def _read_zip(path: Path) -> TorchFile:
-    with zipfile.ZipFile(path) as archive:
-        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-        if sum(sizes.values()) > MOST_FOR_A_BYTE * path.stat().st_size:
-            raise ValueError("too much for a file of this size")
-        if any(re.search(r"(^|/)(constants\.pkl$|code/)", name) for name in sizes):
-            raise InputError(
-                "refused: it is a TorchScript program, not weights; --allow_pickle loads it, if you trust it"
-            )
-        (main,) = (name for name in sizes if re.fullmatch(r"([^/]*/)?data\.pkl", name))
-        root = main.removesuffix("data.pkl")
-        big = f"{root}byteorder" in sizes and archive.read(f"{root}byteorder") == b"big"
-        data = archive.read(main)
+    archive = zipfile.ZipFile(path)  # open as long as the content is there
+    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    if sum(sizes.values()) > MOST_FOR_A_BYTE * path.stat().st_size:
+        raise ValueError("too much for a file of this size")
+    if any(re.search(r"(^|/)(constants\.pkl$|code/)", name) for name in sizes):
+        raise InputError("refused: it is a TorchScript program, not weights; --allow_pickle loads it, if you trust it")
+    (main,) = (name for name in sizes if re.fullmatch(r"([^/]*/)?data\.pkl", name))
+    root = main.removesuffix("data.pkl")
+    big = f"{root}byteorder" in sizes and archive.read(f"{root}byteorder") == b"big"
 
     @lru_cache(maxsize=1)  # tensors often share one
     def storage(key: str) -> bytes:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(f"{root}data/{key}")
+        return archive.read(f"{root}data/{key}")
 
-    file = io.BytesIO(data)
+    file = io.BytesIO(archive.read(main))
     reader = TorchReader(file, path.stat().st_size, storage, ">" if big else "<")
     content = reader.load()
     for key, size in reader.storages.items():
