@@ -145,7 +145,7 @@ def _converted(source: Path, file: torch_files.TorchFile, found: search.Found, c
     arrays[stem.torch] = layouts.three_channels(arrays[stem.torch], scaling)
     untrained: tuple[str, ...] = ()
     if layout:
-        kept = layouts.trained(found.thresholds, outputs)
+        kept = layouts.trained(found.thresholds if choices.classes is None else None, outputs)
         untrained = tuple(name for name, keep in zip(layout.classes, kept, strict=True) if not keep)
         layout = layouts.without(layout, untrained)
         arrays |= {name: arrays[name][kept] for name in names.HEAD}

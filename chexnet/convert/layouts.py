@@ -158,4 +158,5 @@ def trained(thresholds: Any, outputs: int) -> np.ndarray:
     if thresholds is None or tuple(thresholds.shape) != (outputs,):
         return np.ones(outputs, bool)
     array = thresholds if isinstance(thresholds, np.ndarray) else thresholds.array()
-    return ~np.isnan(array)
+    trained_ones: np.ndarray = ~np.isnan(array)
+    return trained_ones if trained_ones.any() else np.ones(outputs, bool)
