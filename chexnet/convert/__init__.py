@@ -288,6 +288,7 @@ def _facts(conversion: Conversion, known: Layout | None) -> dict[str, Any]:
             facts["crops"] = known.crops
         if (scaling := layouts.SCALINGS[known.scaling][0]) != SCALINGS[0]:
             facts["scaling"] = scaling
+    facts[checkpoint.WEIGHTS_SHA256] = conversion.output_sha256
     facts["source"] = {
         "file": Path(conversion.source).name,
         "sha256": conversion.source_sha256,

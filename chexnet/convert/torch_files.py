@@ -19,6 +19,8 @@ import numpy as np
 
 from chexnet import checkpoint
 from chexnet.checkpoint import SAFETENSORS
+from chexnet.checkpoint.safetensors_files import BEGINNING
+from chexnet.convert.names import some
 from chexnet.convert.torch_pickles import MOST_FOR_A_BYTE, TorchReader
 from chexnet.errors import InputError
 
@@ -67,7 +69,8 @@ def read(path: Path, allow_pickle: bool = False) -> TorchFile:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if not start:
         raise InputError(f"{path}: is empty, expected a PyTorch weight file")
-    if path.suffix == SAFETENSORS or start[8:9] == b"{":  # after the length of the header
+    torch = start.startswith((_LEGACY_START, b"PK"))
+    if BEGINNING.match(start) or (path.suffix == SAFETENSORS and not torch):
         return _read_safetensors(path)
     if allow_pickle:
         return _run(path)
@@ -76,14 +79,12 @@ def read(path: Path, allow_pickle: bool = False) -> TorchFile:
             f"{path}: refused: it is in PyTorch's tar format of 2016, which is read by running code; "
             "--allow_pickle does so"
         )
+    if not torch and not start.startswith(b"\x80"):
+        checkpoint.load(path)  # which says what it is
     try:
-        if start.startswith(_LEGACY_START):
-            return _read_legacy(path)
-        if start.startswith(b"PK"):
-            return _read_zip(path)
-        if start.startswith(b"\x80"):
-            return TorchFile(checkpoint.load(path), "pickle of arrays")
-        raise checkpoint.Damaged("neither")
+        if torch:
+            return _read_zip(path) if start.startswith(b"PK") else _read_legacy(path)
+        return TorchFile(checkpoint.load(path), "pickle of arrays")
     except checkpoint.Damaged as error:
         raise InputError(f"{path}: {_UNREADABLE}") from error
     except InputError as error:
@@ -115,7 +116,9 @@ def write(weights: Mapping[str, np.ndarray], path: Path) -> None:
 
 def _read_safetensors(path: Path) -> TorchFile:
     weights = checkpoint.read_safetensors(path)
-    return TorchFile(weights, "safetensors file", widened=("bfloat16",) if checkpoint.has_bfloat16(path) else ())
+    with open(path, "rb") as file:
+        header = file.read(8 + int.from_bytes(file.read(8), "little"))
+    return TorchFile(weights, "safetensors file", widened=("bfloat16",) if b'"BF16"' in header else ())
 
 
 def _read_zip(path: Path) -> TorchFile:
@@ -125,7 +128,10 @@ def _read_zip(path: Path) -> TorchFile:
         raise ValueError("too much for a file of this size")
     if any(re.search(r"(^|/)(constants\.pkl$|code/)", name) for name in sizes):
         raise InputError("refused: it is a TorchScript program, not weights; --allow_pickle loads it, if you trust it")
-    (main,) = (name for name in sizes if re.fullmatch(r"([^/]*/)?data\.pkl", name))
+    mains = [name for name in sizes if re.fullmatch(r"([^/]*/)?data\.pkl", name)]
+    if len(mains) != 1:
+        raise InputError(f"a zip archive of {len(sizes)} files, no PyTorch weight file: {some(sizes)}")
+    main = mains[0]
     root = main.removesuffix("data.pkl")
     big = f"{root}byteorder" in sizes and archive.read(f"{root}byteorder") == b"big"
 
