@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from chexnet.config import BACKBONES, ENGINES, PRECISIONS, EvalConfig, LocalizationConfig, PredictConfig
+from chexnet.config import BACKBONES, CROPS, DEFAULT_CROPS, ENGINES, PRECISIONS, EvalConfig, LocalizationConfig, PredictConfig
 from chexnet.errors import InputError, Interrupted
 
 
@@ -80,7 +80,13 @@ def add_computing_flags(
 ) -> None:
     """Adds the flags that say how a trained network computes; their defaults are those of the configuration."""
     add = parser.add_argument
-    add("--crops", type=int, choices=(10, 1), default=default.crops, help="crops an image, averaged")
+    add(
+        "--crops",
+        type=int,
+        choices=CROPS,
+        default=default.crops,
+        help=f"crops per image, averaged; if not given, what the JSON of the checkpoint says, else {DEFAULT_CROPS}",
+    )
     add("--device", choices=("auto", "cpu", "gpu"), default=default.device, help="where to compute")
     if workers:
         add("--num_workers", type=non_negative_int, default=default.num_workers, help="threads beside the network's")

@@ -31,8 +31,14 @@ BACKBONES = (
 )
 """The networks of `chexnet.backbones`, compared in docs/backbones.md."""
 
-SCALINGS = ("imagenet", "symmetric")
-"""How pixels are scaled for the network: by ImageNet's mean and deviation of each channel, or from 0..255 to -1..1."""
+CROPS = (10, 1)
+"""Crops per image: the four corners and the center, each mirrored too, or the center alone."""
+
+DEFAULT_CROPS = CROPS[0]
+
+SCALINGS = ("imagenet", "symmetric", "unit")
+"""How pixels are scaled for the network: by ImageNet's mean and deviation of each channel, or from 0..255 to -1..1 or
+0..1."""
 
 OPTIMIZERS = ("adam", "momentum")
 """Adam with Paddle's defaults, or SGD with a momentum of 0.9."""
@@ -116,7 +122,7 @@ class EvalConfig:
         ckpt: weight file of a CheXNet, `.pdparams` or `.safetensors`; the JSON beside it, if any, says how its
             images are resized.
         batch_size: images that go through the network together, at most; fewer where that suits the engine.
-        crops: 10, averaged, or 1, the centre.
+        crops: 10, averaged, or 1, the centre; None takes what the JSON beside the weights says, else 10.
         device: `auto`, `cpu` or `gpu`.
         num_workers: decoding threads, 0 for none.
         image_cache: folder made by tools/build_cache.py, read instead of the image files.
@@ -133,7 +139,7 @@ class EvalConfig:
     test_list: str = "dataset/labels/test_list.txt"
     ckpt: str = "pretrained_models/model_paddle.pdparams"
     batch_size: int = 128
-    crops: int = 10
+    crops: int | None = None
     device: str = "auto"
     num_workers: int = DEFAULT_WORKERS
     image_cache: str | None = None
@@ -155,7 +161,8 @@ class LocalizationConfig:
         data_dir: folder of the images.
         test_list: list file; boxes of other images are left alone. None takes all of them.
         ckpt: `.pdparams` or `.safetensors` file of a CheXNet; the JSON beside it, if any, says how images are resized.
-        crops: 10, whose maps are averaged where they overlap, or 1, the centre.
+        crops: 10, whose maps are averaged where they overlap, or 1, the centre; None takes what the JSON beside the
+            weights says, else 10.
         device: `auto`, `cpu` or `gpu`.
         num_workers: threads that decode images and score maps, 0 for none.
         engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
@@ -168,7 +175,7 @@ class LocalizationConfig:
     data_dir: str = "dataset/images"
     test_list: str | None = None
     ckpt: str = "pretrained_models/model_paddle.pdparams"
-    crops: int = 10
+    crops: int | None = None
     device: str = "auto"
     num_workers: int = DEFAULT_WORKERS
     engine: str = "auto"
@@ -183,7 +190,7 @@ class PredictConfig:
 
     Attributes:
         ckpt: `.pdparams` or `.safetensors` file of a CheXNet; the JSON beside it says how its images are resized.
-        crops: 10, averaged, or 1, the centre.
+        crops: 10, averaged, or 1, the centre; None takes what the JSON beside the weights says, else 10.
         engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
         precision: `float32`, `bfloat16` or `float16`.
         device: `auto`, `cpu` or `gpu`.
@@ -200,7 +207,7 @@ class PredictConfig:
     """
 
     ckpt: str = EvalConfig.ckpt
-    crops: int = 10
+    crops: int | None = None
     engine: str = "auto"
     precision: str = "float32"
     device: str = "auto"

@@ -18,7 +18,7 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's channel statistics for pixels in 0..1, as the reference code uses them on radiographs."""
 
-MEAN_AND_STD = dict(zip(SCALINGS, ((MEAN, STD), ((0.5,) * 3, (0.5,) * 3)), strict=True))
+MEAN_AND_STD = dict(zip(SCALINGS, ((MEAN, STD), ((0.5,) * 3, (0.5,) * 3), ((0.0,) * 3, (1.0,) * 3)), strict=True))
 """What is taken from each channel of pixels in 0..1, and what that is divided by, for each of SCALINGS."""
 
 MAX_RESIZE = 4096

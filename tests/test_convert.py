@@ -230,6 +230,7 @@ def test_sidecar_says_what_the_weights_need(torch_arrays, tmp_path):
         "classes": list(CLASS_NAMES),
         "resize": 256,
         "crop": 224,
+        "weights_sha256": conversion.output_sha256,
         "source": {
             "file": "in.safetensors",
             "sha256": hashlib.sha256((tmp_path / "in.safetensors").read_bytes()).hexdigest(),

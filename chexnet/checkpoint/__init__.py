@@ -10,7 +10,14 @@ from chexnet.checkpoint.release import release
 from chexnet.checkpoint.safetensors_files import SAFETENSORS
 from chexnet.checkpoint.safetensors_files import read as read_safetensors
 from chexnet.checkpoint.seal import SCHEMA, Damaged
-from chexnet.checkpoint.sidecar import WEIGHTS_SHA256, notice_in, read_sidecar, sidecar_path, write_sidecar
+from chexnet.checkpoint.sidecar import (
+    WEIGHTS_SHA256,
+    check_sidecar,
+    notice_in,
+    read_sidecar,
+    sidecar_path,
+    write_sidecar,
+)
 from chexnet.checkpoint.weights import (
     WEIGHT_SUFFIXES,
     WeightFile,
@@ -31,6 +38,7 @@ __all__ = [
     "Damaged",
     "WeightFile",
     "assign",
+    "check_sidecar",
     "check_suffix",
     "load",
     "load_weights",

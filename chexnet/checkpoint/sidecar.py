@@ -51,6 +51,24 @@ def notice_in(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
     return notice
 
 
+def check_sidecar(path: str | os.PathLike[str]) -> None:
+    """Finds out whether `write_sidecar` would replace the JSON of something else than weights.
+
+    Raises:
+        InputError: there is a file of its name that does not describe weights.
+    """
+    sidecar = sidecar_path(path)
+    try:
+        known = read_sidecar(path)
+    except InputError:
+        known = {"unreadable": True}
+    if known and "backbone" not in known and not {"resize", "crop"} <= known.keys():
+        raise InputError(
+            f"{sidecar}: is there and describes no weights; the description of {Path(path).name} would replace it: choose "
+            "another name, or move it away"
+        )
+
+
 def sidecar_path(path: str | os.PathLike[str]) -> Path:
     """`save/best_model.pdparams` -> `save/best_model.json`."""
     return Path(path).with_suffix(".json")

@@ -41,6 +41,8 @@ _INSTRUCTIONS = (
 _STANDS_FOR = {
     ("collections", "OrderedDict"): "ordered_dict",
     ("_codecs", "encode"): "latin1",
+    ("builtins", "tuple"): "tuple_of",  # around the tensors in a dictionary that `paddle.save` is given in another
+    ("__builtin__", "tuple"): "tuple_of",
     ("numpy", "ndarray"): "ndarray",
     ("numpy", "dtype"): "dtype",
     # `core` until NumPy 1, `_core` from NumPy 2 on.
@@ -62,7 +64,7 @@ def read(data: bytes) -> tuple[Any, int]:
         Exception: almost any other, if it is damaged or uses instructions that such files do not.
     """
     file = io.BytesIO(data)
-    content = _Reader(file, len(data)).load()
+    content = Reader(file, len(data)).load()
     _check_plain(content)
     return content, file.tell()
 
@@ -111,7 +113,7 @@ def _codes(instructions: str) -> list[int]:
     return [getattr(pickle, name)[0] for name in instructions.split()]
 
 
-class _Reader(pickle._Unpickler):
+class Reader(pickle._Unpickler):
     # The attributes of the base class, which its published types leave out.
     stack: list[Any]
     append: Callable[[Any], None]
@@ -138,6 +140,11 @@ class _Reader(pickle._Unpickler):
 
     def ordered_dict(self) -> dict[Any, Any]:
         return {}
+
+    def tuple_of(self, items: Any) -> tuple[Any, ...]:
+        if type(items) not in (tuple, list):
+            raise ValueError("a tuple is not made of a tuple")
+        return tuple(items)
 
     def latin1(self, text: str, codec: str) -> bytes:
         """The bytes that protocol 2 writes as text."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from chexnet.checkpoint import kinds, pickles, safetensors_files
+from chexnet.checkpoint import kinds, nested, pickles, safetensors_files
 from chexnet.checkpoint.safetensors_files import SAFETENSORS
 from chexnet.checkpoint.sidecar import WEIGHTS_SHA256, read_sidecar, sidecar_path, write_sidecar
 from chexnet.errors import InputError
@@ -88,13 +88,7 @@ def _parse(data: bytes, path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if safetensors_files.is_safetensors(data):
         return safetensors_files.parse(data, path)
     state = pickles.parse(data, path)
-    if others := [name for name, value in state.items() if not isinstance(value, np.ndarray)]:
-        shown = ", ".join(name[:40] for name in others[:3]) + ", ..." * (len(others) > 3)
-        raise InputError(
-            f"{path}: holds {len(others)} entries that are not arrays ({shown}), "
-            "expected the weights of a network and nothing else"
-        )
-    return state
+    return nested.weights_in(state, path)
 
 
 def save_checkpoint(

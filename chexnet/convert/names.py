@@ -1,11 +1,11 @@
 """One DenseNet-121 under two sets of names: torchvision's and `paddle.vision`'s.
 
 Sources: `torchvision/models/densenet.py` and `paddle/vision/models/densenet.py` for the module names,
-arnoweng/CheXNet `model.py` for the head, Huang et al., CVPR 2017, table 1 for the widths.
+arnoweng/CheXNet `model.py` for the head, Huang et al., CVPR 2017, table 1 for the widths, MONAI's `monai/networks/nets/densenet.py`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,21 +16,32 @@ PREFIX = "densenet121."
 """Before every name of the model in Paddle, and in PyTorch below `module.`; backbone files have none."""
 
 HEAD = ("classifier.0.weight", "classifier.0.bias")
-"""The 14-way head as PyTorch names it, without a prefix."""
+"""The head as arnoweng's PyTorch code names it, without a prefix."""
+
+GROWTH = 32
+FEATURES = 32 * GROWTH
+"""Inputs of the head."""
+
+COUNTER = "num_batches_tracked"
 
 RENAMES = (
-    (r"^(module\.)?(densenet121\.)?", ""),  # DataParallel; the attribute that arnoweng's class holds
+    (r"(denselayer\d+)\.layers\.", r"\1."),  # MONAI
     (r"(denselayer\d+)\.(norm|conv)\.([12])\.", r"\1.\2\3."),  # dots, while PyTorch allowed them in module names
-    (r"^classifier\.(weight|bias)$", r"classifier.0.\1"),  # a Linear that stands alone
+    (r"^(conv0|norm0|norm5|denseblock\d|transition\d)\.", r"features.\1."),  # the features alone
 )
 """Every spelling that is in use -> the one of the table below: patterns replaced from top to bottom."""
+
+NUMBERS = {
+    **{"0": "conv0", "1": "norm0", "4": "denseblock1", "5": "transition1", "6": "denseblock2", "7": "transition2"},
+    **{"8": "denseblock3", "9": "transition3", "10": "denseblock4", "11": "norm5"},
+}
+"""Place among the children of `features` -> name there: `nn.Sequential(*features.children())` forgets the names."""
 
 TRANSPOSED = ("out.0.weight",)
 """Ends of Paddle names whose matrices are [in, out] where PyTorch has [out, in]."""
 
 _NORM = {"weight": "weight", "bias": "bias", "running_mean": "_mean", "running_var": "_variance"}
 _BLOCKS = (6, 12, 24, 16)
-_GROWTH = 32
 
 
 class Weight(NamedTuple):
@@ -53,7 +64,7 @@ class Weight(NamedTuple):
 
 def backbone() -> Iterator[Weight]:
     """The 604 tensors of DenseNet-121 without its head, in the order of the network."""
-    width, narrow = 2 * _GROWTH, 4 * _GROWTH
+    width, narrow = 2 * GROWTH, 4 * GROWTH
     yield _conv("features.conv0", "conv1_func", (width, 3, 7, 7))
     yield from _norm("features.norm0", "conv1_func._batch_norm", width)
     for block, layers in enumerate(_BLOCKS, start=1):
@@ -63,8 +74,8 @@ def backbone() -> Iterator[Weight]:
             yield from _norm(f"{torch}.norm1", f"{paddle}.bn_ac_func1._batch_norm", width)
             yield _conv(f"{torch}.conv1", f"{paddle}.bn_ac_func1", (narrow, width, 1, 1))
             yield from _norm(f"{torch}.norm2", f"{paddle}.bn_ac_func2._batch_norm", narrow)
-            yield _conv(f"{torch}.conv2", f"{paddle}.bn_ac_func2", (_GROWTH, narrow, 3, 3))
-            width += _GROWTH
+            yield _conv(f"{torch}.conv2", f"{paddle}.bn_ac_func2", (GROWTH, narrow, 3, 3))
+            width += GROWTH
         if block < len(_BLOCKS):
             torch, paddle = f"features.transition{block}", f"tr_conv{block + 1}_blk.conv_ac_func"
             yield from _norm(f"{torch}.norm", f"{paddle}._batch_norm", width)
@@ -73,24 +84,39 @@ def backbone() -> Iterator[Weight]:
     yield from _norm("features.norm5", "batch_norm", width)
 
 
-def model() -> Iterator[Weight]:
-    """The 606 tensors of CheXNet: the backbone and its 14-way head."""
+def model(outputs: int = N_CLASSES) -> Iterator[Weight]:
+    """The tensors of CheXNet, 606: the backbone and its head."""
     yield from backbone()
     weight, bias = HEAD
-    yield Weight(weight, "out.0.weight", (N_CLASSES, 1024))
-    yield Weight(bias, "out.0.bias", (N_CLASSES,))
+    yield Weight(weight, "out.0.weight", (outputs, FEATURES))
+    yield Weight(bias, "out.0.bias", (outputs,))
 
 
-def canonical(name: str) -> str:
-    """Any known PyTorch spelling of a name -> the spelling of the table; others pass unchanged.
+def canonical(name: str, numbered: bool = False) -> str:
+    """Any known PyTorch spelling of a name, without what stands before it -> that of the table; others pass unchanged.
+
+    Args:
+        name: of a tensor.
+        numbered: whether the children of `features` have numbers for names.
 
     Example:
-        >>> canonical("module.densenet121.features.denseblock4.denselayer16.conv.2.weight")
+        >>> canonical("features.denseblock4.denselayer16.conv.2.weight")
         'features.denseblock4.denselayer16.conv2.weight'
     """
+    if numbered:
+        first, _, rest = name.removeprefix("features.").partition(".")
+        name = f"features.{NUMBERS[first]}.{rest}" if first in NUMBERS else name
     for pattern, replacement in RENAMES:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def some(of: Iterable[str], most: int = 4) -> str:
+    """The first of some names that a file holds, and how many more there are."""
+    listed = list(of)
+    shown = [name if len(name) <= 100 else f"{name[:97]}..." for name in listed[:most]]
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(shown) + more
 
 
 def turned(weight: Weight, array: np.ndarray) -> np.ndarray:

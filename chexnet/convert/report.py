@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from chexnet.convert import names
+from chexnet.convert.layouts import SCALINGS, Layout
+from chexnet.convert.search import Found
 from chexnet.convert.torch_files import TorchFile
 from chexnet.labels import CLASS_NAMES
-
-PREPROCESSING = {"resize": 256, "crop": 224}
-"""arnoweng/CheXNet `model.py`: shorter side to 256 pixels, crops of 224."""
 
 
 @dataclass(frozen=True)
@@ -51,41 +53,77 @@ class Conversion:
             f"            sha256 {self.output_sha256}",
             f"next        {self.next_step}",
         ]
-        return "\n".join(lines)
+        return "\n".join("".join(one if one.isprintable() else ascii(one)[1:-1] for one in line) for line in lines)
 
 
-def layout(file: TorchFile, imagenet: bool) -> str:
+def layout(file: TorchFile, found: Found, program: str) -> str:
     """The source in words: what it is, how it spells names, its precision and its format."""
-    prefix = next(name for name in file.weights if "features." in name).partition("features.")[0]
-    dotted = any(".norm.1." in name for name in file.weights)
+    dense = "MONAI's" if found.monai else "dotted" if found.dotted else "undotted"
+    what = "a whole pickled module" if found.module else "a bare state dict"
+    if found.place:
+        what = f"{'the pickled module at ' if found.module else ''}'{found.place.rstrip('.')}'"
     return (
-        f"{'ImageNet DenseNet-121' if imagenet else 'CheXNet'} named {prefix}features.* with "
-        f"{'dotted' if dotted else 'undotted'} dense layers, {' and '.join(sorted(file.precisions))}; "
-        f"{file.format}"
+        f"{program} named {found.prefix}features.* with {dense} dense layers, "
+        f"{' and '.join(sorted(_precisions(file, found)))}; {file.format}, weights in {what}"
     )
 
 
-def ignored(file: TorchFile, counters: int, imagenet: bool) -> dict[str, str]:
+def ignored(file: TorchFile, found: Found, untrained: tuple[str, ...]) -> dict[str, str]:
     """What is in the source and not in the output -> why."""
     reasons = {}
-    if counters:
-        reasons[f"{counters} num_batches_tracked"] = "counts of training batches, unused at inference"
-    if imagenet:
-        reasons["classifier"] = "the 1000 ImageNet classes; train.py starts a head of its own"
-    if file.beside:
-        reasons[", ".join(file.beside)] = "not weights"
+    if found.counters:
+        reasons[f"{found.counters} num_batches_tracked"] = "counts of training batches, unused at inference"
+    if found.thresholds is not None:
+        reasons["op_threshs"] = (
+            "torchxrayvision rescales probabilities so that these become 0.5, a class at a time; here they are the "
+            "probabilities before that, in the same order of images, so with the same AUROC"
+        )
+    if untrained:
+        reasons[f"{len(untrained)} outputs"] = f"untrained, they have no operating point: {', '.join(untrained)}"
+    if found.dropped:
+        reasons[names.some(found.dropped, most=6)] = "of training, or of another network"
+    if found.beside:
+        reasons[names.some(found.beside, most=10)] = "not weights"
+    if file.unknown:
+        reasons[names.some(file.unknown, most=6)] = "classes or functions of other programs; nothing of them was run"
     return reasons
 
 
-def notes(file: TorchFile, imagenet: bool) -> tuple[str, ...]:
-    """What was assumed about the source, and what was done to its numbers."""
+def notes(file: TorchFile, found: Found, known: Layout | None, channels: int) -> tuple[str, ...]:
+    """What was assumed about the source, and what was done to its numbers; `known` is None for a backbone."""
     lines = []
-    if not imagenet:
-        resize, crop = PREPROCESSING.values()
-        lines.append(f"class order assumed: the reference order, {CLASS_NAMES[0]} ... {CLASS_NAMES[-1]}")
-        lines.append(f"preprocessing assumed: shorter side {resize} pixels, crop {crop}; see the .json beside")
-    for precision in sorted(file.precisions - {"float32"}):
+    if before := f"{found.place}{found.prefix}":
+        lines.append(f"before the names of the network: {before}")
+    if known:
+        said = "as in" if known.certain else "assumed:"
+        order = "the reference order, " if known.classes == CLASS_NAMES else ""
+        if order and not known.certain:
+            lines.append(f"class order assumed: {order}{CLASS_NAMES[0]} ... {CLASS_NAMES[-1]}")
+        else:
+            lines.append(f"classes: {order}{names.some(known.classes, most=20)}")
+        crops = "" if known.crops is None else f", {known.crops} crop{'s' * (known.crops > 1)}"
+        program = f" {known.program}" if known.certain else ""
+        lines.append(
+            f"preprocessing {said}{program} shorter side {known.resize} pixels, crop {known.crop}{crops}, scaling "
+            f"{known.scaling}; see the .json beside"
+        )
+        if known.classes != CLASS_NAMES:
+            lines.append("each output goes through a sigmoid; one trained with softmax would need another formula")
+    if channels == 1:
+        lines.append("one input channel became the first of three, the others having no weight: same results")
+    if known and SCALINGS[known.scaling][1] != 1:
+        lines.append(f"the first convolution was multiplied by {SCALINGS[known.scaling][1]}, so that pixels are -1..1")
+    widened = {*file.widened, *_precisions(file, found)} - {"float32"}
+    for precision in sorted(widened):
         lines.append(f"{precision} was {'rounded' if precision == 'float64' else 'widened'} to float32")
     if file.ran_code:
         lines.append("code in the source was allowed to run (--allow_pickle)")
     return tuple(lines)
+
+
+def _precisions(file: TorchFile, found: Found) -> set[str]:
+    """The floating-point types of the network, as PyTorch spells them."""
+    precisions = {
+        one.dtype.name if isinstance(one, np.ndarray) else one.precision for one in found.backbone.values()
+    }
+    return {one for one in precisions if "float" in one} - ({"float32"} if file.widened else set()) | {*file.widened}

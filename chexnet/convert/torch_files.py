@@ -1,14 +1,17 @@
-"""PyTorch weight files: read without running code unless the user asks for it, and written.
+"""PyTorch weight files: read without PyTorch and without running code, and written.
 
-The formats: legacy pickle (before PyTorch 1.6), zip archive, safetensors. torch is imported here only,
-and only for the first two; the third is `chexnet.checkpoint`'s.
+The formats: legacy pickle (before PyTorch 1.6), zip archive, safetensors. torch is imported here only: to write its
+formats, and to read what runs code, if the user asks for it.
 """
 
-import pickletools
+import io
+import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,74 +19,80 @@ import numpy as np
 
 from chexnet import checkpoint
 from chexnet.checkpoint import SAFETENSORS
+from chexnet.checkpoint.safetensors_files import BEGINNING
+from chexnet.convert.names import some
+from chexnet.convert.torch_pickles import MOST_FOR_A_BYTE, TorchReader
 from chexnet.errors import InputError
 
-CONTAINERS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training programs keep the weights in a checkpoint."""
+_UNREADABLE = "not a readable PyTorch weight file (truncated, damaged or of another format)"
 
-OLDEST_TORCH = (2, 10)
-"""Before it, files read with `weights_only=True` could corrupt memory and run code (CVE-2026-24747)."""
-
-MOST_FOR_A_BYTE = 10
-"""How many bytes in memory a byte of a file may stand for. PyTorch packs nothing, but others may have."""
-
-_NUMPY_NAMES = (
-    "dtype",
-    "ndarray",
-    *(f"{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
-)
-
-
-class _Unread:
-    """Stands for a NumPy value beside the weights, such as `best_loss`: nothing of NumPy is called."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def __setstate__(self, _: object) -> None:
-        pass
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_START = pickle.dumps(_LEGACY_MAGIC, 2)
+_LEGACY_PROTOCOL = 1001
 
 
 @dataclass(frozen=True)
 class TorchFile:
-    """What a PyTorch weight file holds, under its own names.
+    """What a PyTorch file holds.
 
     Attributes:
-        weights: name -> array; bfloat16 is widened to float32, other types are as stored.
-        format: the format of the file and the place of the weights in it, in words.
-        beside: what else is in the file (epoch, optimizer ...), by name.
-        precisions: the floating-point types in the file, as PyTorch spells them.
+        content: what was saved: dictionaries, lists, tuples and plain values; a tensor is a `torch_pickles.Tensor` or an
+            array, and an object of a class an `Unread`.
+        format: the format of the file, in words.
+        unknown: classes and functions that it asks for, of neither PyTorch nor NumPy; they were not run.
+        widened: the types that were widened when it was read, as PyTorch spells them.
         ran_code: whether code in the file was allowed to run.
     """
 
-    weights: dict[str, np.ndarray]
+    content: Any
     format: str
-    beside: tuple[str, ...] = ()
-    precisions: frozenset[str] = field(default_factory=frozenset)
+    unknown: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
     ran_code: bool = False
 
 
 def read(path: Path, allow_pickle: bool = False) -> TorchFile:
-    """Reads the tensors of a PyTorch or safetensors file, wherever they lived when it was written.
+    """Reads a PyTorch or safetensors file, wherever its tensors lived when it was written.
 
     Args:
-        path: the file; `.safetensors` is read as such, everything else by `torch.load`.
-        allow_pickle: run the code in the file, as a pickled module needs. Only for trusted files.
+        path: the file; its first bytes say what it is.
+        allow_pickle: run the code in the file, with PyTorch. Only for trusted files.
 
     Raises:
-        InputError: the file is missing, unreadable, holds no tensors or asks to run code; or torch is
+        InputError: the file is missing, unreadable, of another kind or asks to run code; or torch is needed and
             missing or too old.
     """
     try:
         with open(path, "rb") as file:
-            empty = not file.read(1)
+            start = file.read(600)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    if empty:
+    if not start:
         raise InputError(f"{path}: is empty, expected a PyTorch weight file")
-    if path.suffix == SAFETENSORS:
+    torch = start.startswith((_LEGACY_START, b"PK"))
+    if BEGINNING.match(start) or (path.suffix == SAFETENSORS and not torch):
         return _read_safetensors(path)
-    return _read_torch(path, allow_pickle)
+    if allow_pickle:
+        return _run(path)
+    if start[257:262] == b"ustar":
+        raise InputError(
+            f"{path}: refused: it is in PyTorch's tar format of 2016, which is read by running code; "
+            "--allow_pickle does so"
+        )
+    if not torch and not start.startswith(b"\x80"):
+        checkpoint.load(path)  # which says what it is
+    try:
+        if torch:
+            return _read_zip(path) if start.startswith(b"PK") else _read_legacy(path)
+        return TorchFile(checkpoint.load(path), "pickle of arrays")
+    except checkpoint.Damaged as error:
+        raise InputError(f"{path}: {_UNREADABLE}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+    except Exception as error:  # a damaged pickle raises almost anything
+        text = str(error) if isinstance(error, ValueError) else ""
+        said = f": {text}" if text.startswith(("it ", "a ", "too ")) else ""
+        raise InputError(f"{path}: {_UNREADABLE}{said}") from error
 
 
 def write(weights: Mapping[str, np.ndarray], path: Path) -> None:
@@ -91,99 +100,117 @@ def write(weights: Mapping[str, np.ndarray], path: Path) -> None:
 
     Raises:
         InputError: torch is needed and missing.
+        OSError: the file cannot be written.
     """
     if path.suffix == SAFETENSORS:
         checkpoint.save_weights(weights, path)
     else:
         torch = _import_torch(path)
         tensors = {name: torch.tensor(array) for name, array in weights.items()}
-        with open(path, "wb") as file:  # given a path, torch.save would put the file's own name into it
-            torch.save({"state_dict": tensors}, file)
+        # In memory first: given a path, torch.save would put the file's own name into it, and a full disk is no
+        # OSError to it.
+        data = io.BytesIO()
+        torch.save({"state_dict": tensors}, data)
+        path.write_bytes(data.getbuffer())
 
 
 def _read_safetensors(path: Path) -> TorchFile:
     weights = checkpoint.read_safetensors(path)
-    precisions = frozenset(array.dtype.name for array in weights.values() if array.dtype.kind == "f")
-    return TorchFile(weights, "safetensors file", precisions=precisions)
+    with open(path, "rb") as file:
+        header = file.read(8 + int.from_bytes(file.read(8), "little"))
+    return TorchFile(weights, "safetensors file", widened=("bfloat16",) if b'"BF16"' in header else ())
 
 
-def _read_torch(path: Path, allow_pickle: bool) -> TorchFile:
-    torch = _import_torch(path)
-    stand_ins = [(_Unread, f"numpy.{name}") for name in _NUMPY_NAMES]
-    try:
-        zipped = zipfile.is_zipfile(path)
-        if zipped:
-            with zipfile.ZipFile(path) as archive:
-                _check_size(sum(entry.file_size for entry in archive.infolist()), path)
-        if allow_pickle:
-            content = torch.load(path, map_location="cpu", weights_only=False)
-        else:
-            with torch.serialization.safe_globals(stand_ins):
-                content = torch.load(path, map_location="cpu", weights_only=True)
-        state, place, beside = _find_weights(content, torch)
-        tensors = {name: value.detach() for name, value in state.items() if isinstance(value, torch.Tensor)}
-        _check_size(sum(value.numel() * value.element_size() for value in tensors.values()), path)
-        weights = {
-            name: (value.float() if value.dtype == torch.bfloat16 else value).numpy() for name, value in tensors.items()
-        }
-    except Exception as error:  # a damaged pickle raises almost anything, and so does code in the file
-        raise InputError(f"{path}: {_why_unreadable(error)}") from error
-    if not weights:
-        raise InputError(f"{path}: no tensors found in {place}, expected the weights of a DenseNet-121")
-    return TorchFile(
-        weights,
-        f"{'zip' if zipped else 'legacy'} PyTorch file, weights in {place}",
-        (*beside, *(name for name in state if name not in tensors)),
-        frozenset(str(t.dtype).removeprefix("torch.") for t in tensors.values() if t.is_floating_point()),
-        allow_pickle,
-    )
-
-
-def _check_size(size: int, path: Path) -> None:
-    """A few bytes of an archive, or one number repeated by a stride of zero, may claim to be terabytes."""
-    if size > MOST_FOR_A_BYTE * path.stat().st_size:
+def _read_zip(path: Path) -> TorchFile:
+    archive = zipfile.ZipFile(path)  # open as long as the content is there
+    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    if sum(sizes.values()) > MOST_FOR_A_BYTE * path.stat().st_size:
         raise ValueError("too much for a file of this size")
+    if any(re.search(r"(^|/)(constants\.pkl$|code/)", name) for name in sizes):
+        raise InputError("refused: it is a TorchScript program, not weights; --allow_pickle loads it, if you trust it")
+    mains = [name for name in sizes if re.fullmatch(r"([^/]*/)?data\.pkl", name)]
+    if len(mains) != 1:
+        raise InputError(f"a zip archive of {len(sizes)} files, no PyTorch weight file: {some(sizes)}")
+    main = mains[0]
+    root = main.removesuffix("data.pkl")
+    big = f"{root}byteorder" in sizes and archive.read(f"{root}byteorder") == b"big"
+
+    @lru_cache(maxsize=1)  # tensors often share one
+    def storage(key: str) -> bytes:
+        return archive.read(f"{root}data/{key}")
+
+    file = io.BytesIO(archive.read(main))
+    reader = TorchReader(file, path.stat().st_size, storage, ">" if big else "<")
+    content = reader.load()
+    for key, size in reader.storages.items():
+        if sizes[f"{root}data/{key}"] < size:
+            raise ValueError("a storage is shorter than its tensors need")
+    return TorchFile(content, "zip PyTorch file", tuple(reader.unknown))
 
 
-def _find_weights(content: Any, torch: Any) -> tuple[Mapping[str, Any], str, tuple[str, ...]]:
-    """The state dict in what `torch.load` returned, where it was, and the names of what was beside it."""
+def _read_legacy(path: Path) -> TorchFile:
+    """Four pickles, of which the last is the content; then the keys of the storages; then the storages."""
+    places: dict[str, tuple[int, int]] = {}
+
+    @lru_cache(maxsize=1)
+    def storage(key: str) -> bytes:
+        start, size = places[key]
+        with open(path, "rb") as file:
+            file.seek(start)
+            return file.read(size)
+
+    data = path.read_bytes()
+    file = io.BytesIO(data)
+
+    def load(order: str = "<") -> tuple[Any, TorchReader]:
+        reader = TorchReader(file, len(data), storage, order)
+        return reader.load(), reader
+
+    if load()[0] != _LEGACY_MAGIC or load()[0] != _LEGACY_PROTOCOL:
+        raise ValueError("it is of an unknown version")
+    system = load()[0]
+    order = "<" if system.get("little_endian", True) else ">"
+    content, reader = load(order)
+    for key in load()[0]:
+        size = reader.storages[str(key)]
+        place = file.tell() + 8
+        (count,) = struct.unpack(f"{order}q", file.read(8))
+        if count < 0 or place + size > len(data) or (size and not count):
+            raise ValueError("a storage is shorter than its tensors need")
+        places[str(key)] = place, size
+        file.seek(place + size)
+    if reader.storages.keys() != places.keys():
+        raise ValueError("a storage is missing")
+    return TorchFile(content, "legacy PyTorch file", tuple(reader.unknown))
+
+
+def _run(path: Path) -> TorchFile:
+    """What PyTorch makes of a file whose code it may run."""
+    torch = _import_torch(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=False)
+        return TorchFile(_as_arrays(content, torch), "PyTorch file", ran_code=True)
+    except ImportError as error:
+        raise InputError(
+            f"{path}: the module in it needs the package {error.name}, which is not installed; "
+            "without --allow_pickle it is read without that package"
+        ) from error
+    except Exception as error:  # a damaged pickle raises almost anything, and so does code in the file
+        raise InputError(f"{path}: PyTorch cannot load it: {str(error)[:300] or type(error).__name__}") from error
+
+
+def _as_arrays(content: Any, torch: Any, depth: int = 0) -> Any:
+    """Modules as their state dicts, tensors as arrays."""
     if isinstance(content, torch.nn.Module):
-        return content.state_dict(), "a pickled module", ()
-    if not isinstance(content, Mapping):
-        return {}, f"a {type(content).__name__}", ()
-    for key in CONTAINERS:
-        inner = content.get(key)
-        beside = tuple(str(name) for name in content if name != key)
-        if isinstance(inner, torch.nn.Module):
-            return inner.state_dict(), f"the pickled module at '{key}'", beside
-        if isinstance(inner, Mapping):
-            return {str(name): value for name, value in inner.items()}, f"'{key}'", beside
-    return {str(name): value for name, value in content.items()}, "a bare state dict", ()
-
-
-def _why_unreadable(error: Exception) -> str:
-    text = str(error)
-    if asked := re.search(r"GLOBAL ([\w.]*\w) ", text):
-        return (
-            f"refused: it asks to run {asked[1]}, so it is more than weights (perhaps a whole pickled "
-            "module); it was not run. --allow_pickle runs it: only for a file whose origin you trust"
-        )
-    if isinstance(error, ImportError):
-        return f"the module in it needs the package {error.name}, which is not installed"
-    if "TorchScript" in text:
-        return "refused: it is a TorchScript program, not weights; --allow_pickle loads it, if you trust it"
-    if "legacy .tar format" in text:
-        return "refused: it is in PyTorch's tar format of 2016, which is read by running code; --allow_pickle does so"
-    if "persistent_load" in text:
-        return (
-            "refused: it is a whole pickled module and would run code; it was not run. "
-            "--allow_pickle runs it: only for a file whose origin you trust"
-        )
-    unreadable = "not a readable PyTorch weight file (truncated, damaged or of another format)"
-    if asked := re.search(r"Unsupported operand (\d+)", text):
-        name = {ord(known.code): known.name for known in pickletools.opcodes}.get(int(asked[1]), asked[1])
-        return f"{unreadable}: it has the pickle instruction {name}, which such files do not; it was not run"
-    return unreadable
+        content = content.state_dict()
+    if isinstance(content, torch.Tensor):
+        tensor = content.detach()
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    if isinstance(content, Mapping) and depth < 20:
+        return {str(name): _as_arrays(value, torch, depth + 1) for name, value in content.items()}
+    if isinstance(content, (list, tuple)) and depth < 20:
+        return [_as_arrays(value, torch, depth + 1) for value in content]
+    return content
 
 
 def _import_torch(path: Path) -> Any:
@@ -191,12 +218,6 @@ def _import_torch(path: Path) -> Any:
         import torch
     except ImportError as error:
         raise InputError(
-            f"{path}: needs PyTorch, which is not installed: pip install torch (.safetensors files do without it)"
+            f"{path}: this needs PyTorch, which is not installed: pip install torch (.safetensors files do without it)"
         ) from error
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
-        oldest = ".".join(map(str, OLDEST_TORCH))
-        raise InputError(
-            f"{path}: PyTorch {torch.__version__} is too old to read files of unknown origin safely "
-            f"(CVE-2026-24747), expected {oldest} or newer: pip install -U torch"
-        )
     return torch

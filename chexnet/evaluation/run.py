@@ -55,6 +55,8 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
         )
     ckpts = (config.ckpt, *config.ensemble)
     opened = _opened(config, ckpts)
+    crops = {config.crops or one.description.crops for one in opened}
+    config = replace(config, crops=min(crops) if len(crops) == 1 else None)
     classes = opened[0].description.classes
     data = _Data(config, progress, len(classes))
     # All are loaded, 28 MB each, before the first one computes: what is wrong with the last is to be known by then.
@@ -68,15 +70,15 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
     validation = _average([of_list[config.val_list] for of_list in scored]) if config.val_list else None
     test = _average([of_list[config.test_list] for of_list in scored])
     aurocs, mean = _scores(test)
-    like = members[0].preprocessing
+    like = members[0].preprocessing, checkpoints[0].crops
     return EvalResult(
         config=config,
         engine=choice.description,
         members=members,
         predictions=test,
         validation=validation,
-        skipped=data.opened(config.test_list, like).skipped,
-        validation_skipped=data.opened(config.val_list, like).skipped if config.val_list else (),
+        skipped=data.opened(config.test_list, *like).skipped,
+        validation_skipped=data.opened(config.val_list, *like).skipped if config.val_list else (),
         aurocs=aurocs,
         mean=mean,
         sha256=digests,
@@ -105,14 +107,14 @@ class _Data:
     config: EvalConfig
     progress: Progress | None
     n_classes: int
-    sets: dict[tuple[str, Preprocessing], ChestXrayDataSet] = field(default_factory=dict)
+    sets: dict[tuple[str, Preprocessing, int], ChestXrayDataSet] = field(default_factory=dict)
 
-    def opened(self, path: str, preprocessing: Preprocessing) -> ChestXrayDataSet:
+    def opened(self, path: str, preprocessing: Preprocessing, crops: int) -> ChestXrayDataSet:
         """The images of a list."""
-        key = path, preprocessing
+        key = path, preprocessing, crops
         if key not in self.sets:
             config = self.config
-            view: View = "ten" if config.crops == 10 else "center"
+            view: View = "ten" if crops == 10 else "center"
             where, cache = (config.data_dir, path), config.image_cache
             skipped: tuple[Skipped, ...] = ()
             if config.on_bad_image == "skip":
@@ -133,7 +135,8 @@ class _Checkpoint:
         self.ckpt, self.config, self.data, self.tell = ckpt, config, data, tell
         self.sha256, self.notice = opened.sha256, opened.notice
         self.classes, self.preprocessing = opened.description.classes, opened.description.preprocessing
-        crop, crops = self.preprocessing.crop, config.crops
+        self.crops = config.crops or opened.description.crops
+        crop, crops = self.preprocessing.crop, self.crops
         of_many = f"{ckpt}: " if config.ensemble else ""
         tell(f"=> {of_many}{crops} crop{'s' * (crops > 1)} of {crop} px from {self.preprocessing.resize} px")
         if self.notice:
@@ -141,9 +144,9 @@ class _Checkpoint:
         tell("=> loading checkpoint")
         self.network = opened.network()
         tell("=> loaded checkpoint")
-        tests = data.opened(config.test_list, self.preprocessing)
+        tests = data.opened(config.test_list, self.preprocessing, crops)
         if config.val_list:
-            data.opened(config.val_list, self.preprocessing)
+            data.opened(config.val_list, self.preprocessing, crops)
         self.seen = audit.seen(opened.metadata, tests.list.names)
         if self.seen and self.seen.patients:
             tell(f"=> warning: {config.test_list}: {audit.format_seen(self.seen)}")
@@ -151,10 +154,10 @@ class _Checkpoint:
     def score(self, choice: engine.Choice, progress: Progress | None) -> dict[str, Predictions]:
         """What it says of each list, by the list's path."""
         compiled = choice.compile(self.network, self.preprocessing.crop)
-        images_a_pass = min(self.config.batch_size, max(1, compiled.crops_a_pass // self.config.crops))
+        images_a_pass = min(self.config.batch_size, max(1, compiled.crops_a_pass // self.crops))
         scored = {}
         for path in filter(None, (self.config.test_list, self.config.val_list)):
-            dataset = self.data.opened(path, self.preprocessing)
+            dataset = self.data.opened(path, self.preprocessing, self.crops)
             loader = BatchLoader(dataset, images_a_pass, shuffle=False, workers=self.config.num_workers)
             probabilities = predict_list(compiled.predict, loader, progress)
             if not np.isfinite(probabilities).all():

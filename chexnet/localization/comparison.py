@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -117,6 +117,7 @@ def localize(
     opened = model.open_checkpoint(config.ckpt, config.backbone, named)
     description = opened.description
     preprocessing = description.preprocessing
+    config = replace(config, crops=config.crops or description.crops)
     tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
     if opened.notice:
         tell(f"=> {config.ckpt}: {opened.notice}")
@@ -207,6 +208,7 @@ class _Comparison:
         drawn: Mapping[str, list[DrawnBox]],
     ) -> None:
         self.config = config
+        self.crops = config.crops or description.crops
         self.classes, self.preprocessing = description.classes, description.preprocessing
         self.grid = grid
         self.drawn = drawn
@@ -214,7 +216,7 @@ class _Comparison:
 
     def run(self, viewer: Viewer) -> Iterator[_Scored | str]:
         """The cases of each image, or why it has none."""
-        images_a_pass = max(1, viewer.crops_a_pass // self.config.crops)
+        images_a_pass = max(1, viewer.crops_a_pass // self.crops)
         workers = self.config.num_workers
         with (
             closing(ahead(self._read, self.drawn, workers, 2 * images_a_pass)) as read,
@@ -227,7 +229,7 @@ class _Comparison:
             gray = images.open_gray(Path(self.config.data_dir) / name)
         except InputError as error:
             return str(error)
-        geometry = self.preprocessing.geometry(gray.height, gray.width, self.config.crops)
+        geometry = self.preprocessing.geometry(gray.height, gray.width, self.crops)
         return name, gray, geometry, geometry.cut(self.preprocessing.resized(gray))
 
     def _predict(

@@ -7,7 +7,7 @@ from typing import Any
 
 from chexnet import checkpoint
 from chexnet.backbones import NETWORKS
-from chexnet.config import BACKBONES, DEFAULT_BACKBONE
+from chexnet.config import BACKBONES, CROPS, DEFAULT_BACKBONE, DEFAULT_CROPS
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, check_names
 from chexnet.transforms import Preprocessing
@@ -26,11 +26,13 @@ class Description:
         backbone: one of `chexnet.config.BACKBONES`.
         classes: names of the outputs.
         preprocessing: how its images are resized, cropped and scaled.
+        crops: crops per image that its results are averaged over, 10 or 1.
     """
 
     backbone: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    crops: int = DEFAULT_CROPS
 
 
 def describe(
@@ -83,7 +85,10 @@ def describe_metadata(
         check_crop(preprocessing.crop, said)
     except InputError as error:
         raise InputError(f"{sidecar}: {error}") from error
-    return Description(said, tuple(names), preprocessing)
+    crops = facts.get("crops", DEFAULT_CROPS)
+    if crops not in CROPS or type(crops) is not int:
+        raise InputError(f"{sidecar}: crops is {crops!r}, expected {' or '.join(map(str, CROPS))}")
+    return Description(said, tuple(names), preprocessing, crops)
 
 
 def check_crop(crop: int, backbone: str = DEFAULT_BACKBONE) -> None:

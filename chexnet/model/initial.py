@@ -1,6 +1,7 @@
 """The first weights of a network, and whether weights are those of it."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ def initialise(network: "CheXNet", init: str) -> FirstWeights:
         return FirstWeights("random weights", None)
     path = Path(_download_imagenet(network)) if init == "imagenet" else Path(init)
     file = checkpoint.open_weights(path)
-    state, metadata = file.weights, None if init == "imagenet" else file.metadata
+    state, metadata = unwrapped(file.weights, network), None if init == "imagenet" else file.metadata
     if backbone_of(state):
         check_fit(state, network.backbone, network.out_size, path)
         checkpoint.assign(network, state, str(path))
@@ -61,6 +62,32 @@ def initialise(network: "CheXNet", init: str) -> FirstWeights:
 def backbone_of(state: Mapping[str, Any]) -> str:
     """Which backbone the weights of a CheXNet are of, by their names; empty for those of anything else."""
     return next((first for name in state if (first := name.partition(".")[0]) in NETWORKS), "")
+
+
+def unwrapped(state: Mapping[str, Any], network: "CheXNet") -> Mapping[str, Any]:
+    """Weights without what a program put before all names, as `paddle.DataParallel` and PaddleClas do.
+
+    Args:
+        state: the weights of a file.
+        network: what they may be of.
+    """
+    first = next(iter(network.body.state_dict()))
+    found = [name for name in state if name == first or name.endswith(f".{first}")]
+    if len(found) != 1:
+        return state
+    prefix = found[0].removesuffix(first)
+    prefix = prefix.removesuffix(f"{network.backbone}.") if f".{prefix}".endswith(f".{network.backbone}.") else prefix
+    return {name.removeprefix(prefix): value for name, value in state.items()}
+
+
+def whole(state: Mapping[str, Any], network: "CheXNet") -> Mapping[str, Any]:
+    """The weights of a whole network of PaddleClas or `paddle.vision` under the names of a CheXNet; others unchanged."""
+    state, wanted = unwrapped(state, network), network.body.state_dict()
+    if next(iter(wanted)) not in state:
+        return state
+    inner = {re.sub(r"\.(weight|bias)$", r".0.\1", name): name for name in state if name not in wanted}
+    heads = {name: new for new, name in inner.items() if new in wanted}  # a layer that stands alone there
+    return {f"{network.backbone}.{heads.get(name, name)}": value for name, value in state.items()}
 
 
 def check_fit(state: Mapping[str, Any], backbone: str, out_size: int, path: str | os.PathLike[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from chexnet import checkpoint
 from chexnet.model.description import Description, describe_metadata
-from chexnet.model.initial import check_fit
+from chexnet.model.initial import check_fit, whole
 from chexnet.model.network import CheXNet
 from chexnet.shipped import check_exists
 
@@ -40,7 +40,9 @@ class Checkpoint:
         known = self.description
         check_fit(self.weights, known.backbone, len(known.classes), self.path)
         network = CheXNet(len(known.classes), known.backbone, known.preprocessing.scaling)
-        checkpoint.assign(network, self.weights, str(self.path))
+        weights = whole(self.weights, network)
+        check_fit(weights, known.backbone, len(known.classes), self.path)
+        checkpoint.assign(network, weights, str(self.path))
         return network
 
 

@@ -133,7 +133,7 @@ class Predictor:
     Args:
         ckpt: weight file; the JSON beside it, if any, says how its images are resized and cropped. Or what
             `chexnet.model.open_checkpoint` has made of it already.
-        crops: 10, averaged, or 1, the centre.
+        crops: 10, averaged, or 1, the centre; None takes what the JSON beside the weights says, else 10.
         engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`. `auto` does not compile for few
             images, on a CPU: that takes longer than they do.
         precision: `float32`, `bfloat16` or `float16`.
@@ -160,7 +160,7 @@ class Predictor:
     def __init__(
         self,
         ckpt: str | os.PathLike[str] | model.Checkpoint,
-        crops: int = 10,
+        crops: int | None = None,
         engine: str = "auto",
         precision: str = "float32",
         device: str = "auto",
@@ -173,7 +173,7 @@ class Predictor:
         tell = report or (lambda line: None)
         opened = ckpt if isinstance(ckpt, model.Checkpoint) else model.open_checkpoint(ckpt, backbone, classes)
         self.ckpt, self.ckpt_sha256, self.notice = opened.path, opened.sha256, opened.notice
-        self.crops = crops
+        self.crops = crops = crops or opened.description.crops
         few = images is not None and images * crops <= FEW_CROPS
         choice = _choose(engine, precision, device, few)
         self.engine = choice.description

@@ -194,7 +194,7 @@ def _facts(config: PredictConfig, predictor: Predictor, found: tuple[str, Thresh
         "notice": predictor.notice,
         "engine": predictor.engine,
         "preprocessing": asdict(predictor.preprocessing),
-        "crops": config.crops,
+        "crops": predictor.crops,
         "classes": list(predictor.classes),
         "thresholds": found and {"file": found[0], **asdict(found[1])},
     }

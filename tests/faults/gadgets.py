@@ -148,7 +148,7 @@ GADGETS = {
             + b"\x85R"
         ),
         "builtins.getattr",
-        "getattr",
+        "importlib.import_module",
     ),
     "pickle.loads": Gadget(
         lambda marker: called("pickle", "loads", called("_codecs", "encode", text(hostile(marker)), text("latin1"))),
@@ -160,6 +160,7 @@ GADGETS = {
     "functools.partial": Gadget(
         lambda marker: called("functools", "partial", named("posix", "mkdir"), text(marker)) + b")R",
         "functools.partial",
+        "posix.mkdir",
     ),
     "__reduce__": Gadget(lambda marker: body(Payload(marker)), "posix.mkdir"),
     "__setstate__": Gadget(lambda marker: body(Settled(marker)), "faults.gadgets.Settled"),
@@ -167,18 +168,16 @@ GADGETS = {
         lambda marker: named(Born.__module__, "Born") + text(marker) + b"\x85\x81", "faults.gadgets.Born"
     ),
     "instance": Gadget(
-        lambda marker: b"(" + shell(marker) + b"iposix\nsystem\n", "posix.system", "the pickle instruction INST"
+        lambda marker: b"(" + shell(marker) + b"iposix\nsystem\n", "posix.system"
     ),
     "object": Gadget(lambda marker: b"(" + named("posix", "system") + shell(marker) + b"o", "posix.system"),
     "names on the stack": Gadget(
         lambda marker: text("posix") + text("system") + b"\x93" + shell(marker) + b"\x85R",
         "posix.system",
-        "the pickle instruction STACK_GLOBAL",
     ),
     "dotted names": Gadget(
         lambda marker: b"\x80\x04" + text("posixpath") + text("os.system") + b"\x93" + shell(marker) + b"\x85R",
         "posixpath.os.system",
-        "the pickle instruction STACK_GLOBAL",
     ),
     "names below an allowed one": Gadget(
         lambda marker: (
@@ -190,7 +189,6 @@ GADGETS = {
             + b"\x85R"
         ),
         "numpy.dtype.__class__.__subclasses__",
-        "the pickle instruction STACK_GLOBAL",
         live=False,
     ),
     "extension registry": Gadget(
@@ -204,7 +202,7 @@ GADGETS = {
     "persistent object": Gadget(
         lambda marker: text("posix.system") + b"Q",
         "the pickle instruction BINPERSID",
-        "whole pickled module",
+        "a persistent object",
         live=False,
     ),
 }

@@ -23,7 +23,6 @@ from chexnet.convert import torch_files
 from chexnet.errors import InputError
 
 if sys.argv[1].endswith(".pth"):
-    import torch
     read = torch_files.read
 else:
     read = checkpoint.load
@@ -155,9 +154,6 @@ def storage(count: int) -> bytes:
 
 TORCH_BOMBS = {
     "numbers that are not there": storage(2**40) + b"t",
-    "a tensor made large": called("torch", "FloatTensor", number(2**40)),
-    "a storage made large": called("torch.storage", "UntypedStorage", number(2**40)),
-    "an array of bytes made large": called("builtins", "bytearray", number(2**40)),
     "a tensor without numbers": called(
         "torch._utils",
         "_rebuild_tensor_v2",
@@ -171,10 +167,18 @@ TORCH_BOMBS = {
 }
 
 
+TORCH_HARMLESS = {
+    "a tensor made large": called("torch", "FloatTensor", number(2**40)),
+    "a storage made large": called("torch.storage", "UntypedStorage", number(2**40)),
+    "an array of bytes made large": called("builtins", "bytearray", number(2**40)),
+}
+"""None of these is called."""
+
+
 def test_no_file_of_pytorch_takes_the_memory(tmp_path, tally):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     paths = []
-    for name, bomb in TORCH_BOMBS.items():
+    for name, bomb in {**TORCH_BOMBS, **TORCH_HARMLESS}.items():
         for kind, write in WRITERS.items():
             paths.append(tmp_path / f"{name}, {kind}.pth")
             write(torch, {"state_dict": {"w": torch.ones(2)}, "x": PLACE}, bomb, paths[-1])
@@ -190,5 +194,6 @@ def test_no_file_of_pytorch_takes_the_memory(tmp_path, tally):
         for name in source.namelist():
             target.writestr(name, source.read(name))
     for path, said in zip(paths, outcomes(paths), strict=True):
-        assert said.startswith(f"{path}: not a readable PyTorch weight file"), said
+        harmless = path.stem.rpartition(",")[0] in TORCH_HARMLESS
+        assert said.startswith(f"{path} was read" if harmless else f"{path}: not a readable PyTorch weight file"), said
     tally("files that ask for too much memory", len(paths), len(paths), "nothing")

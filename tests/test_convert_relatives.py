@@ -1,0 +1,163 @@
+"""torchxrayvision's and MONAI's DenseNet-121, and jrzech's checkpoint: outputs, classes and preprocessing arrive."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from torch_layouts import run
+
+from chexnet import model
+from chexnet.labels import CLASS_NAMES
+
+GRAY = np.random.default_rng(5).integers(0, 256, (2, 1, 48, 48), dtype=np.uint8)
+
+INPUTS = {
+    "torchxrayvision": lambda gray: (2 * (gray / np.float32(255)) - 1) * 1024,
+    "unit": lambda gray: gray / np.float32(255),
+    "symmetric": lambda gray: 2 * (gray / np.float32(255)) - 1,
+    "imagenet": lambda gray: (gray / np.float32(255) - np.float32(0.485)) / np.float32(0.229),
+}
+"""Scaling -> what a network of one channel is given for pixels."""
+
+
+@pytest.fixture(scope="module")
+def relatives(torch):
+    import torch_relatives
+
+    return torch_relatives
+
+
+def made(network, seed=1):
+    from torch_densenet import randomised
+
+    randomised(network, seed)
+    return network
+
+
+def outputs(torch, network, inputs: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return network(torch.from_numpy(inputs)).numpy()
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
+
+
+def predicted(path, gray=GRAY) -> np.ndarray:
+    return model.load(path).predict(gray)
+
+
+@pytest.fixture(scope="module")
+def xrv(torch, relatives):
+    """With the first convolution small, as it is for inputs up to 1024."""
+    network = made(relatives.XrvDenseNet())
+    with torch.no_grad():
+        network.features.conv0.weight /= 1024
+    return network
+
+
+def test_torchxrayvision(torch, relatives, xrv, tmp_path, capsys):
+    """The logits through a sigmoid, and through the operating points: those of 14 classes, as its `nih` weights have."""
+    logits = outputs(torch, xrv, INPUTS["torchxrayvision"](GRAY))
+    thresholds = torch.cat([torch.linspace(0.1, 0.6, 14), torch.full((4,), torch.nan)])
+    state = {**xrv.state_dict(), "op_threshs": thresholds}
+    torch.save(state, tmp_path / "xrv.pt")
+    assert run(tmp_path / "xrv.pt", tmp_path / "xrv.pdparams") == 0
+    report = capsys.readouterr().out
+    assert "4 outputs: untrained, they have no operating point: Lung Lesion, Fracture, " in report
+    assert "op_threshs" in report
+    facts = json.loads((tmp_path / "xrv.json").read_text())
+    assert (facts["resize"], facts["crop"], facts["crops"], facts["scaling"]) == (224, 224, 1, "symmetric")
+    assert facts["classes"][:3] == ["Atelectasis", "Consolidation", "Infiltration"]
+    assert len(facts["classes"]) == 14
+    found = predicted(tmp_path / "xrv.pdparams")
+    np.testing.assert_allclose(found, sigmoid(logits)[:, :14], rtol=0, atol=1e-5)
+    xrv.op_threshs = thresholds
+    normed = outputs(torch, xrv, INPUTS["torchxrayvision"](GRAY))
+    xrv.op_threshs = None
+    again = relatives.op_norm(torch.from_numpy(found), thresholds[:14]).numpy()
+    np.testing.assert_allclose(again, normed[:, :14], rtol=0, atol=1e-4)
+    assert (normed[:, 14:] == 0.5).all()
+
+
+def test_a_whole_module_of_torchxrayvision_says_what_it_is(torch, relatives, xrv, tmp_path, monkeypatch, capsys):
+    package = type(torch)("torchxrayvision.models")
+    package.DenseNet = type("DenseNet", (relatives.XrvDenseNet,), {"__module__": "torchxrayvision.models"})
+    monkeypatch.setattr(xrv, "__class__", package.DenseNet)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "torchxrayvision", type(torch)("torchxrayvision"))
+        patch.setitem(sys.modules, "torchxrayvision.models", package)
+        torch.save(xrv, tmp_path / "xrv.pt")
+    assert run(tmp_path / "xrv.pt", tmp_path / "xrv.pdparams") == 0
+    assert "preprocessing as in torchxrayvision shorter side 224" in capsys.readouterr().out
+    assert len(model.describe(tmp_path / "xrv.pdparams").classes) == 18
+
+
+@pytest.mark.parametrize("scaling", INPUTS)
+def test_one_channel(scaling, torch, relatives, tmp_path, capsys):
+    """At every scaling, at the borders too, where a wrong offset would show: `predicted` images are 48 pixels small."""
+    network = made(relatives.MonaiDenseNet121(in_channels=1, outputs=5))
+    inputs = INPUTS[scaling](GRAY)
+    with torch.no_grad():
+        network.features.conv0.weight /= float(np.abs(inputs).max())
+    torch.save(network.state_dict(), tmp_path / "monai.pt")
+    (tmp_path / "names.txt").write_text("A\nB\nC\nD\nE\n")
+    flags = ["--classes", str(tmp_path / "names.txt")]
+    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", *flags) == 2
+    assert "takes one channel, and the file does not say how pixels were scaled" in capsys.readouterr().err
+    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", *flags, "--scaling", scaling) == 0
+    wanted = sigmoid(outputs(torch, network, inputs))
+    assert wanted.std(axis=0).max() > 1e-3
+    np.testing.assert_allclose(predicted(tmp_path / "out.pdparams"), wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 15])
+def test_monai_of_three_channels_and_any_number_of_classes(count, torch, relatives, tmp_path, capsys):
+    network = made(relatives.MonaiDenseNet121(in_channels=3, outputs=count))
+    torch.save({"net": network.state_dict()}, tmp_path / "monai.pt")
+    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams") == 2
+    line = capsys.readouterr().err
+    assert f"{count} outputs found" in line
+    assert "--classes FILE" in line
+    (tmp_path / "names.txt").write_text("".join(f"finding {number}\n" for number in range(count)))
+    flags = ["--classes", str(tmp_path / "names.txt"), "--scaling", "unit", "--resize", "240", "--crop", "192"]
+    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", *flags, "--crops", "1") == 0
+    assert "MONAI's dense layers" in capsys.readouterr().out
+    wanted = sigmoid(outputs(torch, network, np.repeat(INPUTS["unit"](GRAY), 3, axis=1)))
+    np.testing.assert_allclose(predicted(tmp_path / "out.pdparams"), wanted, rtol=0, atol=1e-5)
+    known = model.describe(tmp_path / "out.pdparams")
+    assert known.classes == tuple(f"finding {number}" for number in range(count))
+    assert (known.preprocessing.resize, known.preprocessing.crop, known.crops) == (240, 192, 1)
+
+
+def test_another_number_of_names_than_outputs_is_refused(torch, relatives, tmp_path, capsys):
+    network = made(relatives.MonaiDenseNet121(in_channels=3, outputs=3))
+    torch.save(network.state_dict(), tmp_path / "monai.pt")
+    (tmp_path / "names.txt").write_text("A\nB\n")
+    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", "--classes", str(tmp_path / "names.txt")) == 2
+    assert "3 outputs found, expected 2" in capsys.readouterr().err
+
+
+def test_a_network_of_volumes_is_refused(torch, relatives, tmp_path, capsys):
+    state = relatives.MonaiDenseNet121(in_channels=1, outputs=14).state_dict()
+    state["features.conv0.weight"] = torch.ones(64, 1, 7, 7, 7)
+    torch.save(state, tmp_path / "monai.pt")
+    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", "--scaling", "unit") == 2
+    assert "features.conv0.weight [64, 1, 7, 7, 7] for [64, 1, 7, 7]" in capsys.readouterr().err
+
+
+def test_jrzech_was_trained_at_224_without_a_crop(torch, torch_network, tmp_path, capsys):
+    """Its program keeps the whole module, whose images had 224 pixels; arnoweng's had 256, and ten crops."""
+    content = {"model": torch_network, "best_loss": 0.1, "epoch": 5, "rng_state": torch.get_rng_state(), "LR": 0.01}
+    torch.save(content, tmp_path / "checkpoint", _use_new_zipfile_serialization=False)
+    assert run(tmp_path / "checkpoint", tmp_path / "out.pdparams") == 0
+    assert "preprocessing as in jrzech/reproduce-chexnet shorter side 224 pixels, crop 224, 1 crop" in (
+        capsys.readouterr().out
+    )
+    known = model.describe(tmp_path / "out.pdparams")
+    assert (known.preprocessing.resize, known.preprocessing.crop, known.crops) == (224, 224, 1)
+    assert known.classes == CLASS_NAMES
+    assert run(tmp_path / "checkpoint", tmp_path / "out.pdparams", "--resize", "256", "--crops", "10") == 0
+    known = model.describe(tmp_path / "out.pdparams")
+    assert (known.preprocessing.resize, known.preprocessing.crop, known.crops) == (256, 224, 10)
