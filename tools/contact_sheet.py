@@ -37,18 +37,19 @@ def build_parser() -> cli.Parser:
 
 def body(args: argparse.Namespace) -> None:
     """Draws and writes the sheet; names the images that cannot be read."""
-    from chexnet.files import check_writable, replacing
+    from chexnet.files import check_inputs, check_writable, replacing
     from chexnet.images import folders
     from chexnet.lists import class_names
     from chexnet.model import open_checkpoint
     from chexnet.predictor import Predictor, contact_sheet
 
-    check_writable(args.out, ".png", keep=args.images)
+    check_writable(args.out, ".png", keep=[args.ckpt, *filter(None, [args.classes])])
     opened = open_checkpoint(args.ckpt, args.backbone, class_names(args.classes) if args.classes else None)
     classes = opened.description.classes
     if unknown := [name for name in args.findings if name not in classes]:
         raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(classes)}")
     paths = list(folders.find(args.images))
+    check_inputs([path for path in paths if not isinstance(path, InputError)], [args.out])
     predictor = Predictor(
         opened,
         args.crops,

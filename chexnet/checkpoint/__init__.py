@@ -12,7 +12,6 @@ from chexnet.checkpoint.safetensors_files import read as read_safetensors
 from chexnet.checkpoint.seal import SCHEMA, Damaged
 from chexnet.checkpoint.sidecar import WEIGHTS_SHA256, notice_in, read_sidecar, sidecar_path, write_sidecar
 from chexnet.checkpoint.weights import (
-    WEIGHT_SUFFIXES,
     WeightFile,
     assign,
     check_suffix,
@@ -22,6 +21,7 @@ from chexnet.checkpoint.weights import (
     save_checkpoint,
     save_weights,
 )
+from chexnet.files import WEIGHT_SUFFIXES
 
 __all__ = [
     "SAFETENSORS",

@@ -4,6 +4,7 @@ The formats: legacy pickle (before PyTorch 1.6), zip archive, safetensors. torch
 and only for the first two; the third is `chexnet.checkpoint`'s.
 """
 
+import io
 import pickletools
 import re
 import zipfile
@@ -97,8 +98,11 @@ def write(weights: Mapping[str, np.ndarray], path: Path) -> None:
     else:
         torch = _import_torch(path)
         tensors = {name: torch.tensor(array) for name, array in weights.items()}
-        with open(path, "wb") as file:  # given a path, torch.save would put the file's own name into it
-            torch.save({"state_dict": tensors}, file)
+        # To memory first: given a path, torch.save puts the file's own name into it; given a file, it has an error of
+        # its own for a full disk.
+        buffer = io.BytesIO()
+        torch.save({"state_dict": tensors}, buffer)
+        path.write_bytes(buffer.getbuffer())
 
 
 def _read_safetensors(path: Path) -> TorchFile:

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from chexnet import drawing
 from chexnet.drawing import MARGIN, PAPER, TEXT
-from chexnet.errors import InputError
+from chexnet.errors import InputError, printable
 from chexnet.predictor.network import Prediction
 
 MAX_ROWS = 50
@@ -57,7 +57,7 @@ def contact_sheet(
 def _row(prediction: Prediction, findings: Sequence[str], tile: int) -> Image.Image:
     size = drawing.panel_size(prediction.gray, tile)
     alone = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)
-    panels = [(_shortened(Path(prediction.name).name, tile), alone)]
+    panels = [(_shortened(printable(Path(prediction.name).name), tile), alone)]
     for finding in findings:
         caption = f"{finding} {prediction.probability(finding):.3f}"
         panels.append((caption, drawing.blend(prediction.gray, prediction.shown_map(finding, size))))
