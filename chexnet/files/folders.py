@@ -117,9 +117,10 @@ def _refill(made: Path, target: Path, names: Collection[str]) -> None:
             begun.append((source, place))
             os.rename(source, place)
     except BaseException:
-        for source, place in reversed(begun):
-            if place.exists():
-                os.rename(place, source)
-        old.rmdir()
+        with suppress(OSError):  # what cannot go back stays in `old`, which is not removed then
+            for source, place in reversed(begun):
+                if place.exists():
+                    os.rename(place, source)
+            old.rmdir()
         raise
     shutil.rmtree(old, ignore_errors=True)
