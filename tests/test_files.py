@@ -386,3 +386,16 @@ def test_a_mounted_folder_is_filled_anew(tmp_path, mount, how, monkeypatch):
     assert content(folder) == {"a": "new", "c": "new"}
     assert sorted(os.listdir(folder)) == ["a", "c"]
     assert sorted(os.listdir(tmp_path)) == ["host", "out"]
+
+
+def test_a_disk_that_is_read_only_is_found_out_before_the_work(tmp_path, mount):
+    disk = mount(tmp_path / "disk", "-t", "tmpfs", "-o", "ro", "tmpfs")
+    for check in (
+        lambda: check_writable(disk / "a.json", ".json", keep=()),
+        lambda: check_writable(disk / "deep" / "a.json", ".json", keep=()),
+        lambda: check_folder(disk, (), keep=()),
+        lambda: check_folder(disk / "r", (), keep=()),
+        lambda: locked(disk).__enter__(),
+    ):
+        with pytest.raises(InputError, match="disk.*: cannot be (written|locked): Read-only file system"):
+            check()
