@@ -56,7 +56,8 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
     os.environ.setdefault("GLOG_minloglevel", "2")  # errors of Paddle's compiled part; read when it is imported
     for library in ("paddle.utils.download", "matplotlib"):  # Paddle shows what they note for themselves
         logging.getLogger(library).setLevel(logging.WARNING)
-    stdout = _Stdout(sys.stdout or open(os.devnull, "w"))  # None where the shell has closed it
+    # Where the shell has closed it, a file with its number stands in, for what compiled code writes to that number.
+    stdout = _Stdout(sys.stdout or open(os.devnull, "w"))  # noqa: SIM115
     try:
         try:
             with redirect_stdout(cast(IO[str], stdout)):

@@ -14,8 +14,12 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
     """`mount(folder, "--bind", other)`, or with other arguments of mount(8), makes the folder and gives it back."""
     mounted: list[Path] = []
 
-    def mount(folder: Path, *how: str | Path) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
+    def mount(folder: Path, *how: str | Path, kind: str = "folder") -> Path:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "file":
+            folder.touch()
+        else:
+            folder.mkdir(exist_ok=True)
         try:
             done = subprocess.run(
                 ["mount", *map(str, how), str(folder)], capture_output=True, text=True, check=False, timeout=60

@@ -388,6 +388,32 @@ def test_a_mounted_folder_is_filled_anew(tmp_path, mount, how, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == ["host", "out"]
 
 
+def test_a_mounted_file_is_found_out_before_the_work(tmp_path, mount):
+    (tmp_path / "host.json").write_text("old")
+    mount(tmp_path / "out.json", "--bind", tmp_path / "host.json", kind="file")
+    with pytest.raises(InputError, match=r"out\.json: is mounted and cannot be replaced"):
+        check_writable(tmp_path / "out.json", ".json", keep=())
+    check_writable(tmp_path / "host.json", ".json", keep=())
+    check_writable(tmp_path / "new.json", ".json", keep=())
+    other_disk = mount(tmp_path / "disk", "-t", "tmpfs", "tmpfs")
+    (other_disk / "a.json").write_text("")
+    (tmp_path / "link.json").symlink_to(other_disk / "a.json")  # replaced itself, and mounted nowhere
+    (tmp_path / "sub").symlink_to(other_disk)
+    for path in (tmp_path / "link.json", tmp_path / "sub" / "a.json"):
+        check_writable(path, ".json", keep=())
+
+
+def test_what_was_closed_to_others_stays_so(tmp_path):
+    write_folder(tmp_path / "r", a="old")
+    write_text(tmp_path / "a", "old")
+    for path, mode in ((tmp_path / "r", 0o700), (tmp_path / "a", 0o600)):
+        path.chmod(mode)
+    write_folder(tmp_path / "r", a="new")
+    write_text(tmp_path / "a", "new")
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("r", "a")] == [0o700, 0o600]
+    assert (tmp_path / "a").read_text() == (tmp_path / "r" / "a").read_text() == "new"
+
+
 def test_a_disk_that_is_read_only_is_found_out_before_the_work(tmp_path, mount):
     disk = mount(tmp_path / "disk", "-t", "tmpfs", "-o", "ro", "tmpfs")
     for check in (
@@ -397,5 +423,23 @@ def test_a_disk_that_is_read_only_is_found_out_before_the_work(tmp_path, mount):
         lambda: check_folder(disk / "r", (), keep=()),
         lambda: locked(disk).__enter__(),
     ):
-        with pytest.raises(InputError, match="disk.*: cannot be (written|locked): Read-only file system"):
+        with pytest.raises(InputError, match=r"disk.*: cannot be (written|locked): Read-only file system"):
             check()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_lock_of_somebody_else_is_named(tmp_path):
+    code = (
+        "import os, sys\nfrom filelock import FileLock\nfrom chexnet.errors import InputError\n"
+        "from chexnet.files import locked, remove_leftovers\n"
+        "with locked(sys.argv[1]): pass\n"
+        "os.chmod(sys.argv[1], 0o777)\nos.setgroups([])\nos.setresgid(1001, 1001, 1001)\n"
+        "os.setresuid(1001, 1001, 1001)\n"
+        "os.chdir(sys.argv[1])\n"
+        "try:\n    with locked('.'): print('locked')\nexcept InputError as error: print(error)"
+    )
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        os.chmod(folder, 0o755)
+        shared = os.path.join(folder, "shared")
+        os.mkdir(shared)
+        assert in_a_process(code, shared) == ".lock: cannot be locked: Permission denied\n"

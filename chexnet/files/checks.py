@@ -24,8 +24,8 @@ def check_writable(path: Name, suffix: str, keep: Iterable[Name], others: Collec
         others: files that the same run writes, too.
 
     Raises:
-        InputError: its name ends otherwise; it is a folder, one of `keep` or of `others`, or the JSON of a weight file
-            that is not one of `others`; or its folder cannot be written to.
+        InputError: its name ends otherwise; it is a folder, a mount point, one of `keep` or of `others`, or the JSON of
+            a weight file that is not one of `others`; or its folder cannot be written to.
     """
     target = Path(path)
     if target.suffix != suffix:
@@ -39,6 +39,8 @@ def check_writable(path: Name, suffix: str, keep: Iterable[Name], others: Collec
             raise InputError(f"{target}: is a folder, expected the name of a file to write")
         if target.exists() and not target.is_file():
             raise InputError(f"{target}: is a device or pipe, expected the name of a file to write")
+        if target.exists() and _mount(target) != _mount(os.path.join(target.parent, "")):
+            raise InputError(f"{target}: is mounted and cannot be replaced; mount the folder that it is in instead")
         if suffix == ".json":
             _check_not_beside_weights(target, others)
         _try(target)
@@ -132,6 +134,21 @@ def _place(path: Name) -> str:
 def _inside(path: Name, folder: Path) -> bool:
     """Whether a file is the folder, or below it."""
     return f"{_place(path)}{os.sep}".startswith(f"{_place(folder)}{os.sep}")
+
+
+def _mount(path: Name) -> str:
+    """The number of the mount that a path is on, a link's own, where the system tells (Linux)."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    except (AttributeError, OSError):
+        return ""
+    try:
+        facts = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+    return next((line for line in facts.splitlines() if line.startswith("mnt_id:")), "")
 
 
 def _identity(path: Name) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chexnet.errors import InputError
 from chexnet.files.checks import check_folder
-from chexnet.files.writing import refusal, sync, sync_folder, temporary_name
+from chexnet.files.writing import keep_mode, refusal, sync, sync_folder, temporary_name
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Of Linux's renameat2."""
@@ -80,6 +80,7 @@ def _take_place(made: Path, target: Path, names: Collection[str]) -> None:
     if not target.exists():
         os.rename(new, target)
         return
+    keep_mode(target, new)
     outside = target.with_name(temporary_name(target))  # a folder cannot change places with one that it holds
     try:
         with suppress(OSError):  # `target` is a mount point, or the folder that it is in cannot be written to

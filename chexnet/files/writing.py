@@ -5,6 +5,7 @@ import fnmatch
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,8 +29,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The folder is made if it is missing. The data reach the disk (fsync) before the name changes
     (`os.replace`), so a reader sees the old file or the new one and never half of either. If the block
-    raises, the temporary file is removed and `path` is as it was. The file's permissions are what the process's
-    umask leaves of `rw-rw-rw-`.
+    raises, the temporary file is removed and `path` is as it was. A new file's permissions are what the process's
+    umask leaves of `rw-rw-rw-`, an older one's are kept.
 
     Raises:
         InputError: the folder or the file cannot be written.
@@ -43,6 +44,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         sync(temporary)
+        keep_mode(target, temporary)
         _rename(temporary, target)
         sync_folder(target.parent)
     except OSError as error:
@@ -140,6 +142,12 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def keep_mode(old: Path, new: Path) -> None:
+    """Give what replaces a file or folder its permissions: what was closed to others stays so."""
+    with suppress(OSError):  # there is no older one
+        shutil.copymode(old, new)
 
 
 def _rename(temporary: Path, target: Path) -> None:
