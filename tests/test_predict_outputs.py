@@ -12,9 +12,13 @@ import pytest
 from conftest import ROOT, make_folder, write_png
 from PIL import Image
 
-from chexnet import checkpoint
+from chexnet import cache, checkpoint
+from chexnet.config import TrainConfig
+from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES
 from chexnet.model import CheXNet
+from chexnet.training import train
+from chexnet.transforms import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +183,24 @@ def test_outputs_that_would_cost_each_other_or_weights_are_refused_before_the_wo
     assert said in err
     assert (err.count("\n"), out) == (1, "")
     assert (tmp_path / "OTHER.json").read_text() == "{}"
+
+
+def test_no_run_writes_into_the_folder_of_its_images(tmp_path):
+    folder, image_list = make_folder(tmp_path, 4)
+    (tmp_path / "link").symlink_to(folder)
+    before = sorted(folder.iterdir())
+    for place in (folder, tmp_path / "link", folder / ".." / "images"):
+        with pytest.raises(InputError, match="is the folder of the images"):
+            cache.build(folder, [path.name for path in before], place, Preprocessing(40, 32), workers=0)
+        with pytest.raises(InputError, match="is the folder of the images"):
+            train(TrainConfig(str(folder), str(image_list), str(image_list), str(place), device="cpu"))
+    assert sorted(folder.iterdir()) == before
+
+
+def test_an_image_cache_replaces_no_file_of_somebody_else(tmp_path):
+    folder, _ = make_folder(tmp_path, 1)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "images.bin").write_bytes(b"years of work")
+    with pytest.raises(InputError, match=r"images\.bin: is there without manifest\.txt"):
+        cache.build(folder, ["list_000.png"], tmp_path / "cache", Preprocessing(40, 32), workers=0)
+    assert (tmp_path / "cache" / "images.bin").read_bytes() == b"years of work"
