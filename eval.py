@@ -10,10 +10,15 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from chexnet import cli
 from chexnet.config import ON_BAD_IMAGE, EvalConfig
 from chexnet.errors import InputError
+
+if TYPE_CHECKING:
+    from chexnet.evaluation import EvalResult
 
 
 def build_parser() -> cli.Parser:
@@ -55,39 +60,53 @@ def body(args: argparse.Namespace) -> None:
     fields = {field.name: getattr(args, field.name, None) for field in dataclasses.fields(EvalConfig)}
     config = EvalConfig(**{**fields, "ckpt": first, "ensemble": tuple(others)})
     from chexnet.checkpoint import sidecar_path
-    from chexnet.data import format_skipped
-    from chexnet.evaluation import evaluate, format_comparison, format_result
-    from chexnet.files import check_writable
+    from chexnet.evaluation import evaluate
+    from chexnet.files import check_writable, write_each
 
     if config.val_list and not args.report:
         raise InputError("--val_list: is for the report, expected --report DIR with it")
     ckpts = (config.ckpt, *config.ensemble)
     inputs = [config.test_list, *filter(None, [config.val_list, config.classes]), *ckpts, *map(sidecar_path, ckpts)]
+    outputs: list[str] = []
     for path, suffix in ((args.output, ".json"), (args.predictions, ".csv")):
         if path:
-            check_writable(path, suffix, keep=inputs)
+            check_writable(path, suffix, keep=inputs, others=outputs)
+            outputs.append(path)
     if args.report:
-        from chexnet.evaluation.reporting import report_on
-        from chexnet.report import check_folder, format_report, write_report
+        from chexnet.report import check_folder
 
-        check_folder(args.report, keep=inputs)
+        check_folder(args.report, keep=inputs, others=outputs)
     with cli.progress_bar("image") as progress:
         result = evaluate(config, cli.say, progress)
+    writers = [partial(result.write_json, args.output)] if args.output else []
+    writers += [partial(result.write_csv, args.predictions)] if args.predictions else []
+    writers += [partial(show, result, args.compare)]
+    writers += [partial(write_report_on, result, args.report)] if args.report else []
+    write_each(writers)
+
+
+def show(result: "EvalResult", compare: bool) -> None:
+    """Prints the AUROCs and what was left out."""
+    from chexnet.data import format_skipped
+    from chexnet.evaluation import format_comparison, format_result
+
     print(format_result(result))
-    if args.compare:
+    if compare:
         print(format_comparison(result))
     if result.skipped:
-        print(format_skipped(result.skipped, config.test_list))
-    if config.val_list and result.validation_skipped:
-        print(format_skipped(result.validation_skipped, config.val_list))
-    if args.output:
-        result.write_json(args.output)
-    if args.predictions:
-        result.write_csv(args.predictions)
-    if args.report:
-        report = report_on(result)
-        write_report(report, args.report)
-        print(format_report(report, args.report))
+        print(format_skipped(result.skipped, result.config.test_list))
+    if result.config.val_list and result.validation_skipped:
+        print(format_skipped(result.validation_skipped, result.config.val_list))
+
+
+def write_report_on(result: "EvalResult", folder: str) -> None:
+    """Writes the report and prints what it comes to."""
+    from chexnet.evaluation.reporting import report_on
+    from chexnet.report import format_report, write_report
+
+    report = report_on(result)
+    write_report(report, folder)
+    print(format_report(report, folder))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

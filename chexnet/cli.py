@@ -1,6 +1,7 @@
 """What the scripts share: a parser, argument types and one way to fail. Imports nothing heavy."""
 
 import argparse
+import io
 import logging
 import os
 import shlex
@@ -8,9 +9,9 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn, TextIO, cast
 
 from chexnet.config import BACKBONES, CROPS, DEFAULT_CROPS, ENGINES, PRECISIONS, EvalConfig, LocalizationConfig, PredictConfig
 from chexnet.errors import InputError, Interrupted
@@ -55,8 +56,18 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
     os.environ.setdefault("GLOG_minloglevel", "2")  # errors of Paddle's compiled part; read when it is imported
     for library in ("paddle.utils.download", "matplotlib"):  # Paddle shows what they note for themselves
         logging.getLogger(library).setLevel(logging.WARNING)
+    # Where the shell has closed it, a file with its number stands in, for what compiled code writes to that number.
+    stdout = _Stdout(sys.stdout or open(os.devnull, "w"))  # noqa: SIM115
     try:
-        body(args)
+        try:
+            with redirect_stdout(cast(IO[str], stdout)):
+                body(args)
+        finally:
+            stdout.flush()
+            if stdout.error:
+                _forget_stdout()
+                print(f"error: standard output: cannot be written: {stdout.error.strerror}", file=sys.stderr)
+        return 2 if stdout.error else 0
     except InputError as error:
         if args.debug:
             raise
@@ -69,10 +80,51 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone; point stdout elsewhere so that exit is silent.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_stdout()  # its reader (head, less) has gone
         return 141
-    return 0
+
+
+class _Stdout:
+    """Standard output that, once it is full, costs no one what else a script does.
+
+    What its encoding lacks is escaped, as on standard error.
+
+    Attributes:
+        error: what went wrong with it, if something did.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.error: OSError | None = None
+        self._stream = stream
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        """Writes, unless that has failed before."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Writes what waits, unless that has failed before."""
+        self._try(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        if self.error is None:
+            try:
+                action()
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                self.error = error
+
+
+def _forget_stdout() -> None:
+    """Points standard output elsewhere, so that Python's last attempt to write to it is silent."""
+    with suppress(OSError):  # of a stream that is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def add_computing_flags(

@@ -5,7 +5,6 @@ faster than Paddle's eager mode; docs/performance.md has the figures.
 """
 
 import sys
-import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,6 +18,7 @@ import paddle
 from chexnet import cam, device, export
 from chexnet.config import CPUS, ENGINES
 from chexnet.errors import InputError
+from chexnet.files import temporary_folder
 from chexnet.model import CheXNet
 
 
@@ -62,12 +62,12 @@ class Choice:
         """
         if device.is_gpu():
             return _PaddleGPU(network, self.precision, maps)
-        with tempfile.TemporaryDirectory(prefix="chexnet-") as folder:
+        with temporary_folder() as folder:
             if self.engine == "paddle":
                 return _PaddleInference(export.save_program(network, folder, crop, maps), self.precision, self.threads)
             if self.engine == "onnxruntime":
                 return _OnnxRuntime(export.save_onnx(network, folder, crop, maps), self.threads)
-            return _OpenVINO(network, Path(folder), crop, maps, self.precision, self.threads)
+            return _OpenVINO(network, folder, crop, maps, self.precision, self.threads)
 
 
 class Viewer:

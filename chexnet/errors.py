@@ -1,6 +1,11 @@
 """The one error that a user can cause."""
 
 
+def printable(text: str) -> str:
+    """Escape what cannot be shown, such as a byte of a file's name that is no letter, and what terminals obey."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
 class InputError(Exception):
     """Something that the user gave cannot be used: a file, a folder, a flag, a weight file.
 
@@ -10,9 +15,8 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        # What other libraries say of a file may run over several lines, and names in it may hold what terminals obey.
-        line = " ".join(message.splitlines())
-        super().__init__("".join(one if one.isprintable() else ascii(one)[1:-1] for one in line))
+        # What other libraries say of a file may run over several lines.
+        super().__init__(printable(" ".join(message.splitlines())))
 
 
 class Interrupted(Exception):

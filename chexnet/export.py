@@ -19,6 +19,10 @@ ONNX_POSSIBLE = not paddle.__version__.startswith("2.")
 """paddle2onnx reads the programs of Paddle 3 only."""
 
 
+_ROOM = 1 << 16
+"""Bytes, more than a file system gives a file at a time."""
+
+
 def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
     """Writes the network as this Paddle's own inference program.
 
@@ -28,12 +32,15 @@ def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, ma
     Returns:
         The program's file, `model.json` (Paddle 3) or `model.pdmodel`; its weights stand beside it in
         `model.pdiparams`.
+
+    Raises:
+        OSError: the files cannot be written.
     """
     prefix = Path(folder) / "model"
     network.eval()
     paddle.jit.save(_ClassMaps(network) if maps else network, str(prefix), input_spec=[_input(crop)])
     program = prefix.with_suffix(".json")
-    return program if program.exists() else prefix.with_suffix(".pdmodel")
+    return _whole(program if program.exists() else prefix.with_suffix(".pdmodel"))
 
 
 def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
@@ -45,6 +52,9 @@ def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: 
 
     Returns:
         `model.pdmodel`; its weights stand beside it in `model.pdiparams`.
+
+    Raises:
+        OSError: the files cannot be written.
     """
     prefix = Path(folder) / "model"
     network.eval()
@@ -52,7 +62,7 @@ def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: 
         layer = (_ClassMaps if maps else _Logits)(network)
         program = paddle.jit.to_static(layer, input_spec=[_input(crop)], full_graph=True)
         paddle.jit.save(program, str(prefix))
-    return prefix.with_suffix(".pdmodel")
+    return _whole(prefix.with_suffix(".pdmodel"))
 
 
 def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
@@ -62,6 +72,9 @@ def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps:
 
     Returns:
         `model.onnx`.
+
+    Raises:
+        OSError: the files cannot be written.
     """
     import paddle2onnx
 
@@ -71,6 +84,21 @@ def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps:
         # Its default optimize_tool installs a package while it runs.
         paddle2onnx.export(str(program), str(program.with_suffix(".pdiparams")), str(path), optimize_tool=None)
     return path
+
+
+def _whole(program: Path) -> Path:
+    """The program, if the disk has room for more than it and its weights.
+
+    Paddle's compiled writer does not say when it ran out of room, and what reads the files then ends the process.
+    Where it could not go on, neither can this. Raises OSError.
+    """
+    for path in (program, program.with_suffix(".pdiparams")):
+        with open(path, "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.write(bytes(_ROOM))
+            file.flush()
+            file.truncate(size)
+    return program
 
 
 class _Logits(nn.Layer):

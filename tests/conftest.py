@@ -14,7 +14,7 @@ from PIL import Image
 from chexnet.labels import N_CLASSES
 from chexnet.lists import format_list
 
-pytest_plugins = ["label_files", "miniature", "faults.nursery", "originals", "torch_layouts", "web_server"]
+pytest_plugins = ["label_files", "miniature", "mounts", "faults.nursery", "originals", "torch_layouts", "web_server"]
 
 ROOT = Path(__file__).parent.parent
 

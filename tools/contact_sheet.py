@@ -38,15 +38,18 @@ def build_parser() -> cli.Parser:
 
 def body(args: argparse.Namespace) -> None:
     """Draws and writes the sheet; names the images that cannot be read."""
-    from chexnet.files import check_writable, replacing
+    from chexnet.files import check_inputs, check_writable, replacing
     from chexnet.images import folders
+
 
     check_writable(args.out, ".png", keep=args.images)
     paths = list(folders.find(args.images))
     files = [path for path in paths if isinstance(path, Path) and path.exists()]
     if not files:
         raise paths[0] if isinstance(paths[0], InputError) else InputError(f"{paths[0]}: no such image file")
+    check_inputs(files, [args.out])
     ckpt = shipped.choose_checkpoint(args.given.get("ckpt"), args.ckpt, cli.say)
+    check_inputs([ckpt, *filter(None, [args.classes])], [args.out])
     from tqdm import tqdm
 
     from chexnet.lists import class_names

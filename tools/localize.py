@@ -10,10 +10,15 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from chexnet import cli
 from chexnet.config import LocalizationConfig
 from chexnet.errors import InputError
+
+if TYPE_CHECKING:
+    from chexnet.localization import LocalizationResult
 
 
 def build_parser() -> cli.Parser:
@@ -41,26 +46,33 @@ def body(args: argparse.Namespace) -> None:
     names = [field.name for field in dataclasses.fields(LocalizationConfig)]
     config = LocalizationConfig(**{name: getattr(args, name) for name in names})
     from chexnet.checkpoint import sidecar_path
-    from chexnet.files import check_writable
-    from chexnet.localization import format_result, localize, write_contact_sheet
+    from chexnet.files import check_writable, write_each
+    from chexnet.localization import localize, write_contact_sheet
 
     inputs = [config.boxes, config.ckpt, sidecar_path(config.ckpt), *filter(None, (config.test_list, config.classes))]
+    outputs: list[str] = []
     for path, suffix in ((args.output, ".json"), (args.contact_sheet, ".png")):
         if path:
-            check_writable(path, suffix, keep=inputs)
+            check_writable(path, suffix, keep=inputs, others=outputs)
+            outputs.append(path)
     with cli.progress_bar("image") as progress:
-        result = localize(config, cli.say, progress)
-    print(format_result(result))
-    if args.output:
-        result.write_json(args.output)
-    if args.contact_sheet:
-        write_contact_sheet(args.contact_sheet, result.samples)
-    for reason in result.left_out:
-        print(f"left out: {reason}")
+        result = localize(config, cli.say, progress, outputs)
+    writers = [partial(result.write_json, args.output)] if args.output else []
+    writers += [partial(write_contact_sheet, args.contact_sheet, result.samples)] if args.contact_sheet else []
+    write_each([*writers, partial(show, result)])
     if result.left_out:
         raise InputError(
             f"{config.boxes}: {len(result.left_out)} boxes or images, named above, were left out; the rest is done"
         )
+
+
+def show(result: "LocalizationResult") -> None:
+    """Prints the scores and what was left out."""
+    from chexnet.localization import format_result
+
+    print(format_result(result))
+    for reason in result.left_out:
+        print(f"left out: {reason}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

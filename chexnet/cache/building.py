@@ -12,7 +12,7 @@ import numpy as np
 from chexnet import images
 from chexnet.cache.manifest import MANIFEST, PIXELS, Manifest, checksum, header_of, line_of, read_manifest, source_of
 from chexnet.errors import InputError
-from chexnet.files import locked, write_text
+from chexnet.files import check_apart, locked, write_text
 from chexnet.threads import ahead
 from chexnet.transforms import Preprocessing
 
@@ -67,12 +67,14 @@ def build(
         progress: is told how many of the images that have to be read are done.
 
     Raises:
-        InputError: `folder` cannot be written (a full disk), another process is building there, or it holds a
-            cache that is damaged or was built in another way. Images that do not decode are in the result.
+        InputError: `folder` cannot be written (a full disk), is `data_dir`, another process is building there, or it
+            holds a cache that is damaged or was built in another way. Images that do not decode are in the result.
     """
     folder = Path(folder)
+    check_apart(folder, data_dir)
     with locked(folder):
         if not (folder / MANIFEST).exists():
+            _check_unused(folder / PIXELS)
             write_text(folder / PIXELS, "")
             write_text(folder / MANIFEST, json.dumps(header_of(preprocessing)) + "\n")
         manifest = read_manifest(folder, preprocessing)
@@ -101,6 +103,13 @@ def build(
         appender.flush()
         size = sum(os.path.getsize(folder / file) for file in (PIXELS, MANIFEST))
         return BuildResult(len(todo) - len(failed) - redone, len(sources) - len(todo), redone, tuple(failed), size)
+
+
+def _check_unused(pixels: Path) -> None:
+    if pixels.exists() and pixels.stat().st_size:
+        raise InputError(
+            f"{pixels}: is there without {MANIFEST}, so it may be no cache's; expected a new folder or that of a cache"
+        )
 
 
 class _Appender:

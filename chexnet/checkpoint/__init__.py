@@ -19,7 +19,6 @@ from chexnet.checkpoint.sidecar import (
     write_sidecar,
 )
 from chexnet.checkpoint.weights import (
-    WEIGHT_SUFFIXES,
     WeightFile,
     assign,
     check_suffix,
@@ -29,6 +28,7 @@ from chexnet.checkpoint.weights import (
     save_checkpoint,
     save_weights,
 )
+from chexnet.files import WEIGHT_SUFFIXES
 
 __all__ = [
     "SAFETENSORS",

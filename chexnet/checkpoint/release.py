@@ -38,7 +38,7 @@ def release(
     if notice != " ".join(notice.split()):
         raise InputError(f"the notice is {notice!r}, expected one line, words apart by one space")
     check_writable(target, SAFETENSORS, keep=[source])
-    check_writable(sidecar_path(target), ".json", keep=[sidecar_path(source)])
+    check_writable(sidecar_path(target), ".json", keep=[sidecar_path(source)], others=[target])
     opened = open_weights(source)
     facts = {**opened.metadata, "precision": "float16", "source_sha256": opened.sha256}
     if notice:

@@ -14,13 +14,10 @@ from chexnet.checkpoint import kinds, nested, pickles, safetensors_files
 from chexnet.checkpoint.safetensors_files import SAFETENSORS
 from chexnet.checkpoint.sidecar import WEIGHTS_SHA256, read_sidecar, sidecar_path, write_sidecar
 from chexnet.errors import InputError
-from chexnet.files import read_bytes
+from chexnet.files import WEIGHT_SUFFIXES, read_bytes
 
 if TYPE_CHECKING:
     from paddle import nn
-
-WEIGHT_SUFFIXES = (".pdparams", SAFETENSORS)
-"""The formats that weights are written in."""
 
 
 TRIES = 5

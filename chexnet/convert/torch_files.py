@@ -107,11 +107,11 @@ def write(weights: Mapping[str, np.ndarray], path: Path) -> None:
     else:
         torch = _import_torch(path)
         tensors = {name: torch.tensor(array) for name, array in weights.items()}
-        # In memory first: given a path, torch.save would put the file's own name into it, and a full disk is no
-        # OSError to it.
-        data = io.BytesIO()
-        torch.save({"state_dict": tensors}, data)
-        path.write_bytes(data.getbuffer())
+        # To memory first: given a path, torch.save puts the file's own name into it; given a file, it has an error of
+        # its own for a full disk.
+        buffer = io.BytesIO()
+        torch.save({"state_dict": tensors}, buffer)
+        path.write_bytes(buffer.getbuffer())
 
 
 def _read_safetensors(path: Path) -> TorchFile:

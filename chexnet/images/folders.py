@@ -23,7 +23,11 @@ def find(names: Iterable[str]) -> Iterator[Path | InputError]:
     """
     for name in names:
         path = Path(name)
-        if not path.is_dir():
+        try:
+            is_folder = path.is_dir()
+        except OSError:  # a name too long for the system, which the reader of the file will say
+            is_folder = False
+        if not is_folder:
             yield path
             continue
         try:

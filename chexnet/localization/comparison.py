@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -19,7 +19,7 @@ from chexnet.boxes import DrawnBox
 from chexnet.config import LocalizationConfig
 from chexnet.engine import Viewer
 from chexnet.errors import InputError
-from chexnet.files import sha256, write_text
+from chexnet.files import check_inputs, sha256, write_text
 from chexnet.localization.cases import Case, Sample, compare, sample
 from chexnet.localization.scores import Scores, score_cases
 from chexnet.threads import ahead
@@ -93,7 +93,10 @@ class LocalizationResult:
 
 
 def localize(
-    config: LocalizationConfig, report: Callable[[str], None] | None = None, progress: Progress | None = None
+    config: LocalizationConfig,
+    report: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+    outputs: Collection[str] = (),
 ) -> LocalizationResult:
     """Compares the class maps of `config.ckpt` with the boxes of `config.boxes`.
 
@@ -103,11 +106,12 @@ def localize(
         config: the comparison.
         report: takes lines for a person.
         progress: is told how far it is.
+        outputs: files that the caller will write, none of which may be one of the images.
 
     Raises:
         InputError: the checkpoint, the box file, the list, the device or the engine cannot be used, images are
-            missing, or nothing is left to compare. A box outside its image and an image that does not decode
-            are left out.
+            missing or would be overwritten, or nothing is left to compare. A box outside its image and an image that
+            does not decode are left out.
     """
     tell = report or (lambda line: None)
     device.select(config.device)
@@ -122,6 +126,7 @@ def localize(
     if opened.notice:
         tell(f"=> {config.ckpt}: {opened.notice}")
     drawn, left_out = _boxes_by_image(config, description.classes)
+    check_inputs((Path(config.data_dir, name) for name in drawn), outputs)
     read = {"boxes": config.boxes, "test_list": config.test_list}
     digests = {"ckpt": opened.sha256, **{name: sha256(file) for name, file in read.items() if file is not None}}
     tell("=> loading checkpoint")

@@ -4,16 +4,17 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from types import TracebackType
+from typing import IO, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from PIL import Image
 
 from chexnet import drawing
-from chexnet.errors import InputError
+from chexnet.errors import InputError, printable
 from chexnet.files import check_writable, replacing
 from chexnet.predictor.network import Prediction
 from chexnet.predictor.sheet import finding_sheet
@@ -22,10 +23,63 @@ from chexnet.thresholds import Thresholds
 _UNSAFE = re.compile(r"[^\w .()+-]")
 """What a class's name may hold, and a file's may not everywhere."""
 
+_MOST_BYTES = 90
+"""Of an image's name, and of a finding's, in the name of a picture: some file systems take 143 for all of it."""
+
+Writer = TypeVar("Writer")
+P = ParamSpec("P")
+
+
+class Output(Generic[Writer]):
+    """A file that is given up if it cannot be written, while the run goes on; a context manager.
+
+    It has its name when the block has ended, and leaves nothing behind if the block raised.
+
+    Args:
+        opened: gives what writes the file, and finishes it; raises InputError if that cannot be. None writes nothing.
+
+    Attributes:
+        failure: why it was given up, if it was.
+    """
+
+    def __init__(self, opened: AbstractContextManager[Writer] | None) -> None:
+        self.failure: InputError | None = None
+        self._opened = opened
+
+    def __enter__(self) -> "Output[Writer]":
+        if self._opened:
+            self._writer = self._opened.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        opened, self._opened = self._opened, None
+        if opened:
+            try:
+                opened.__exit__(kind, error, trace)
+            except InputError as failure:
+                if kind is None or isinstance(error, OSError):
+                    self.failure = failure
+
+    def write(self, action: Callable[Concatenate[Writer, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Have the writer do something, unless the file was given up."""
+        if self._opened:
+            try:
+                action(self._writer, *args, **kwargs)
+            except OSError as error:
+                self.__exit__(type(error), error, error.__traceback__)
+
+
+def _shortened(name: str) -> str:
+    while len(os.fsencode(name)) > _MOST_BYTES:
+        name = name[:-1]
+    return name
+
 
 def _file_part(finding: str, classes: Sequence[str]) -> str:
     """A class's name as part of a file's, which no other class has."""
-    parts = [_UNSAFE.sub("_", name) for name in classes]
+    parts = [_shortened(_UNSAFE.sub("_", name)) for name in classes]
     place = classes.index(finding)
     alike = [part.lower() for part in parts].count(parts[place].lower()) > 1  # some file systems know no capitals
     return f"{parts[place]}_{place + 1}" if alike else parts[place]
@@ -96,7 +150,11 @@ class CsvFile:
         cls, path: str | os.PathLike[str], classes: Sequence[str], thresholds: Thresholds | None
     ) -> Iterator["CsvFile"]:
         """As `JsonFile.opened`."""
-        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        # A byte in a file's name that is no letter is escaped: it would make the whole file unreadable as UTF-8.
+        with (
+            replacing(path) as temporary,
+            open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        ):
             yield cls(file, classes, thresholds)
 
     def add(self, prediction: Prediction) -> None:
@@ -110,8 +168,13 @@ class CsvFile:
 class PictureFolder:
     """A folder for pictures named `<image>_<finding>.png`, and `<image>_2_<finding>.png` where that was another image.
 
+    A long name is shortened. Several threads may draw.
+
     Args:
         folder: made if it is missing.
+
+    Attributes:
+        failures: why pictures could not be written.
 
     Raises:
         InputError: it cannot be written to.
@@ -119,38 +182,41 @@ class PictureFolder:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
+        self.failures: list[InputError] = []
         self._taken: set[str] = set()
         check_writable(self.folder / "picture.png", ".png", keep=())
 
     def name(self, image: str) -> str:
         """What the names of an image's pictures begin with, each time another one."""
-        stem = Path(image).stem
+        stem = _shortened(Path(image).stem)
         names = (stem if number == 1 else f"{stem}_{number}" for number in count(1))
         name = next(name for name in names if name.lower() not in self._taken)  # some file systems know no capitals
         self._taken.add(name.lower())
         return name
 
     def draw(self, prediction: Prediction, name: str, findings: Sequence[str], notice: str) -> dict[str, Path]:
-        """Draws findings of an image, each on the image, and says where.
+        """Draws findings of an image, each on the image, and says where, if it can be written.
 
         Args:
             prediction: of the image.
             name: what `name` gave.
             findings: which ones.
             notice: stands below each.
-
-        Raises:
-            InputError: a picture cannot be written.
         """
         size = drawing.panel_size(prediction.gray)
         gray = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)  # once for all findings
         drawn = {}
         for finding in findings:
-            title = f"{prediction.caption(finding)}    {name}"
+            title = f"{prediction.caption(finding)}    {printable(name)}"
             picture = drawing.overlay(gray, prediction.shown_map(finding, size), prediction.limit, title, notice)
-            drawn[finding] = self.folder / f"{name}_{_file_part(finding, prediction.classes)}.png"
-            with replacing(drawn[finding]) as temporary:
-                picture.save(temporary, compress_level=1)  # more takes twice the time and saves a tenth
+            path = self.folder / f"{name}_{_file_part(finding, prediction.classes)}.png"
+            try:
+                with replacing(path) as temporary:
+                    picture.save(temporary, compress_level=1)  # more takes twice the time and saves a tenth
+            except InputError as error:
+                self.failures.append(error)
+            else:
+                drawn[finding] = path
         return drawn
 
     def draw_sheet(
@@ -163,13 +229,14 @@ class PictureFolder:
             name: what `name` gave.
             thresholds: mark those that are present, if any.
             notice: stands below them.
-
-        Raises:
-            InputError: the picture cannot be written.
         """
         path = self.folder / f"{name}_sheet.png"
-        with replacing(path) as temporary:
-            finding_sheet(prediction, thresholds, notice=notice).save(temporary, compress_level=1)
+        try:
+            with replacing(path) as temporary:
+                finding_sheet(prediction, thresholds, notice=notice).save(temporary, compress_level=1)
+        except InputError as error:
+            self.failures.append(error)
+            return {}
         return dict.fromkeys(prediction.classes, path)
 
 

@@ -1,6 +1,6 @@
 """Predictions on files, and what is written of them."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,11 +8,11 @@ from pathlib import Path
 import chexnet
 from chexnet import checkpoint, model
 from chexnet.config import PredictConfig
-from chexnet.errors import InputError
-from chexnet.files import check_writable
+from chexnet.errors import InputError, printable
+from chexnet.files import check_inputs, check_writable
 from chexnet.images import folders
 from chexnet.lists import class_names
-from chexnet.predictor.files import CsvFile, JsonFile, PictureFolder
+from chexnet.predictor.files import CsvFile, JsonFile, Output, PictureFolder
 from chexnet.predictor.network import IMAGES_A_PASS, MEANINGLESS, Prediction, Predictor
 from chexnet.threads import ahead
 from chexnet.thresholds import Thresholds, find_thresholds, thresholds_path
@@ -44,7 +44,7 @@ def predict_files(
     """Predicts on images, draws and writes what the configuration asks for.
 
     Memory does not grow with the number of images. JSON and CSV are complete when the iterator is exhausted, and not
-    there at all if it is closed before.
+    there at all if it is closed before. One that cannot be written costs none of the others.
 
     Args:
         config: the run.
@@ -57,23 +57,26 @@ def predict_files(
         In the order of the names, a result for each image or why it cannot be read.
 
     Raises:
-        InputError: the checkpoint, device, engine or thresholds cannot be used, or what is to be written cannot be.
+        InputError: the checkpoint, device, engine or thresholds cannot be used, or an image would be written over; at
+            the end, if something could not be written.
     """
     if config.sheet and not config.cam:
         raise InputError("--sheet: needs a folder for the sheets, expected --cam DIR with it")
     optional = filter(None, [config.thresholds, config.classes])
     beside = (checkpoint.sidecar_path(config.ckpt), thresholds_path(config.ckpt))
     inputs = [config.ckpt, *map(str, beside), *optional]
+    outputs: list[str] = []
     for path, suffix in ((config.json, ".json"), (config.csv, ".csv")):
         if path:
-            check_writable(path, suffix, keep=inputs)
+            check_writable(path, suffix, keep=inputs, others=outputs)
+            outputs.append(path)
     named = class_names(config.classes) if config.classes else None
     opened = model.open_checkpoint(config.ckpt, config.backbone, named)
     classes = opened.description.classes
     tell = report or (lambda line: None)
     found = find_thresholds(config.thresholds, config.ckpt, opened.sha256, classes, config.crops, tell)
     thresholds = found[1] if found else None
-    paths: Iterable[Path | InputError] = folders.find(_apart(names, config.cam))
+    paths: Iterable[Path | InputError] = _apart_found(folders.find(_apart(names, config.cam)), config.cam, outputs)
     number = None
     if count_known:
         paths = list(paths)
@@ -89,21 +92,22 @@ def predict_files(
         report=report,
         maps=pictures is not None,
     )
-    with ExitStack() as files:
+    with ExitStack() as stack:
         facts = _facts(config, predictor, found)
-        json_file = files.enter_context(JsonFile.opened(config.json, facts)) if config.json else None
-        csv_file = files.enter_context(CsvFile.opened(config.csv, classes, thresholds)) if config.csv else None
-        for prediction, drawn in files.enter_context(closing(_drawn(predictor, paths, pictures, thresholds, config))):
+        json_file = stack.enter_context(Output(JsonFile.opened(config.json, facts) if config.json else None))
+        csv_file = stack.enter_context(Output(CsvFile.opened(config.csv, classes, thresholds) if config.csv else None))
+        for prediction, drawn in stack.enter_context(closing(_drawn(predictor, paths, pictures, thresholds, config))):
             if isinstance(prediction, InputError):
-                if json_file:
-                    json_file.add_error(prediction)
+                json_file.write(JsonFile.add_error, prediction)
                 yield prediction
                 continue
-            if json_file:
-                json_file.add(prediction, thresholds, drawn)
-            if csv_file:
-                csv_file.add(prediction)
+            json_file.write(JsonFile.add, prediction, thresholds, drawn)
+            csv_file.write(CsvFile.add, prediction)
             yield Result(prediction, thresholds, drawn, predictor.notice)
+    failures = [one for one in (json_file.failure, csv_file.failure) if one] + (pictures.failures if pictures else [])
+    if failures:
+        more = f"; {len(failures) - 3} more" if len(failures) > 3 else ""
+        raise InputError("; ".join(map(str, failures[:3])) + f"{more}; the rest is written")
 
 
 def shown_findings(prediction: Prediction, thresholds: Thresholds | None, top: int) -> list[str]:
@@ -122,7 +126,7 @@ def format_result(result: Result, top: int) -> str:
     """
     prediction, thresholds = result.prediction, result.thresholds
     shown = shown_findings(prediction, thresholds, top)
-    lines = [prediction.name]
+    lines = [printable(prediction.name)]
     if thresholds and prediction.meaningful and not prediction.present(thresholds):
         lines.append("  no finding reaches its threshold")
     for finding in shown:
@@ -142,7 +146,7 @@ def format_result(result: Result, top: int) -> str:
     if result.notice:
         lines.append(f"  notice: {result.notice}")
     lines += [f"  warning: {warning}" for warning in prediction.warnings]
-    lines += [f"  drawn: {path}" for path in dict.fromkeys(result.pictures.values())]
+    lines += [f"  drawn: {printable(str(path))}" for path in dict.fromkeys(result.pictures.values())]
     return "\n".join(lines)
 
 
@@ -183,6 +187,19 @@ def _apart(names: Iterable[str], cam: str | None) -> Iterator[str]:
             if folder == image or folder in image.parents or image in folder.parents:
                 raise InputError(f"{cam}: images are read from there ({name}); have the pictures drawn elsewhere")
         yield name
+
+
+def _apart_found(
+    paths: Iterable[Path | InputError], cam: str | None, outputs: Sequence[str]
+) -> Iterator[Path | InputError]:
+    """The paths, unless what is written would replace one of them, as links allow it."""
+    folder = Path(cam).resolve() if cam else None
+    for path in paths:
+        if isinstance(path, Path):
+            check_inputs([path], outputs)
+            if folder and folder in path.resolve().parents:
+                raise InputError(f"{cam}: images are read from there ({path}); have the pictures drawn elsewhere")
+        yield path
 
 
 def _facts(config: PredictConfig, predictor: Predictor, found: tuple[str, Thresholds] | None) -> dict[str, object]:

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from chexnet import drawing
 from chexnet.drawing import MARGIN, PAPER, TEXT
-from chexnet.errors import InputError
+from chexnet.errors import InputError, printable
 from chexnet.predictor.network import MEANINGLESS, Prediction
 from chexnet.thresholds import Thresholds
 
@@ -124,7 +124,7 @@ def _tile(prediction: Prediction, finding: str, tile: int, more: str = "") -> Im
         if not prediction.meaningful:
             panel = _stamped(panel, MEANINGLESS)
     else:
-        caption = drawing.fitted(Path(prediction.name).name, 13, tile, end=True)
+        caption = drawing.fitted(printable(Path(prediction.name).name), 13, tile, end=True)
         panel = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)
     picture = Image.new("RGB", (tile, tile + _CAPTION), PAPER)
     ImageDraw.Draw(picture).text((0, _CAPTION // 2), caption, TEXT, drawing.font(13), anchor="lm")

@@ -76,9 +76,11 @@ def build(
     )
 
 
-def check_folder(folder: str | os.PathLike[str], keep: Iterable[str | os.PathLike[str]]) -> None:
-    """`chexnet.files.check_folder` for a report."""
-    files.check_folder(folder, FILES, keep)
+def check_folder(
+    folder: str | os.PathLike[str], keep: Iterable[str | os.PathLike[str]], others: Iterable[str] = ()
+) -> None:
+    """Apply `chexnet.files.check_folder` to a report."""
+    files.check_folder(folder, FILES, keep, others)
 
 
 def write_report(report: Report, folder: str | os.PathLike[str]) -> None:

@@ -14,7 +14,7 @@ from chexnet import audit, checkpoint
 from chexnet.config import TrainConfig
 from chexnet.data import BatchLoader, Skipped
 from chexnet.errors import InputError
-from chexnet.files import locked, remove_leftovers, write_text
+from chexnet.files import check_apart, locked, remove_leftovers, write_text
 from chexnet.model import CheXNet, initialise
 from chexnet.training import state
 from chexnet.training.callbacks import History, Log, SkippedSteps, Steps, seed_everything
@@ -26,6 +26,9 @@ from chexnet.training.metric import AUROC
 from chexnet.training.signals import StopRequest
 from chexnet.training.state import Progress, State
 from chexnet.training.state_checks import check_fits
+
+OUTPUTS = ("config.json", "history.csv", "curves.png", "best_model.*", "final.*", "*.state")
+"""What a run writes into its folder."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
         Interrupted: the process was sent SIGINT or SIGTERM; the state was saved.
     """
     tell = report or silent
+    check_apart(config.save_dir, config.data_dir)
     data = open_data(config, tell)
     seed_everything(config.seed)
     # Optimizer state is keyed by parameter names, which the guard starts anew for this network.
@@ -118,6 +122,7 @@ def resume(
             raise InputError(f"{origin}: {newer[0]} is newer and would be in the way; choose another --save_dir")
         file, saved = state.newest(source, tell) if origin.is_dir() else (origin, state.load(origin))
         config = continued(saved, file, {**changes, "save_dir": str(folder)}, force)
+        check_apart(folder, config.data_dir)
         data = open_data(config, tell, saved)
         tell(f"=> going on from {file}: {saved.progress}")
         with paddle.utils.unique_name.guard():
@@ -145,7 +150,7 @@ def _fit(
     progress = saved.progress if saved else Progress()
     metric = AUROC(len(data.classes), data.classes)
     model = _prepared(config, network, metric, saved)
-    remove_leftovers(config.save_dir)
+    remove_leftovers(config.save_dir, OUTPUTS)
     write_text(Path(config.save_dir) / "config.json", config.to_json())
     loaders = [
         BatchLoader(images, config.batch_size, shuffle, workers=config.num_workers, upload=True)

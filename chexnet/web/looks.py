@@ -2,16 +2,15 @@
 
 import hashlib
 import io
-import tempfile
 import threading
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from chexnet import drawing
 from chexnet.errors import InputError
+from chexnet.files import temporary_folder
 from chexnet.predictor import Prediction, Predictor
 from chexnet.thresholds import Thresholds
 
@@ -51,8 +50,8 @@ class Looks:
         Raises:
             InputError: as `chexnet.images.read`, but of "the image", which has no name here.
         """
-        with tempfile.TemporaryDirectory(prefix="chexnet-") as folder:
-            path = Path(folder) / "image"
+        with temporary_folder() as folder:
+            path = folder / "image"
             path.write_bytes(content)
             try:
                 with self._lock:
