@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from chexnet.config import BACKBONES, ENGINES, PRECISIONS, EvalConfig, LocalizationConfig, PredictConfig
-from chexnet.errors import InputError, Interrupted
+from chexnet.errors import InputError, InputWarning, Interrupted
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -56,7 +56,8 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
     for library in ("paddle.utils.download", "matplotlib"):  # Paddle shows what they note for themselves
         logging.getLogger(library).setLevel(logging.WARNING)
     try:
-        body(args)
+        with _warnings_in_one_line():
+            body(args)
     except InputError as error:
         if args.debug:
             raise
@@ -73,6 +74,25 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Shows each InputWarning once, as a line on standard error; other warnings as before."""
+    shown = warnings.showwarning
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
+        if issubclass(category, InputWarning):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", InputWarning)
+        warnings.showwarning = show
+        yield
 
 
 def add_computing_flags(
