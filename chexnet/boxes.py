@@ -5,10 +5,9 @@ corner is (0, 0) and whose first pixel reaches from 0 to 1.
 """
 
 import csv
-import gzip
+import io
 import math
 import os
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from chexnet.errors import InputError
 from chexnet.labels import BOX_FILE_SPELLINGS, CLASS_NAMES
+from chexnet.text_files import read_text, shorten, shorten_all
 
 FOUND_FRACTION = 0.5
 """Of a map's maximum: what lies above belongs to the found box (full width at half maximum)."""
@@ -139,15 +139,10 @@ def found_box(values: np.ndarray) -> np.ndarray | None:
 
 
 def _read_rows(path: Path) -> list[list[str]]:
-    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            return list(csv.reader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a text file ({error}), expected a box file like BBox_List_2017.csv") from error
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: the box file cannot be read: {reason}") from error
+        return list(csv.reader(io.StringIO(read_text(path, "box file"))))
+    except csv.Error as error:
+        raise InputError(f"{path}: not a CSV file ({error}), expected a box file like BBox_List_2017.csv") from error
 
 
 def _parse(row: list[str], where: str, line: int, named: Mapping[str, str]) -> DrawnBox:
@@ -155,9 +150,9 @@ def _parse(row: list[str], where: str, line: int, named: Mapping[str, str]) -> D
         raise InputError(f"{where}: {len(row)} columns, expected an image, a finding, x, y, w and h")
     image, label = row[0].strip(), row[1].strip()
     if not image or image in (".", "..") or "/" in image or "\\" in image:
-        raise InputError(f"{where}: {image!r} is not the name of a file in the image folder")
+        raise InputError(f"{where}: {shorten(image)} is not the name of a file in the image folder")
     if label not in named:
-        raise InputError(f"{where}: finding {label!r}, expected one of {', '.join(named)}")
+        raise InputError(f"{where}: finding {shorten(label)}, expected one of {shorten_all(list(named), limit=50)}")
     try:
         x, y, w, h = map(float, row[2:6])
     except ValueError:

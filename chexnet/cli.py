@@ -13,8 +13,17 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from itertools import pairwise
 from typing import IO, Any, NoReturn, TextIO, cast
 
-from chexnet.config import BACKBONES, CROPS, DEFAULT_CROPS, ENGINES, PRECISIONS, EvalConfig, LocalizationConfig, PredictConfig
-from chexnet.errors import InputError, Interrupted
+from chexnet.config import (
+    BACKBONES,
+    CROPS,
+    DEFAULT_CROPS,
+    ENGINES,
+    PRECISIONS,
+    EvalConfig,
+    LocalizationConfig,
+    PredictConfig,
+)
+from chexnet.errors import InputError, InputWarning, Interrupted
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -60,7 +69,7 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
     stdout = _Stdout(sys.stdout or open(os.devnull, "w"))  # noqa: SIM115
     try:
         try:
-            with redirect_stdout(cast(IO[str], stdout)):
+            with _warnings_in_one_line(), redirect_stdout(cast(IO[str], stdout)):
                 body(args)
         finally:
             stdout.flush()
@@ -125,6 +134,25 @@ def _forget_stdout() -> None:
     """Points standard output elsewhere, so that Python's last attempt to write to it is silent."""
     with suppress(OSError):  # of a stream that is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Shows each InputWarning once, as a line on standard error; other warnings as before."""
+    shown = warnings.showwarning
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
+        if issubclass(category, InputWarning):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            shown(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", InputWarning)
+        warnings.showwarning = show
+        yield
 
 
 def add_computing_flags(

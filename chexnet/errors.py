@@ -15,8 +15,7 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        # What other libraries say of a file may run over several lines.
-        super().__init__(printable(" ".join(message.splitlines())))
+        super().__init__(_one_line(message))
 
 
 class Interrupted(Exception):
@@ -29,3 +28,18 @@ class Interrupted(Exception):
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.signal = signal
+
+
+class InputWarning(UserWarning):
+    """Something that the user gave was read, in a way that should be known: an encoding that was guessed.
+
+    Scripts print it to standard error in one line, each once.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
+
+
+def _one_line(message: str) -> str:
+    # What other libraries say of a file may run over several lines.
+    return printable(" ".join(message.splitlines()))

@@ -3,15 +3,19 @@
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from chexnet.csv_files import CsvFile
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES
-from chexnet.lists import ImageList, patient_of
+from chexnet.lists import ImageList, Patients, check_agreement, clean_name, parse_label
+from chexnet.text_files import shorten, shorten_all
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,10 @@ class Predictions:
         source: the list or the file that they are from.
         names: N images, each once.
         labels: uint8 [N, C], 0 or 1.
-        probabilities: float32 [N, C] in 0..1.
+        probabilities: float64 [N, C] in 0..1. Whatever is given is kept as float64, because in float32 saturated
+            probabilities become equal.
         classes: names of the C classes.
+        given_patients: whose images they are, as a list or a file says; None for what their names say.
     """
 
     source: str
@@ -31,34 +37,42 @@ class Predictions:
     labels: np.ndarray
     probabilities: np.ndarray
     classes: tuple[str, ...] = CLASS_NAMES
+    given_patients: Patients | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "probabilities", np.asarray(self.probabilities, np.float64))
 
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
-    def patients(self) -> np.ndarray:
-        """Whose images they are, str [N]."""
-        return np.array([patient_of(name) for name in self.names])
+    @cached_property
+    def patients(self) -> Patients:
+        """Whose images they are."""
+        return self.given_patients or Patients(self.names)
 
     def to_csv(self) -> str:
-        """The text of a CSV: `image`, `prob_<class>` and `label_<class>`, one line an image."""
+        """The text of a CSV: `image`, `prob_<class>`, `label_<class>` and `patient`, one line per image.
+
+        `patient` is empty where it is not known.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["image", *_columns("prob", self.classes), *_columns("label", self.classes)])
-        for name, row, labels in zip(self.names, self.probabilities, self.labels.tolist(), strict=True):
-            writer.writerow([name, *(str(value) for value in row), *labels])
+        writer.writerow(["image", *_columns("prob", self.classes), *_columns("label", self.classes), "patient"])
+        rows = zip(self.names, self.probabilities.tolist(), self.labels.tolist(), self.patients.ids, strict=True)
+        for name, probabilities, labels, patient in rows:
+            writer.writerow([name, *map(repr, probabilities), *labels, patient or ""])
         return text.getvalue()
 
     def in_order_of(self, other: "Predictions") -> "Predictions":
         """The same, image for image beside another one.
 
         Raises:
-            InputError: the images or the classes are others, or their labels differ.
+            InputError: the images or the classes are others, or their labels or patients differ.
         """
         if self.classes != other.classes:
             raise InputError(
-                f"{self.source}: has the classes {', '.join(self.classes)}, expected those of {other.source}, "
-                f"{', '.join(other.classes)}"
+                f"{self.source}: has the classes {shorten_all(self.classes)}, expected those of {other.source}, "
+                f"{shorten_all(other.classes)}"
             )
         order = _matched(self.source, self.names, other.source, other.names)
         labels = self.labels[order]
@@ -70,112 +84,105 @@ class Predictions:
                 f"the first {other.names[row]}: {self.classes[column]} is {labels[row, column]}, expected "
                 f"{other.labels[row, column]}; take the labels of both from one list with --labels"
             )
-        return Predictions(self.source, other.names, labels, self.probabilities[order], self.classes)
+        patients = self.patients.of(order)
+        for name, one, expected in zip(other.names, patients.ids, other.patients.ids, strict=True):
+            if None not in (one, expected) and one != expected:
+                raise InputError(
+                    f"{self.source}: {shorten(name)} is of patient {one}, in {other.source} of {expected}; expected "
+                    "the same in both"
+                )
+        return Predictions(self.source, other.names, labels, self.probabilities[order], self.classes, patients)
 
 
 def read_predictions(
     path: str | os.PathLike[str], labels: ImageList | None = None, classes: tuple[str, ...] = CLASS_NAMES
 ) -> Predictions:
-    """Reads and checks a CSV of predictions; its columns are found by their names, in any order.
+    """Read and check a CSV of predictions; its columns are found by their names, in any order.
 
-    Columns called otherwise than `image`, `prob_...` and `label_...` are left alone.
+    Columns called otherwise than `image`, `patient`, `prob_...` and `label_...` are left alone.
 
     Args:
-        path: the file; `prob_<class>` and `label_<class>` of all classes.
-        labels: takes the place of the file's labels, which then may be absent: a list of exactly its images.
+        path: the file; `prob_<class>` and `label_<class>` of all classes. `patient` may be absent, or empty for images
+            of unknown patients.
+        labels: takes the place of the file's labels, which then may be absent: a list of exactly its images. So do its
+            patients, if it has a file of these.
         classes: their names.
 
     Raises:
         InputError: the file cannot be read or lacks columns, has columns of unknown findings; a line is ragged, a
             probability not within 0..1, a label neither 0 nor 1, an image there twice; the list has other images.
     """
+    table = CsvFile(path, "CSV of predictions")
     columns = ["image", *_columns("prob", classes), *([] if labels else _columns("label", classes))]
-    names: dict[str, int] = {}
-    rows = []
-    for number, cells in _read(path, columns, classes):
-        where = f"{path}:{number}"
-        name = cells[0]
-        if names.setdefault(name, number) != number:
-            raise InputError(f"{where}: {name} stands in line {names[name]} already, expected it once")
+    _check_header(table, columns, classes)
+    with_patients = "patient" in table.header
+    lines: dict[str, int] = {}
+    rows, patients = [], []
+    for number, cells in table.rows([table.find(name) for name in [*columns, *["patient"] * with_patients]]):
+        where = table.where(number)
+        name = clean_name(cells[0], where)
+        if lines.setdefault(name, number) != number:
+            raise InputError(f"{where}: {shorten(name)} stands in line {lines[name]} already, expected it once")
+        if with_patients:
+            patients.append(cells.pop() or None)
         rows.append(_numbers(cells[1:], columns[1:], where))
+    if not rows:
+        raise InputError(f"{path}: no line below the header, expected one per image")
+    names = tuple(lines)
+    whose = None
+    if with_patients:
+        whose = Patients(names, tuple(patients), str(path))
+        check_agreement(names, whose.ids, [table.where(line) for line in lines.values()])
     values = np.array(rows)  # float64 [N, C] or [N, 2 C]
-    probabilities = values[:, : len(classes)].astype(np.float32)
+    probabilities = values[:, : len(classes)]
     if labels is None:
-        return Predictions(str(path), tuple(names), values[:, len(classes) :].astype(np.uint8), probabilities, classes)
-    order = _matched(str(labels.path), labels.names, str(path), tuple(names))
-    return Predictions(str(path), tuple(names), labels.labels[order], probabilities, classes)
+        return Predictions(str(path), names, values[:, len(classes) :].astype(np.uint8), probabilities, classes, whose)
+    order = _matched(str(labels.path), labels.names, str(path), names)
+    if labels.patients.given is not None or whose is None:
+        whose = labels.patients.of(order)
+    return Predictions(str(path), names, labels.labels[order], probabilities, classes, whose)
 
 
 def _columns(kind: str, classes: Sequence[str]) -> list[str]:
     return [f"{kind}_{name}" for name in classes]
 
 
-def _read(
-    path: str | os.PathLike[str], columns: Sequence[str], classes: Sequence[str]
-) -> Iterator[tuple[int, list[str]]]:
-    """The number of each line below the header and its cells in the order of `columns`."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            places = _places(header, columns, classes, str(path))
-            empty = True
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise InputError(
-                        f"{path}:{reader.line_num}: {len(cells)} columns, expected {len(header)} as in the header"
-                    )
-                empty = False
-                yield reader.line_num, [cells[place] for place in places]
-            if empty:
-                raise InputError(f"{path}: no line below the header, expected one an image")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV file in UTF-8: {error}") from error
-
-
-def _places(header: list[str], columns: Sequence[str], classes: Sequence[str], path: str) -> list[int]:
-    """Where the columns stand."""
+def _check_header(table: CsvFile, columns: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuses a header that lacks columns, has one twice, or one of an unknown finding."""
     expected = (
         f"expected image, prob_<class> and label_<class> of the {len(classes)} classes, as eval.py --predictions "
         "writes them; --classes FILE names others"
     )
-    labels = _columns("label", classes)
-    known = {"image", *_columns("prob", classes), *labels}
-    twice = sorted({name for name in header if header.count(name) > 1 and name in known})
-    unknown = [name for name in header if name.startswith(("prob_", "label_")) and name not in known]
-    missing = [name for name in columns if name not in header]
+    labels = set(_columns("label", classes))
+    known = {"image", "patient", *_columns("prob", classes), *labels}
+    times = Counter(table.header)
+    twice = [name for name, count in times.items() if count > 1 and name in known]
+    unknown = [name for name in times if name.startswith(("prob_", "label_")) and name not in known]
+    missing = [name for name in columns if name not in times]
     for names, what in ((missing, "lacks the column"), (twice, "has twice"), (unknown, "has of an unknown finding")):
         if names:
-            hint = "; --labels LIST gives the labels" if all(name in labels for name in names) else ""
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            raise InputError(f"{path}:1: {what} {shown}; {expected}{hint}")
-    return [header.index(name) for name in columns]
+            hint = "; --labels LIST gives the labels" if labels.issuperset(names) else ""
+            raise InputError(f"{table.where(1)}: {what} {shorten_all(names, limit=3)}; {expected}{hint}")
 
 
 def _numbers(cells: Sequence[str], columns: Sequence[str], where: str) -> list[float]:
     """Probabilities and labels of a line, checked."""
-    try:
-        values = [float(cell) for cell in cells]
-    except ValueError:
-        values = []
-    for index, cell in enumerate(cells):
-        is_label = columns[index].startswith("label_")
-        value = values[index] if values else _float(cell)
-        if (value not in (0, 1)) if is_label else not 0 <= value <= 1:
+    values = []
+    for column, cell in zip(columns, cells, strict=True):
+        is_label = column.startswith("label_")
+        value = parse_label(cell) if is_label else _float(cell)
+        if value is None or ((value not in (0, 1)) if is_label else not 0 <= value <= 1):
             expected = "0 or 1" if is_label else "a number from 0 to 1"
-            raise InputError(f"{where}: {columns[index]} is {cell!r}, expected {expected}")
+            raise InputError(f"{where}: {column} is {shorten(cell)}, expected {expected}")
+        values.append(float(value))
     return values
 
 
-def _float(cell: str) -> float:
+def _float(cell: str) -> float | None:
     try:
         return float(cell)
     except ValueError:
-        return float("nan")
+        return None
 
 
 def _matched(path: str, names: Sequence[str], wanted_path: str, wanted: Sequence[str]) -> list[int]:
@@ -187,7 +194,7 @@ def _matched(path: str, names: Sequence[str], wanted_path: str, wanted: Sequence
         example = missing[0] if missing else min(more)
         raise InputError(
             f"{path}: other images than {wanted_path}: {len(missing)} of its {len(wanted)} are missing, {len(more)} "
-            f"are there in addition, such as {example}; expected the same images, in any order"
+            f"are there in addition, such as {shorten(example)}; expected the same images, in any order"
         )
     return [places[name] for name in wanted]
 

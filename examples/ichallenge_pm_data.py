@@ -14,7 +14,7 @@ from PIL import Image
 from chexnet.config import DEFAULT_WORKERS
 from chexnet.errors import InputError
 from chexnet.images import open_image
-from chexnet.lists.text_files import read_text
+from chexnet.text_files import read_text
 from chexnet.threads import ahead
 
 CLASSES = ("normal or high myopia", "pathologic myopia")

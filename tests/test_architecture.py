@@ -10,9 +10,10 @@ from conftest import ROOT
 
 FLOORS = (
     {"errors"},
-    {"files", "json_files", "threads", "config"},
-    {"labels", "images", "transforms", "metrics", "backbones", "checkpoint", "device", "download", "shipped"},
-    {"lists", "boxes", "phantom", "cache", "model", "convert", "guards", "thresholds"},
+    {"files", "json_files", "text_files", "threads", "config"},
+    {"labels", "csv_files", "images", "transforms", "metrics", "backbones", "checkpoint", "device", "download", "shipped"},
+    {"lists"},
+    {"boxes", "phantom", "cache", "model", "convert", "guards", "thresholds"},
     {"data", "export", "cam", "audit", "predictions"},
     {"training", "engine", "drawing", "report"},
     {"evaluation", "localization", "predictor", "deployment", "utility"},
@@ -23,6 +24,8 @@ WITHOUT_PADDLE = {
     "errors",
     "files",
     "json_files",
+    "text_files",
+    "csv_files",
     "threads",
     "labels",
     "images",

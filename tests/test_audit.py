@@ -107,7 +107,7 @@ def test_missing_and_repeated_images_and_names_without_a_patient_are_counted(tmp
     for name in names[:2]:
         write_png(tmp_path / "images" / name)
     found = audit.audit([a_list(tmp_path, "a.txt", names)], data_dir=tmp_path / "images").lists[0]
-    assert (found.images, found.patients, found.unknown_patients) == (3, 2, 1)
+    assert (found.images, found.patients, found.unknown_patients) == (3, 1, 1)
     assert (found.missing, found.repeated) == (("x.png",), ("00000001_000",))
     assert audit.audit([a_list(tmp_path, "a.txt", names)]).lists[0].missing is None
 
@@ -152,9 +152,7 @@ def test_what_a_checkpoint_was_trained_on_is_compared(tmp_path, capsys):
     ckpt.with_suffix(".json").write_text(json.dumps({audit.KEY: audit.fingerprint(images("1.0", "2.0"))}))
     assert run(tmp_path / "test_list.txt", "--ckpt", ckpt) == 0
     printed = capsys.readouterr().out
-    told = (
-        "the checkpoint was trained on 1 of these 3 images, and on 2 of the 3 patients, of whom 2 of these images are"
-    )
+    told = "1 of these 3 images were used for training; 2 belong to patients seen in training (2 of 3 patients)"
     assert f"  test_list: {told}\n" in printed
     assert f"warning: {tmp_path / 'test_list.txt'}: {told}\n" in printed
 

@@ -194,8 +194,8 @@ def test_both_spellings_compressed_or_not(tmp_path):
         (f"{HEADER}a.png,Mass,1,2,x,4,,,\n".encode(), r"a\.csv:2: the box is '1,2,x,4', expected four numbers"),
         (f"{HEADER}a.png,Mass,1,2,nan,4,,,\n".encode(), "the box is '1,2,nan,4'"),
         (f"{HEADER}../a.png,Mass,1,2,3,4\n".encode(), r"a\.csv:2: '\.\./a\.png' is not the name of a file"),
-        (HEADER.encode() + b"a.png,\xff\n", "not a text file"),
-        (f'{HEADER}"a.png\n'.encode() + b"x" * 200000, "not a text file"),
+        (HEADER.encode() + b"a.png,\x00\n", "not a text file"),
+        (f'{HEADER}"a.png\n'.encode() + b"x" * 200000, "not a CSV file"),
     ],
 )
 def test_a_file_that_cannot_be_is_one_line(tmp_path, content, message):

@@ -149,9 +149,9 @@ def test_images_that_the_checkpoint_was_trained_on_are_counted(data, capsys):
     assert eval_script.main(flags(data, 0, output="r.json", report="rep")) == 0
     warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("=> warning: ")]
     assert len(warned) == 1
-    assert "was trained on 5 of these 12 images" in warned[0]
+    assert "5 of these 12 images were used for training; the patients of 12 of them are unknown" in warned[0]
     assert json.loads((data / "r.json").read_text())["seen"]["images"] == 5
-    assert "was trained on 5 of these 12 images" in (data / "rep" / "report.html").read_text()
+    assert "5 of these 12 images were used for training" in (data / "rep" / "report.html").read_text()
     found = json.loads((data / "rep" / "metrics.json").read_text())
     assert found["run"]["seen"]["images"] == 5
     checkpoint.write_sidecar(data / "model0.pdparams", {**facts, KEY: fingerprint(["elsewhere.png"])})

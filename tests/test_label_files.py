@@ -49,7 +49,7 @@ def test_a_packed_label_file_with_other_columns_in_another_order_is_read(tmp_pat
         (f"Image Index,{HEADER_2020}\n{GOOD}", r"labels\.csv:1: 2 columns 'Image Index'"),
         (f"{HEADER_2020}\n{GOOD}\n{GOOD},9", r"labels\.csv:3: 12 columns, expected 11 as in the header"),
         (f"{HEADER_2020}\n{GOOD}\n00000002_000.png,Mass", r"labels\.csv:3: 2 columns, expected 11"),
-        (f"{HEADER_2020}\n{GOOD}\n\n{GOOD}", r"labels\.csv:4: 00000001_000\.png stands in line 2 already"),
+        (f"{HEADER_2020}\n{GOOD}\n\n{GOOD}", r"labels\.csv:4: '00000001_000\.png' stands in line 2 already"),
         (
             f"{HEADER_2020}\n{GOOD.replace('Mass', 'Mas')}",
             r"labels\.csv:2: findings 'Mas\|Pleural_Thickening', expected",
@@ -59,16 +59,17 @@ def test_a_packed_label_file_with_other_columns_in_another_order_is_read(tmp_pat
         (f"{HEADER_2020}\n{nih_row('00000001_000.png', '')}", r"labels\.csv:2: findings ''"),
         (
             f"{HEADER_2020}\n{GOOD.replace(',1,58', ',2,58')}",
-            r"labels\.csv:2: 00000001_000\.png is said to be of patient 2",
+            r"labels\.csv:2: '00000001_000\.png' is said to be of patient '2'",
         ),
         (
             f"{HEADER_2020}\n{GOOD.replace('00000001', '../00000001')}",
             r"labels\.csv:2: '\.\./00000001_000\.png' is not a plain",
         ),
         (
-            f"{HEADER_2020}\n{GOOD.replace('_000', ' 000')}",
-            r"labels\.csv:2: the image name is '00000001 000\.png', expected",
+            f"{HEADER_2020}\n{GOOD.replace('_000.png', ' 1')}",
+            r"labels\.csv:2: the image name is '00000001 1', which ends like a label",
         ),
+        (f"{HEADER_2020}\n{GOOD.replace(',1,58', ',,58')}", r"labels\.csv:2: the column 'Patient ID' is empty"),
         (f'{HEADER_2020}\n"{GOOD}', r"labels\.csv:2: not a CSV file"),
     ],
 )
@@ -82,7 +83,7 @@ def test_a_malformed_label_file_is_refused_with_its_line(tmp_path, text, message
 def test_what_is_no_text_is_refused(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\xff")
-    with pytest.raises(InputError, match=r"labels\.csv: not a text file .*, expected a label file"):
+    with pytest.raises(InputError, match=r"labels\.csv: is a PNG image; expected a label file"):
         read_nih(path)
 
 
@@ -132,7 +133,7 @@ def test_columns_are_in_the_order_asked_for_and_patients_from_their_column(tmp_p
         ('a.png,"F\nor M",0,0,a\n\nb.png,F,2,0,a', r"other\.csv:5: Edema is '2'"),
         ("a.png,F,0,0,", r"other\.csv:2: the column 'Who' is empty"),
         (",F,0,0,a", r"other\.csv:2: the image name is ''"),
-        ("a.png,F,0,0,a\na.png,F,1,0,a", r"other\.csv:3: a\.png stands in line 2 already"),
+        ("a.png,F,0,0,a\na.png,F,1,0,a", r"other\.csv:3: 'a\.png' stands in line 2 already"),
     ],
 )
 def test_a_malformed_csv_is_refused_with_its_line(tmp_path, line, message):
@@ -140,9 +141,40 @@ def test_a_malformed_csv_is_refused_with_its_line(tmp_path, line, message):
         read_csv(a_csv(tmp_path, line), "Path", ["Edema", "Pleural Effusion"], "Who")
 
 
+@pytest.mark.parametrize("values", [("True", "False"), ("YES", "no"), ("1.0", "0.0"), ("Positive", "negative")])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_labels_in_words_between_any_separators_are_read(tmp_path, values, delimiter):
+    rows = [("", "File", "Edema"), ("0", "a b.png", values[0]), ("1", "x\\\\c.png", values[1]), ("2", "d.png", "")]
+    path = tmp_path / "other.csv"
+    path.write_text("\r\n".join(delimiter.join(row) for row in rows))
+    table = read_csv(path, "file", ["Edema"])
+    assert table.names == ("a b.png", "x/c.png", "d.png")
+    assert table.labels.tolist() == [[1], [0], [0]]
+    assert (table.patients, table.blank) == ((None,) * 3, (1,))
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-16", "utf-8-sig"])
+@pytest.mark.filterwarnings("ignore::chexnet.errors.InputWarning")
+def test_columns_are_found_in_the_encodings_of_excel(tmp_path, encoding):
+    path = tmp_path / "other.csv"
+    path.write_bytes("文件,肺水肿\r\n000.png,0\r\n001.png,1\r\n".encode(encoding))
+    assert read_csv(path, "文件", ["肺水肿"]).labels.tolist() == [[0], [1]]
+
+
+@pytest.mark.parametrize("value", [str(10**400), "9" * 10**5, "1e400", "inf", "0.5", "1,0", "ja", "?"])
+def test_what_is_no_label_is_refused_in_one_short_line(tmp_path, value):
+    path = tmp_path / "other.csv"
+    path.write_text(f'Path,Edema\na.png,"{value}"\n')
+    with pytest.raises(InputError, match=r"other\.csv:2: Edema is '") as caught:
+        read_csv(path, "Path", ["Edema"])
+    assert len(str(caught.value)) < 400
+
+
 def test_columns_that_cannot_be_are_refused(tmp_path):
     path = a_csv(tmp_path, *CHEXPERT)
-    with pytest.raises(InputError, match="expected each once"):
+    with pytest.raises(InputError, match=r"--label_columns: class 1 is .*, expected a name"):
+        read_csv(path, "Path", ["\udcff"])
+    with pytest.raises(InputError, match="each once"):
         read_csv(path, "Path", ["Edema", "Edema"])
     with pytest.raises(InputError, match="0 columns 'Fracture', expected one; there are Path, Sex"):
         read_csv(path, "Path", ["Fracture"])

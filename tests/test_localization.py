@@ -207,7 +207,7 @@ def test_what_cannot_be_compared_is_named_and_the_rest_is_done(planted, tmp_path
         (
             [("c.png", "Mass", BRIGHT), ("a.png", "Mass", BRIGHT)],
             {},
-            "1 of 2 images with boxes are missing in .*: c.png; ",
+            "1 of 2 images are missing in .*: c.png; there are .*; --test_list FILE takes",
         ),
         ([("a.png", "Mass", BRIGHT)], {"data_dir": "none"}, "none: no such image folder"),
         ([("a.png", "Mass", BRIGHT)], {"boxes": "none.csv"}, "none.csv: the box file cannot be read"),

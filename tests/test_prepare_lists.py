@@ -36,7 +36,7 @@ def test_the_official_split_is_made_from_what_stands_beside_the_labels(nih, tmp_
     assert counted["Atelectasis"] == [str(one.labels[:, 0].sum()) for one in parts.values()]
     assert [int(count) for count in counted["patients"]][2] == 20
     files = " ".join(str(out / f"{part}_list.txt") for part in parts)
-    assert printed[-1] == f"next: python tools/audit_split.py {files}"
+    assert printed[-1] == f"next: python tools/audit_split.py {files} --metadata {nih}"
     assert run("--metadata", nih, "--split", "random", "--out", out) == 2
     assert "has train_list.txt, val_list.txt, test_list.txt already" in capsys.readouterr().err
 

@@ -72,14 +72,14 @@ def test_the_json_has_what_the_metrics_give(full):
     for c, name in enumerate(CLASS_NAMES):
         labels, scores = TEST.labels[:, c], TEST.probabilities[:, c]
         one = facts["classes"][name]
-        by_patients, by_images = estimate(labels, scores, TEST.patients), estimate(labels, scores)
+        by_patients, by_images = estimate(labels, scores, TEST.patients.clusters), estimate(labels, scores)
         assert one["auroc"] == auroc(labels, scores) == by_patients.auroc
         assert one["auroc_ci"] == [by_patients.low, by_patients.high]
         assert one["auroc_ci_images"] == [by_images.low, by_images.high] != one["auroc_ci"]
         assert one["auprc"] == pytest.approx(average_precision_score(labels, scores))
         assert one["prevalence"] == labels.mean()
         assert one["positives"] + one["negatives"] == sum(group["images"] for group in one["reliability"]) == IMAGES
-    resampled = resampled_aurocs(TEST.labels, TEST.probabilities, TEST.patients)
+    resampled = resampled_aurocs(TEST.labels, TEST.probabilities, TEST.patients.clusters)
     np.testing.assert_allclose(facts["mean"]["auroc_ci"], np.percentile(mean_over_classes(resampled), (2.5, 97.5)))
     ends = [one["auroc_ci_bootstrap"] for one in facts["classes"].values()]
     np.testing.assert_allclose(ends, np.percentile(resampled, (2.5, 97.5), axis=0).T)
@@ -131,7 +131,7 @@ def test_calibration_is_fitted_on_the_one_set_and_judged_on_the_other():
 def test_the_comparison_is_delongs_with_holm(full):
     _, _, facts = full
     tests = [
-        difference(TEST.labels[:, c], TEST.probabilities[:, c], OTHER.probabilities[:, c], TEST.patients)
+        difference(TEST.labels[:, c], TEST.probabilities[:, c], OTHER.probabilities[:, c], TEST.patients.clusters)
         for c in range(N_CLASSES)
     ]
     found = facts["comparison"]["classes"].values()
@@ -196,7 +196,7 @@ def test_images_that_both_sets_have_are_named():
     assert "shares 15 images and 5 patients with the images that are scored" in audit[-1]
     assert "shares no image" in build(TEST, VALIDATION).audit[-1]
     renamed = Predictions("x", tuple(f"{i}.png" for i in range(IMAGES)), TEST.labels, TEST.probabilities)
-    assert "No name shows that two images are of one patient" in build(renamed).audit[-1]
+    assert f"The patients of {IMAGES} of these {IMAGES} images are unknown." in build(renamed).audit[-1]
 
 
 def test_pairs_are_counted_and_mistakes_found_again():

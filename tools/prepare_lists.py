@@ -8,10 +8,13 @@ be packed (.gz). Another data set comes as a CSV with a column of 0 and 1 for ea
     python tools/prepare_lists.py --csv train.csv --image_column Path --label_columns Edema,"Pleural Effusion" \\
         --uncertain zeros --split random --out lists
 
+Patients are those of --patient_column, else of the images' names where these say it; where they do not, a random split
+is refused unless --each_image_a_patient says that no two images are of one.
 docs/data.md says what the splits are. Nothing is replaced: --out must not have such lists.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 NEEDS_LISTS = {"official": ("train_val", "test"), "reference": ("reference",)}
 NEEDS_LISTS["clean"] = NEEDS_LISTS["official"] + NEEDS_LISTS["reference"]
 SPLITS = ("official", "reference", "random", "clean", "whole")
-OF_CSV = ("image_column", "label_columns", "patient_column", "uncertain")
+OF_CSV = ("image_column", "label_columns", "patient_column", "each_image_a_patient", "uncertain")
 
 
 def build_parser() -> cli.Parser:
@@ -52,13 +55,19 @@ def build_parser() -> cli.Parser:
     add("--seed", type=cli.seed, default=0, metavar="K", help="of what is chosen at random")
     add("--image_column", metavar="NAME", help="column of --csv with the image files")
     add("--label_columns", metavar="A,B,...", help="columns of --csv that become the classes, in this order")
-    add(
-        "--patient_column", metavar="NAME", help="column of --csv with the patients; without it their images' names say"
+    patients = parser.add_mutually_exclusive_group()
+    patients.add_argument(
+        "--patient_column",
+        metavar="NAME",
+        help="column of --csv with the patients, which are kept beside the lists; default: what the images' names say",
+    )
+    patients.add_argument(
+        "--each_image_a_patient", action="store_true", help="no two images of --csv are of one patient"
     )
     add(
         "--uncertain",
         choices=("zeros", "ones", "drop"),
-        help="what a label of -1 is; drop: its image is left out",
+        help="value of a label of -1; drop: its image is left out",
     )
     return parser
 
@@ -66,22 +75,44 @@ def build_parser() -> cli.Parser:
 def body(args: argparse.Namespace) -> None:
     """Reads, divides, writes and prints the counts."""
     check(args)
-    from chexnet.lists import CLASSES_FILE, splits
+    from chexnet.lists import splits
 
     splits.check_unused(args.out)
     table = read_labels(args)
-    cli.say(f"=> {table.path}: {len(table):,} images of {len(set(table.patients)):,} patients")
-    for name, count in zip(table.classes, table.uncertain, strict=True):
-        if count:
-            print(f"=> {name}: {count:,} uncertain, --uncertain {args.uncertain}")
+    cli.say(f"=> {table.path}: {len(table):,} images of {patients(table)}")
+    for name, uncertain, blank in zip(table.classes, table.uncertain, table.blank, strict=True):
+        if uncertain:
+            print(f"=> {name}: {uncertain:,} uncertain, --uncertain {args.uncertain}")
+        if blank:
+            print(f"=> {name}: {blank:,} blank, taken for absent")
     if table.dropped:
         print(f"=> {table.dropped:,} images left out for that")
     parts = divide(args, table)
     print(splits.format_counts(parts, table.classes))
     files = splits.write_lists(parts, table.classes, args.out)
+    print(f"next: {shlex.join(next_command(args, list(files.values())))}")
+
+
+def next_command(args: argparse.Namespace, files: "Sequence[Path]") -> list[str]:
+    """What to run next, which sees all that this has seen."""
+    from chexnet.lists import CLASSES_FILE
+
+    command = ["python", "tools/audit_split.py", *map(str, files)]
+    if args.metadata:
+        command += ["--metadata", args.metadata]
     names = Path(args.out, CLASSES_FILE)
-    classes = f" --classes {names}" if names.exists() else ""
-    print(f"next: python tools/audit_split.py {' '.join(map(str, files.values()))}{classes}")
+    if names.exists():
+        command += ["--classes", str(names)]
+    return command
+
+
+def patients(table: "LabelTable") -> str:
+    """How many patients there are, as far as they are known."""
+    unknown = table.patients.count(None)
+    known = len({*table.patients} - {None})
+    if not unknown:
+        return f"{known:,} patients"
+    return f"{known:,} known patients; the patients of {unknown:,} images are unknown"
 
 
 def check(args: argparse.Namespace) -> None:
@@ -102,12 +133,13 @@ def check(args: argparse.Namespace) -> None:
 
 def read_labels(args: argparse.Namespace) -> "LabelTable":
     """The labels of NIH's file or of the CSV."""
-    from chexnet.lists import read_csv, read_nih
+    from chexnet.lists import each_image_a_patient, read_csv, read_nih
 
     if args.metadata:
         return read_nih(args.metadata)
     columns = [column.strip() for column in args.label_columns.split(",")]
-    return read_csv(args.csv, args.image_column, columns, args.patient_column, args.uncertain)
+    table = read_csv(args.csv, args.image_column, columns, args.patient_column, args.uncertain)
+    return each_image_a_patient(table) if args.each_image_a_patient else table
 
 
 def divide(args: argparse.Namespace, table: "LabelTable") -> "Parts":

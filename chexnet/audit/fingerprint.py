@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from chexnet.errors import InputError
-from chexnet.lists import image_of, patient_of
+from chexnet.lists import Patients, image_of
 
 KEY = "trained_on"
 """Under which the fingerprint stands in the JSON beside a checkpoint."""
@@ -24,10 +24,12 @@ class Seen:
 
     Attributes:
         images: how many of the list's images.
-        patients: how many of the list's patients, be it with these or with other images.
+        patients: how many of the list's known patients, be it with these or with other images.
         patients_images: how many images of the list are of these patients.
         of_images: how many images the list has.
-        of_patients: how many patients.
+        of_patients: how many patients are known of it.
+        unknown_patients: how many images of the list have no known patient.
+        patients_told: whether the patients of all images are known that the checkpoint was trained on.
         complete: whether all is known that the checkpoint was trained on. Not so if training began with weights
             of which it is not known.
     """
@@ -37,14 +39,23 @@ class Seen:
     patients_images: int
     of_images: int
     of_patients: int
+    unknown_patients: int
+    patients_told: bool
     complete: bool
+
+    @property
+    def anything(self) -> bool:
+        """Whether the list has images or patients that the checkpoint was trained on."""
+        return self.images > 0 or self.patients > 0
 
     def facts(self) -> dict[str, Any]:
         """What JSON can hold of it."""
         return asdict(self)
 
 
-def fingerprint(names: Iterable[str], begun_with: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def fingerprint(
+    names: Iterable[str], begun_with: Mapping[str, Any] | None = None, patients: Patients | None = None
+) -> dict[str, Any]:
     """What belongs under KEY in the JSON beside a checkpoint, see docs/data.md for its format.
 
     No name can be read from it; whether a name that one knows was among them, can.
@@ -53,23 +64,28 @@ def fingerprint(names: Iterable[str], begun_with: Mapping[str, Any] | None = Non
         names: the images that it was trained on.
         begun_with: what stands in the JSON beside the weights with which training began; None if these had seen no
             radiographs, as random and ImageNet weights.
+        patients: of these images; None for what their names say.
     """
-    names = list(names)
-    images, patients = _hashes(map(image_of, names)), _hashes(map(patient_of, names))
+    patients = patients or Patients(tuple(names))
+    whose = zip(patients.names, patients.ids, strict=True)
+    # An image of an unknown patient stands among the patients by its own name, so that this can be told later.
+    images = _hashes(map(image_of, patients.names))
+    known = _hashes(patients.evidence) | _hashes(name for name, patient in whose if patient is None)
     complete = True
     if begun_with is not None:
         complete = False
         if before := _read(begun_with):
-            images, patients, complete = images | before[0], patients | before[1], before[2]
-    return {"format": _FORMAT, "images": _packed(images), "patients": _packed(patients), "complete": complete}
+            images, known, complete = images | before[0], known | before[1], before[2]
+    return {"format": _FORMAT, "images": _packed(images), "patients": _packed(known), "complete": complete}
 
 
-def seen(facts: Mapping[str, Any], names: Sequence[str]) -> Seen | None:
+def seen(facts: Mapping[str, Any], names: Sequence[str], patients: Patients | None = None) -> Seen | None:
     """How much of the images `names` a checkpoint was trained on.
 
     Args:
         facts: what stands in the JSON beside it, as `checkpoint.read_sidecar` reads it.
         names: of a list file.
+        patients: of these images; None for what their names say.
 
     Returns:
         None if the JSON does not say: the checkpoint is of another program, or of an earlier version of this one.
@@ -81,23 +97,38 @@ def seen(facts: Mapping[str, Any], names: Sequence[str]) -> Seen | None:
     if known is None:
         return None
     known_images, known_patients, complete = known
-    patients = {patient: _hash(patient) in known_patients for patient in map(patient_of, names)}
+    patients = patients or Patients(tuple(names))
+    met, images_of_met = patients.met({one for one in patients.evidence if _hash(one) in known_patients})
     return Seen(
         images=sum(_hash(image_of(name)) in known_images for name in names),
-        patients=sum(patients.values()),
-        patients_images=sum(patients[patient_of(name)] for name in names),
+        patients=len(met),
+        patients_images=images_of_met,
         of_images=len(names),
-        of_patients=len(patients),
+        of_patients=len(patients.known),
+        unknown_patients=patients.unknown,
+        patients_told=not known_images & known_patients,
         complete=complete,
     )
 
 
 def format_seen(seen: Seen) -> str:
     """A sentence for a person."""
-    line = (
-        f"the checkpoint was trained on {seen.images:,} of these {seen.of_images:,} images, and on {seen.patients:,} "
-        f"of the {seen.of_patients:,} patients, of whom {seen.patients_images:,} of these images are"
-    )
+    unknown = seen.unknown_patients
+    if seen.anything:
+        line = f"{seen.images:,} of these {seen.of_images:,} images were used for training"
+        if seen.of_patients:
+            line += (
+                f"; {seen.patients_images:,} belong to patients seen in training ({seen.patients:,} of "
+                f"{seen.of_patients:,} patients)"
+            )
+    elif unknown or not seen.patients_told:
+        line = "none of these images was in the training list"
+    else:
+        line = "none of these images or patients was in the training list"
+    if unknown:
+        line += f"; the patients of {unknown:,} of them are unknown, and may have been seen in training"
+    elif not seen.patients_told:
+        line += "; the patients of some training images are unknown, and may be among these"
     return line if seen.complete else f"{line}; what the weights that it began with were trained on is not known"
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from chexnet.audit.fingerprint import Seen, format_seen, seen
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES
-from chexnet.lists import ImageList, LabelTable, find_missing, image_of, names_its_patient, patient_of
+from chexnet.lists import ImageList, LabelTable, check_classes, find_missing, image_of
+from chexnet.text_files import shorten_all
 
 FEW = 50
 """Below so many images with a finding, or without it, an AUROC says little."""
@@ -40,9 +41,10 @@ class ListFacts:
     Attributes:
         path: the list file.
         images: how many it names.
-        patients: how many these are of.
+        patients: how many are known that these are of.
         positives: images with each finding, by its name.
-        unknown_patients: images whose name does not say whose they are; each counts as a patient.
+        unknown_patients: images of which it is not known whose they are; these patients are not counted.
+        patients_by: what says whose images they are: the file with the patients beside the list, or their names.
         repeated: images that it names again, in another folder or format.
         missing: images that are not in the image folder; None if nobody has looked.
         changes: against a label file; None without one.
@@ -54,6 +56,7 @@ class ListFacts:
     patients: int
     positives: dict[str, int]
     unknown_patients: int
+    patients_by: str
     repeated: tuple[str, ...]
     missing: tuple[str, ...] | None
     changes: Changes | None
@@ -67,7 +70,7 @@ class Overlap:
     Attributes:
         first, second: the list files.
         images: in both.
-        patients: with images in both, be they the same or not.
+        patients: known ones with images in both, be they the same or not.
     """
 
     first: str
@@ -124,47 +127,39 @@ def audit(
         trained: what stands in the JSON beside a checkpoint.
 
     Raises:
-        InputError: the folder is missing, the label file has other classes, or the JSON is damaged.
+        InputError: the folder is missing, the label file or `classes.txt` beside a list has other classes, or the JSON
+            is damaged.
     """
     if table is not None and table.classes != tuple(classes):
-        raise InputError(f"{table.path}: its classes are {', '.join(table.classes)}, the lists' {', '.join(classes)}")
-    members = [_Members.of(one.names) for one in lists]
+        raise InputError(
+            f"{table.path}: its classes are {shorten_all(table.classes)}, the lists' {shorten_all(tuple(classes))}"
+        )
+    for one in lists:
+        check_classes(one.path, classes)
     facts = tuple(
         ListFacts(
             path=str(one.path),
             images=len(one),
-            patients=len(who.patients),
+            patients=len(one.patients.known),
             positives=dict(zip(classes, one.labels.sum(axis=0).tolist(), strict=True)),
-            unknown_patients=sum(not names_its_patient(name) for name in one.names),
-            repeated=tuple(name for name, times in who.times.items() if times > 1),
+            unknown_patients=one.patients.unknown,
+            patients_by=one.patients.source,
+            repeated=tuple(name for name, times in Counter(map(image_of, one.names)).items() if times > 1),
             missing=None if data_dir is None else tuple(one.names[row] for row in find_missing(one, data_dir)),
             changes=None if table is None else _changes(one, table),
-            seen=None if trained is None else seen(trained, one.names),
+            seen=None if trained is None else seen(trained, one.names, one.patients),
         )
-        for one, who in zip(lists, members, strict=True)
+        for one in lists
     )
-    paths = [one.path for one in facts]
-    shared = [_overlap(*one, *other) for one, other in combinations(zip(paths, members, strict=True), 2)]
-    others = [(str(one.path), _Members.of(one.names)) for one in official]
-    beside = [_overlap(*one, *other) for other in others for one in zip(paths, members, strict=True)]
-    return Audit(facts, tuple(shared), tuple(beside))
+    shared = tuple(_overlap(one, other) for one, other in combinations(lists, 2))
+    beside = tuple(_overlap(one, other) for other in official for one in lists)
+    return Audit(facts, shared, beside)
 
 
-@dataclass(frozen=True)
-class _Members:
-    """Whom and what a list names: how often each image, and which patients."""
-
-    times: Counter[str]
-    patients: frozenset[str]
-
-    @classmethod
-    def of(cls, names: Iterable[str]) -> "_Members":
-        names = list(names)
-        return cls(Counter(map(image_of, names)), frozenset(map(patient_of, names)))
-
-
-def _overlap(first: str, one: _Members, second: str, other: _Members) -> Overlap:
-    return Overlap(first, second, len(one.times.keys() & other.times.keys()), len(one.patients & other.patients))
+def _overlap(one: ImageList, other: ImageList) -> Overlap:
+    images = set(map(image_of, one.names)) & set(map(image_of, other.names))
+    patients, _ = one.patients.met(other.patients.evidence)
+    return Overlap(str(one.path), str(other.path), len(images), len(patients))
 
 
 def _changes(image_list: ImageList, table: LabelTable) -> Changes:
@@ -193,8 +188,8 @@ def _warnings(one: ListFacts) -> Iterable[str]:
         yield f"fewer than {FEW} images with a finding, or without it, so that its AUROC is uncertain: {told}"
     if one.unknown_patients:
         yield (
-            f"{one.unknown_patients:,} names do not say whose image it is; each counts as a patient, and "
-            "shared ones cannot be found"
+            f"the patients of {one.unknown_patients:,} of {one.images:,} images are unknown: the names do not tell "
+            "them and there is no file of patients beside the list; shared patients cannot be found"
         )
     if one.repeated:
         yield f"names {len(one.repeated):,} images again, in another folder or format: {_first(one.repeated)}"
@@ -204,7 +199,7 @@ def _warnings(one: ListFacts) -> Iterable[str]:
         yield f"{one.changes.absent:,} images are not in {one.changes.path}"
     if one.changes and one.changes.images:
         yield f"{one.changes.images:,} images have other labels in {one.changes.path}"
-    if one.seen and one.seen.patients:
+    if one.seen and one.seen.anything:
         yield format_seen(one.seen)
 
 

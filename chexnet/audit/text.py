@@ -36,10 +36,12 @@ def _titles(paths: Sequence[str]) -> dict[str, str]:
 
 def _counts(lists: Sequence[ListFacts], titles: Sequence[str]) -> Iterable[str]:
     classes = list(lists[0].positives)
-    first = max(map(len, (*classes, "patients"))) + 1
+    first = max(map(len, (*classes, "unknown patient"))) + 1
     widths = [max(len(title), 8) + 2 for title in titles]
     rows: list[tuple[str, list[int]]] = [("images", [one.images for one in lists])]
     rows += [("patients", [one.patients for one in lists])]
+    if any(one.unknown_patients for one in lists):
+        rows += [("unknown patient", [one.unknown_patients for one in lists])]
     rows += [(name, [one.positives[name] for one in lists]) for name in classes]
     yield f"{'':{first}}" + "".join(f"{title:>{width}}" for title, width in zip(titles, widths, strict=True))
     for name, counts in rows:

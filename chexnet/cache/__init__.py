@@ -9,6 +9,7 @@ import numpy as np
 from chexnet.cache.building import BuildResult, Progress, build
 from chexnet.cache.manifest import PIXELS, checksum, line_of, read_manifest, source_of
 from chexnet.errors import InputError
+from chexnet.lists import find_images
 from chexnet.transforms import Preprocessing
 
 __all__ = ["BuildResult", "ImageCache", "build"]
@@ -69,10 +70,9 @@ class ImageCache:
         rows = np.fromiter((row_of.get(name, -1) for name in names), np.int64, len(names))
         lines = lines or range(1, len(names) + 1)
         self._refuse(np.flatnonzero(rows < 0), "are not in the cache", names, lines, list_file, data_dir)
-        originals = zip(names, self._manifest.sources(rows), strict=True) if os.path.isdir(data_dir) else ()
-        changed = [
-            index for index, (name, source) in enumerate(originals) if source_of(data_dir, name) not in (None, source)
-        ]
+        files = find_images(names, data_dir, list_file) if os.path.isdir(data_dir) else ()
+        originals = zip(files, self._manifest.sources(rows), strict=bool(files))
+        changed = [index for index, (file, source) in enumerate(originals) if source_of(file) not in (None, source)]
         fault = f"have changed in {data_dir} since they were put in the cache"
         self._refuse(changed, fault, names, lines, list_file, data_dir)
         return rows

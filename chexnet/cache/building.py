@@ -13,6 +13,7 @@ from chexnet import images
 from chexnet.cache.manifest import MANIFEST, PIXELS, Manifest, checksum, header_of, line_of, read_manifest, source_of
 from chexnet.errors import InputError
 from chexnet.files import check_apart, locked, write_text
+from chexnet.lists import find_images
 from chexnet.threads import ahead
 from chexnet.transforms import Preprocessing
 
@@ -60,15 +61,16 @@ def build(
 
     Args:
         data_dir: folder of the images.
-        names: files below it; a name that comes again is the same image.
+        names: of images, found below it by `lists.find_images`; a name that comes again is the same image.
         folder: of the cache, made if it is missing.
         preprocessing: how images are resized.
         workers: decoding threads, 0 for none.
         progress: is told how many of the images that have to be read are done.
 
     Raises:
-        InputError: `folder` cannot be written (a full disk), is `data_dir`, another process is building there, or it
-            holds a cache that is damaged or was built in another way. Images that do not decode are in the result.
+        InputError: `data_dir` is missing or has two files of one name; `folder` cannot be written (a full disk), is
+            `data_dir`, another process is building there, or it holds a cache that is damaged or was built in another
+            way. Images that do not decode are in the result.
     """
     folder = Path(folder)
     check_apart(folder, data_dir)
@@ -79,12 +81,15 @@ def build(
             write_text(folder / MANIFEST, json.dumps(header_of(preprocessing)) + "\n")
         manifest = read_manifest(folder, preprocessing)
         recorded = dict(zip(manifest.row_of, manifest.sources(list(manifest.row_of.values())), strict=True))
-        sources = {name: source_of(data_dir, name) for name in names}
+        names = list(dict.fromkeys(names))
+        root = Path(data_dir)
+        files = dict(zip(names, find_images(names, root, "the lists"), strict=True))
+        sources = {name: source_of(path) for name, path in files.items()}
         todo = [name for name, source in sources.items() if source is None or recorded.get(name) != source]
 
         def resize(name: str) -> np.ndarray | InputError:
             try:
-                return preprocessing.resized(images.open_gray(Path(data_dir, name)))
+                return preprocessing.resized(images.open_gray(files[name] or root / name))
             except InputError as error:
                 return error
 

@@ -16,6 +16,9 @@ from chexnet.transforms import RESIZE_VERSION, Preprocessing
 PIXELS = "images.bin"
 MANIFEST = "manifest.txt"
 
+_SPACE = "\u00a0"
+"""Stands for a space in a name. Names have printable characters alone, which this one is not."""
+
 _LINE = re.compile(r"\S+( -?\d+){6}", re.ASCII)  # name offset height width source_size source_mtime_ns crc32
 
 
@@ -58,7 +61,7 @@ def read_manifest(folder: Path, preprocessing: Preprocessing) -> Manifest:
     header, _, body = whole.decode(errors="replace").partition("\n")  # what is replaced, the checksum tells
     _check_header(folder, header, preprocessing)
     lines = body.split("\n")[:-1]
-    names = [line.partition(" ")[0] for line in lines]
+    names = [line.partition(" ")[0].replace(_SPACE, " ") for line in lines]
     try:
         numbers = np.fromstring(" ".join([line.partition(" ")[2] for line in lines]), np.int64, sep=" ").reshape(-1, 6)
     except ValueError:
@@ -109,7 +112,7 @@ def _damaged(folder: Path, line: int) -> InputError:
 
 def line_of(name: str, *numbers: int) -> str:
     """A line of the manifest without its checksum."""
-    return " ".join([name, *map(str, numbers)])
+    return " ".join([name.replace(" ", _SPACE), *map(str, numbers)])
 
 
 def checksum(line: str, image: np.ndarray) -> int:
@@ -117,10 +120,12 @@ def checksum(line: str, image: np.ndarray) -> int:
     return zlib.crc32(image.data, zlib.crc32(line.encode()))
 
 
-def source_of(data_dir: str | os.PathLike[str], name: str) -> tuple[int, int] | None:
+def source_of(path: str | os.PathLike[str] | None) -> tuple[int, int] | None:
     """Size and mtime in ns of an image file, None if there is none."""
+    if path is None:
+        return None
     try:
-        status = os.stat(os.path.join(data_dir, name))
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns

@@ -87,9 +87,9 @@ class ChestXrayDataSet(Dataset):
         self.epoch = 0
         self.list = _without(read_list(list_file, n_classes), self.skipped)
         self.cache = None if image_cache is None else ImageCache(image_cache, self.preprocessing)
-        if self.cache is None:
-            check_images(self.list, self.data_dir)
-        else:
+        if self.cache is None or self.as_pil:
+            self.paths = check_images(self.list, self.data_dir)
+        if self.cache is not None:
             self.rows = self.cache.rows(self.list.names, self.list.path, self.data_dir, self.list.lines)
 
     def __len__(self) -> int:
@@ -119,7 +119,7 @@ class ChestXrayDataSet(Dataset):
 
     def _gray(self, index: int) -> Image.Image:
         try:
-            return images.open_gray(self.data_dir / self.list.names[index])
+            return images.open_gray(self.paths[index])
         except InputError as error:
             raise InputError(f"{error}; replace the file, or leave it out: --on_bad_image skip") from error
 

@@ -1,7 +1,7 @@
 """Images that cannot be used, found before a run that leaves them out begins."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,7 @@ from chexnet import images
 from chexnet.cache import ImageCache
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
-from chexnet.lists import read_list
+from chexnet.lists import find_images, read_list
 from chexnet.threads import ahead
 from chexnet.transforms import Preprocessing
 
@@ -69,8 +69,10 @@ def find_unusable(
             are unusable: how many, and the first ten with their lines.
     """
     image_list = read_list(list_file, n_classes)
+    look: Callable[[str], str | None]
     if image_cache is None:
-        look = partial(_look_in_file, Path(data_dir))
+        places = find_images(image_list.names, data_dir, image_list.path)
+        look = partial(_look_in_file, Path(data_dir), dict(zip(image_list.names, places, strict=True)))
     else:
         look = partial(_look_in_cache, ImageCache(image_cache, preprocessing or Preprocessing()))
         workers = 0
@@ -96,9 +98,9 @@ def format_skipped(skipped: Sequence[Skipped], list_file: str | os.PathLike[str]
     return "\n".join(lines + [f"  {one.image} (line {one.line}): {one.reason}" for one in skipped])
 
 
-def _look_in_file(data_dir: Path, name: str) -> str | None:
+def _look_in_file(data_dir: Path, places: Mapping[str, Path | None], name: str) -> str | None:
     """Why an image file cannot be used; None if it can."""
-    path = data_dir / name
+    path = places[name] or data_dir / name
     try:
         images.open_gray(path)
     except InputError as error:

@@ -66,7 +66,7 @@ class EvalResult:
         config: what was asked for.
         engine: what computed it: engine, precision, device and threads, in words.
         members: the checkpoints, at least one.
-        predictions: the N images that were scored, in the order of the list, with float32 [N, C] probabilities,
+        predictions: the N images that were scored, in the order of the list, with float64 [N, C] probabilities,
             averaged over the crops and the members.
         validation: the same of the validation list, if there is one.
         skipped: the images of the list that were not, because they cannot be used.
@@ -101,7 +101,7 @@ class EvalResult:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """float32 [N, C]."""
+        """float64 [N, C]."""
         return self.predictions.probabilities
 
     @property

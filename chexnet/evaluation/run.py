@@ -14,7 +14,7 @@ from chexnet.data import BatchLoader, ChestXrayDataSet, Skipped, View, find_unus
 from chexnet.errors import InputError
 from chexnet.evaluation.result import EvalResult, Member
 from chexnet.files import sha256
-from chexnet.lists import class_names
+from chexnet.lists import check_classes, class_names
 from chexnet.metrics import UndefinedAUROCWarning, class_aurocs, mean_auroc
 from chexnet.predictions import Predictions
 from chexnet.transforms import Preprocessing
@@ -58,6 +58,8 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
     crops = {config.crops or one.description.crops for one in opened}
     config = replace(config, crops=min(crops) if len(crops) == 1 else None)
     classes = opened[0].description.classes
+    for path in filter(None, (config.test_list, config.val_list)):
+        check_classes(path, classes)
     data = _Data(config, progress, len(classes))
     # All are loaded, 28 MB each, before the first one computes: what is wrong with the last is to be known by then.
     checkpoints = [_Checkpoint(*one, config, data, tell) for one in zip(ckpts, opened, strict=True)]
@@ -147,8 +149,8 @@ class _Checkpoint:
         tests = data.opened(config.test_list, self.preprocessing, crops)
         if config.val_list:
             data.opened(config.val_list, self.preprocessing, crops)
-        self.seen = audit.seen(opened.metadata, tests.list.names)
-        if self.seen and self.seen.patients:
+        self.seen = audit.seen(opened.metadata, tests.list.names, tests.list.patients)
+        if self.seen and self.seen.anything:
             tell(f"=> warning: {config.test_list}: {audit.format_seen(self.seen)}")
 
     def score(self, choice: engine.Choice, progress: Progress | None) -> dict[str, Predictions]:
@@ -162,7 +164,10 @@ class _Checkpoint:
             probabilities = predict_list(compiled.predict, loader, progress)
             if not np.isfinite(probabilities).all():
                 raise InputError(f"{self.ckpt}: gives probabilities that are not finite, expected numbers in 0..1")
-            scored[path] = Predictions(path, dataset.list.names, dataset.list.labels, probabilities, self.classes)
+            listed = dataset.list
+            scored[path] = Predictions(
+                path, listed.names, listed.labels, probabilities, self.classes, given_patients=listed.patients
+            )
         return scored
 
     def member(self, predictions: Predictions) -> Member:
@@ -179,7 +184,7 @@ def _average(all_predictions: list[Predictions]) -> Predictions:
             f"{first.source}: the checkpoints could not use the same images of it; leave --on_bad_image at error"
         )
     probabilities = np.stack([one.probabilities for one in all_predictions]).mean(axis=0, dtype=np.float64)
-    return replace(first, probabilities=probabilities.astype(np.float32))
+    return replace(first, probabilities=probabilities)
 
 
 def _scores(predictions: Predictions) -> tuple[np.ndarray, float]:
@@ -199,14 +204,15 @@ def predict_list(predict: Predict, loader: BatchLoader, progress: Progress | Non
         progress: is called after every batch.
 
     Returns:
-        float32 [N, C].
+        float64 [N, C].
     """
     rows = []
     done = 0
     for batch, _ in loader:
         crops = batch.reshape(-1, *batch.shape[-3:])  # [B or B x 10, 1, crop, crop]
         probabilities = predict(crops)
-        rows.append(probabilities.reshape(len(batch), -1, probabilities.shape[-1]).mean(axis=1))
+        of_crops = probabilities.reshape(len(batch), -1, probabilities.shape[-1])
+        rows.append(of_crops.mean(axis=1, dtype=np.float64))  # in float32, saturated ones would become equal
         done += len(batch)
         if progress:
             progress(done, len(loader.dataset))

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, is_name
-from chexnet.lists.text_files import read_text
+from chexnet.text_files import read_text, shorten
 
 CLASSES_FILE = "classes.txt"
 
@@ -22,13 +23,38 @@ def read_classes(path: str | os.PathLike[str]) -> tuple[str, ...]:
         InputError: the file is missing, empty or not text, or the first line that is empty, was there before or
             stands for the mean (`labels.MEAN_NAME`).
     """
-    names: list[str] = []
+    names: dict[str, None] = {}
     for number, line in enumerate(read_text(path, "file of class names").rstrip().split("\n"), start=1):
         name = line.strip()
         if not is_name(name, names):
-            raise InputError(f"{path}:{number}: the class is {name!r}, expected one name a line, each once")
-        names.append(name)
+            raise InputError(f"{path}:{number}: the class is {shorten(name)}, expected one name a line, each once")
+        names[name] = None
     return tuple(names)
+
+
+def check_classes(list_file: str | os.PathLike[str], classes: Sequence[str]) -> None:
+    """Check that a list is not taken for one of other classes: that `classes.txt` beside it has these, if it is its.
+
+    A file there of another number of classes belongs to other lists.
+
+    Args:
+        list_file: a list with labels of `classes`.
+        classes: names of the labels' columns.
+
+    Raises:
+        InputError: it has as many classes, but others, or in another order.
+    """
+    path = Path(list_file).parent / CLASSES_FILE
+    if not path.exists():
+        return
+    beside = read_classes(path)
+    if len(beside) == len(classes) and beside != tuple(classes):
+        place = next(place for place, pair in enumerate(zip(beside, classes, strict=True)) if pair[0] != pair[1])
+        raise InputError(
+            f"{list_file}: its label {place + 1} is {shorten(beside[place])} by {path}, expected "
+            f"{shorten(classes[place])}; give the classes of the list (--classes {path}) and a checkpoint of these, or "
+            f"remove {CLASSES_FILE} if it is of other lists"
+        )
 
 
 def format_classes(names: Sequence[str]) -> str:

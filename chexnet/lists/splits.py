@@ -13,7 +13,10 @@ from chexnet.files import replacing
 from chexnet.labels import CLASS_NAMES
 from chexnet.lists.classes import CLASSES_FILE, format_classes
 from chexnet.lists.list_files import ImageList, format_list
+from chexnet.lists.names import patient_of
+from chexnet.lists.patients import format_patients, patients_path
 from chexnet.lists.tables import LabelTable
+from chexnet.text_files import shorten
 
 RANDOM_SHARES = (0.7, 0.1, 0.2)
 """Of the patients, for training, validation and testing, as in the split of arnoweng/CheXNet."""
@@ -26,12 +29,12 @@ class Part:
     Attributes:
         names: N image files.
         labels: uint8 [N, C], 0 or 1.
-        patients: whose image each is.
+        patients: whose image each is, None where that is unknown.
     """
 
     names: tuple[str, ...]
     labels: np.ndarray
-    patients: tuple[str, ...]
+    patients: tuple[str | None, ...]
 
 
 Parts = Mapping[str, Part]
@@ -80,7 +83,17 @@ def random(table: LabelTable, seed: int) -> Parts:
 
     A patient belongs to the stratum of the finding, of those in any image of the patient, that the fewest patients
     have. Every stratum is divided by itself, so that each part has its share of the patients with a rare finding.
+
+    Raises:
+        InputError: of an image it is not known whose it is.
     """
+    unknown = [name for name, patient in zip(table.names, table.patients, strict=True) if patient is None]
+    if unknown:
+        raise InputError(
+            f"{table.path}: the names of {len(unknown):,} of its {len(table):,} images do not tell the patient, such "
+            f"as {shorten(unknown[0])}, so that one patient could be in two parts; name the column of the patients "
+            "(--patient_column NAME), or say that no two images are of one patient (--each_image_a_patient)"
+        )
     pieces = _divided(table, np.arange(len(table)), RANDOM_SHARES, seed)
     return dict(zip(("train", "val", "test"), (_part(table, rows) for rows in pieces), strict=True))
 
@@ -114,7 +127,8 @@ def whole(table: LabelTable) -> Parts:
 def write_lists(parts: Parts, classes: Sequence[str], out: str | os.PathLike[str]) -> dict[str, Path]:
     """Writes `train_list.txt`, `val_list.txt` and `test_list.txt`, as many as there are parts: all of them or none.
 
-    Classes other than CLASS_NAMES are written beside them, see `read_classes`.
+    Classes other than CLASS_NAMES are written beside them (see `read_classes`), and so are the patients of a part whose
+    images' names do not say all of them (see `read_patients`).
 
     Returns:
         The list file of each part.
@@ -128,6 +142,10 @@ def write_lists(parts: Parts, classes: Sequence[str], out: str | os.PathLike[str
         raise InputError(f"{folder}: no image is left for {', '.join(empty)}, expected some; the patients are too few")
     files = {part: _path(folder, part) for part in parts}
     texts = {files[part]: format_list(one.names, one.labels) for part, one in parts.items()}
+    for part, one in parts.items():
+        known = [patient for patient in one.patients if patient is not None]
+        if len(known) == len(one.names) and tuple(map(patient_of, one.names)) != one.patients:
+            texts[patients_path(files[part])] = format_patients(one.names, known)
     if tuple(classes) != CLASS_NAMES:
         texts[folder / CLASSES_FILE] = format_classes(classes)
     with ExitStack() as stack:  # all are written under other names; only then each gets its own
@@ -137,8 +155,9 @@ def write_lists(parts: Parts, classes: Sequence[str], out: str | os.PathLike[str
 
 
 def check_unused(folder: str | os.PathLike[str]) -> None:
-    """Raises InputError if a folder has list files already."""
-    names = (*(_path(Path(folder), part) for part in ("train", "val", "test")), Path(folder, CLASSES_FILE))
+    """Raises InputError if a folder has list files already, or files that say something of such."""
+    lists = [_path(Path(folder), part) for part in ("train", "val", "test")]
+    names = (*lists, *map(patients_path, lists), Path(folder, CLASSES_FILE))
     if there := [path.name for path in names if path.exists()]:
         raise InputError(f"{folder}: has {', '.join(there)} already, expected none; remove it or choose another --out")
 
@@ -147,7 +166,9 @@ def format_counts(parts: Parts, classes: Sequence[str]) -> str:
     """A table for a person: images and patients of each part, and images with each finding."""
     rows = [("", list(parts))]
     rows += [("images", [f"{len(part.names):,}" for part in parts.values()])]
-    rows += [("patients", [f"{len(set(part.patients)):,}" for part in parts.values()])]
+    rows += [
+        ("patients", ["?" if None in part.patients else f"{len(set(part.patients)):,}" for part in parts.values()])
+    ]
     for c, name in enumerate(classes):
         rows += [(name, [f"{part.labels[:, c].sum():,}" for part in parts.values()])]
     width = max(len(title) for title, _ in rows) + 1
@@ -177,7 +198,7 @@ def _rows(table: LabelTable, image_list: ImageList) -> np.ndarray:
 
 
 def _patients(table: LabelTable, rows: np.ndarray) -> set[str]:
-    return {table.patients[row] for row in rows.tolist()}
+    return {patient for row in rows.tolist() if (patient := table.patients[row]) is not None}
 
 
 def _divided(table: LabelTable, rows: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:

@@ -1,24 +1,21 @@
 """Label files of data sets: NIH's own, and any CSV with a column for each finding."""
 
-import csv
-import io
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from chexnet.csv_files import CsvFile
 from chexnet.errors import InputError
-from chexnet.labels import CLASS_NAMES
-from chexnet.lists.list_files import check_inside
-from chexnet.lists.names import image_of, patient_of
-from chexnet.lists.text_files import read_text
+from chexnet.labels import CLASS_NAMES, check_names
+from chexnet.lists.label_values import UNCERTAIN, parse_label
+from chexnet.lists.names import clean_name, image_of, patient_of
+from chexnet.lists.patients import check_agreement
+from chexnet.text_files import shorten
 
 _NO_FINDING = "No Finding"
-_UNCERTAIN = -1
-_VALUES = {"0": 0, "0.0": 0, "1": 1, "1.0": 1, "-1": _UNCERTAIN, "-1.0": _UNCERTAIN, "": 0}
-"""What a label can be in a CSV. Blank is absent: CheXpert leaves a finding blank that a report does not mention."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +26,20 @@ class LabelTable:
         path: the file they came from.
         names: N image files, in its order.
         labels: uint8 [N, C], 0 or 1.
-        patients: whose image each is.
+        patients: whose image each is, None where neither a column nor its name says.
         classes: the C findings.
         uncertain: how many labels were uncertain, of each finding.
-        dropped: how many images were left out for that.
+        blank: how many were blank, and so taken for absent.
+        dropped: how many images were left out for an uncertain one.
     """
 
     path: Path
     names: tuple[str, ...]
     labels: np.ndarray
-    patients: tuple[str, ...]
+    patients: tuple[str | None, ...]
     classes: tuple[str, ...]
     uncertain: tuple[int, ...]
+    blank: tuple[int, ...]
     dropped: int = 0
 
     def __len__(self) -> int:
@@ -71,20 +70,21 @@ def read_nih(path: str | os.PathLike[str]) -> LabelTable:
     known: dict[str, int] = {}  # the text of the findings -> its row in `parsed`: few differ, so each is parsed once
     parsed: list[list[int]] = []
     chosen, patients = [], []
-    for line, (name, findings, number) in rows:
+    for line, name, (findings, number) in rows:
+        where = rows.where(line)
         if findings not in known:
             known[findings] = len(parsed)
-            parsed.append(_parse_findings(findings, rows.where(line)))
+            parsed.append(_parse_findings(findings, where))
         chosen.append(known[findings])
-        patient = number.zfill(8)
-        if patient_of(name) not in (patient, name):
+        patient = _parse_patient(number, "Patient ID", where).zfill(8)
+        if patient_of(name) not in (patient, None):
             raise InputError(
-                f"{rows.where(line)}: {name} is said to be of patient {number}, expected the one in its name"
+                f"{where}: {shorten(name)} is said to be of patient {shorten(number)}, expected the one in its name"
             )
         patients.append(patient)
     none = (0,) * len(CLASS_NAMES)
     labels = np.array(parsed, np.uint8)[chosen]
-    return LabelTable(rows.path, rows.names, labels, tuple(patients), CLASS_NAMES, none)
+    return LabelTable(rows.path, rows.names, labels, tuple(patients), CLASS_NAMES, none, none)
 
 
 def read_csv(
@@ -108,44 +108,67 @@ def read_csv(
     Raises:
         InputError: as `read_nih`, or a label that is none of these.
     """
-    if len(set(label_columns)) != len(label_columns):
-        raise InputError(f"--label_columns {','.join(label_columns)}: expected each once")
+    try:
+        check_names(label_columns)
+    except InputError as error:
+        raise InputError(f"--label_columns: {error}") from error
     rows = _Rows(path, (image_column, *label_columns, *([patient_column] if patient_column else [])))
-    found, patients = [], []
-    for line, (name, *values) in rows:
-        patients.append(values.pop() if patient_column else patient_of(name))
-        if not patients[-1]:
-            raise InputError(f"{rows.where(line)}: the column {patient_column!r} is empty, expected whose image it is")
+    found: list[list[int | None]] = []
+    patients: list[str | None] = []
+    for line, name, values in rows:
+        if patient_column:
+            patients.append(_parse_patient(values.pop(), patient_column, rows.where(line)))
+        else:
+            patients.append(patient_of(name))
         found.append(_parse_values(values, label_columns, rows.where(line), uncertain))
-    raw = np.array(found, np.int8)  # [N, C]
-    counts = (raw == _UNCERTAIN).sum(axis=0)
-    kept = (raw != _UNCERTAIN).all(axis=1) if uncertain == "drop" else np.ones(len(raw), bool)
+    if patient_column:
+        check_agreement(rows.names, patients, [rows.where(line) for line in rows.first_line.values()])
+    raw = np.array([[_BLANK if value is None else value for value in row] for row in found], np.int8)  # [N, C]
+    kept = (raw != UNCERTAIN).all(axis=1) if uncertain == "drop" else np.ones(len(raw), bool)
     if not kept.any():
         raise InputError(f"{path}: every image has an uncertain label, so that --uncertain drop leaves none")
-    labels = np.where(raw == _UNCERTAIN, uncertain == "ones", raw).astype(np.uint8)[kept]
-    names, owners = (tuple(one[row] for row in np.flatnonzero(kept)) for one in (rows.names, patients))
-    dropped = len(raw) - len(names)
-    return LabelTable(rows.path, names, labels, owners, tuple(label_columns), tuple(counts.tolist()), dropped)
+    labels = np.where(raw == UNCERTAIN, uncertain == "ones", raw == 1).astype(np.uint8)[kept]
+    rows_kept = np.flatnonzero(kept).tolist()
+    return LabelTable(
+        path=rows.path,
+        names=tuple(rows.names[row] for row in rows_kept),
+        labels=labels,
+        patients=tuple(patients[row] for row in rows_kept),
+        classes=tuple(label_columns),
+        uncertain=tuple((raw == UNCERTAIN).sum(axis=0).tolist()),
+        blank=tuple((raw == _BLANK).sum(axis=0).tolist()),
+        dropped=len(raw) - len(rows_kept),
+    )
+
+
+def each_image_a_patient(table: LabelTable) -> LabelTable:
+    """The table of a data set of which somebody knows that no two images are of one patient.
+
+    Raises:
+        InputError: the images' names say otherwise.
+    """
+    first: dict[str, str] = {}
+    for name in table.names:
+        patient = patient_of(name)
+        if patient is not None and first.setdefault(patient, name) != name:
+            raise InputError(
+                f"{table.path}: {shorten(first[patient])} and {shorten(name)} are of one patient by their names, "
+                f"{patient}; leave out --each_image_a_patient"
+            )
+    return replace(table, patients=table.names)
+
+
+_BLANK = 2
 
 
 class _Rows:
     """The wanted columns of a CSV, row by row, with the line it is on; the first has image names, each once."""
 
     def __init__(self, path: str | os.PathLike[str], columns: Sequence[str]) -> None:
-        self.path = Path(path)
+        self._file = CsvFile(path, "label file")
+        self._columns = [self._file.find(column) for column in columns]
+        self.path = self._file.path
         self.first_line: dict[str, int] = {}
-        text = read_text(path, "label file")
-        self._reader = csv.reader(io.StringIO(text), strict=True, skipinitialspace=True)
-        header = [column.strip() for column in self._next() or []]
-        while header and not header[-1]:  # the release of 2017 has an empty one
-            header.pop()
-        for column in columns:
-            if header.count(column) != 1:
-                raise InputError(
-                    f"{path}:1: {header.count(column)} columns {column!r}, expected one; there are {', '.join(header)}"
-                )
-        self._width = len(header)
-        self._columns = [header.index(column) for column in columns]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,39 +177,24 @@ class _Rows:
 
     def where(self, line: int) -> str:
         """For the beginning of a message."""
-        return f"{self.path}:{line}"
+        return self._file.where(line)
 
-    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        line = self._reader.line_num + 1
-        while (row := self._next()) is not None:
-            if any(row):
-                if len(row) != self._width and (len(row) < self._width or any(row[self._width :])):
-                    raise InputError(f"{self.where(line)}: {len(row)} columns, expected {self._width} as in the header")
-                values = [row[column] for column in self._columns]
-                self._check_name(values[0], line)
-                yield line, values
-            line = self._reader.line_num + 1
+    def __iter__(self) -> Iterator[tuple[int, str, list[str]]]:
+        for line, (said, *values) in self._file.rows(self._columns):
+            name = clean_name(said, self._file.where(line))
+            if parse_label(name.rpartition(" ")[2]) is not None:
+                raise InputError(
+                    f"{self.where(line)}: the image name is {shorten(name)}, which ends like a label, so that it "
+                    "cannot stand in a list file; expected another"
+                )
+            if self.first_line.setdefault(name, line) != line:
+                raise InputError(
+                    f"{self.where(line)}: {shorten(name)} stands in line {self.first_line[name]} already, expected it "
+                    "once"
+                )
+            yield line, name, values
         if not self.first_line:
             raise InputError(f"{self.path}: no images, expected one a line below the header")
-
-    def _next(self) -> list[str] | None:
-        """The next row, None at the end."""
-        try:
-            return next(self._reader, None)
-        except csv.Error as error:
-            raise InputError(f"{self.where(self._reader.line_num)}: not a CSV file: {error}") from error
-
-    def _check_name(self, name: str, line: int) -> None:
-        if not name or " " in name or not name.isprintable():  # which white space other than " " is not
-            raise InputError(
-                f"{self.where(line)}: the image name is {name!r}, expected one without white space, as in list files"
-            )
-        if self.first_line.setdefault(name, line) != line:
-            raise InputError(
-                f"{self.where(line)}: {name} stands in line {self.first_line[name]} already, expected it once"
-            )
-        if "/" in name or "\\" in name:
-            check_inside(name, self.where(line))
 
 
 def _parse_findings(findings: str, where: str) -> list[int]:
@@ -201,11 +209,21 @@ def _parse_findings(findings: str, where: str) -> list[int]:
     return [int(name in named) for name in CLASS_NAMES]
 
 
-def _parse_values(values: Sequence[str], columns: Sequence[str], where: str, uncertain: str | None) -> list[int]:
-    labels = [_VALUES.get(value) for value in values]
+def _parse_patient(patient: str, column: str, where: str) -> str:
+    if not patient or not patient.isprintable():
+        found = shorten(patient) if patient else "empty"
+        raise InputError(f"{where}: the column {column!r} is {found}, expected whose image it is")
+    return patient
+
+
+def _parse_values(values: Sequence[str], columns: Sequence[str], where: str, uncertain: str | None) -> list[int | None]:
+    labels = [parse_label(value) if value else None for value in values]
     for label, value, column in zip(labels, values, columns, strict=True):
-        if label is None:
-            raise InputError(f"{where}: {column} is {value!r}, expected 0, 1, -1 for uncertain, or nothing for absent")
-        if label == _UNCERTAIN and uncertain is None:
+        if label is None and value:
+            raise InputError(
+                f"{where}: {column} is {shorten(value)}, expected 0, 1, -1 for uncertain, or nothing for absent (True "
+                "and False, yes and no, positive and negative are read, too)"
+            )
+        if label == UNCERTAIN and uncertain is None:
             raise InputError(f"{where}: {column} is uncertain (-1); say what that is: --uncertain zeros, ones or drop")
-    return [label for label in labels if label is not None]
+    return labels

@@ -22,6 +22,7 @@ from chexnet.errors import InputError
 from chexnet.files import check_inputs, sha256, write_text
 from chexnet.localization.cases import Case, Sample, compare, sample
 from chexnet.localization.scores import Scores, score_cases
+from chexnet.text_files import shorten_all
 from chexnet.threads import ahead
 from chexnet.transforms import Geometry, Preprocessing
 
@@ -89,7 +90,7 @@ class LocalizationResult:
             "seconds": round(self.seconds, 1),
             "cases": [case.facts() for case in self.cases],
         }
-        write_text(path, json.dumps(facts, indent=2) + "\n")
+        write_text(path, json.dumps(facts, indent=2, allow_nan=False) + "\n")
 
 
 def localize(
@@ -125,15 +126,16 @@ def localize(
     tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
     if opened.notice:
         tell(f"=> {config.ckpt}: {opened.notice}")
-    drawn, left_out = _boxes_by_image(config, description.classes)
-    check_inputs((Path(config.data_dir, name) for name in drawn), outputs)
+    asked = _asked(config, description.classes)
+    check_inputs(asked.files.values(), outputs)
+    left_out = list(asked.outside)
     read = {"boxes": config.boxes, "test_list": config.test_list}
     digests = {"ckpt": opened.sha256, **{name: sha256(file) for name, file in read.items() if file is not None}}
     tell("=> loading checkpoint")
     network = opened.network()
     tell("=> loaded checkpoint")
     viewer = Viewer(choice, network, preprocessing.crop)
-    comparison = _Comparison(config, description, network.grid, drawn)
+    comparison = _Comparison(config, description, network.grid, asked.drawn, asked.files)
 
     started = time.monotonic()
     scored: _Scored = []
@@ -143,7 +145,7 @@ def localize(
         else:
             scored += outcome
         if progress:
-            progress(done, len(drawn))
+            progress(done, len(asked.drawn))
     if not scored:
         raise InputError(f"{config.boxes}: no box can be compared, expected at least one; the first: {left_out[0]}")
     in_order = sorted(scored, key=lambda one: description.classes.index(one[0].finding))
@@ -153,27 +155,47 @@ def localize(
         preprocessing=preprocessing,
         cases=tuple(case for case, _ in scored),
         left_out=tuple(left_out),
-        scores=score_cases([case for case, _ in in_order]),
+        scores=score_cases([case for case, _ in in_order], asked.patients),
         samples=tuple(one for _, one in in_order if one is not None),
         sha256=digests,
         seconds=time.monotonic() - started,
     )
 
 
-def _boxes_by_image(config: LocalizationConfig, classes: Sequence[str]) -> tuple[dict[str, list[DrawnBox]], list[str]]:
+@dataclass(frozen=True)
+class _Asked:
+    """What a box file asks for.
+
+    Attributes:
+        drawn: the boxes of each image.
+        files: where each image is.
+        patients: whose images they are.
+        outside: what is wrong with the boxes that are left out.
+    """
+
+    drawn: dict[str, list[DrawnBox]]
+    files: dict[str, Path]
+    patients: lists.Patients
+    outside: list[str]
+
+
+def _asked(config: LocalizationConfig, classes: Sequence[str]) -> _Asked:
     """The boxes of each image that is asked for, and what is wrong with the others."""
     asked = boxes.read_boxes(config.boxes, classes)
+    patients = None
     if config.test_list is not None:
-        listed = set(lists.read_list(config.test_list, len(classes)).names)
-        asked = tuple(box for box in asked if box.image in listed)
+        lists.check_classes(config.test_list, classes)
+        listed = lists.read_list(config.test_list, len(classes))
+        asked, patients = _of_list(asked, listed), listed.patients
         if not asked:
             raise InputError(f"{config.boxes}: no box of an image of {config.test_list}, expected at least one")
     if strange := [box.finding for box in asked if box.finding not in classes]:
         raise InputError(
             f"{config.boxes}: {len(strange)} boxes of what the checkpoint has no class for, such as {strange[0]}; "
-            f"its classes are {', '.join(classes)}: leave these boxes out"
+            f"its classes are {shorten_all(classes)}: leave these boxes out"
         )
-    _check_images(config, asked)
+    names = list(dict.fromkeys(box.image for box in asked))
+    files = _find_images(config, names)
     drawn: dict[str, list[DrawnBox]] = {}
     outside = []
     for box in asked:
@@ -185,21 +207,24 @@ def _boxes_by_image(config: LocalizationConfig, classes: Sequence[str]) -> tuple
                 f"{config.boxes}:{box.line}: {box.image}: the box {xywh} is not inside the image, "
                 f"expected it within 0..{boxes.BOX_SPACE}"
             )
-    return drawn, outside
+    return _Asked(drawn, files, patients or lists.Patients(tuple(names)), outside)
 
 
-def _check_images(config: LocalizationConfig, asked: Sequence[DrawnBox]) -> None:
-    if not Path(config.data_dir).is_dir():
-        raise InputError(f"{config.data_dir}: no such image folder (--data_dir), which {config.boxes} refers to")
-    there = set(os.listdir(config.data_dir))
-    names = dict.fromkeys(box.image for box in asked)
-    missing = [name for name in names if name not in there]
+def _of_list(asked: Sequence[DrawnBox], listed: lists.ImageList) -> tuple[DrawnBox, ...]:
+    """The boxes of images of a list, under the list's names."""
+    named = {lists.image_of(name): name for name in listed.names}
+    named |= {name: name for name in listed.names}
+    found = ((box, named.get(box.image) or named.get(lists.image_of(box.image))) for box in asked)
+    return tuple(replace(box, image=name) for box, name in found if name)
+
+
+def _find_images(config: LocalizationConfig, names: Sequence[str]) -> dict[str, Path]:
+    found = lists.find_images(names, config.data_dir, config.boxes)
+    missing = [name for name, path in zip(names, found, strict=True) if path is None]
     if missing:
-        shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
-        raise InputError(
-            f"{config.boxes}: {len(missing)} of {len(names)} images with boxes are missing in {config.data_dir}: "
-            f"{shown}; --test_list FILE takes the boxes of the images of a list"
-        )
+        told = lists.missing_images(config.boxes, config.data_dir, len(names), missing)
+        raise InputError(f"{told}; --test_list FILE takes the boxes of the images of a list")
+    return {name: path for name, path in zip(names, found, strict=True) if path is not None}
 
 
 class _Comparison:
@@ -211,12 +236,13 @@ class _Comparison:
         description: model.Description,
         grid: Grid,
         drawn: Mapping[str, list[DrawnBox]],
+        files: Mapping[str, Path],
     ) -> None:
         self.config = config
         self.crops = config.crops or description.crops
         self.classes, self.preprocessing = description.classes, description.preprocessing
         self.grid = grid
-        self.drawn = drawn
+        self.drawn, self.files = drawn, files
         self.sampled = _sampled(drawn)
 
     def run(self, viewer: Viewer) -> Iterator[_Scored | str]:
@@ -231,7 +257,7 @@ class _Comparison:
 
     def _read(self, name: str) -> _Read | str:
         try:
-            gray = images.open_gray(Path(self.config.data_dir) / name)
+            gray = images.open_gray(self.files[name])
         except InputError as error:
             return str(error)
         geometry = self.preprocessing.geometry(gray.height, gray.width, self.crops)

@@ -1,12 +1,13 @@
 """Shares of cases that were localised, with 95 % intervals."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from chexnet.lists import patient_of
+from chexnet.lists import Patients
 from chexnet.localization.cases import Case
 from chexnet.metrics.proportions import wilson
 
@@ -44,7 +45,7 @@ class Mean:
 
     Attributes:
         share: over the findings that have cases.
-        low: of the 95 % interval, by resampling patients.
+        low: of the 95 % interval, by resampling patients; NaN for one patient.
         high: likewise.
         findings: how many have cases.
     """
@@ -62,18 +63,24 @@ class Scores:
     Attributes:
         findings: by name, in the order of their first cases.
         mean: over them.
-        patients: how many there are.
+        patients: how many known ones there are.
+        unknown_patients: images of which it is not known whose they are; each counts as of a patient of its own.
     """
 
     findings: dict[str, tuple[Share, ...]]
     mean: tuple[Mean, ...]
     patients: int
+    unknown_patients: int
 
     def facts(self) -> dict[str, Any]:
         """What JSON can hold of it."""
         return {
             "patients": self.patients,
-            "mean": {name: asdict(one) for name, one in zip(MEASURES, self.mean, strict=True)},
+            "unknown_patients": self.unknown_patients,
+            "mean": {
+                name: {key: None if math.isnan(value) else value for key, value in asdict(one).items()}
+                for name, one in zip(MEASURES, self.mean, strict=True)
+            },
             "findings": {
                 finding: {name: asdict(one) for name, one in zip(MEASURES, shares, strict=True)}
                 for finding, shares in self.findings.items()
@@ -85,20 +92,32 @@ class Scores:
         }
 
 
-def score_cases(cases: Sequence[Case]) -> Scores:
-    """The shares of cases, of which there is at least one."""
+def score_cases(cases: Sequence[Case], patients: Patients | None = None) -> Scores:
+    """The shares of cases, of which there is at least one.
+
+    Args:
+        cases: each an image with a finding.
+        patients: of these images and maybe others; None for what their names say.
+    """
     outcomes = np.array([_outcomes(case) for case in cases])  # [N, M]
     findings = list(dict.fromkeys(case.finding for case in cases))
     column = np.array([findings.index(case.finding) for case in cases])
-    patients, patient = np.unique([patient_of(case.image) for case in cases], return_inverse=True)
-    shape = (len(patients), len(findings))
+    images = tuple(dict.fromkeys(case.image for case in cases))
+    if patients is None:
+        patients = Patients(images)
+    row_of = {name: row for row, name in enumerate(patients.names)}
+    patients = patients.of([row_of[name] for name in images])
+    number_of = dict(zip(images, patients.clusters.tolist(), strict=True))
+    patient = np.array([number_of[case.image] for case in cases])
+    number = int(patient.max()) + 1
+    shape = (number, len(findings))
     counts = np.zeros(shape)
     np.add.at(counts, (patient, column), 1)  # [P, C]
     found = np.zeros((*shape, len(MEASURES)))
     np.add.at(found, (patient, column), outcomes)  # [P, C, M]
 
     low, high = _bootstrap(counts, found)
-    means = _mean_shares(np.ones(len(patients)), counts, found)
+    means = _mean_shares(np.ones(number), counts, found)
     totals, hits = counts.sum(axis=0).astype(int).tolist(), found.sum(axis=0).astype(int).tolist()
     return Scores(
         findings={name: tuple(_share(hit, totals[c]) for hit in hits[c]) for c, name in enumerate(findings)},
@@ -106,7 +125,8 @@ def score_cases(cases: Sequence[Case]) -> Scores:
             Mean(share, below, above, len(findings))
             for share, below, above in zip(means.tolist(), low.tolist(), high.tolist(), strict=True)
         ),
-        patients=len(patients),
+        patients=len(patients.known),
+        unknown_patients=patients.unknown,
     )
 
 
@@ -119,9 +139,14 @@ def _share(found: int, cases: int) -> Share:
 
 
 def _bootstrap(counts: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % interval of the mean shares: [P, F] cases and [P, F, M] found ones -> two of [M]."""
+    """The 95 % interval of the mean shares: [P, F] cases and [P, F, M] found ones -> two of [M].
+
+    NaN for one patient.
+    """
     rng = np.random.default_rng(SEED)
     n = len(counts)
+    if n < 2:
+        return np.full(len(MEASURES), np.nan), np.full(len(MEASURES), np.nan)
     means = [
         _mean_shares(np.bincount(rng.integers(0, n, n), minlength=n).astype(float), counts, found)
         for _ in range(RESAMPLES)

@@ -1,5 +1,6 @@
 """The result for a person."""
 
+import math
 from collections.abc import Sequence
 
 from chexnet.localization.comparison import LocalizationResult
@@ -12,12 +13,18 @@ def format_result(result: LocalizationResult) -> str:
     blocks = [
         _table(result, "pointing game", ("pointing",)),
         *(_table(result, name, [f"{name.lower()}>{t:g}" for t in THRESHOLDS]) for name in ("IoBB", "IoU")),
-        f"{len(result.cases)} cases, each an image with a finding, of {result.scores.patients} patients: "
-        f"{result.config.boxes}.",
+        f"{len(result.cases)} cases, each an image with a finding, of {_patients(result)}: {result.config.boxes}.",
         f"Wang: {WANG}.",
         "They scored NIH's boxes on images that their network had not seen: nothing else compares.",
     ]
     return "\n".join(blocks)
+
+
+def _patients(result: LocalizationResult) -> str:
+    known, unknown = result.scores.patients, result.scores.unknown_patients
+    if not unknown:
+        return f"{known} patients"
+    return f"{known} known patients and {unknown} images of unknown ones, each counted as of a patient of its own"
 
 
 def _table(result: LocalizationResult, name: str, measures: Sequence[str]) -> str:
@@ -41,7 +48,8 @@ def _head(measure: str) -> str:
 
 
 def _cell(own: Share | Mean, published: float | None, measure: str) -> str:
-    text = f"{own.share:>8.3f}{f'{own.low:.3f}-{own.high:.3f}':>13}"
+    interval = "-" if math.isnan(own.low) else f"{own.low:.3f}-{own.high:.3f}"
+    text = f"{own.share:>8.3f}{interval:>13}"
     if measure not in WANG_SHARES:
         return text
     return text + ("      -" if published is None else f"{published:>7.3f}")

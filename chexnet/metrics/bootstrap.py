@@ -25,10 +25,13 @@ def resampled_aurocs(
         seed: of the draws.
 
     Returns:
-        float64 [replicates, C], NaN where a resample has one kind of label only.
+        float64 [replicates, C], NaN where a resample has only positives or only negatives, and where there is only one
+        patient, whose resamples are all alike and say nothing of others.
     """
     number, patient = np.unique(patients, return_inverse=True)
     patient = patient.ravel()
+    if len(number) < 2:
+        return np.full((replicates, labels.shape[1]), np.nan)
     rankings = [_Ranking(label, score, patient) for label, score in zip(labels.T, scores.T, strict=True)]
     return np.array(
         [[ranking.auroc(times) for ranking in rankings] for times in _draws(len(number), replicates, seed)]

@@ -1,6 +1,7 @@
 """From predictions to a report: what is computed, and what files it becomes."""
 
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from chexnet.report.confusion import confusion, together
 from chexnet.report.contents import Report
 from chexnet.report.scores import compare, score
 from chexnet.report.transfer import Transfer, transfer
+from chexnet.text_files import shorten_all
 from chexnet.thresholds import format_thresholds
 
 FILES = ("metrics.json", "predictions.csv", "report.html", "thresholds.json")
@@ -52,12 +54,15 @@ def build(
     """
     if validation and validation.classes != predictions.classes:
         raise InputError(
-            f"{validation.source}: has the classes {', '.join(validation.classes)}, expected those of "
-            f"{predictions.source}, {', '.join(predictions.classes)}"
+            f"{validation.source}: has the classes {shorten_all(validation.classes)}, expected those of "
+            f"{predictions.source}, {shorten_all(predictions.classes)}"
         )
+    if other:
+        other = other.in_order_of(predictions)
+        patients = min((predictions.patients, other.patients), key=lambda one: one.unknown)  # of the same images
+        predictions, other = (replace(one, given_patients=patients) for one in (predictions, other))
     scores = score(predictions)
     fitted = transfer(validation, predictions) if validation else None
-    other = other.in_order_of(predictions) if other else None
     other_scores = score(other) if other else None
     run = dict(run or {})
     return Report(
@@ -106,16 +111,13 @@ def format_report(report: Report, folder: str | os.PathLike[str]) -> str:
     mean = report.scores.mean
     classes = report.predictions.classes
     defined = len(classes) - len(report.scores.undefined)
-    lines = [
-        f"mean AUROC {mean.auroc:.4f} (95 % interval {mean.low:.4f} to {mean.high:.4f}) over {defined} of "
-        f"{len(classes)} classes"
-    ]
+    lines = [f"mean AUROC {mean.auroc:.4f} ({_interval(mean.low, mean.high)}) over {defined} of {len(classes)} classes"]
     if report.scores.undefined:
         lines.append(f"no AUROC, one kind of label only: {', '.join(report.scores.undefined)}")
     if report.comparison:
         gap = report.comparison.mean
         lines.append(
-            f"first minus second, mean AUROC: {gap.difference:+.4f} (95 % interval {gap.low:+.4f} to {gap.high:+.4f})"
+            f"first minus second, mean AUROC: {gap.difference:+.4f} ({_interval(gap.low, gap.high, signed='+')})"
         )
         for name, one, p in zip(classes, report.comparison.classes, report.comparison.adjusted, strict=True):
             if p < 0.05:
@@ -127,24 +129,44 @@ def format_report(report: Report, folder: str | os.PathLike[str]) -> str:
     return "\n".join(lines)
 
 
+def _interval(low: float, high: float, signed: str = "") -> str:
+    return "no interval" if math.isnan(low) else f"95 % interval {low:{signed}.4f} to {high:{signed}.4f}"
+
+
 def _audit(predictions: Predictions, validation: Predictions | None) -> list[str]:
-    """What the names of the images tell."""
-    patients = predictions.patients
-    number = len(set(patients))
-    lines = [f"{len(patients):,} images of {number:,} patients, by the images' names; no image stands there twice."]
-    if number == len(patients):
-        lines.append("No name shows that two images are of one patient; if some are, the intervals are too narrow.")
-    if validation is not None:
-        images = len(set(predictions.names) & set(validation.names))
-        shared = set(patients) & set(validation.patients)
-        if images or shared:
-            lines.append(
-                f"The validation set shares {images:,} images and {len(shared):,} patients with the images that are "
-                "scored: what was chosen on it looks better here than it is."
-            )
-        else:
-            lines.append("The validation set shares no image and no patient with the images that are scored.")
+    """What is known of the patients."""
+    lines = [_patients(predictions)]
+    if validation is None:
+        return lines
+    whose = validation.patients
+    images = len(set(predictions.names) & set(validation.names))
+    shared, _ = predictions.patients.met(whose.evidence)
+    if images or shared:
+        lines.append(
+            f"The validation set shares {images:,} images and {len(shared):,} patients with the images that are "
+            "scored: what was chosen on it looks better here than it is."
+        )
+    elif predictions.patients.unknown or whose.unknown:
+        lines.append(
+            "The validation set shares no image with the images that are scored; whether it shares patients is unknown."
+        )
+    else:
+        lines.append("The validation set shares no image and no patient with the images that are scored.")
     return lines
+
+
+def _patients(predictions: Predictions) -> str:
+    """A sentence on whose images they are, as far as that is known."""
+    patients = predictions.patients
+    images = len(predictions)
+    if not patients.unknown:
+        return f"{images:,} images of {len(patients.known):,} patients, by {patients.source}; no image is there twice."
+    told = f", the others are of {len(patients.known):,} patients" if patients.known else ""
+    return (
+        f"The patients of {patients.unknown:,} of these {images:,} images are unknown{told}. Each of them counts "
+        "as a patient of its own; if some are of one patient, the intervals are too narrow. A column `patient` in the "
+        "file, or a file of patients beside the list, tells the patients."
+    )
 
 
 def _thresholds(

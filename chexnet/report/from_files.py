@@ -3,7 +3,7 @@
 import os
 
 from chexnet.files import sha256
-from chexnet.lists import class_names, read_list
+from chexnet.lists import check_classes, class_names, read_list
 from chexnet.predictions import read_predictions
 from chexnet.report.build import build
 from chexnet.report.contents import Report
@@ -30,6 +30,8 @@ def report_on_files(
     """
     names = class_names(classes)
     image_list = read_list(labels, len(names)) if labels else None
+    if labels:
+        check_classes(labels, names)
     given = {"predictions": predictions, "second": other, "labels": labels, "validation": validation}
     files = {**given, "classes": classes}
     return build(

@@ -44,13 +44,14 @@ def of_report(report: Report) -> str:
 
 def _summary(report: Report) -> str:
     mean = report.scores.mean
-    classes = report.predictions.classes
+    classes, patients = report.predictions.classes, report.predictions.patients
     defined = len(classes) - len(report.scores.undefined)
     numbers = [
         (f"mean AUROC over {defined} of {len(classes)} findings", decimals(mean.auroc, 4)),
         ("95 % interval, by resampling patients", interval(mean.low, mean.high, 4)),
         ("images", f"{len(report.predictions):,}"),
-        ("patients, by the images' names", f"{len(set(report.predictions.patients)):,}"),
+        (f"patients, by {patients.source}", f"{len(patients.known):,}"),
+        *([("images of unknown patients", f"{patients.unknown:,}")] if patients.unknown else []),
     ]
     if report.other and report.comparison:
         gap = report.comparison.mean

@@ -63,7 +63,7 @@ class Scores:
 
     Attributes:
         classes: in the order of the predictions.
-        mean: AUROC over the classes that have one, with the interval by resampling patients.
+        mean: AUROC over the classes that have one, with the interval by resampling patients, NaN for one patient.
         auprc: mean over the same classes.
         resampled: AUROCs of the resamples, float64 [R, C].
     """
@@ -96,7 +96,7 @@ class Comparison:
 
 def score(predictions: Predictions) -> Scores:
     """Everything that one set of predictions says of itself."""
-    patients = _numbered(predictions.patients)
+    patients = predictions.patients.clusters
     resampled = resampled_aurocs(predictions.labels, predictions.probabilities, patients, REPLICATES, SEED)
     classes = tuple(
         _score_class(name, labels, probabilities, patients, own)
@@ -117,7 +117,7 @@ def score(predictions: Predictions) -> Scores:
 
 def compare(first: Predictions, second: Predictions, scores: tuple[Scores, Scores]) -> Comparison:
     """The paired comparison of two sets of predictions, the same images in the same order, with their scores."""
-    patients = _numbered(first.patients)
+    patients = first.patients.clusters
     classes = tuple(
         difference(labels, one, other, patients)
         for labels, one, other in zip(first.labels.T, first.probabilities.T, second.probabilities.T, strict=True)
@@ -130,11 +130,6 @@ def compare(first: Predictions, second: Predictions, scores: tuple[Scores, Score
             scores[0].mean.auroc - scores[1].mean.auroc, *percentile_interval(means[0] - means[1]), p=float("nan")
         ),
     )
-
-
-def _numbered(patients: np.ndarray) -> np.ndarray:
-    """Numbers in the place of names, which sort faster."""
-    return np.unique(patients, return_inverse=True)[1].ravel()
 
 
 def _score_class(

@@ -14,7 +14,7 @@ from chexnet.config import TrainConfig
 from chexnet.data import ChestXrayDataSet, Skipped, View, find_unusable
 from chexnet.errors import InputError
 from chexnet.files import sha256
-from chexnet.lists import ImageList, class_names
+from chexnet.lists import ImageList, check_classes, class_names
 from chexnet.model import FirstWeights, check_crop
 from chexnet.training.state import State
 from chexnet.training.state_checks import check_config
@@ -63,6 +63,8 @@ def open_data(config: TrainConfig, tell: Report, saved: State | None = None) -> 
     preprocessing = Preprocessing(config.resize, config.crop, config.scaling)
     check_crop(config.crop, config.backbone)
     classes = class_names(config.classes)
+    for path in (config.train_list, config.val_list):
+        check_classes(path, classes)
     device.select(config.device)
     if config.amp != "off" and not device.is_gpu():
         raise InputError(f"--amp {config.amp}: mixed precision needs a GPU, Paddle has none in use; use --amp off")

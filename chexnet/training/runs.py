@@ -83,7 +83,7 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
             tell(f"=> warning: {config.init}: {line}")
         with locked(config.save_dir):
             _check_unused(Path(config.save_dir))
-            trained_on = audit.fingerprint(data.train.list.names, first.metadata)
+            trained_on = audit.fingerprint(data.train.list.names, first.metadata, data.train.list.patients)
             return _fit(config, network, data, report, trained_on)
 
 
@@ -135,7 +135,7 @@ def resume(
 def _fingerprint_of(config: TrainConfig, data: Data) -> dict[str, Any]:
     """What a run was trained on whose state is of an earlier version, which did not say so."""
     begun_with = None if config.init in ("random", "imagenet") else checkpoint.read_sidecar(config.init)
-    return audit.fingerprint(data.train.list.names, begun_with)
+    return audit.fingerprint(data.train.list.names, begun_with, data.train.list.patients)
 
 
 def _fit(

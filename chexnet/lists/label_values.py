@@ -1,0 +1,19 @@
+"""What a label can be called."""
+
+import re
+
+UNCERTAIN = -1
+
+_NAMES = {"true": 1, "yes": 1, "positive": 1, "false": 0, "no": 0, "negative": 0}
+_NUMBER = re.compile(r"(-?1|0)(?:\.0*)?", re.ASCII)
+
+
+def parse_label(text: str) -> int | None:
+    """Read a label: 0 or 1 in any spelling, or -1 for uncertain; None if it is none of these.
+
+    >>> [parse_label(text) for text in ("0", "1.0", "-1", "True", "NO", "2", "")]
+    [0, 1, -1, 1, 0, None, None]
+    """
+    if match := _NUMBER.fullmatch(text):
+        return int(match[1])
+    return _NAMES.get(text.casefold())
