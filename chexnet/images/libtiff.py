@@ -1,0 +1,47 @@
+"""What libtiff has to say of damaged data: an error in our own words instead of lines on standard error."""
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import PIL
+
+from chexnet.errors import InputError
+
+_said = threading.local()
+
+
+@contextmanager
+def errors_raised() -> Iterator[None]:
+    """Raise what libtiff reports while the block decodes, even where it goes on with other pixels.
+
+    Raises:
+        InputError: it reported an error. Where Pillow's own libtiff is not found, it prints it instead.
+    """
+    _listen()
+    _said.errors = []
+    yield
+    if _said.errors:
+        raise InputError(f"cannot be decoded as an image: {_said.errors[0]}")
+
+
+@cache
+def _listen() -> Any:
+    """Have libtiff call us; what is returned has to be kept."""
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+    def hear(module: bytes | None, text: bytes | None, values: int | None) -> None:
+        sentence = (text or b"").decode("ascii", "replace").partition(" at ")[0].partition("%")[0]
+        _said.errors = [*getattr(_said, "errors", []), f"{(module or b'libtiff').decode('ascii', 'replace')}: {sentence}"]
+
+    package = Path(PIL.__file__).parent
+    for library in (*package.parent.glob("pillow.libs/libtiff*"), *package.glob(".dylibs/libtiff*")):
+        try:
+            ctypes.CDLL(str(library)).TIFFSetErrorHandler(hear)
+        except (OSError, AttributeError):
+            continue
+    return hear
