@@ -34,6 +34,9 @@ BACKBONES = (
 SCALINGS = ("imagenet", "symmetric")
 """How pixels are scaled for the network: by ImageNet's mean and deviation of each channel, or from 0..255 to -1..1."""
 
+MIN_SAMPLE_BITS, MAX_SAMPLE_BITS = 8, 16
+"""Bits per sample that `sample_bits` can name. The latter leaves every image file the range that it declares."""
+
 OPTIMIZERS = ("adam", "momentum")
 """Adam with Paddle's defaults, or SGD with a momentum of 0.9."""
 
@@ -72,6 +75,7 @@ class TrainConfig:
         classes: file of the names of the lists' columns, one a line; None for the 14.
         scaling: one of SCALINGS.
         optimizer: one of OPTIMIZERS.
+        sample_bits: bits per sample that are in use in image files that declare more, see `chexnet.images.read`.
     """
 
     data_dir: str = "dataset/images"
@@ -100,6 +104,7 @@ class TrainConfig:
     classes: str | None = None
     scaling: str = SCALINGS[0]
     optimizer: str = OPTIMIZERS[0]
+    sample_bits: int = MAX_SAMPLE_BITS
 
     def to_json(self) -> str:
         """The configuration as an indented JSON object."""
@@ -127,6 +132,7 @@ class EvalConfig:
         val_list: list file to choose operating points and fit calibration on; it is scored too. None does neither.
         backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
         classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
+        sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """
 
     data_dir: str = "dataset/images"
@@ -144,6 +150,7 @@ class EvalConfig:
     val_list: str | None = None
     backbone: str | None = None
     classes: str | None = None
+    sample_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +169,7 @@ class LocalizationConfig:
         precision: `float32`, `bfloat16` or `float16`.
         backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
         classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
+        sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """
 
     boxes: str
@@ -175,6 +183,7 @@ class LocalizationConfig:
     precision: str = "float32"
     backbone: str | None = None
     classes: str | None = None
+    sample_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +204,7 @@ class PredictConfig:
         csv: file for the probabilities; None writes none.
         backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
         classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
+        sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """
 
     ckpt: str = EvalConfig.ckpt
@@ -210,3 +220,4 @@ class PredictConfig:
     csv: str | None = None
     backbone: str | None = None
     classes: str | None = None
+    sample_bits: int | None = None

@@ -8,7 +8,7 @@ synthetic ones, and docs/predict.md says how often they warn of what; a side vie
 import numpy as np
 from PIL import Image
 
-from chexnet.images import to_gray
+from chexnet.images import remarks, to_gray
 
 MIN_SIDE = 224
 """Pixels: what the published networks look at. A smaller image is enlarged."""
@@ -48,7 +48,7 @@ def check(image: Image.Image) -> tuple[str, ...]:
     """
     gray = to_gray(image)
     edges = frame(gray)
-    found = [*_header(image.info), *_format(image)]
+    found = [*_header(image.info), *remarks(image), *_format(image)]
     levels = np.array(gray.histogram())
     used = int((levels > 1e-5 * levels.sum()).sum())
     contrast = float(np.asarray(gray.resize((_FRAME_GRID, _FRAME_GRID), Image.Resampling.NEAREST)).std())
@@ -117,7 +117,7 @@ def _format(image: Image.Image) -> list[str]:
         found.append(f"only {image.width} x {image.height} pixels, at least {MIN_SIDE} a side are wanted")
     if longer > MAX_RATIO * shorter:
         found.append(f"one side is {longer / shorter:.1f} times the other, expected at most {MAX_RATIO} times")
-    if image.mode not in ("L", "LA", "1", "I;16", "I;16L", "I;16B"):
+    if image.mode not in ("L", "LA", "1"):
         channels = np.asarray(image.convert("RGB").resize((_GRID, _GRID), Image.Resampling.BOX)).astype(np.int16)
         if np.ptp(channels, axis=2).mean() > MAX_COLOUR:
             found.append("it has colours: a photograph or a screen, not a radiograph as it was stored")

@@ -44,7 +44,8 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.predictor import Predictor, contact_sheet
 
     check_writable(args.out, ".png", keep=args.images)
-    opened = open_checkpoint(args.ckpt, args.backbone, class_names(args.classes) if args.classes else None)
+    named = class_names(args.classes) if args.classes else None
+    opened = open_checkpoint(args.ckpt, args.backbone, named, args.sample_bits)
     classes = opened.description.classes
     if unknown := [name for name in args.findings if name not in classes]:
         raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(classes)}")

@@ -36,7 +36,7 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.web import Looks, serve
 
     named = class_names(args.classes) if args.classes else None
-    opened = model.open_checkpoint(args.ckpt, args.backbone, named)
+    opened = model.open_checkpoint(args.ckpt, args.backbone, named, args.sample_bits)
     classes = opened.description.classes
     thresholds = read_thresholds(args.thresholds, opened.sha256, classes) if args.thresholds else None
     predictor = Predictor(

@@ -82,7 +82,7 @@ def build(
 
         def resize(name: str) -> np.ndarray | InputError:
             try:
-                return preprocessing.resized(images.open_gray(Path(data_dir, name)))
+                return preprocessing.resized(images.open_gray(Path(data_dir, name), preprocessing.sample_bits))
             except InputError as error:
                 return error
 

@@ -70,7 +70,7 @@ def find_unusable(
     """
     image_list = read_list(list_file, n_classes)
     if image_cache is None:
-        look = partial(_look_in_file, Path(data_dir))
+        look = partial(_look_in_file, Path(data_dir), (preprocessing or Preprocessing()).sample_bits)
     else:
         look = partial(_look_in_cache, ImageCache(image_cache, preprocessing or Preprocessing()))
         workers = 0
@@ -96,11 +96,11 @@ def format_skipped(skipped: Sequence[Skipped], list_file: str | os.PathLike[str]
     return "\n".join(lines + [f"  {one.image} (line {one.line}): {one.reason}" for one in skipped])
 
 
-def _look_in_file(data_dir: Path, name: str) -> str | None:
+def _look_in_file(data_dir: Path, sample_bits: int, name: str) -> str | None:
     """Why an image file cannot be used; None if it can."""
     path = data_dir / name
     try:
-        images.open_gray(path)
+        images.open_gray(path, sample_bits)
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
     return None

@@ -7,13 +7,12 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from chexnet.config import MAX_SAMPLE_BITS
 from chexnet.errors import InputError
 from chexnet.images import dicom, libtiff, pnm
 from chexnet.images.headers import Stored, stored_jpeg, stored_jpeg_2000, stored_png
 from chexnet.images.limits import MAX_PIXELS, MAX_RATIO, MIN_SIDE, bytes_fault, size_fault
 from chexnet.images.samples import (
-    MAX_SAMPLE_BITS,
-    MIN_SAMPLE_BITS,
     SampleRange,
     note,
     range_warning,
@@ -24,8 +23,19 @@ from chexnet.images.samples import (
 from chexnet.images.tiff import stored_tiff, unpacked
 
 __all__ = [
-    *("FORMATS", "MAX_PIXELS", "MAX_RATIO", "MAX_SAMPLE_BITS", "MIN_SAMPLE_BITS", "MIN_SIDE", "SampleRange"),
-    *("open_gray", "open_image", "range_warning", "read", "remarks", "sample_range", "size_fault", "to_gray"),
+    "FORMATS",
+    "MAX_PIXELS",
+    "MAX_RATIO",
+    "MIN_SIDE",
+    "SampleRange",
+    "open_gray",
+    "open_image",
+    "range_warning",
+    "read",
+    "remarks",
+    "sample_range",
+    "size_fault",
+    "to_gray",
 ]
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
@@ -57,7 +67,7 @@ def read(path: str | os.PathLike[str], sample_bits: int = MAX_SAMPLE_BITS) -> np
 
     Args:
         path: the file.
-        sample_bits: bits per sample that are in use, from MIN_SAMPLE_BITS to MAX_SAMPLE_BITS: a file that declares
+        sample_bits: bits per sample that are in use, 8 to 16: a file that declares
             more is scaled from 0..2**sample_bits - 1. DICOM files are not: their header says how they are scaled.
 
     Returns:

@@ -56,9 +56,9 @@ def stored_png(content: bytes) -> Stored | None:
         if zlib.crc32(view[place + 4 : end - 4]) == int.from_bytes(view[end - 4 : end], "big"):
             kept.append(content[place:end])
         elif kind[0] & 0x20:  # a small letter: ancillary
-            lost.append(repr(kind)[2:-1])
+            lost.append(_name(kind))
         else:
-            raise InputError(f"a damaged PNG: the checksum of its {repr(kind)[2:-1]} chunk at byte {place} is wrong")
+            raise InputError(f"a damaged PNG: the checksum of its {_name(kind)} chunk at byte {place} is wrong")
         place = end
         if kind == b"IEND":
             break
@@ -67,6 +67,10 @@ def stored_png(content: bytes) -> Stored | None:
         return Stored(content, bits)
     remark = f"a damaged PNG: the checksum of its {', '.join(lost)} is wrong, which was left out; its pixels are intact"
     return Stored(b"".join(kept) + content[place:], bits, remark=remark)
+
+
+def _name(kind: bytes) -> str:
+    return repr(kind)[2:-1]
 
 
 def stored_jpeg(content: bytes) -> Stored | None:

@@ -24,24 +24,28 @@ def errors_raised() -> Iterator[None]:
     """
     _listen()
     _said.errors = []
-    yield
-    if _said.errors:
-        raise InputError(f"cannot be decoded as an image: {_said.errors[0]}")
+    try:
+        yield
+    finally:
+        if _said.errors:
+            raise InputError(f"cannot be decoded as an image: {_said.errors[0]}")
+
+
+def _hear(module: bytes | None, text: bytes | None, values: int | None) -> None:
+    """Called by libtiff with printf's format, whose values are not looked at."""
+    where = (module or b"libtiff").decode("ascii", "replace")
+    what = (text or b"").decode("ascii", "replace").partition(" at ")[0].partition("%")[0].strip(" ,.:")
+    _said.errors = [*getattr(_said, "errors", []), f"{where}: {what}" if what else where]
 
 
 @cache
 def _listen() -> Any:
-    """Have libtiff call us; what is returned has to be kept."""
-
-    @ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
-    def hear(module: bytes | None, text: bytes | None, values: int | None) -> None:
-        sentence = (text or b"").decode("ascii", "replace").partition(" at ")[0].partition("%")[0]
-        _said.errors = [*getattr(_said, "errors", []), f"{(module or b'libtiff').decode('ascii', 'replace')}: {sentence}"]
-
+    """Have libtiff call `_hear`; what is returned has to be kept."""
+    heard = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_hear)
     package = Path(PIL.__file__).parent
     for library in (*package.parent.glob("pillow.libs/libtiff*"), *package.glob(".dylibs/libtiff*")):
         try:
-            ctypes.CDLL(str(library)).TIFFSetErrorHandler(hear)
+            ctypes.CDLL(str(library)).TIFFSetErrorHandler(heard)
         except (OSError, AttributeError):
             continue
-    return hear
+    return heard

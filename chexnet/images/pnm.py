@@ -37,7 +37,9 @@ def read(content: bytes, sample_bits: int) -> Image.Image | None:
     if kind not in (1, 4):
         found = _MAXVAL.match(content, end)
         if found is None or not 1 <= int(found[1]) <= 65535:
-            raise InputError(f"a PNM file whose maxval is {found[1].decode() if found else 'missing'}, expected 1..65535")
+            raise InputError(
+                f"a PNM file whose maxval is {found[1].decode() if found else 'missing'}, expected 1..65535"
+            )
         end, maxval = found.end(), int(found[1])
     channels = 3 if kind in (3, 6) else 1
     decode = (_plain_bits, _plain, _plain, _raw_bits, _raw, _raw)[kind - 1]

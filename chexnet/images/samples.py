@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from chexnet.config import MAX_SAMPLE_BITS, MIN_SAMPLE_BITS
 from chexnet.errors import InputError
-
-MIN_SAMPLE_BITS, MAX_SAMPLE_BITS = 8, 16
-"""Bits per sample that `sample_bits` can name; the latter leaves every file the range that it declares."""
 
 _WHITE, _HIGHEST, _REMARK = "white sample", "highest sample", "remark"  # keys of Image.info
 
@@ -56,7 +54,10 @@ def to_eight_bits(samples: np.ndarray, white: int, sample_bits: int = MAX_SAMPLE
     """
     highest, used = int(samples.max()), min(white, 2**sample_bits - 1)
     if highest > used:
-        raise InputError(f"the highest sample is {highest:,}, expected at most {used:,} with --sample_bits {sample_bits}")
+        raise InputError(
+            f"its highest sample is {highest:,}, expected at most {used:,} (sample_bits {sample_bits}); "
+            f"--sample_bits {MAX_SAMPLE_BITS} scales by what the file declares"
+        )
     table = np.rint(255.0 * np.arange(used + 1) / used).astype(np.uint8)
     image = Image.fromarray(table[samples])
     image.info.update({_WHITE: used, _HIGHEST: highest})

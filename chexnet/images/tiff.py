@@ -16,10 +16,11 @@ MAX_PAGES = 16
 MAX_PIECES = 250_000
 """Strips or tiles of an image; even single rows and tiles of 16 x 16 pixels are fewer."""
 
-_SUBFILE, _WIDTH, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 254, 256, 258, 262, 274, 277
-_STRIPS, _TILES, _TILE_WIDTH, _COLORS, _PREVIEWED, _EXTRA, _FORMAT = 273, 324, 322, 320, 330, 338, 339
+_SUBFILE, _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 254, 256, 258, 259, 262, 274
+_SAMPLES, _PLANES = 277, 284
+_STRIPS, _TILES, _TILE_WIDTH, _COLORS, _PREVIEWED, _FORMAT = 273, 324, 322, 320, 330, 339
 _TAGS = {_SUBFILE, _WIDTH, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _STRIPS, _TILES, _TILE_WIDTH, _COLORS}
-_TAGS |= {_PREVIEWED, _EXTRA, _FORMAT}
+_TAGS |= {_PREVIEWED, _FORMAT, _COMPRESSION, _PLANES}
 
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _FORMATS = {2: "signed", 3: "floating-point", 4: "undefined", 5: "complex signed", 6: "complex"}
@@ -55,10 +56,10 @@ def stored_tiff(content: bytes) -> Stored | None:
     images = [page for page, one in enumerate(directories) if not (one.first(_SUBFILE) or 0) & _NOT_THE_IMAGE]
     if not images and len(directories) == 1 and _PREVIEWED not in directories[0].counts:
         images = [0]
+    if len(images) != 1 and len(directories) == 1:
+        raise InputError("a TIFF of a preview, without its image")
     if len(images) != 1:
-        raise InputError(
-            "several frames, expected a single image" if len(directories) > 1 else "a TIFF of a preview, without its image"
-        )
+        raise InputError("several frames, expected a single image")
     return _stored(content, directories[images[0]], images[0])
 
 
@@ -131,10 +132,14 @@ def _fault(directory: _Directory, bits: int, photometric: int | None) -> str | N
     if formats != {1}:
         kind = next(_FORMATS.get(one, f"unknown (SampleFormat {one})") for one in formats - {1})
         return f"a TIFF of {kind} {bits}-bit samples, expected unsigned whole numbers"
-    if len(set(directory.values.get(_BITS, (1,)))) > 1:
-        return f"a TIFF of samples of {directory.values[_BITS]} bits, expected one number"
+    depths = directory.values.get(_BITS, (1,))
+    if min(depths) != max(depths):
+        return f"a TIFF of samples of {min(depths)} to {max(depths)} bits, expected all alike"
     if not 1 <= bits <= 16:
         return f"a TIFF of {bits}-bit samples, expected at most 16 bits"
+    planes = bits > 8 and directory.first(_PLANES) == 2 and (directory.first(_SAMPLES) or 1) > 1
+    if planes and directory.first(_COMPRESSION, 1) == 1:  # Pillow takes their high and low bytes for pixels
+        return f"a TIFF of {bits}-bit samples in a plane for each color, uncompressed; expected them pixel by pixel"
     if photometric == 3 and max(directory.values.get(_COLORS, (0,))) < 256:
         return "a TIFF whose palette is black: its colors are at most 255 of 65,535"
     return None

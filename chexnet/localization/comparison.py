@@ -20,6 +20,7 @@ from chexnet.config import LocalizationConfig
 from chexnet.engine import Viewer
 from chexnet.errors import InputError
 from chexnet.files import sha256, write_text
+from chexnet.images.survey import survey
 from chexnet.localization.cases import Case, Sample, compare, sample
 from chexnet.localization.scores import Scores, score_cases
 from chexnet.threads import ahead
@@ -114,10 +115,10 @@ def localize(
     choice = engine.choose(config.engine, config.precision)
     tell(f"=> {choice.description}")
     named = lists.class_names(config.classes) if config.classes else None
-    opened = model.open_checkpoint(config.ckpt, config.backbone, named)
+    opened = model.open_checkpoint(config.ckpt, config.backbone, named, config.sample_bits)
     description = opened.description
     preprocessing = description.preprocessing
-    tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
+    tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.words}")
     if opened.notice:
         tell(f"=> {config.ckpt}: {opened.notice}")
     drawn, left_out = _boxes_by_image(config, description.classes)
@@ -127,6 +128,8 @@ def localize(
     network = opened.network()
     tell("=> loaded checkpoint")
     viewer = Viewer(choice, network, preprocessing.crop)
+    if warning := survey(config.data_dir, list(drawn), preprocessing.sample_bits, config.num_workers):
+        tell(f"=> warning: {config.data_dir}: {warning}")
     comparison = _Comparison(config, description, network.grid, drawn)
 
     started = time.monotonic()
@@ -224,7 +227,7 @@ class _Comparison:
 
     def _read(self, name: str) -> _Read | str:
         try:
-            gray = images.open_gray(Path(self.config.data_dir) / name)
+            gray = images.open_gray(Path(self.config.data_dir) / name, self.preprocessing.sample_bits)
         except InputError as error:
             return str(error)
         geometry = self.preprocessing.geometry(gray.height, gray.width, self.config.crops)

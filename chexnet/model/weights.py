@@ -45,7 +45,10 @@ class Checkpoint:
 
 
 def open_checkpoint(
-    path: str | os.PathLike[str], backbone: str | None = None, classes: Sequence[str] | None = None
+    path: str | os.PathLike[str],
+    backbone: str | None = None,
+    classes: Sequence[str] | None = None,
+    sample_bits: int | None = None,
 ) -> Checkpoint:
     """Reads a weight file and the JSON beside it, once.
 
@@ -53,6 +56,7 @@ def open_checkpoint(
         path: `.pdparams` or `.safetensors` file.
         backbone: see `describe`.
         classes: likewise.
+        sample_bits: likewise.
 
     Raises:
         InputError: the file is missing (with the three ways to get one) or unreadable; or as for `describe` and
@@ -66,7 +70,7 @@ def open_checkpoint(
             "Just to see it work: --ckpt pretrained_models/phantom_densenet121.safetensors"
         )
     file = checkpoint.open_weights(path)
-    description = describe_metadata(file.metadata, path, backbone, classes)
+    description = describe_metadata(file.metadata, path, backbone, classes, sample_bits)
     notice = checkpoint.notice_in(file.metadata, path)
     return Checkpoint(file.path, file.sha256, file.weights, file.metadata, description, notice)
 

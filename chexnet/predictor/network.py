@@ -114,6 +114,7 @@ class Predictor:
         maps: whether maps are wanted where they take a pass of their own, see `chexnet.engine.Viewer`.
         backbone: see `chexnet.model.describe`; of no use where `ckpt` is opened already.
         classes: likewise.
+        sample_bits: likewise.
 
     Attributes:
         ckpt: the weight file.
@@ -140,9 +141,12 @@ class Predictor:
         maps: bool = True,
         backbone: str | None = None,
         classes: Sequence[str] | None = None,
+        sample_bits: int | None = None,
     ) -> None:
         tell = report or (lambda line: None)
-        opened = ckpt if isinstance(ckpt, model.Checkpoint) else model.open_checkpoint(ckpt, backbone, classes)
+        opened = ckpt
+        if not isinstance(opened, model.Checkpoint):
+            opened = model.open_checkpoint(opened, backbone, classes, sample_bits)
         self.ckpt, self.ckpt_sha256, self.notice = opened.path, opened.sha256, opened.notice
         self.crops = crops
         few = images is not None and images * crops <= FEW_CROPS
@@ -193,7 +197,7 @@ class Predictor:
                     yield one if isinstance(one, InputError) else next(predictions)
 
     def _from_file(self, path: Path) -> _Prepared:
-        return self._prepared(images.open_image(path), str(path))
+        return self._prepared(images.open_image(path, self.preprocessing.sample_bits), str(path))
 
     def _from_array(self, pixels: np.ndarray) -> _Prepared:
         if pixels.dtype != np.uint8 or pixels.ndim != 2:

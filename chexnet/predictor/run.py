@@ -63,7 +63,7 @@ def predict_files(
         if path:
             check_writable(path, suffix, keep=inputs)
     named = class_names(config.classes) if config.classes else None
-    opened = model.open_checkpoint(config.ckpt, config.backbone, named)
+    opened = model.open_checkpoint(config.ckpt, config.backbone, named, config.sample_bits)
     classes = opened.description.classes
     thresholds = read_thresholds(config.thresholds, opened.sha256, classes) if config.thresholds else None
     paths: Iterable[Path | InputError] = folders.find(_apart(names, config.cam))
