@@ -234,10 +234,7 @@ def test_a_png_whose_comment_is_damaged_is_read_with_a_warning(tmp_path, read):
 def test_a_png_whose_pixels_are_damaged_is_refused(read, kind):
     """Pillow itself looks at no checksum of IDAT."""
     content = png(random_samples(8), 8, 3, (b"PLTE", bytes(range(256)) * 3))
-    if kind == b"IEND":
-        content = content[:-1] + bytes([content[-1] ^ 1])
-    else:
-        content = spoilt(content, kind, offset=4)
+    content = spoilt(content, kind, offset=0 if kind == b"IEND" else 4)
     assert refusal(read, content).startswith(f"a damaged PNG: the checksum of its {kind.decode()} chunk at byte ")
 
 
@@ -478,9 +475,11 @@ def test_no_header_of_a_tiff_ends_in_anything_but_a_line(read):
         for value in (0, 1, 255):
             changed = content[:place] + bytes([value]) + content[place + 1 :]
             try:
-                read(changed)
+                message = str(read(changed).shape)
             except InputError as error:
-                assert len(str(error)) < 400
+                message = str(error)
+            assert len(message) < 400
+            assert "\n" not in message
 
 
 def test_what_is_written_for_these_tests_is_what_it_is_said_to_be():

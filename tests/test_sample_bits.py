@@ -186,11 +186,11 @@ def test_a_cache_of_other_bits_is_refused_and_of_the_same_gives_the_same(radiogr
     for index in range(len(files)):
         np.testing.assert_array_equal(cached[index][0], files[index][0])
         assert np.abs(files[index][0].astype(int) - right[index][0]).max() <= 1
-    with pytest.raises(InputError, match="a cache of .*sample_bits 12.*; expected .*sample_bits 16"):
+    with pytest.raises(InputError, match=r"a cache of .*sample_bits 12.*; expected .*sample_bits 16"):
         ImageCache(tmp_path / "cache", EIGHT)
-    with pytest.raises(InputError, match="a cache of .*sample_bits 12"):
+    with pytest.raises(InputError, match=r"a cache of .*sample_bits 12"):
         build(radiographs / "deep", names, tmp_path / "cache", EIGHT, workers=1)
-    with pytest.raises(InputError, match="--resize 40 --sample_bits 12$"):
+    with pytest.raises(InputError, match=r"--resize 40 --sample_bits 12$"):
         cached.cache.rows(["other.png"], "list.txt", radiographs / "deep")
 
 
@@ -200,7 +200,7 @@ def test_a_cache_of_an_earlier_version_is_refused_as_that(radiographs, tmp_path)
     facts = json.loads(header)
     del facts["sample_bits"]
     (tmp_path / MANIFEST).write_text(json.dumps({**facts, "resize_version": 2}) + "\n" + rest)
-    with pytest.raises(InputError, match="a cache of .*resize_version 2.*; expected .*; build one in another folder"):
+    with pytest.raises(InputError, match=r"a cache of .*resize_version 2.*; expected .*; build one in another folder"):
         ImageCache(tmp_path, EIGHT)
 
 
@@ -209,7 +209,7 @@ def test_what_has_more_bits_ends_the_run_or_is_skipped(radiographs, tmp_path):
     dataset = ChestXrayDataSet(radiographs / "deep", radiographs / "val.txt", "center", preprocessing)
     with pytest.raises(InputError, match=r"6\.png: its highest sample is 4,080, expected at most 2,047"):
         dataset[0]
-    with pytest.raises(InputError, match="4 of 4 images cannot be used.*expected at most 2,047"):
+    with pytest.raises(InputError, match=r"4 of 4 images cannot be used.*expected at most 2,047"):
         find_unusable(radiographs / "deep", radiographs / "val.txt", preprocessing)
     assert find_unusable(radiographs / "deep", radiographs / "val.txt", TWELVE) == ()
 

@@ -132,7 +132,7 @@ def _fault(directory: _Directory, bits: int, photometric: int | None) -> str | N
     if formats != {1}:
         kind = next(_FORMATS.get(one, f"unknown (SampleFormat {one})") for one in formats - {1})
         return f"a TIFF of {kind} {bits}-bit samples, expected unsigned whole numbers"
-    depths = directory.values.get(_BITS, (1,))
+    depths = directory.values.get(_BITS, (1,))[: directory.first(_SAMPLES, 1) or 1]  # some writers give more
     if min(depths) != max(depths):
         return f"a TIFF of samples of {min(depths)} to {max(depths)} bits, expected all alike"
     if not 1 <= bits <= 16:
