@@ -335,6 +335,19 @@ def test_the_scans_of_a_jpeg_are_bounded(read):
     assert refusal(read, jpeg(20_000)) == "a JPEG of 20,000 scans, expected at most 100"
 
 
+def test_the_runs_of_a_bmp_are_bounded(read):
+    """Pillow decodes them in Python."""
+    runs = b"".join(bytes([29, value]) + b"\0\0" for value in range(21)) + b"\0\1"
+    palette = b"".join(bytes([level, level, level, 0]) for level in range(256))
+
+    def bmp(body: bytes) -> bytes:
+        header = struct.pack("<IiiHHIIiiII", 40, 29, 21, 1, 8, 1, len(body), 0, 0, 256, 0)
+        return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(body), 0, 0, 54 + 1024) + header + palette + body
+
+    np.testing.assert_array_equal(read(bmp(runs)), np.repeat(np.arange(20, -1, -1)[:, None], 29, axis=1))
+    assert refusal(read, bmp(b"\0\2\0\0" * 2**21 + runs)).startswith("a run-length encoded BMP of 8,389,772 bytes")
+
+
 def test_more_bytes_than_the_pixels_can_need_are_refused(read):
     content = png(random_samples(8), 8, 0) + bytes(2**25 + 32 * 29 * 21)
     assert "bytes for 609 pixels, expected at most 33,573,920" in refusal(read, content)

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from chexnet.config import MAX_SAMPLE_BITS
 from chexnet.errors import InputError
 from chexnet.images import dicom, libtiff, pnm
-from chexnet.images.headers import Stored, stored_jpeg, stored_jpeg_2000, stored_png
+from chexnet.images.headers import Stored, stored_bmp, stored_jpeg, stored_jpeg_2000, stored_png
 from chexnet.images.limits import MAX_PIXELS, MAX_RATIO, MIN_SIDE, bytes_fault, size_fault
 from chexnet.images.samples import (
     SampleRange,
@@ -118,8 +118,8 @@ def _decoded(content: bytes, sample_bits: int) -> Image.Image:
         raise InputError(f"more than {MAX_BYTES:,} bytes, expected at most so many")
     if plain := pnm.read(content, sample_bits):
         return note(plain, "")
-    stored = stored_png(content) or stored_jpeg(content) or stored_jpeg_2000(content) or stored_tiff(content)
-    stored = stored or Stored(content)
+    readers = (stored_png, stored_jpeg, stored_jpeg_2000, stored_tiff, stored_bmp)
+    stored = next((found for reader in readers if (found := reader(content))), Stored(content))
     try:
         # As a file, Pillow 13 maps a TIFF into memory, and mistakes its sides where EXIF turns it.
         with Image.open(io.BytesIO(stored.content), formats=FORMATS) as image:

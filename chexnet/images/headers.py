@@ -1,4 +1,4 @@
-"""What the headers of PNG, JPEG and JPEG 2000 files say of their samples, and of the work that decoding them is."""
+"""What PNG, JPEG, BMP and JPEG 2000 files say of their samples, and how much work decoding them may be."""
 
 import struct
 import zlib
@@ -9,6 +9,9 @@ from chexnet.errors import InputError
 MAX_SCANS = 100
 """Scans of a JPEG, each of which a decoder takes over the whole image: encoders write some ten, and a file of a few
 kilobytes can repeat them thousands of times. libtiff has the same limit."""
+
+MAX_RUN_LENGTH_BYTES = 2**23
+"""Of a BMP whose runs of pixels are encoded: Pillow decodes them in Python, some seconds for so many."""
 
 _PNG, _JPEG, _CODESTREAM = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\x4f\xff\x51"
 _JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -84,6 +87,21 @@ def stored_jpeg(content: bytes) -> Stored | None:
     scans = content.count(b"\xff\xda")  # between markers 0xFF is followed by 0 or by a restart's number
     if scans > MAX_SCANS:
         raise InputError(f"a JPEG of {scans:,} scans, expected at most {MAX_SCANS}")
+    return Stored(content)
+
+
+def stored_bmp(content: bytes) -> Stored | None:
+    """Bound the work of decoding a BMP; None if the content is none.
+
+    Raises:
+        InputError: it is run-length encoded and has more than MAX_RUN_LENGTH_BYTES.
+    """
+    if not content.startswith(b"BM"):
+        return None
+    if content[30:34] in (b"\1\0\0\0", b"\2\0\0\0") and len(content) > MAX_RUN_LENGTH_BYTES:
+        raise InputError(
+            f"a run-length encoded BMP of {len(content):,} bytes, expected at most {MAX_RUN_LENGTH_BYTES:,}"
+        )
     return Stored(content)
 
 
