@@ -27,15 +27,18 @@ def errors_raised() -> Iterator[None]:
     try:
         yield
     finally:
-        if _said.errors:
-            raise InputError(f"cannot be decoded as an image: {_said.errors[0]}")
+        said, _said.errors = _said.errors, None
+        if said:
+            raise InputError(f"cannot be decoded as an image: {said[0]}")
 
 
 def _hear(module: bytes | None, text: bytes | None, values: int | None) -> None:
     """Called by libtiff with printf's format, whose values are not looked at."""
+    if getattr(_said, "errors", None) is None:  # somebody else's image
+        return
     where = (module or b"libtiff").decode("ascii", "replace")
     what = (text or b"").decode("ascii", "replace").partition(" at ")[0].partition("%")[0].strip(" ,.:")
-    _said.errors = [*getattr(_said, "errors", []), f"{where}: {what}" if what else where]
+    _said.errors = _said.errors or [f"{where}: {what}" if what else where]
 
 
 @cache

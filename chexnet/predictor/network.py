@@ -154,7 +154,7 @@ class Predictor:
         self.engine = choice.description
         tell(f"=> {self.engine}")
         self.classes, self.preprocessing = opened.description.classes, opened.description.preprocessing
-        tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.crop} px from {self.preprocessing.resize} px")
+        tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.words}")
         if self.notice:
             tell(f"=> {self.ckpt}: {self.notice}")
         self.limit = cam.display_limit(opened.metadata, opened.path)
