@@ -65,6 +65,7 @@ def build_parser() -> cli.Parser:
         default=default.scaling,
         help="of pixels: by ImageNet's mean and deviation, or to -1..1; the checkpoint's JSON says it to the others",
     )
+    cli.add_sample_bits_flag(parser, default.sample_bits)
     add("--amp", choices=("off", "O1", "O2"), default=default.amp, help="mixed precision, on a GPU only")
     add(
         "--image_cache",

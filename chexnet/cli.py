@@ -18,6 +18,8 @@ from chexnet.config import (
     CROPS,
     DEFAULT_CROPS,
     ENGINES,
+    MAX_SAMPLE_BITS,
+    MIN_SAMPLE_BITS,
     PRECISIONS,
     EvalConfig,
     LocalizationConfig,
@@ -177,6 +179,19 @@ def add_computing_flags(
         help="what computes; auto: Paddle on a GPU, else the fastest one installed",
     )
     add("--precision", choices=PRECISIONS, default=default.precision, help="of the arithmetic, if the machine has it")
+    add_sample_bits_flag(parser, default.sample_bits)
+
+
+def add_sample_bits_flag(parser: Parser, default: int | None) -> None:
+    """Adds the flag for image files whose samples use fewer bits than the files declare."""
+    parser.add_argument(
+        "--sample_bits",
+        type=sample_bits,
+        default=default,
+        metavar="N",
+        help="bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 then "
+        + ("(default: what the checkpoint's JSON says, else 16)" if default is None else "and not by 65535"),
+    )
 
 
 def add_checkpoint_flags(parser: Parser) -> None:
@@ -221,6 +236,14 @@ def positive_int(text: str) -> int:
 def non_negative_int(text: str) -> int:
     """argparse type: a whole number of at least 0."""
     return _whole_number(text, least=0)
+
+
+def sample_bits(text: str) -> int:
+    """argparse type: a whole number from MIN_SAMPLE_BITS to MAX_SAMPLE_BITS."""
+    value = _whole_number(text, least=MIN_SAMPLE_BITS)
+    if value > MAX_SAMPLE_BITS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at most {MAX_SAMPLE_BITS}")
+    return value
 
 
 def seed(text: str) -> int:

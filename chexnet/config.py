@@ -40,6 +40,9 @@ SCALINGS = ("imagenet", "symmetric", "unit")
 """How pixels are scaled for the network: by ImageNet's mean and deviation of each channel, or from 0..255 to -1..1 or
 0..1."""
 
+MIN_SAMPLE_BITS, MAX_SAMPLE_BITS = 8, 16
+"""Bits per sample that `sample_bits` can name. The latter leaves every image file the range that it declares."""
+
 OPTIMIZERS = ("adam", "momentum")
 """Adam with Paddle's defaults, or SGD with a momentum of 0.9."""
 
@@ -78,6 +81,7 @@ class TrainConfig:
         classes: file of the names of the lists' columns, one a line; None for the 14.
         scaling: one of SCALINGS.
         optimizer: one of OPTIMIZERS.
+        sample_bits: bits per sample that are in use in image files that declare more, see `chexnet.images.read`.
     """
 
     data_dir: str = "dataset/images"
@@ -106,6 +110,7 @@ class TrainConfig:
     classes: str | None = None
     scaling: str = SCALINGS[0]
     optimizer: str = OPTIMIZERS[0]
+    sample_bits: int = MAX_SAMPLE_BITS
 
     def to_json(self) -> str:
         """The configuration as an indented JSON object."""
@@ -133,6 +138,7 @@ class EvalConfig:
         val_list: list file to choose operating points and fit calibration on; it is scored too. None does neither.
         backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
         classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
+        sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """
 
     data_dir: str = "dataset/images"
@@ -150,6 +156,7 @@ class EvalConfig:
     val_list: str | None = None
     backbone: str | None = None
     classes: str | None = None
+    sample_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +176,7 @@ class LocalizationConfig:
         precision: `float32`, `bfloat16` or `float16`.
         backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
         classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
+        sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """
 
     boxes: str
@@ -182,6 +190,7 @@ class LocalizationConfig:
     precision: str = "float32"
     backbone: str | None = None
     classes: str | None = None
+    sample_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +213,7 @@ class PredictConfig:
         csv: file for the probabilities; None writes none.
         backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
         classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
+        sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """
 
     ckpt: str = EvalConfig.ckpt
@@ -220,3 +230,4 @@ class PredictConfig:
     csv: str | None = None
     backbone: str | None = None
     classes: str | None = None
+    sample_bits: int | None = None

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
-from chexnet.images import to_gray
+from chexnet.images import remarks, to_gray
 
 MEANINGLESS = "if so, its numbers mean nothing: the network knows upright frontal chest radiographs only"
 """Follows the warnings that an image is something else altogether; see `is_meaningful`."""
@@ -53,7 +53,7 @@ def check(image: Image.Image, crop: int, chest: bool = True) -> tuple[str, ...]:
     gray = to_gray(image)
     edges = frame(gray)
     header = _header(image.info)
-    found = [*header, *_format(image, crop)]
+    found = [*header, *remarks(image), *_format(image, crop)]
     unlike = _empty(gray)
     if not unlike:
         found += _border(edges)
@@ -121,7 +121,7 @@ def _format(image: Image.Image, crop: int) -> list[str]:
         found.append(f"only {image.width} x {image.height} pixels, at least {crop} a side are wanted")
     if longer > MAX_RATIO * shorter:
         found.append(f"one side is {longer / shorter:.1f} times the other, expected at most {MAX_RATIO} times")
-    if image.mode not in ("L", "LA", "1", "I;16", "I;16L", "I;16B"):
+    if image.mode not in ("L", "LA", "1"):
         channels = np.asarray(image.convert("RGB").resize((_GRID, _GRID), Image.Resampling.BOX)).astype(np.int16)
         if np.ptp(channels, axis=2).mean() > MAX_COLOUR:
             found.append("it has colours: a photograph or a screen, not a radiograph as it was stored")

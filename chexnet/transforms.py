@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from chexnet.config import SCALINGS
+from chexnet.config import MAX_SAMPLE_BITS, MIN_SAMPLE_BITS, SCALINGS
 from chexnet.errors import InputError
 
 MEAN = (0.485, 0.456, 0.406)
@@ -24,7 +24,7 @@ MEAN_AND_STD = dict(zip(SCALINGS, ((MEAN, STD), ((0.5,) * 3, (0.5,) * 3), ((0.0,
 MAX_RESIZE = 4096
 """Larger than any radiograph needs, small enough not to exhaust memory on a mistyped size."""
 
-RESIZE_VERSION = 2
+RESIZE_VERSION = 3
 """To be raised by whoever changes a pixel that `images.read` or `Preprocessing.resized` gives for any file:
 image caches of another version are refused."""
 
@@ -40,14 +40,18 @@ class Preprocessing:
         resize: length of the shorter side after resizing, in pixels.
         crop: side of the square crop, in pixels, at most `resize`.
         scaling: one of `chexnet.config.SCALINGS`; `CheXNet` does it.
+        sample_bits: bits per sample that are in use in image files that declare more, 8 to 16; `chexnet.images.read`
+            does it.
 
     Raises:
-        InputError: `resize` is above MAX_RESIZE, `crop` is not within 1..resize, or `scaling` is unknown.
+        InputError: `resize` is above MAX_RESIZE, `crop` is not within 1..resize, `sample_bits` not within 8..16, or
+            `scaling` is unknown.
     """
 
     resize: int = 256
     crop: int = 224
     scaling: str = SCALINGS[0]
+    sample_bits: int = MAX_SAMPLE_BITS
 
     def __post_init__(self) -> None:
         if self.resize > MAX_RESIZE:
@@ -56,6 +60,14 @@ class Preprocessing:
             raise InputError(f"crop {self.crop} is not within 1..{self.resize}, the size after resizing")
         if self.scaling not in SCALINGS:
             raise InputError(f"scaling is {self.scaling!r}, expected {' or '.join(SCALINGS)}")
+        if not MIN_SAMPLE_BITS <= self.sample_bits <= MAX_SAMPLE_BITS:
+            raise InputError(f"sample_bits {self.sample_bits} is not within {MIN_SAMPLE_BITS}..{MAX_SAMPLE_BITS}")
+
+    @property
+    def words(self) -> str:
+        """The sizes, and the bits per sample where files do not say them, for a person."""
+        bits = f", samples of {self.sample_bits} bits" if self.sample_bits != MAX_SAMPLE_BITS else ""
+        return f"{self.crop} px from {self.resize} px{bits}"
 
     def resized(self, gray: np.ndarray | Image.Image) -> np.ndarray:
         """uint8 [H, W] -> uint8 [h, w] with min(h, w) = resize, antialiased bilinear as PIL does it.

@@ -51,7 +51,7 @@ def read_names(monkeypatch):
     """The names of the files that are decoded, as they are."""
     names = []
     original = images.open_gray
-    monkeypatch.setattr(images, "open_gray", lambda path: (names.append(path.name), original(path))[1])
+    monkeypatch.setattr(images, "open_gray", lambda path, *bits: (names.append(path.name), original(path, *bits))[1])
     return names
 
 

@@ -60,7 +60,7 @@ def test_a_killed_build_keeps_what_it_had_written(originals):
         "from chexnet.transforms import Preprocessing\n"
         "building.FLUSH_BYTES = 1\n"
         "read = images.open_gray\n"
-        "images.open_gray = lambda path: (time.sleep(0.05), read(path))[1]\n"
+        "images.open_gray = lambda path, *bits: (time.sleep(0.05), read(path, *bits))[1]\n"
         f"build({str(originals.images)!r}, {originals.names!r}, {str(originals.cache)!r}, Preprocessing(40, 32), 1)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

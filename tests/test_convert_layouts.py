@@ -75,9 +75,9 @@ PRECISIONS = ["float32", "float16", "bfloat16", "float64"]
 SPELLINGS = {
     "torchvision": lambda name: name,
     "2017": lambda name: next(iter(dotted({name: 0}, prefix="")), name),
-    "MONAI": lambda name: name.replace(".norm", ".layers.norm").replace(".conv", ".layers.conv")
-    if "denselayer" in name
-    else name,
+    "MONAI": lambda name: (
+        name.replace(".norm", ".layers.norm").replace(".conv", ".layers.conv") if "denselayer" in name else name
+    ),
     "children": lambda name: name.removeprefix("features."),
 }
 FORMATS = ["zip", "legacy"]
@@ -159,7 +159,9 @@ def several(torch, weights, kind):
     if kind == "EMA":
         return {"state_dict": weights, "state_dict_ema": other}, "state_dict", "state_dict_ema"
     if kind == "student and teacher":
-        prefixed = {f"student.net.{n}": t for n, t in weights.items()} | {f"teacher.net.{n}": t for n, t in other.items()}
+        prefixed = {f"student.net.{n}": t for n, t in weights.items()} | {
+            f"teacher.net.{n}": t for n, t in other.items()
+        }
         return {"state_dict": prefixed}, "state_dict.student", "state_dict.teacher"
     return {**weights, **{f"ema.{name}": tensor for name, tensor in other.items()}}, "", "ema"
 

@@ -103,7 +103,7 @@ def test_an_undefined_class_is_named_everywhere_and_never_a_number(result, tmp_p
     assert facts["images"] == 4
     assert facts["skipped"] == []
     assert facts["engine"] == result.engine
-    assert facts["preprocessing"] == {"resize": 40, "crop": 32, "scaling": "imagenet"}
+    assert facts["preprocessing"] == {"resize": 40, "crop": 32, "scaling": "imagenet", "sample_bits": 16}
 
 
 def test_the_predictions_file_gives_the_aurocs_back(result, tmp_path):

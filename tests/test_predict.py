@@ -252,7 +252,7 @@ def test_what_is_written_is_what_was_found(predict, images, tmp_path, ckpt):
     facts = json.loads((tmp_path / "p.json").read_text())
     assert facts["ckpt_sha256"] == sha256(ckpt)
     assert facts["notice"] == NOTICE
-    assert facts["preprocessing"] == {"resize": 40, "crop": 32, "scaling": "imagenet"}
+    assert facts["preprocessing"] == {"resize": 40, "crop": 32, "scaling": "imagenet", "sample_bits": 16}
     assert (facts["crops"], tuple(facts["classes"])) == (1, CLASS_NAMES)
     assert f"=> {facts['engine']}" in lines
     assert facts["thresholds"]["file"] == str(decisive)

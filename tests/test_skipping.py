@@ -117,7 +117,7 @@ def test_above_one_percent_it_is_refused(tmp_path, monkeypatch, bad, count):
     (tmp_path / "list.txt").write_text("".join(f"{name} {'0 ' * 14}\n" for name in names))
     bad = sorted(index for index in bad if index < count)
 
-    def open_gray(path):
+    def open_gray(path, sample_bits):
         if int(path.stem) in bad:
             raise InputError(f"{path}: broken")
 

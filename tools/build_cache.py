@@ -40,6 +40,7 @@ def build_parser() -> cli.Parser:
     add("--out", required=True, metavar="DIR", help="folder of the cache, new or to be continued")
     add("--workers", type=cli.non_negative_int, default=default.num_workers, help="decoding threads")
     add("--resize", type=cli.positive_int, default=default.resize, help="shorter side after resizing, pixels")
+    cli.add_sample_bits_flag(parser, default.sample_bits)
     add("--verify", action="store_true", help="build nothing; check that every image is there and undamaged")
     return parser
 
@@ -49,7 +50,7 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.lists import class_names, read_list
     from chexnet.transforms import Preprocessing
 
-    preprocessing = Preprocessing(args.resize, crop=args.resize)
+    preprocessing = Preprocessing(args.resize, crop=args.resize, sample_bits=args.sample_bits)
     classes = class_names(args.classes)
     lists = [read_list(path, len(classes)) for path in args.lists]
     (verify if args.verify else build)(args, lists, preprocessing)
@@ -67,17 +68,21 @@ def next_command(args: argparse.Namespace) -> str:
     if args.resize != default.resize:
         crop = min(args.resize, max(SMALLEST_CROP, args.resize * default.crop // default.resize))
         flags += ["--resize", str(args.resize), "--crop", str(crop)]
+    if args.sample_bits != default.sample_bits:
+        flags += ["--sample_bits", str(args.sample_bits)]
     return cli.command_line("python", "train.py", *flags)
 
 
 def build(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Preprocessing") -> None:
     """Adds what is missing; names the images that could not be read."""
     from chexnet import cache
+    from chexnet.images.survey import survey
     from chexnet.lists import check_images
 
-    for image_list in lists:
-        check_images(image_list, args.data_dir)
+    paths = [path for image_list in lists for path in check_images(image_list, args.data_dir)]
     names = [name for image_list in lists for name in image_list.names]
+    if warning := survey(list(dict.fromkeys(paths)), args.sample_bits, args.workers):
+        cli.say(f"=> warning: {args.data_dir}: {warning}")
     with cli.progress_bar("image") as progress:
         result = cache.build(args.data_dir, names, args.out, preprocessing, args.workers, progress)
     for reason in result.failed:

@@ -41,7 +41,6 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.files import check_inputs, check_writable, replacing
     from chexnet.images import folders
 
-
     check_writable(args.out, ".png", keep=args.images)
     paths = list(folders.find(args.images))
     files = [path for path in paths if isinstance(path, Path) and path.exists()]
@@ -57,7 +56,8 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.predictor import Predictor, check_rows, contact_sheet
 
     check_rows(len(files))
-    opened = open_checkpoint(ckpt, args.backbone, class_names(args.classes) if args.classes else None)
+    named = class_names(args.classes) if args.classes else None
+    opened = open_checkpoint(ckpt, args.backbone, named, args.sample_bits)
     classes = opened.description.classes
     if unknown := [name for name in args.findings if name not in classes]:
         raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(classes)}")

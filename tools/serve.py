@@ -37,7 +37,7 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.web import Looks, serve
 
     named = class_names(args.classes) if args.classes else None
-    opened = model.open_checkpoint(ckpt, args.backbone, named)
+    opened = model.open_checkpoint(ckpt, args.backbone, named, args.sample_bits)
     classes = opened.description.classes
     found = find_thresholds(args.thresholds, ckpt, opened.sha256, classes, args.crops, cli.say)
     predictor = Predictor(

@@ -8,6 +8,7 @@ import numpy as np
 
 from chexnet.cache.building import BuildResult, Progress, build
 from chexnet.cache.manifest import PIXELS, checksum, line_of, read_manifest, source_of
+from chexnet.config import MAX_SAMPLE_BITS
 from chexnet.errors import InputError
 from chexnet.lists import find_images
 from chexnet.transforms import Preprocessing
@@ -99,9 +100,11 @@ class ImageCache:
     ) -> None:
         if len(indices) == 0:
             return
+        bits = self.preprocessing.sample_bits
         shown = ", ".join(f"{names[index]} (line {lines[index]})" for index in indices[:10])
         raise InputError(
             f"{list_file}: {len(indices)} of {len(names)} images {fault} {self.folder}: "
             f"{shown}{', ...' * (len(indices) > 10)}; run: python tools/build_cache.py --data_dir {data_dir} "
             f"--lists {list_file} --out {self.folder} --resize {self.preprocessing.resize}"
+            f"{f' --sample_bits {bits}' if bits != MAX_SAMPLE_BITS else ''}"
         )

@@ -89,7 +89,7 @@ def build(
 
         def resize(name: str) -> np.ndarray | InputError:
             try:
-                return preprocessing.resized(images.open_gray(files[name] or root / name))
+                return preprocessing.resized(images.open_gray(files[name] or root / name, preprocessing.sample_bits))
             except InputError as error:
                 return error
 

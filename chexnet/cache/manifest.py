@@ -88,6 +88,7 @@ def header_of(preprocessing: Preprocessing) -> dict[str, int]:
     return {
         "cache_format": 1,
         "resize": preprocessing.resize,
+        "sample_bits": preprocessing.sample_bits,
         "resize_version": RESIZE_VERSION,
         "fingerprint": preprocessing.fingerprint(),
     }
@@ -99,7 +100,7 @@ def _check_header(folder: Path, line: str, preprocessing: Preprocessing) -> None
         found = json.loads(line)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or found.keys() != expected.keys():
+    if not isinstance(found, dict) or not found.keys() <= expected.keys():
         raise _damaged(folder, 1)
     if found != expected:
         ours, theirs = (", ".join(f"{key} {value}" for key, value in one.items()) for one in (expected, found))

@@ -111,9 +111,7 @@ class Converted:
     state: Arrays
 
 
-def read_torch(
-    source: str | os.PathLike[str], allow_pickle: bool = False, choices: Choices = Choices()
-) -> Converted:
+def read_torch(source: str | os.PathLike[str], allow_pickle: bool = False, choices: Choices = Choices()) -> Converted:
     """Reads a PyTorch file as `from_torch` does, and writes nothing."""
     source = Path(source)
     file = torch_files.read(source, allow_pickle)
@@ -133,7 +131,9 @@ def _converted(source: Path, file: torch_files.TorchFile, found: search.Found, c
     tensors = dict(found.backbone)
     if outputs and not (outputs == IMAGENET_CLASSES and choices.classes is None):
         table = list(names.model(outputs))
-        tensors |= {name: one for name, one in zip(names.HEAD, (found.weight, found.bias), strict=True) if one is not None}
+        tensors |= {
+            name: one for name, one in zip(names.HEAD, (found.weight, found.bias), strict=True) if one is not None
+        }
         if not found.left_over:  # else another network, whose outputs are no question yet
             layout = layouts.recognize(file, found, channels, outputs)
             layout = layouts.settle(layout, choices, channels, outputs, source)

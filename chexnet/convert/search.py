@@ -268,7 +268,11 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_module(value: Any) -> bool:
-    return isinstance(value, Unread) and isinstance(value.state, dict) and {"_modules", "_parameters"} <= value.state.keys()
+    return (
+        isinstance(value, Unread)
+        and isinstance(value.state, dict)
+        and {"_modules", "_parameters"} <= value.state.keys()
+    )
 
 
 def _leaves(content: Any) -> Iterator[_Leaf]:

@@ -50,7 +50,19 @@ _STANDS_FOR = {
 }
 
 _ATTACKS = {
-    *("asyncio", "code", "codeop", "commands", "ctypes", "importlib", "marshal", "multiprocessing", "nt", "os", "pickle"),
+    *(
+        "asyncio",
+        "code",
+        "codeop",
+        "commands",
+        "ctypes",
+        "importlib",
+        "marshal",
+        "multiprocessing",
+        "nt",
+        "os",
+        "pickle",
+    ),
     *("pip", "posix", "pty", "pydoc", "runpy", "shutil", "socket", "subprocess", "sys", "timeit", "torch.hub"),
     *("webbrowser", "torch.load", "numpy.load", "joblib.load", "dill.loads", "cloudpickle.loads"),
     *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("apply", "compile", "eval", "exec")),

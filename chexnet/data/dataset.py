@@ -15,6 +15,7 @@ from chexnet import images
 from chexnet.cache import ImageCache
 from chexnet.data.skipping import Skipped
 from chexnet.errors import InputError
+from chexnet.images import survey
 from chexnet.labels import N_CLASSES
 from chexnet.lists import ImageList, check_images, read_list
 from chexnet.transforms import Preprocessing
@@ -112,6 +113,19 @@ class ChestXrayDataSet(Dataset):
             return self.preprocessing.center_crop(resized), labels
         return self.preprocessing.train_crop(resized, draws(self.seed, self.epoch, len(self))[index]), labels
 
+    def range_warning(self, workers: int = 0) -> str | None:
+        """Look at a few images, and return one line if their samples use less than half of their range.
+
+        Args:
+            workers: decoding threads, 0 for none.
+        """
+        if self.cache is None:
+            warning = survey.survey(self.paths, self.preprocessing.sample_bits, workers)
+        else:
+            rows = (self.rows[place] for place in survey.spread(len(self)))
+            warning = images.range_warning([images.SampleRange(int(self.cache.image(row).max()), 255) for row in rows])
+        return warning and f"{self.list.path}: {warning}"
+
     def _resized(self, index: int) -> np.ndarray:
         if self.cache is not None:
             return self.cache.image(self.rows[index])
@@ -119,7 +133,7 @@ class ChestXrayDataSet(Dataset):
 
     def _gray(self, index: int) -> Image.Image:
         try:
-            return images.open_gray(self.paths[index])
+            return images.open_gray(self.paths[index], self.preprocessing.sample_bits)
         except InputError as error:
             raise InputError(f"{error}; replace the file, or leave it out: --on_bad_image skip") from error
 

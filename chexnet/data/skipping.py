@@ -72,7 +72,8 @@ def find_unusable(
     look: Callable[[str], str | None]
     if image_cache is None:
         places = find_images(image_list.names, data_dir, image_list.path)
-        look = partial(_look_in_file, Path(data_dir), dict(zip(image_list.names, places, strict=True)))
+        by_name = dict(zip(image_list.names, places, strict=True))
+        look = partial(_look_in_file, Path(data_dir), by_name, (preprocessing or Preprocessing()).sample_bits)
     else:
         look = partial(_look_in_cache, ImageCache(image_cache, preprocessing or Preprocessing()))
         workers = 0
@@ -98,11 +99,11 @@ def format_skipped(skipped: Sequence[Skipped], list_file: str | os.PathLike[str]
     return "\n".join(lines + [f"  {one.image} (line {one.line}): {one.reason}" for one in skipped])
 
 
-def _look_in_file(data_dir: Path, places: Mapping[str, Path | None], name: str) -> str | None:
+def _look_in_file(data_dir: Path, places: Mapping[str, Path | None], sample_bits: int, name: str) -> str | None:
     """Why an image file cannot be used; None if it can."""
     path = places[name] or data_dir / name
     try:
-        images.open_gray(path)
+        images.open_gray(path, sample_bits)
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
     return None

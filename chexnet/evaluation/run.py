@@ -65,6 +65,9 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
     checkpoints = [_Checkpoint(*one, config, data, tell) for one in zip(ckpts, opened, strict=True)]
     lists = {"test_list": config.test_list, "val_list": config.val_list}
     digests = {"ckpt": opened[0].sha256, **{name: sha256(path) for name, path in lists.items() if path}}
+    for path in filter(None, lists.values()):
+        if warning := data.opened(path, opened[0].description.preprocessing).range_warning(config.num_workers):
+            tell(f"=> warning: {warning}")
     started = time.monotonic()
     scored = [one.score(choice, progress) for one in checkpoints]
     seconds = time.monotonic() - started
@@ -91,7 +94,7 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
 def _opened(config: EvalConfig, ckpts: Sequence[str]) -> list[model.Checkpoint]:
     """The checkpoints, which have to have the same classes."""
     classes = class_names(config.classes) if config.classes else None
-    opened = [model.open_checkpoint(ckpt, config.backbone, classes) for ckpt in ckpts]
+    opened = [model.open_checkpoint(ckpt, config.backbone, classes, config.sample_bits) for ckpt in ckpts]
     described = [one.description for one in opened]
     for ckpt, one in zip(ckpts, described, strict=True):
         if one.classes != described[0].classes:
@@ -137,10 +140,9 @@ class _Checkpoint:
         self.ckpt, self.config, self.data, self.tell = ckpt, config, data, tell
         self.sha256, self.notice = opened.sha256, opened.notice
         self.classes, self.preprocessing = opened.description.classes, opened.description.preprocessing
-        self.crops = config.crops or opened.description.crops
-        crop, crops = self.preprocessing.crop, self.crops
+        self.crops = crops = config.crops or opened.description.crops
         of_many = f"{ckpt}: " if config.ensemble else ""
-        tell(f"=> {of_many}{crops} crop{'s' * (crops > 1)} of {crop} px from {self.preprocessing.resize} px")
+        tell(f"=> {of_many}{crops} crop{'s' * (crops > 1)} of {self.preprocessing.words}")
         if self.notice:
             tell(f"=> {ckpt}: {self.notice}")
         tell("=> loading checkpoint")

@@ -21,3 +21,12 @@ def size_fault(width: int, height: int) -> str | None:
     if max(width, height) > MAX_RATIO * min(width, height):
         return f"{width} x {height} pixels, expected one side at most {MAX_RATIO} times the other"
     return None
+
+
+def bytes_fault(size: int, pixels: int) -> str | None:
+    """What is wrong with a file of so many bytes for so many pixels, None if nothing is.
+
+    Some formats can say the same again and again, and cost time without giving pixels.
+    """
+    most = 2**25 + 32 * pixels
+    return f"{size:,} bytes for {pixels:,} pixels, expected at most {most:,}" if size > most else None

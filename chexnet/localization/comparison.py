@@ -20,6 +20,7 @@ from chexnet.config import LocalizationConfig
 from chexnet.engine import Viewer
 from chexnet.errors import InputError
 from chexnet.files import check_inputs, sha256, write_text
+from chexnet.images.survey import survey
 from chexnet.localization.cases import Case, Sample, compare, sample
 from chexnet.localization.scores import Scores, score_cases
 from chexnet.text_files import shorten_all
@@ -119,11 +120,11 @@ def localize(
     choice = engine.choose(config.engine, config.precision)
     tell(f"=> {choice.description}")
     named = lists.class_names(config.classes) if config.classes else None
-    opened = model.open_checkpoint(config.ckpt, config.backbone, named)
+    opened = model.open_checkpoint(config.ckpt, config.backbone, named, config.sample_bits)
     description = opened.description
     preprocessing = description.preprocessing
     config = replace(config, crops=config.crops or description.crops)
-    tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
+    tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.words}")
     if opened.notice:
         tell(f"=> {config.ckpt}: {opened.notice}")
     asked = _asked(config, description.classes)
@@ -135,6 +136,8 @@ def localize(
     network = opened.network()
     tell("=> loaded checkpoint")
     viewer = Viewer(choice, network, preprocessing.crop)
+    if warning := survey(list(asked.files.values()), preprocessing.sample_bits, config.num_workers):
+        tell(f"=> warning: {config.data_dir}: {warning}")
     comparison = _Comparison(config, description, network.grid, asked.drawn, asked.files)
 
     started = time.monotonic()
@@ -257,7 +260,7 @@ class _Comparison:
 
     def _read(self, name: str) -> _Read | str:
         try:
-            gray = images.open_gray(self.files[name])
+            gray = images.open_gray(self.files[name], self.preprocessing.sample_bits)
         except InputError as error:
             return str(error)
         geometry = self.preprocessing.geometry(gray.height, gray.width, self.crops)

@@ -36,7 +36,10 @@ class Description:
 
 
 def describe(
-    path: str | os.PathLike[str], backbone: str | None = None, classes: Sequence[str] | None = None
+    path: str | os.PathLike[str],
+    backbone: str | None = None,
+    classes: Sequence[str] | None = None,
+    sample_bits: int | None = None,
 ) -> Description:
     """What the JSON beside a weight file says, what it leaves out being as given here, else by default.
 
@@ -44,12 +47,14 @@ def describe(
         path: the weight file.
         backbone: what the user takes it for, None for no opinion.
         classes: likewise.
+        sample_bits: bits per sample in the files at hand, which need not be as deep as those of training: it counts
+            whatever the JSON says; None for no opinion.
 
     Raises:
         InputError: the JSON is unreadable, says something else than the user, an unknown backbone, classes that
             are no names, or sizes that cannot be.
     """
-    return describe_metadata(checkpoint.read_sidecar(path), path, backbone, classes)
+    return describe_metadata(checkpoint.read_sidecar(path), path, backbone, classes, sample_bits)
 
 
 def describe_metadata(
@@ -57,13 +62,16 @@ def describe_metadata(
     path: str | os.PathLike[str],
     backbone: str | None = None,
     classes: Sequence[str] | None = None,
+    sample_bits: int | None = None,
 ) -> Description:
     """The same of a JSON that was read from beside `path`."""
     sidecar = checkpoint.sidecar_path(path)
-    sizes = {name: facts[name] for name in ("resize", "crop") if name in facts}
+    sizes = {name: facts[name] for name in ("resize", "crop", "sample_bits") if name in facts}
     scaling = {name: facts[name] for name in ("scaling",) if name in facts}
     if not all(type(size) is int for size in sizes.values()):
-        raise InputError(f"{sidecar}: resize and crop are {str(sizes)[:80]}, expected whole numbers of pixels")
+        raise InputError(f"{sidecar}: resize, crop and sample_bits are {str(sizes)[:80]}, expected whole numbers")
+    if sample_bits is not None:
+        sizes["sample_bits"] = sample_bits
     said = facts.get("backbone", backbone or DEFAULT_BACKBONE)
     if said not in BACKBONES:
         raise InputError(f"{sidecar}: the backbone is {repr(said)[:60]}, expected one of {', '.join(BACKBONES)}")

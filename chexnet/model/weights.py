@@ -47,7 +47,10 @@ class Checkpoint:
 
 
 def open_checkpoint(
-    path: str | os.PathLike[str], backbone: str | None = None, classes: Sequence[str] | None = None
+    path: str | os.PathLike[str],
+    backbone: str | None = None,
+    classes: Sequence[str] | None = None,
+    sample_bits: int | None = None,
 ) -> Checkpoint:
     """Reads a weight file and the JSON beside it, once.
 
@@ -55,6 +58,7 @@ def open_checkpoint(
         path: `.pdparams` or `.safetensors` file.
         backbone: see `describe`.
         classes: likewise.
+        sample_bits: likewise.
 
     Raises:
         InputError: the file is missing (with the three ways to get one) or unreadable; or as for `describe` and
@@ -62,7 +66,7 @@ def open_checkpoint(
     """
     check_exists(path)
     file = checkpoint.open_weights(path)
-    description = describe_metadata(file.metadata, path, backbone, classes)
+    description = describe_metadata(file.metadata, path, backbone, classes, sample_bits)
     notice = checkpoint.notice_in(file.metadata, path)
     return Checkpoint(file.path, file.sha256, file.weights, file.metadata, description, notice)
 

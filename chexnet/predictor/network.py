@@ -143,6 +143,7 @@ class Predictor:
         maps: whether maps are wanted where they take a pass of their own, see `chexnet.engine.Viewer`.
         backbone: see `chexnet.model.describe`; of no use where `ckpt` is opened already.
         classes: likewise.
+        sample_bits: likewise.
 
     Attributes:
         ckpt: the weight file.
@@ -169,9 +170,12 @@ class Predictor:
         maps: bool = True,
         backbone: str | None = None,
         classes: Sequence[str] | None = None,
+        sample_bits: int | None = None,
     ) -> None:
         tell = report or (lambda line: None)
-        opened = ckpt if isinstance(ckpt, model.Checkpoint) else model.open_checkpoint(ckpt, backbone, classes)
+        opened = ckpt
+        if not isinstance(opened, model.Checkpoint):
+            opened = model.open_checkpoint(opened, backbone, classes, sample_bits)
         self.ckpt, self.ckpt_sha256, self.notice = opened.path, opened.sha256, opened.notice
         self.crops = crops = crops or opened.description.crops
         few = images is not None and images * crops <= FEW_CROPS
@@ -179,7 +183,7 @@ class Predictor:
         self.engine = choice.description
         tell(f"=> {self.engine}")
         self.classes, self.preprocessing = opened.description.classes, opened.description.preprocessing
-        tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.crop} px from {self.preprocessing.resize} px")
+        tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.words}")
         self.limit = cam.display_limit(opened.metadata, opened.path)
         network = opened.network()
         self._grid = network.grid
@@ -220,7 +224,7 @@ class Predictor:
                     yield one if isinstance(one, InputError) else next(predictions)
 
     def _from_file(self, path: Path) -> _Prepared:
-        return self._prepared(images.open_image(path), str(path))
+        return self._prepared(images.open_image(path, self.preprocessing.sample_bits), str(path))
 
     def _from_array(self, pixels: np.ndarray) -> _Prepared:
         if pixels.dtype != np.uint8 or pixels.ndim != 2:

@@ -71,7 +71,7 @@ def predict_files(
             check_writable(path, suffix, keep=inputs, others=outputs)
             outputs.append(path)
     named = class_names(config.classes) if config.classes else None
-    opened = model.open_checkpoint(config.ckpt, config.backbone, named)
+    opened = model.open_checkpoint(config.ckpt, config.backbone, named, config.sample_bits)
     classes = opened.description.classes
     tell = report or (lambda line: None)
     found = find_thresholds(config.thresholds, config.ckpt, opened.sha256, classes, config.crops, tell)

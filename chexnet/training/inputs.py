@@ -60,7 +60,7 @@ class Data:
 def open_data(config: TrainConfig, tell: Report, saved: State | None = None) -> Data:
     """Checks what a run needs before it computes, and opens its images."""
     check_config(config, "the configuration")
-    preprocessing = Preprocessing(config.resize, config.crop, config.scaling)
+    preprocessing = Preprocessing(config.resize, config.crop, config.scaling, config.sample_bits)
     check_crop(config.crop, config.backbone)
     classes = class_names(config.classes)
     for path in (config.train_list, config.val_list):
@@ -83,6 +83,9 @@ def open_data(config: TrainConfig, tell: Report, saved: State | None = None) -> 
     precision = "float32" if config.amp == "off" else f"AMP {config.amp}"
     tell(f"=> Paddle {paddle.__version__}, {device.name()}, {precision}, seed {config.seed}")
     tell(f"=> {len(train_set)} images to train on, {len(val_set)} to validate on")
+    for images in (train_set, val_set):
+        if warning := images.range_warning(config.num_workers):
+            tell(f"=> warning: {warning}")
     if undefined:
         tell(
             f"=> {config.val_list}: no AUROC for {', '.join(undefined)}: one kind of label only; AUROC_avg is over "
@@ -99,6 +102,7 @@ def facts(config: TrainConfig, data: Data, trained_on: Mapping[str, Any]) -> dic
         "resize": config.resize,
         "crop": config.crop,
         "scaling": config.scaling,
+        "sample_bits": config.sample_bits,
         "train_list": config.train_list,
         "skipped": {
             part: [asdict(one) for one in images.skipped]
@@ -170,7 +174,7 @@ def _unusable(config: TrainConfig, list_file: str, n_classes: int) -> tuple[Skip
         return find_unusable(
             config.data_dir,
             list_file,
-            Preprocessing(config.resize, config.crop),
+            Preprocessing(config.resize, config.crop, sample_bits=config.sample_bits),
             n_classes,
             image_cache=config.image_cache,
             workers=config.num_workers,

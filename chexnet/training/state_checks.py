@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chexnet import audit
-from chexnet.config import BACKBONES, ON_BAD_IMAGE, OPTIMIZERS, SCALINGS, WEIGHT_FORMATS, TrainConfig
+from chexnet.config import (
+    BACKBONES,
+    MAX_SAMPLE_BITS,
+    MIN_SAMPLE_BITS,
+    ON_BAD_IMAGE,
+    OPTIMIZERS,
+    SCALINGS,
+    WEIGHT_FORMATS,
+    TrainConfig,
+)
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,6 +62,8 @@ def _is_sound(name: str, value: Any) -> bool:
         return _is_whole(value, _LEAST[name])
     if name == "num_workers":
         return _is_whole(value) and value <= _MAX_WORKERS
+    if name == "sample_bits":
+        return _is_whole(value, MIN_SAMPLE_BITS) and value <= MAX_SAMPLE_BITS
     if name in _ABOVE_0:
         return _is_number(value) and value > 0
     if name == "save_every_minutes":
