@@ -39,10 +39,11 @@ def body(args: argparse.Namespace) -> None:
     named = class_names(args.classes) if args.classes else None
     opened = model.open_checkpoint(ckpt, args.backbone, named, args.sample_bits)
     classes = opened.description.classes
-    found = find_thresholds(args.thresholds, ckpt, opened.sha256, classes, args.crops, cli.say)
+    crops = args.crops or opened.description.crops
+    found = find_thresholds(args.thresholds, ckpt, opened.sha256, classes, crops, cli.say)
     predictor = Predictor(
         opened,
-        args.crops,
+        crops,
         args.engine,
         args.precision,
         args.device,

@@ -123,8 +123,9 @@ def localize(
     opened = model.open_checkpoint(config.ckpt, config.backbone, named, config.sample_bits)
     description = opened.description
     preprocessing = description.preprocessing
-    config = replace(config, crops=config.crops or description.crops)
-    tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.words}")
+    crops = config.crops or description.crops
+    config = replace(config, crops=crops)
+    tell(f"=> {crops} crop{'s' * (crops > 1)} of {preprocessing.words}")
     if opened.notice:
         tell(f"=> {config.ckpt}: {opened.notice}")
     asked = _asked(config, description.classes)

@@ -74,7 +74,8 @@ def predict_files(
     opened = model.open_checkpoint(config.ckpt, config.backbone, named, config.sample_bits)
     classes = opened.description.classes
     tell = report or (lambda line: None)
-    found = find_thresholds(config.thresholds, config.ckpt, opened.sha256, classes, config.crops, tell)
+    crops = config.crops or opened.description.crops
+    found = find_thresholds(config.thresholds, config.ckpt, opened.sha256, classes, crops, tell)
     thresholds = found[1] if found else None
     paths: Iterable[Path | InputError] = _apart_found(folders.find(_apart(names, config.cam)), config.cam, outputs)
     number = None
@@ -84,7 +85,7 @@ def predict_files(
     pictures = PictureFolder(config.cam) if config.cam else None
     predictor = Predictor(
         opened,
-        config.crops,
+        crops,
         config.engine,
         config.precision,
         config.device,
