@@ -8,6 +8,7 @@ import re
 import shlex
 import tarfile
 import zipfile
+import zlib
 
 import numpy as np
 import paddle
@@ -81,6 +82,7 @@ KINDS = {
     "tflite": (b"\x1c\0\0\0TFL3" + bytes(50), "a TensorFlow Lite model"),
     "zip": (zipped(**{"model.pdparams": b"x"}), "a zip archive of 1 files, the first of them 'model.pdparams'"),
     "half a zip": (zipped(a=bytes(9000))[:500], "a zip archive .* whose end is missing"),
+    "zlib": (zlib.compress(bytes(99)), "a zlib stream"),
     "gzip": (gzip.compress(b"x"), "a gzip archive: unpack it first"),
     "tar": (tarred(), "a tar archive: unpack it first"),
     "half a safetensors": (safetensors({"w": ARRAY})[:30], r"the beginning of a \.safetensors file"),
@@ -144,6 +146,15 @@ def test_a_file_of_pytorch_comes_with_the_command_that_converts_it(torch, is_zip
     output = tmp_path / "my models" / args.output
     assert output.suffix == ".pdparams"
     assert not {output, output.with_suffix(".json")} & before
+
+
+def test_the_pickle_out_of_a_file_of_pytorch_is_told(torch, tmp_path):
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
+        (tmp_path / "data.pkl").write_bytes(archive.read(name))
+    with pytest.raises(InputError, match="as a part of a PyTorch file does; it was not run"):
+        checkpoint.read_weights(tmp_path / "data.pkl")
 
 
 def test_a_torchscript_program_is_not_said_to_be_convertible(torch, tmp_path):

@@ -1,5 +1,6 @@
 """Weights of a network in both formats, what does not fit, and the JSON beside them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,52 @@ def test_a_newer_safetensors_file_is_refused_and_both_schemas_are_said(tmp_path)
     path.write_bytes(path.read_bytes().replace(b"schema 1", b"schema 7"))
     with pytest.raises(InputError, match=r"schema 7, expected at most 1: update"):
         checkpoint.read_weights(path)
+
+
+HEADERS = {
+    "numbers in the metadata": {"__metadata__": {"a": 0}},
+    "one stretch twice": {"v": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}},
+    "beyond the end": {"v": {"dtype": "F32", "shape": [2], "data_offsets": [8, 2**40]}},
+    "a negative side": {"v": {"dtype": "F32", "shape": [-2], "data_offsets": [8, 8]}},
+    "very many sides": {"v": {"dtype": "F32", "shape": [1] * 99 + [0], "data_offsets": [8, 8]}},
+    "huge sides beside one of 0": {"v": {"dtype": "F32", "shape": [0, 10**17, 10**17], "data_offsets": [8, 8]}},
+    "numbers of eight bits": {"v": {"dtype": "F8_E4M3", "shape": [0], "data_offsets": [8, 8]}},
+    "very many names": {f"{place}": {"dtype": "F32", "shape": [0], "data_offsets": [8, 8]} for place in range(70_000)},
+    "a list": {"v": []},
+}
+
+
+def safetensors_of(header: bytes, data: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + header + data
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_headers_that_cannot_be_are_one_line(tmp_path, name):
+    sound = {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(safetensors_of(json.dumps(sound).encode(), bytes(8)))
+    assert checkpoint.read_weights(path)["w"].tolist() == [0, 0]
+    path.write_bytes(safetensors_of(json.dumps({**sound, **HEADERS[name]}).encode(), bytes(8)))
+    with pytest.raises(
+        InputError, match=r"a\.safetensors: (not a readable|its header: not readable|holds numbers)"
+    ) as caught:
+        checkpoint.read_weights(path)
+    assert len(str(caught.value)) < 400
+    for more in (safetensors_of(json.dumps(sound).encode(), bytes(9)), safetensors_of(b'{"w":1,"w":1}', bytes(8))):
+        path.write_bytes(more)
+        with pytest.raises(InputError, match=r"a\.safetensors: "):
+            checkpoint.read_weights(path)
+
+
+def test_bfloat16_of_others_holds_the_same_numbers(tmp_path):
+    numbers = np.array([1.5, -0.3125, 3e38, -0.0, np.inf], "f4")
+    bits = (numbers.view("u4") >> 16).astype("<u2")
+    header = {"w": {"dtype": "BF16", "shape": [5, 1], "data_offsets": [0, 10]}}
+    (tmp_path / "a.safetensors").write_bytes(safetensors_of(json.dumps(header).encode(), bits.tobytes()))
+    found = checkpoint.read_weights(tmp_path / "a.safetensors")["w"]
+    assert (found.dtype, found.shape) == (np.float32, (5, 1))
+    np.testing.assert_array_equal(found[:, 0], (bits.astype("u4") << 16).view("f4"))
+    np.testing.assert_allclose(found[:3, 0], numbers[:3], rtol=2**-7)
 
 
 def test_more_than_weights_are_refused_by_name(tmp_path):

@@ -1,6 +1,5 @@
 """The text file of an image cache that says where each image is: read, checked, written line by line."""
 
-import json
 import os
 import re
 import zlib
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from chexnet.errors import InputError
+from chexnet.json_files import parse_json
 from chexnet.transforms import RESIZE_VERSION, Preprocessing
 
 PIXELS = "images.bin"
@@ -97,13 +97,15 @@ def header_of(preprocessing: Preprocessing) -> dict[str, int]:
 def _check_header(folder: Path, line: str, preprocessing: Preprocessing) -> None:
     expected = header_of(preprocessing)
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        found = None
+        found = parse_json(line.encode(), folder)
+    except InputError as error:
+        raise _damaged(folder, 1) from error
     if not isinstance(found, dict) or not found.keys() <= expected.keys():
         raise _damaged(folder, 1)
     if found != expected:
-        ours, theirs = (", ".join(f"{key} {value}" for key, value in one.items()) for one in (expected, found))
+        ours, theirs = (
+            ", ".join(f"{key} {str(value)[:40]}" for key, value in one.items()) for one in (expected, found)
+        )
         raise InputError(f"{folder}: a cache of {theirs}; expected {ours}; build one in another folder")
 
 

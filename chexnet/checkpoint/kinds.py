@@ -30,6 +30,7 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (b"BM", "a BMP image"),
     (b"%PDF-", "a PDF document"),
     (b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (b"x\x9c", "a zlib stream"),
     (b"BZh", "a bzip2 archive: unpack it first"),
     (b"\xfd7zXZ\0", "an xz archive: unpack it first"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard archive: unpack it first"),

@@ -58,7 +58,10 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: not a readable safetensors file: {str(error)[:200]}") from error
     if others := sorted({part["dtype"] for part in parts.values()} - {*_TYPES, _BFLOAT16}):
         raise InputError(f"{path}: holds numbers of type {', '.join(others)}, expected F32, F16, BF16 or F64")
-    arrays = {name: _array(part["data"], part["dtype"], part["shape"]) for name, part in parts.items()}
+    try:
+        arrays = {name: _array(part["data"], part["dtype"], part["shape"]) for name, part in parts.items()}
+    except ValueError as error:  # more sides than NumPy can have, or sides of impossible lengths beside one of 0
+        raise InputError(f"{path}: not a readable safetensors file: {str(error)[:200]}") from error
     if found := header.get("__metadata__", {}).get(_SEAL):
         seal.check(found, _digest(arrays), path)
     return arrays

@@ -127,6 +127,11 @@ class Reader(pickle._Unpickler):
         self.odd_keys_left = MAX_ODD_KEYS
 
     def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] == "torch":
+            raise InputError(
+                f"it asks to run {module[:60]}.{name[:60]}, as a part of a PyTorch file does; it was not run. "
+                "convert_torch_weights.py reads whole PyTorch files"
+            )
         if (module, name) not in _STANDS_FOR:
             raise InputError(f"it asks to run {module[:60]}.{name[:60]}, which no weight file needs; it was not run")
         return getattr(self, _STANDS_FOR[module, name])

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 from chexnet.download.sources import Source
 from chexnet.errors import InputError
 from chexnet.files import sha256, write_text
+from chexnet.json_files import read_json
 
 ATTEMPTS = 5
 """One after another that bring nothing, before it is given up."""
@@ -166,8 +167,8 @@ def _begin(source: Source, part: Path, answer: HTTPResponse) -> None:
 def _read_note(part: Path, source: Source) -> dict[str, str]:
     """What the part is of; empty if that is not known, or not this source."""
     try:
-        known = json.loads(_note(part).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = read_json(_note(part))
+    except InputError:
         return {}
     return known if isinstance(known, dict) and known.get("url") == source.url else {}
 

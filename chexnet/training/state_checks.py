@@ -1,6 +1,7 @@
 """What a state file must be like before anything of it is used. Its checksum is no secret: anybody may have made it."""
 
 import math
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +50,11 @@ def check_config(config: TrainConfig, source: str) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A whole number may have more digits than Python writes."""
-    return (
-        f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) >= 2**63 else repr(value)[:60]
-    )
+    """A few characters of whatever it is: its parts may stand in it over and over, or have too many digits to write."""
+    try:
+        return reprlib.repr(value)[:60]
+    except ValueError:
+        return f"a {type(value).__name__}"
 
 
 def _is_sound(name: str, value: Any) -> bool:
@@ -90,6 +92,8 @@ def check_state(state: "State", source: str) -> None:
         wrong.append("best_weights")
     if wrong:
         raise InputError(f"{source}: not the state of a training run: {', '.join(wrong)} is not what a run saves there")
+    if state.trained_on and state.trained_on.keys() != {"format", "images", "patients", "complete"}:
+        raise InputError(f"{source}: not the state of a training run: trained_on is not what a run saves there")
     if state.trained_on:
         audit.seen({audit.KEY: state.trained_on}, [])
 

@@ -1,6 +1,8 @@
 """States that somebody else made, with a checksum that is right: checked field by field, and nothing is written."""
 
+import hashlib
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -69,8 +71,18 @@ def other_shape(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: value[..., None] for name, value in weights.items()}
 
 
+BOMB: Any = ()
+for _ in range(60):
+    BOMB = (BOMB, BOMB)  # few objects, and 2**60 parts if these are counted
+
+
 CONTENT: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a field nobody knows": lambda content: content["config"].update(extra=1),
+    "a field that is a bomb": lambda content: content["config"].update(data_dir=BOMB),
+    "a choice that is a bomb": lambda content: content["config"].update(format=BOMB),
+    "epochs that are a bomb": lambda content: content["config"].update(decay_epochs=BOMB),
+    "a fingerprint with a bomb": lambda content: content["trained_on"].update(more=BOMB),
+    "a row with a bomb": lambda content: content["progress"]["rows"][0].update(x=BOMB),
     "an epoch before the first": lambda content: content["progress"].update(epoch=-1),
     "an epoch without a history": lambda content: content["progress"].update(epoch=10**30),
     "a step before the first": lambda content: content["progress"].update(step=-4),
@@ -124,7 +136,8 @@ def assert_refused(folder: Path, change: Callable[[dict[str, Any]], Any]) -> str
     newest = state.paths(folder)[-1]
     content = checkpoint.load(newest)
     change(content)
-    checkpoint.save(content, newest)
+    data = pickle.dumps(content, 4) + b"\n"
+    newest.write_bytes(data + f"chexnet schema 1 sha256 {hashlib.sha256(data).hexdigest()}\n".encode())
     root = folder.parent.parent
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and path.name != ".lock"}
     with pytest.raises(InputError) as caught:
