@@ -55,6 +55,14 @@ def save(made: Dataset, path: Path) -> Path:
     return path
 
 
+def save_bare(made: Dataset, path: Path, keep_meta: bool = False) -> Path:
+    """The same without preamble, and without what says how it is encoded unless that is kept."""
+    data = save(made, path).read_bytes()
+    (length,) = struct.unpack_from("<I", data, 140)
+    path.write_bytes(data[132 if keep_meta else 144 + length :])
+    return path
+
+
 def jpeg(stored: np.ndarray) -> bytes:
     """uint8 [H, W] -> baseline JPEG."""
     file = io.BytesIO()

@@ -8,6 +8,7 @@ A row is an image: alone, then under the map of each finding. Without --findings
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,10 @@ def body(args: argparse.Namespace) -> None:
     classes = opened.description.classes
     if unknown := [name for name in args.findings if name not in classes]:
         raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(classes)}")
-    paths = list(folders.find(args.images))
+    passed_over: Counter[str] = Counter()
+    paths = list(folders.find(args.images, passed_over))
+    if passed_over:
+        print(f"passed over in folders: {folders.describe(passed_over)}")
     predictor = Predictor(
         opened,
         args.crops,

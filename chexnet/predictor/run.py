@@ -1,5 +1,6 @@
 """Predictions on files, and what is written of them."""
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
@@ -66,7 +67,8 @@ def predict_files(
     opened = model.open_checkpoint(config.ckpt, config.backbone, named)
     classes = opened.description.classes
     thresholds = read_thresholds(config.thresholds, opened.sha256, classes) if config.thresholds else None
-    paths: Iterable[Path | InputError] = folders.find(_apart(names, config.cam))
+    passed_over: Counter[str] = Counter()
+    paths: Iterable[Path | InputError] = folders.find(_apart(names, config.cam), passed_over)
     number = None
     if count_known:
         paths = list(paths)
@@ -99,6 +101,8 @@ def predict_files(
             if csv_file:
                 csv_file.add(prediction)
             yield Result(prediction, thresholds, drawn)
+    if report and passed_over:
+        report(f"passed over in folders: {folders.describe(passed_over)}")
 
 
 def format_result(result: Result, top: int) -> str:
