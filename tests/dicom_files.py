@@ -50,7 +50,9 @@ def wrapped(stored: np.ndarray, syntax: str, codestream: bytes, **header) -> Dat
     return made
 
 
-def table(entries: np.ndarray, first: int, bits: int, signed: bool = False, vr: str = "US", kind: str = "<u2") -> Sequence:
+def table(
+    entries: np.ndarray, first: int, bits: int, signed: bool = False, vr: str = "US", kind: str = "<u2"
+) -> Sequence:
     """A modality or VOI LUT; `signed` is how its first value is written, `vr` and `kind` how its entries are."""
     item = Dataset()
     descriptor = [len(entries) % 2**16, first, bits]

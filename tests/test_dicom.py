@@ -3,7 +3,20 @@
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import EIGHT, SHIPPED, SYNTAXES, TWELVE, compressed, dataset, jpeg, save, scaled, table, whole_range, wrapped
+from dicom_files import (
+    EIGHT,
+    SHIPPED,
+    SYNTAXES,
+    TWELVE,
+    compressed,
+    dataset,
+    jpeg,
+    save,
+    scaled,
+    table,
+    whole_range,
+    wrapped,
+)
 from PIL import Image
 from pydicom import Dataset, uid
 from pydicom.pixels import apply_rescale, apply_windowing
@@ -117,7 +130,9 @@ CURVE = np.rint(4095 * np.linspace(0, 1, 1500) ** 2).astype(np.uint16)
     ],
 )
 def test_a_voi_lut_says_what_is_black_and_white_and_goes_before_a_window(syntax, vr, kind, tmp_path):
-    made = dataset(TWELVE, syntax, VOILUTSequence=table(CURVE, 500, 12, vr=vr, kind=kind), WindowCenter=5, WindowWidth=5)
+    made = dataset(
+        TWELVE, syntax, VOILUTSequence=table(CURVE, 500, 12, vr=vr, kind=kind), WindowCenter=5, WindowWidth=5
+    )
     expected = scaled(CURVE[np.clip(TWELVE.astype(int) - 500, 0, 1499)], 0, 4095)
     np.testing.assert_array_equal(read(made, tmp_path), expected)
 

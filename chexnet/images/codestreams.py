@@ -3,8 +3,8 @@
 import struct
 from dataclasses import dataclass
 
-MAX_SCANS = 200
-"""Of a JPEG. A progressive one has some ten; every one more is decoded again over the whole image."""
+MAX_SCANS = 30
+"""Of a JPEG. A progressive one of gray has some six; each is decoded over the whole image."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,18 @@ def scans(data: bytes) -> int:
 
 
 def rle_fits(data: bytes, pixels: int) -> bool:
-    """Whether no segment of an RLE frame grows to more than a byte a pixel, and one for padding; PS3.5 annex G."""
+    """Whether no segment of an RLE frame grows to more than a byte a pixel, and one for padding; PS3.5 annex G.
+
+    A segment that is twice as long as what it stands for is taken for one that does not fit.
+    """
     if len(data) < 64:
         return False
     count, *offsets = struct.unpack_from("<16I", data)
     ends = [*offsets[1:count], len(data)]
-    return all(_unpacked(data, start, end, pixels + 1) <= pixels + 1 for start, end in zip(offsets, ends, strict=False))
+    segments = list(zip(offsets[:count], ends, strict=False))
+    return all(
+        end - start <= 2 * pixels and _unpacked(data, start, end, pixels + 1) <= pixels + 1 for start, end in segments
+    )
 
 
 def _unpacked(data: bytes, place: int, end: int, most: int) -> int:

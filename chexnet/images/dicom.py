@@ -4,6 +4,7 @@ A radiograph is one frame of gray, MONOCHROME1 or MONOCHROME2, of 8 or 16 bits a
 JPEG, JPEG-LS, JPEG 2000 or RLE. `chexnet.images.grays` says how its samples become black to white.
 """
 
+import io
 import logging
 import os
 import threading
@@ -17,8 +18,8 @@ from PIL import Image
 from chexnet.errors import InputError
 from chexnet.images.dicom_faults import INSTALL, header_fault, pixel_fault, syntax_fault
 from chexnet.images.dicom_kinds import PREAMBLE, has_preamble, is_bare, read_start
+from chexnet.images.dicom_samples import HeaderError, shown
 from chexnet.images.grays import gray_of
-from chexnet.images.samples import HeaderError, shown
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -27,6 +28,9 @@ SUFFIXES = (".dcm", ".dicom")
 
 MAX_BYTES = 2**30
 """Of a file: ten times the pixels of the largest image that is read."""
+
+MAX_READS = 30_000
+"""Pieces that pydicom may ask for: an element takes one or two, some microseconds each, in however small a file."""
 
 _FACTS = ("Modality", "ViewPosition")
 _LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils", "pylibjpeg", "pylibjpeg.utils")
@@ -61,15 +65,26 @@ def open_dicom(path: str | os.PathLike[str]) -> Image.Image:
     try:
         with _quiet():
             image, header = _decoded(pydicom, path)
-    except HeaderError as error:
-        raise InputError(f"{path}: a DICOM file {error}") from error
-    except (InputError, OSError):
+    except InputError:
         raise
     except Exception as error:  # what pydicom and the decoders raise on a broken file is not a closed list
-        what = shown(error, 400) or type(error).__name__
-        raise InputError(f"{path}: cannot be decoded as a DICOM image: {what}") from error
+        if isinstance(error, OSError) and error.strerror:
+            raise
+        raise InputError(f"{path}: {_reason(error)}") from error
     image.info = {name: shown(header[name].value) for name in _FACTS if header.get(name)}
     return image
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be decoded."""
+    known: BaseException | None = error
+    while known:  # pydicom hands some on as its own
+        if isinstance(known, HeaderError):
+            return f"a DICOM file {known}"
+        known = known.__cause__
+    if isinstance(error, RecursionError):
+        return "a DICOM file whose sequences are nested too deeply"
+    return f"cannot be decoded as a DICOM image: {shown(error, 400) or type(error).__name__}"
 
 
 def _decoded(pydicom: Any, path: str | os.PathLike[str]) -> tuple[Image.Image, "Dataset"]:
@@ -78,9 +93,12 @@ def _decoded(pydicom: Any, path: str | os.PathLike[str]) -> tuple[Image.Image, "
 
     if fault := syntax_fault(_syntax(path)):
         raise InputError(f"{path}: {fault}")
-    if fault := header_fault(pydicom.dcmread(path, stop_before_pixels=True, force=True)):
+    with _CountedFile(path) as file:
+        header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    if fault := header_fault(header):
         raise InputError(f"{path}: {fault}")
-    dataset = pydicom.dcmread(path, force=True)
+    with _CountedFile(path) as file:
+        dataset = pydicom.dcmread(file, force=True)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         dataset.file_meta.TransferSyntaxUID = _guessed_syntax(dataset)
     if fault := pixel_fault(dataset):
@@ -93,7 +111,7 @@ def _syntax(path: str | os.PathLike[str]) -> Any:
     """The Transfer Syntax UID that a file names, if it names one."""
     from pydicom.filereader import read_dataset
 
-    with open(path, "rb") as file:
+    with _CountedFile(path) as file:
         file.seek(PREAMBLE + 4 if has_preamble(read_start(path)) else 0)
         meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
     return meta.get("TransferSyntaxUID")
@@ -107,6 +125,20 @@ def _guessed_syntax(dataset: "Dataset") -> str:
     if implicit:
         return uid.ImplicitVRLittleEndian
     return uid.ExplicitVRLittleEndian if little_endian else uid.ExplicitVRBigEndian
+
+
+class _CountedFile(io.BufferedReader):
+    """A file of which few pieces may be read."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(io.FileIO(path))
+        self._left = MAX_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise HeaderError(f"of too many elements, expected at most some {MAX_READS // 2:,}")
+        return super().read(size)
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from chexnet.images.codestreams import MAX_SCANS, announced, rle_fits, scans
+from chexnet.images.dicom_samples import shown
 from chexnet.images.limits import size_fault
-from chexnet.images.samples import shown
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -18,6 +18,12 @@ SQUARE = 1.02
 
 BLOCK = 512
 """Bytes of zeros that may follow the pixels, however small the image."""
+
+MAX_ITEMS = 5_000
+"""Pieces of compressed pixels. Some programs cut them every 64 KiB."""
+
+MAX_TABLE = 2**20
+"""Bytes of a sequence of lookup tables, of which one has 128 KiB at most."""
 
 _SPACINGS = ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
@@ -35,7 +41,7 @@ def syntax_fault(syntax: Any) -> str | None:
     native = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
     jpeg = (*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes, *uid.JPEG2000TransferSyntaxes)
     if syntax not in (*native, *jpeg, uid.HTJ2K, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.RLELossless):
-        return f"a DICOM file encoded as {shown(syntax.name)}, {expected}"
+        return f"a DICOM file encoded as {shown(getattr(syntax, 'name', syntax))}, {expected}"
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
@@ -51,11 +57,18 @@ def header_fault(header: "Dataset") -> str | None:
         return "an encrypted DICOM file, expected a readable one: have it exported without encryption"
     kind = header.get("SOPClassUID")
     if not header.get("Rows") or not header.get("Columns"):
-        return f"a DICOM file without an image ({shown(kind.name) if kind else 'of no stated kind'}): no Rows or Columns"
+        return (
+            f"a DICOM file without an image ({shown(kind.name) if kind else 'of no stated kind'}): no Rows or Columns"
+        )
+    if not isinstance(header.Rows, int) or not isinstance(header.Columns, int):
+        return f"a DICOM file of {shown(header.Columns)} x {shown(header.Rows)} pixels, expected two whole numbers"
     if fault := size_fault(header.Columns, header.Rows):
         return fault
-    if (frames := header.get("NumberOfFrames")) not in (None, "", 1):
+    if (frames := header.get("NumberOfFrames")) not in (None, "", 0, 1):
         return f"a DICOM file of {shown(frames)} frames, expected a single image"
+    for name in ("ModalityLUTSequence", "VOILUTSequence"):
+        if name in header and (size := getattr(header.get_item(name), "length", 0)) > MAX_TABLE and size < 2**32 - 1:
+            return f"a DICOM file with a {name} of {size:,} bytes, expected at most {MAX_TABLE:,}"
     return _photometric_fault(header) or _depth_fault(header) or _shape_fault(header)
 
 
@@ -122,6 +135,8 @@ def pixel_fault(dataset: "Dataset") -> str | None:
                 f"for {dataset.Columns} x {dataset.Rows} of {dataset.BitsAllocated} bits"
             )
         return None
+    if (items := data.count(b"\xfe\xff\x00\xe0")) > MAX_ITEMS:
+        return f"a DICOM file whose pixels are in {items:,} pieces, expected at most {MAX_ITEMS:,}"
     frame = get_frame(data, 0, number_of_frames=1)
     if syntax == RLELossless:
         return None if rle_fits(frame, pixels) else "a DICOM file whose RLE data hold more than its pixels"

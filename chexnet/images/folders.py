@@ -34,7 +34,11 @@ def find(names: Iterable[str], passed_over: Counter[str] | None = None) -> Itera
     passed_over = Counter() if passed_over is None else passed_over
     for name in names:
         path = Path(name)
-        if not path.is_dir():
+        try:
+            is_folder = path.is_dir()
+        except OSError:  # a name too long for the system, which the reader of the file will say
+            is_folder = False
+        if not is_folder:
             yield path
             continue
         here: Counter[str] = Counter()

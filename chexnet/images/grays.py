@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chexnet.images.samples import HeaderError, number, samples_of, shown
+from chexnet.images.dicom_samples import HeaderError, number, samples_of, shown
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -7,6 +7,7 @@ import numpy as np
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+
 class HeaderError(ValueError):
     """A header that contradicts itself or the pixels; the message goes on after 'a DICOM file'."""
 
