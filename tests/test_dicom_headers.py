@@ -99,12 +99,12 @@ def test_it_is_what_pydicom_makes_of_it_within_a_gray_level(seed, tmp_path):
         made = variant(rng)
         path = save(made, tmp_path / "x.dcm")
         expected = rendered(path)
-        if np.ptp(expected) < 0.5:  # nothing is to be seen, or just two levels
+        if np.ptp(expected) < 1:  # nothing is to be seen
             with suppress(InputError):
                 images.read(path)
             continue
         read_ones += 1
-        assert np.abs(found - expected).max() <= 0.5 + 1e-6, made
+        assert np.abs(images.read(path) - expected).max() <= 0.5 + 1e-6, made
     assert read_ones > 35
 
 
