@@ -264,6 +264,19 @@ def test_padding_may_be_written_with_the_wrong_sign(bits, written, tmp_path):
         np.testing.assert_array_equal(found[:, 9:], whole_range(stored[:, 9:]))
 
 
+def test_a_window_narrower_than_1_over_smaller_steps_is_exact(tmp_path):
+    header = {"WindowCenter": 0.45, "WindowWidth": 0.7, "RescaleSlope": 1 / 4096, "RescaleIntercept": 0}
+    path = save(dataset(TWELVE, VOILUTFunction="LINEAR_EXACT", **header), tmp_path / "y.dcm")
+    np.testing.assert_array_equal(read(dataset(TWELVE, **header), tmp_path), images.read(path))
+    assert np.abs(images.read(path) - rendered(path)).max() <= 0.5 + 1e-6
+
+
+def test_the_first_of_several_tables_counts(tmp_path):
+    first, second = (table(entries, 0, 12) for entries in (np.arange(4096), np.arange(4096)[::-1]))
+    made = dataset(TWELVE, VOILUTSequence=[first[0], second[0]])
+    np.testing.assert_array_equal(read(made, tmp_path), scaled(TWELVE, 0, 4095))
+
+
 def test_numbers_may_be_text(tmp_path):
     made = dataset(TWELVE)
     expected = read(dataset(TWELVE, WindowCenter=1200, WindowWidth=800), tmp_path)

@@ -50,7 +50,7 @@ def _brightness(values: np.ndarray, present: np.ndarray, header: "Dataset") -> t
     if luts := header.get("VOILUTSequence"):
         entries, bits, shown_values = _through_lut(measured, present, luts[0], header, "VOI LUT")
         return np.clip(shown_values / _white(entries, bits), 0, 1), "VOI LUT"
-    if window := _window(header):
+    if window := _window(header, measured):
         return _through_window(measured, *window), "window of center {:g} and width {:g}".format(*window)
     low, high = measured[present].min(), measured[present].max()
     said_by = "modality LUT or Rescale Slope" if low == high else ""
@@ -73,14 +73,19 @@ def _measured(values: np.ndarray, present: np.ndarray, header: "Dataset") -> np.
     return measured
 
 
-def _window(header: "Dataset") -> tuple[float, float, str] | None:
-    """Center, width and function of the first window, if there is one."""
+def _window(header: "Dataset", measured: np.ndarray) -> tuple[float, float, str] | None:
+    """Center, width and function of the first window, if there is one.
+
+    LINEAR is for whole numbers and has no window narrower than 1. One over smaller steps is meant as LINEAR_EXACT.
+    """
     center, width = (number(header, name, several=True) for name in ("WindowCenter", "WindowWidth"))
     if center is None or not width:
         return None
     function = str(header.get("VOILUTFunction") or "LINEAR").strip().upper()
     if function not in _FUNCTIONS:
         raise HeaderError(f"whose VOI LUT Function is {shown(function)}, expected {', '.join(_FUNCTIONS)}")
+    if function == "LINEAR" and 0 < abs(measured[-1] - measured[0]) < width * (len(measured) - 1) < len(measured) - 1:
+        function = "LINEAR_EXACT"
     if width < (1 if function == "LINEAR" else 0):
         raise HeaderError(f"whose Window Width is {width:g}, expected at least {'1' if function == 'LINEAR' else '0'}")
     return center, width, function
