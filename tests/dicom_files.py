@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from PIL import Image
-from pydicom import Dataset, FileMetaDataset, uid
+from pydicom import Dataset, FileMetaDataset, Sequence, uid
 from pydicom.encaps import encapsulate
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -28,7 +28,7 @@ def dataset(stored: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **head
     made.PixelRepresentation = int(stored.dtype.kind == "i")
     for name, value in header.items():
         setattr(made, name, value)
-    made.HighBit = made.BitsStored - 1
+    made.HighBit = header.get("HighBit", made.BitsStored - 1 if made.BitsStored else 0)
     order = "<" if made.file_meta.TransferSyntaxUID.is_little_endian else ">"
     made.PixelData = stored.astype(stored.dtype.newbyteorder(order)).tobytes()
     made["PixelData"].VR = "OW" if stored.itemsize == 2 else "OB"
@@ -50,8 +50,30 @@ def wrapped(stored: np.ndarray, syntax: str, codestream: bytes, **header) -> Dat
     return made
 
 
+def table(
+    entries: np.ndarray, first: int, bits: int, signed: bool = False, vr: str = "US", kind: str = "<u2"
+) -> Sequence:
+    """A modality or VOI LUT; `signed` is how its first value is written, `vr` and `kind` how its entries are."""
+    item = Dataset()
+    descriptor = [len(entries) % 2**16, first, bits]
+    item.add_new("LUTDescriptor", "SS" if signed else "US", descriptor)
+    if vr == "OW" or len(entries) > 2**15:  # more than a header of US can count
+        item.add_new("LUTData", "OW", entries.astype(kind).tobytes())
+    else:
+        item.add_new("LUTData", vr, entries.tolist())
+    return Sequence([item])
+
+
 def save(made: Dataset, path: Path) -> Path:
     made.save_as(path, enforce_file_format=True)
+    return path
+
+
+def save_bare(made: Dataset, path: Path, keep_meta: bool = False) -> Path:
+    """The same without preamble, and without what says how it is encoded unless that is kept."""
+    data = save(made, path).read_bytes()
+    (length,) = struct.unpack_from("<I", data, 140)
+    path.write_bytes(data[132 if keep_meta else 144 + length :])
     return path
 
 

@@ -229,6 +229,7 @@ def test_a_folder_is_read_with_all_below_it(predict, images):
     assert [line for line in lines if not line.startswith((" ", "=> "))] == [
         str(images / "a.png"),
         str(images / "inner" / "b.dcm"),
+        "passed over in folders: .csv (1)",
     ]
 
 
@@ -406,7 +407,16 @@ def test_flags_that_cannot_be_are_found_before_the_work(images, ckpt, tmp_path, 
 
 def test_it_says_what_it_needs_and_nothing_else(images, ckpt):
     """In a process of its own, from another folder: no library's notes, no warnings."""
-    command = [sys.executable, str(ROOT / "predict.py"), str(images), "--ckpt", str(ckpt), "--device", "cpu"]
+    command = [
+        sys.executable,
+        str(ROOT / "predict.py"),
+        str(images / "a.png"),
+        str(images / "inner"),
+        "--ckpt",
+        str(ckpt),
+        "--device",
+        "cpu",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=images)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

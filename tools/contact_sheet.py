@@ -8,6 +8,7 @@ A row is an image: alone, then under the map of each finding. Without --findings
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,10 +43,13 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.images import folders
 
     check_writable(args.out, ".png", keep=args.images)
-    paths = list(folders.find(args.images))
+    passed_over: Counter[str] = Counter()
+    paths = list(folders.find(args.images, passed_over))
     files = [path for path in paths if isinstance(path, Path) and path.exists()]
     if not files:
         raise paths[0] if isinstance(paths[0], InputError) else InputError(f"{paths[0]}: no such image file")
+    if passed_over:
+        cli.say(f"passed over in folders: {folders.describe(passed_over)}")
     check_inputs(files, [args.out])
     ckpt = shipped.choose_checkpoint(args.given.get("ckpt"), args.ckpt, cli.say)
     check_inputs([ckpt, *filter(None, [args.classes])], [args.out])

@@ -1,5 +1,6 @@
 """Predictions on files, and what is written of them."""
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
@@ -77,7 +78,9 @@ def predict_files(
     crops = config.crops or opened.description.crops
     found = find_thresholds(config.thresholds, config.ckpt, opened.sha256, classes, crops, tell)
     thresholds = found[1] if found else None
-    paths: Iterable[Path | InputError] = _apart_found(folders.find(_apart(names, config.cam)), config.cam, outputs)
+    passed_over: Counter[str] = Counter()
+    found_files = folders.find(_apart(names, config.cam), passed_over)
+    paths: Iterable[Path | InputError] = _apart_found(found_files, config.cam, outputs)
     number = None
     if count_known:
         paths = list(paths)
@@ -105,6 +108,8 @@ def predict_files(
             json_file.write(JsonFile.add, prediction, thresholds, drawn)
             csv_file.write(CsvFile.add, prediction)
             yield Result(prediction, thresholds, drawn, predictor.notice)
+    if passed_over:
+        tell(f"passed over in folders: {folders.describe(passed_over)}")
     failures = [one for one in (json_file.failure, csv_file.failure) if one] + (pictures.failures if pictures else [])
     if failures:
         more = f"; {len(failures) - 3} more" if len(failures) > 3 else ""
