@@ -59,7 +59,7 @@ def names(arguments: Sequence[str]) -> Iterator[str]:
     """The names, those on standard input in the place of `-`, one a line."""
     for argument in arguments:
         if argument == "-":
-            yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
+            yield from cli.lines_of_stdin()
         else:
             yield argument
 

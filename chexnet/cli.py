@@ -1,19 +1,20 @@
 """What the scripts share: a parser, argument types and one way to fail. Imports nothing heavy."""
 
 import argparse
-import logging
+import difflib
+import io
 import os
 import shlex
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NoReturn
 
+from chexnet import __version__, process
 from chexnet.config import BACKBONES, ENGINES, PRECISIONS, EvalConfig, LocalizationConfig, PredictConfig
-from chexnet.errors import InputError, Interrupted
+from chexnet.errors import InputError, Interrupted, printable
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -31,6 +32,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description: str) -> None:
         super().__init__(description=description, formatter_class=_HelpWithDefaults)
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        self.add_argument(
+            "--version", action="version", version=f"Paddle-CheXNet {__version__}", help="show the version"
+        )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it, and keeps the arguments for `error`."""
+        self._arguments = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
 
     def given(self, argv: Sequence[str] | None = None) -> dict[str, Any]:
         """The values of the flags that stand in `argv`, without those that have their default for being absent."""
@@ -40,39 +49,50 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints one line to standard error and exits with code 2."""
-        self.exit(2, f"error: {message} (--help lists the flags)\n")
+        line = printable(" ".join(message.splitlines()))
+        self.exit(2, f"error: {line} ({self._meant()}--help lists the flags)\n")
+
+    def _meant(self) -> str:
+        """Known flags that look like the unknown ones."""
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        flags = [text.partition("=")[0] for text in self._arguments if text.startswith("--")]
+        unknown = [flag for flag in flags if not any(one.startswith(flag) for one in known)]
+        close = [match for flag in unknown for match in difflib.get_close_matches(flag, known, n=1)]
+        return f"did you mean {' and '.join(dict.fromkeys(close))}? " if close else ""
 
 
 def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequence[str] | None = None) -> int:
     """Parses `argv`, calls `body` and returns the exit code: 0, 2 for bad input, 128 + the signal that ended it.
 
-    `body` gets the flags and, as `given`, the dictionary of those that were set.
+    `body` gets the flags and, as `given`, the dictionary of those that were set. What it prints is safe for a terminal.
     """
-    args = parser.parse_args(argv)
-    args.given = parser.given(argv)
-    for message in ("No ccache found", "When training, we now always track"):  # Paddle's remarks about itself
-        warnings.filterwarnings("ignore", message=message)
-    os.environ.setdefault("GLOG_minloglevel", "2")  # errors of Paddle's compiled part; read when it is imported
-    for library in ("paddle.utils.download", "matplotlib"):  # Paddle shows what they note for themselves
-        logging.getLogger(library).setLevel(logging.WARNING)
-    try:
-        body(args)
-    except InputError as error:
-        if args.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        return 128 + stop.signal
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; point stdout elsewhere so that exit is silent.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return 0
+    with process.safe_output():
+        args = parser.parse_args(argv)
+        args.given = parser.given(argv)
+        return _run(args, body)
+
+
+def _run(args: argparse.Namespace, body: Callable[[argparse.Namespace], None]) -> int:
+    with process.ended_by_signals() as ended:
+        try:
+            with process.usable_home(), process.quiet_libraries():
+                body(args)
+        except InputError as error:
+            if args.debug:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except Interrupted as stop:
+            print(stop, file=sys.stderr)
+            return 128 + stop.signal
+        except KeyboardInterrupt:
+            print(f"ended by {ended[0].name}" if ended else "interrupted", file=sys.stderr)
+            return 128 + (ended[0] if ended else 2)
+        except BrokenPipeError:
+            # The reader of our output (head, less) has gone; point stdout elsewhere so that exit is silent.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        return 128 + ended[0] if ended else 0
 
 
 def add_computing_flags(
@@ -104,6 +124,13 @@ def command_line(*words: str | os.PathLike[str]) -> str:
     """Return a command as a person pastes it into a shell, with the quotes that its words need."""
     texts = [os.fspath(word) for word in words]
     return subprocess.list2cmdline(texts) if os.name == "nt" else shlex.join(texts)
+
+
+def lines_of_stdin() -> Iterator[str]:
+    """Lines of standard input that are not empty, as names of files: bytes that are no text are kept as they are."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors())
+    yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
 
 
 def say(line: str) -> None:

@@ -1,4 +1,15 @@
-"""The one error that a user can cause."""
+"""The one error that a user can cause, and text of others made safe to show."""
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text for a person's terminal: what it may obey, turn round or fail to encode is escaped.
+
+    Control characters, bidirectional overrides and the surrogates that stand for bytes of a file name become
+    `\\x1b`, `\\u202e`, `\\udce9`, except the characters of `keep`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in keep else ascii(one)[1:-1] for one in text)
 
 
 class InputError(Exception):
@@ -10,9 +21,8 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        # What other libraries say of a file may run over several lines, and names in it may hold what terminals obey.
-        line = " ".join(message.splitlines())
-        super().__init__("".join(one if one.isprintable() else ascii(one)[1:-1] for one in line))
+        # What other libraries say of a file may run over several lines.
+        super().__init__(printable(" ".join(message.splitlines())))
 
 
 class Interrupted(Exception):

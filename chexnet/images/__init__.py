@@ -1,7 +1,6 @@
 """Any radiograph file -> 8-bit gray."""
 
 import os
-import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -18,12 +17,6 @@ is in the file."""
 
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
 _SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B"}
-
-# `open_image` has a limit of its own, and reads pixels whatever is wrong with the EXIF data beside them. Last in the
-# list, so that a filter that somebody chose goes first; once and for all, because warnings.catch_warnings in a
-# thread changes the filters of all others.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
-warnings.filterwarnings("ignore", message="Corrupt EXIF data", append=True)
 
 
 def read(path: str | os.PathLike[str]) -> np.ndarray:

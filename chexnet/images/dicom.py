@@ -6,7 +6,6 @@ JPEG, JPEG-LS, JPEG 2000 or RLE. `chexnet.images.grays` says how its samples bec
 
 import os
 import struct
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -26,9 +25,6 @@ SUFFIXES = (".dcm", ".dicom")
 
 _PREAMBLE = 128
 _FACTS = ("Modality", "ViewPosition")
-
-# pydicom warns of the many files that break a rule of the standard and are readable all the same.
-warnings.filterwarnings("ignore", module=r"pydicom\b", append=True)
 
 
 def is_dicom(path: str | os.PathLike[str]) -> bool:

@@ -34,6 +34,13 @@ class Looks:
         self.thresholds = thresholds
         self._kept: OrderedDict[str, Prediction] = OrderedDict()
         self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Waits for the image that is looked at, and refuses those after it."""
+        self._closed = True
+        with self._lock:
+            pass
 
     def about(self) -> dict[str, Any]:
         """What the page says before there is an image."""
@@ -49,13 +56,15 @@ class Looks:
         """The content of an image file -> what is shown of it, for JSON: findings, the most probable first.
 
         Raises:
-            InputError: as `chexnet.images.read`, but of "the image", which has no name here.
+            InputError: as `chexnet.images.read`, but of "the image", which has no name here; or it was closed.
         """
         with tempfile.TemporaryDirectory(prefix="chexnet-") as folder:
             path = Path(folder) / "image"
             path.write_bytes(content)
             try:
                 with self._lock:
+                    if self._closed:
+                        raise InputError("the server ends; start it again")
                     prediction = self.predictor.predict(path)
             except InputError as error:
                 raise InputError(str(error).replace(str(path), "the image")) from error

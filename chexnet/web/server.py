@@ -34,7 +34,7 @@ _HEADERS = {
 
 
 def serve(looks: Looks, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serves the page until it is interrupted.
+    """Serves the page until it is interrupted; the image that is looked at then is finished first.
 
     Args:
         looks: what it asks.
@@ -51,11 +51,13 @@ def serve(looks: Looks, host: str, port: int, ready: Callable[[str], None]) -> N
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"--host {host} --port {port}: cannot be listened on: {reason}; try --port 0") from error
     with server:
-        ready(f"http://{host}:{server.server_address[1]}/")
         try:
+            ready(f"http://{host}:{server.server_address[1]}/")
             server.serve_forever()
         except KeyboardInterrupt:
-            return  # how it is meant to end
+            pass  # how it is meant to end
+        finally:
+            looks.close()
 
 
 class _Server(ThreadingTCPServer):
