@@ -37,10 +37,8 @@ class Looks:
         self._closed = False
 
     def close(self) -> None:
-        """Waits for the image that is looked at, and refuses those after it."""
+        """Refuses all images after the one that is looked at."""
         self._closed = True
-        with self._lock:
-            pass
 
     def about(self) -> dict[str, Any]:
         """What the page says before there is an image."""

@@ -1,7 +1,9 @@
 """The server of the page: for one person at this machine, on the standard library's `http.server`."""
 
 import json
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingTCPServer
@@ -62,11 +64,28 @@ def serve(looks: Looks, host: str, port: int, ready: Callable[[str], None]) -> N
 
 class _Server(ThreadingTCPServer):
     allow_reuse_address = True
-    daemon_threads = True
 
     def __init__(self, address: tuple[str, int], looks: Looks) -> None:
         self.looks = looks
+        self._connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remembers the connection."""
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forgets the connection."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Lets every connection get its answer, hears no more from any, and waits for their threads."""
+        for one in list(self._connections):
+            with suppress(OSError):  # it is closed already
+                one.shutdown(socket.SHUT_RD)
+        super().server_close()
 
 
 class _Refusal(Exception):
