@@ -86,13 +86,17 @@ def _run(args: argparse.Namespace, body: Callable[[argparse.Namespace], None]) -
             print(stop, file=sys.stderr)
             return 128 + stop.signal
         except KeyboardInterrupt:
-            print(f"ended by {ended[0].name}" if ended else "interrupted", file=sys.stderr)
-            return 128 + (ended[0] if ended else 2)
+            if not ended:
+                print("interrupted", file=sys.stderr)
+                return 130
         except BrokenPipeError:
             # The reader of our output (head, less) has gone; point stdout elsewhere so that exit is silent.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
-        return 128 + ended[0] if ended else 0
+        if not ended:
+            return 0
+        print(f"ended by {ended[0].name}", file=sys.stderr)
+        return 128 + ended[0]
 
 
 def add_computing_flags(

@@ -66,6 +66,7 @@ def quiet_libraries() -> Iterator[None]:
         # At the end of the list, so that a filter that somebody chose goes first.
         warnings.filterwarnings("ignore", message=r"Image size .* exceeds limit", append=True)
         warnings.filterwarnings("ignore", message="Corrupt EXIF data", append=True)
+        warnings.filterwarnings("ignore", message="When training, we now always track", append=True)
         warnings.filterwarnings("ignore", module=r"pydicom\b", append=True)
         yield
 
