@@ -9,7 +9,6 @@ It is no medical device. docs/predict.md says what is read, what the numbers mea
 
 import argparse
 import dataclasses
-import io
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -68,9 +67,7 @@ def names(arguments: Sequence[str]) -> Iterator[str]:
     """The names, those on standard input in the place of `-`, one a line."""
     for argument in arguments:
         if argument == "-":
-            if isinstance(sys.stdin, io.TextIOWrapper):
-                sys.stdin.reconfigure(errors="surrogateescape")  # as Python reads a command line: any bytes are a name
-            yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
+            yield from cli.lines_of_stdin()
         else:
             yield argument
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import paddle
 
 from chexnet import checkpoint
 from chexnet.backbones import Backbone, Grid
 from chexnet.errors import InputError
+from chexnet.framework import paddle
 from chexnet.model import CheXNet
 from chexnet.model.maps import DISPLAY_LIMIT, enlarged, for_display
 from chexnet.transforms import Geometry

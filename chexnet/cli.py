@@ -1,18 +1,18 @@
 """What the scripts share: a parser, argument types and one way to fail. Imports nothing heavy."""
 
 import argparse
+import difflib
 import io
-import logging
 import os
 import shlex
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager
 from itertools import pairwise
-from typing import IO, Any, NoReturn, TextIO, cast
+from typing import Any, NoReturn
 
+from chexnet import __version__, process
 from chexnet.config import (
     BACKBONES,
     CROPS,
@@ -25,7 +25,7 @@ from chexnet.config import (
     LocalizationConfig,
     PredictConfig,
 )
-from chexnet.errors import InputError, InputWarning, Interrupted
+from chexnet.errors import InputError, Interrupted, printable
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -43,6 +43,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description: str) -> None:
         super().__init__(description=description, formatter_class=_HelpWithDefaults)
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        self.add_argument(
+            "--version", action="version", version=f"Paddle-CheXNet {__version__}", help="show the version"
+        )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does it, and keeps the arguments for `error`."""
+        self._arguments = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
 
     def given(self, argv: Sequence[str] | None = None) -> dict[str, Any]:
         """The values of the flags that stand in `argv`, without those that have their default for being absent."""
@@ -52,109 +60,59 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints one line to standard error and exits with code 2."""
-        self.exit(2, f"error: {message} (--help lists the flags)\n")
+        line = printable(" ".join(message.splitlines()))
+        self.exit(2, f"error: {line} ({self._meant()}--help lists the flags)\n")
+
+    def _meant(self) -> str:
+        """Known flags that look like the unknown ones."""
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        flags = [text.partition("=")[0] for text in self._arguments if text.startswith("--")]
+        unknown = [flag for flag in flags if not any(one.startswith(flag) for one in known)]
+        close = [match for flag in unknown for match in difflib.get_close_matches(flag, known, n=1)]
+        return f"did you mean {' and '.join(dict.fromkeys(close))}? " if close else ""
 
 
 def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequence[str] | None = None) -> int:
     """Parses `argv`, calls `body` and returns the exit code: 0, 2 for bad input, 128 + the signal that ended it.
 
-    `body` gets the flags and, as `given`, the dictionary of those that were set.
+    `body` gets the flags and, as `given`, the dictionary of those that were set. What it prints is safe for a terminal.
     """
-    args = parser.parse_args(argv)
-    args.given = parser.given(argv)
-    for message in ("No ccache found", "When training, we now always track"):  # Paddle's remarks about itself
-        warnings.filterwarnings("ignore", message=message)
-    os.environ.setdefault("GLOG_minloglevel", "2")  # errors of Paddle's compiled part; read when it is imported
-    for library in ("paddle.utils.download", "matplotlib"):  # Paddle shows what they note for themselves
-        logging.getLogger(library).setLevel(logging.WARNING)
-    # Where the shell has closed it, a file with its number stands in, for what compiled code writes to that number.
-    stdout = _Stdout(sys.stdout or open(os.devnull, "w"))  # noqa: SIM115
-    try:
+    with process.safe_output() as stdout:
+        args = parser.parse_args(argv)
+        args.given = parser.given(argv)
+        code = _run(args, body)
+        if stdout.error:
+            process.forget_stdout()
+            print(f"error: standard output: cannot be written: {stdout.error.strerror}", file=sys.stderr)
+            return code or 2
+        return code
+
+
+def _run(args: argparse.Namespace, body: Callable[[argparse.Namespace], None]) -> int:
+    with process.ended_by_signals() as ended:
         try:
-            with _warnings_in_one_line(), redirect_stdout(cast(IO[str], stdout)):
+            with process.usable_home(), process.quiet_libraries(), process.one_line_warnings():
                 body(args)
-        finally:
-            stdout.flush()
-            if stdout.error:
-                _forget_stdout()
-                print(f"error: standard output: cannot be written: {stdout.error.strerror}", file=sys.stderr)
-        return 2 if stdout.error else 0
-    except InputError as error:
-        if args.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        print(stop, file=sys.stderr)
-        return 128 + stop.signal
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        _forget_stdout()  # its reader (head, less) has gone
-        return 141
-
-
-class _Stdout:
-    """Standard output that, once it is full, costs no one what else a script does.
-
-    What its encoding lacks is escaped, as on standard error.
-
-    Attributes:
-        error: what went wrong with it, if something did.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self.error: OSError | None = None
-        self._stream = stream
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-    def write(self, text: str) -> int:
-        """Writes, unless that has failed before."""
-        self._try(lambda: self._stream.write(text))
-        return len(text)
-
-    def flush(self) -> None:
-        """Writes what waits, unless that has failed before."""
-        self._try(self._stream.flush)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def _try(self, action: Callable[[], object]) -> None:
-        if self.error is None:
-            try:
-                action()
-            except BrokenPipeError:
+            sys.stdout.flush()
+        except InputError as error:
+            if args.debug:
                 raise
-            except OSError as error:
-                self.error = error
-
-
-def _forget_stdout() -> None:
-    """Points standard output elsewhere, so that Python's last attempt to write to it is silent."""
-    with suppress(OSError):  # of a stream that is no file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    """Shows each InputWarning once, as a line on standard error; other warnings as before."""
-    shown = warnings.showwarning
-
-    def show(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
-    ) -> None:
-        if issubclass(category, InputWarning):
-            print(f"warning: {message}", file=sys.stderr)
-        else:
-            shown(message, category, filename, lineno, file, line)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("default", InputWarning)
-        warnings.showwarning = show
-        yield
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except Interrupted as stop:
+            print(stop, file=sys.stderr)
+            return 128 + stop.signal
+        except KeyboardInterrupt:
+            if not ended:
+                print("interrupted", file=sys.stderr)
+                return 130
+        except BrokenPipeError:
+            process.forget_stdout()  # its reader (head, less) has gone
+            return 141
+        if not ended:
+            return 0
+        print(f"ended by {ended[0].name}", file=sys.stderr)
+        return 128 + ended[0]
 
 
 def add_computing_flags(
@@ -205,6 +163,13 @@ def command_line(*words: str | os.PathLike[str]) -> str:
     """Return a command as a person pastes it into a shell, with the quotes that its words need."""
     texts = [os.fspath(word) for word in words]
     return subprocess.list2cmdline(texts) if os.name == "nt" else shlex.join(texts)
+
+
+def lines_of_stdin() -> Iterator[str]:
+    """Lines of standard input that are not empty, as names of files: bytes that are no text are kept as they are."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors())
+    yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
 
 
 def say(line: str) -> None:

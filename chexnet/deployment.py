@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import paddle
 
 import chexnet
 from chexnet import checkpoint, device, engine, export, model
 from chexnet.config import EXPORT_FORMATS
 from chexnet.errors import InputError
 from chexnet.files import check_folder, replacing_folder, sha256, write_text
+from chexnet.framework import paddle
 from chexnet.phantom import draw
 
 DESCRIPTION = "description.json"

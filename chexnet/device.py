@@ -3,9 +3,9 @@
 import os
 
 import numpy as np
-import paddle
 
 from chexnet.errors import InputError
+from chexnet.framework import paddle
 
 
 def select(choice: str) -> None:
@@ -32,6 +32,12 @@ def select(choice: str) -> None:
 def is_gpu() -> bool:
     """Whether Paddle's current device is a GPU."""
     return str(paddle.get_device()).startswith("gpu")
+
+
+def gpu_has(precision: str) -> bool:
+    """Whether the GPU computes one of `chexnet.config.PRECISIONS`, as Paddle says."""
+    ask = {"bfloat16": paddle.amp.is_bfloat16_supported, "float16": paddle.amp.is_float16_supported}
+    return precision == "float32" or bool(ask[precision](paddle.get_device()))
 
 
 def name() -> str:

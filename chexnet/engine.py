@@ -4,6 +4,7 @@ On a GPU the network runs in Paddle as it is. On a CPU it is exported and compil
 faster than Paddle's eager mode; docs/performance.md has the figures.
 """
 
+import os
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import paddle
 
 from chexnet import cam, device, export
 from chexnet.config import CPUS, ENGINES
 from chexnet.errors import InputError
 from chexnet.files import temporary_folder
+from chexnet.framework import paddle
 from chexnet.model import CheXNet
 
 
@@ -112,16 +113,17 @@ def choose(engine: str = "auto", precision: str = "float32") -> Choice:
     if device.is_gpu():
         if engine not in ("auto", "paddle"):
             raise InputError(f"--engine {engine}: computes on the CPU; add --device cpu, or use --engine paddle")
+        if not device.gpu_has(precision):
+            raise InputError(f"--precision {precision}: {device.name()} does not compute it; use float32")
         return Choice("paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.name()}, 1 thread")
     if engine == "auto":
         engine = next(name for name in ENGINES if not missing(name))
     elif why := missing(engine):
         raise InputError(f"--engine {engine}: {why}")
-    note = _precision_note(engine, precision)
+    if precision not in _precisions(engine):
+        raise InputError(f"--precision {precision}: this CPU does not compute it with {engine}; use float32")
     threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
-    return Choice(
-        engine, precision, CPUS, f"{engine} {_version(engine)}, {precision}{note}, {device.name()}, {threads}"
-    )
+    return Choice(engine, precision, CPUS, f"{engine} {_version(engine)}, {precision}, {device.name()}, {threads}")
 
 
 def open_exported(path: Path) -> Engine:
@@ -208,8 +210,7 @@ class _OnnxRuntime(Engine):
     crops_a_pass = 20
 
     def __init__(self, path: Path, threads: int = CPUS) -> None:
-        import onnxruntime
-
+        onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors; its warnings are about unused constants of the export
@@ -232,20 +233,15 @@ def _version(engine: str) -> str:
     return paddle.__version__ if engine == "paddle" else version(engine)
 
 
-def _precision_note(engine: str, precision: str) -> str:
-    """A remark for the description; raises InputError where the engine does not have the precision."""
-    if precision == "float32":
-        return ""
-    lacking = f"--precision {precision}: this CPU does not compute it with {engine}; use float32"
+def _precisions(engine: str) -> set[str]:
+    """Those of `chexnet.config.PRECISIONS` that an engine computes on this CPU, as the engine says."""
     if engine == "openvino":
         has = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if {"bfloat16": "BF16", "float16": "FP16"}[precision] in has:
-            return ""
-        if precision == "bfloat16":
-            return " (emulated: this CPU has none, so float32 is faster)"
-    if engine == "paddle" and precision == "bfloat16" and paddle.base.core.supports_bfloat16_fast_performance():
-        return ""
-    raise InputError(lacking)
+        # It emulates bfloat16 on some CPUs, and silently computes float32 on the others; both are slower than asked.
+        return {"float32"} | {name for name, word in (("bfloat16", "BF16"), ("float16", "FP16")) if word in has}
+    if engine == "paddle" and paddle.base.core.supports_bfloat16_fast_performance():
+        return {"float32", "bfloat16"}
+    return {"float32"}
 
 
 def _openvino() -> ModuleType:
@@ -257,3 +253,12 @@ def _openvino() -> ModuleType:
         if hidden is None:
             del sys.modules["openvino_telemetry"]
     return openvino
+
+
+def _onnxruntime() -> ModuleType:
+    """ONNX Runtime without its telemetry: since 1.29 it keeps a device identifier and reports to its maker's server."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, when it is imported
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # where somebody else had imported it
+    return onnxruntime

@@ -1,9 +1,15 @@
-"""The one error that a user can cause."""
+"""The one error that a user can cause, and text of others made safe to show."""
 
 
-def printable(text: str) -> str:
-    """Escape what cannot be shown, such as a byte of a file's name that is no letter, and what terminals obey."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+def printable(text: str, keep: str = "") -> str:
+    """Text for a person's terminal: what it may obey, turn round or fail to encode is escaped.
+
+    Control characters, bidirectional overrides and the surrogates that stand for bytes of a file name become
+    `\\x1b`, `\\u202e`, `\\udce9`, except the characters of `keep`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in keep else ascii(one)[1:-1] for one in text)
 
 
 class InputError(Exception):

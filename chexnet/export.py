@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 
-import paddle
-from paddle import nn
-from paddle.static import InputSpec
-
+from chexnet.framework import paddle
 from chexnet.model import CheXNet
 
 INPUT = "images"
@@ -38,7 +35,8 @@ def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, ma
     """
     prefix = Path(folder) / "model"
     network.eval()
-    paddle.jit.save(_ClassMaps(network) if maps else network, str(prefix), input_spec=[_input(crop)])
+    graph = _Graph(network, "class_maps" if maps else "forward")
+    paddle.jit.save(graph, str(prefix), input_spec=[_input(crop)])
     program = prefix.with_suffix(".json")
     return _whole(program if program.exists() else prefix.with_suffix(".pdmodel"))
 
@@ -59,8 +57,8 @@ def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: 
     prefix = Path(folder) / "model"
     network.eval()
     with _old_format():
-        layer = (_ClassMaps if maps else _Logits)(network)
-        program = paddle.jit.to_static(layer, input_spec=[_input(crop)], full_graph=True)
+        graph = _Graph(network, "class_maps" if maps else "logits")
+        program = paddle.jit.to_static(graph, input_spec=[_input(crop)], full_graph=True)
         paddle.jit.save(program, str(prefix))
     return _whole(prefix.with_suffix(".pdmodel"))
 
@@ -101,26 +99,24 @@ def _whole(program: Path) -> Path:
     return program
 
 
-class _Logits(nn.Layer):
-    def __init__(self, network: CheXNet) -> None:
+class _Graph(paddle.nn.Layer):
+    """One method of a network, to be recorded as it runs.
+
+    Paddle would rewrite its code first, for control flow that depends on tensors, and keep that in the home folder.
+    """
+
+    def __init__(self, network: CheXNet, method: str) -> None:
         super().__init__()
         self.network = network
+        self.method = method
 
+    @paddle.jit.not_to_static  # type: ignore[untyped-decorator]
     def forward(self, images: paddle.Tensor) -> paddle.Tensor:
-        return self.network.logits(images)
+        return getattr(self.network, self.method)(images)
 
 
-class _ClassMaps(nn.Layer):
-    def __init__(self, network: CheXNet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
-        return self.network.class_maps(images)
-
-
-def _input(crop: int) -> InputSpec:
-    return InputSpec([None, 1, crop, crop], "uint8", name=INPUT)
+def _input(crop: int) -> paddle.static.InputSpec:
+    return paddle.static.InputSpec([None, 1, crop, crop], "uint8", name=INPUT)
 
 
 def _old_format() -> AbstractContextManager[None]:

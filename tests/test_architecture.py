@@ -10,7 +10,7 @@ from conftest import ROOT
 
 FLOORS = (
     {"errors"},
-    {"files", "json_files", "text_files", "threads", "config"},
+    {"files", "json_files", "text_files", "threads", "config", "framework", "process"},
     {
         "labels",
         "csv_files",
@@ -55,6 +55,7 @@ WITHOUT_PADDLE = {
     "config",
     "download",
     "cli",
+    "process",
 }
 LIBRARY = ROOT / "chexnet"
 EXAMPLES = tuple(ROOT / f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist"))
@@ -88,7 +89,21 @@ def test_a_module_imports_from_lower_floors_only(path):
     used = {name.split(".")[1] for name in imports(path) if name.startswith("chexnet.")} - {module, "__version__"}
     assert not {name for name in used if FLOOR_OF[name] >= FLOOR_OF[module]}
     if module in WITHOUT_PADDLE:
-        assert not any(name.split(".")[0] == "paddle" for name in imports(path))
+        assert not any(name.split(".")[0] == "paddle" or name == "chexnet.framework" for name in imports(path))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_paddle_is_first_imported_by_the_framework_module(path):
+    """Its side effects are undone there: a package does that before its modules, another module itself."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    names = [name for node in body if isinstance(node, ast.Import) for name in (one.name for one in node.names)]
+    names += [str(node.module) for node in body if isinstance(node, ast.ImportFrom)]
+    if path.name != "framework.py" and any(name.split(".")[0] == "paddle" for name in names):
+        package = path.parent / "__init__.py"
+        assert package.parent != LIBRARY, f"{path.name}: from chexnet.framework import paddle"
+        own = [node for node in ast.parse(package.read_text(encoding="utf-8")).body if not isinstance(node, ast.Expr)]
+        assert isinstance(own[0], ast.Import)
+        assert own[0].names[0].name == "chexnet.framework"
 
 
 def test_no_module_imports_a_script():

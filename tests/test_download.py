@@ -4,7 +4,11 @@ import hashlib
 import importlib.util
 import io
 import resource
+import shutil
+import socket
 import tarfile
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -162,6 +166,82 @@ def test_a_full_disk_is_not_tried_again(web, fetched, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert_alone(fetched(hashlib.sha256(CONTENT).hexdigest())[0])
     assert web.asked == [None, "bytes=1500000-"]
+
+
+@pytest.fixture
+def odd(tmp_path, monkeypatch):
+    """Fetches from a server that answers with any bytes, the same to every attempt."""
+    monkeypatch.setattr(fetching, "_TIMEOUT", 5.0)
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def run(answer: bytes):
+        def serve():
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:  # the test is over
+                    return
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/a.tar.gz"
+        return fetch(Source(url, "a.tar.gz"), tmp_path, lambda *_: None, lambda _: None)
+
+    yield run
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+
+
+@pytest.mark.parametrize(
+    "length", [b"-1", b"-99999999999", b"12abc", b"", b"1e3", "\u0663".encode(), b"9" * 5000, b"0x10"]
+)
+def test_a_length_that_is_none_says_nothing_of_the_file(odd, length):
+    path = odd(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + length + b"\r\n\r\nabc")
+    assert path.read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\nabc",
+        b"HTTP/1.1 206 OK\r\nContent-Range: bytes 5-1/0\r\n\r\nabc",
+        b"HTTP/1.1 206 OK\r\nContent-Range: \xff\r\n\r\nabc",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[::1/\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://a:b/\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n",
+        b"HTTP/1.1 999 \x1b[2J\r\n\r\n",
+        b'HTTP/1.1 200\r\nETag: "a\r\n b"\r\nContent-Length: 9\r\n\r\nabc',
+        b"HTTP/9.9 x\r\n\r\n",
+        b"\0" * 100,
+        b"",
+    ],
+    ids=str,
+)
+def test_an_odd_answer_is_one_line(odd, answer, tmp_path):
+    with pytest.raises(InputError) as refused:
+        odd(answer)
+    assert str(refused.value).isprintable()
+    assert not (tmp_path / "a.tar.gz").exists()
+
+
+def test_what_there_is_no_room_for_is_not_fetched(web, fetched, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    with pytest.raises(InputError, match=r"a\.tar\.gz: 3,000,000 bytes to come, .* has 1,000,000 free"):
+        fetched()
+    assert not (tmp_path / "a.tar.gz").exists()
+
+
+@pytest.mark.parametrize("validator", ['"a\\r\\n b"', "7", "[]", "null", '"\\ud800"', '"\\u0663"'])
+def test_a_note_that_cannot_be_sent_is_not_sent(web, fetched, tmp_path, validator):
+    (tmp_path / "a.tar.gz.part").write_bytes(CONTENT[:1000])
+    (tmp_path / "a.tar.gz.part.json").write_text(f'{{"url": "{web.url}/a.tar.gz", "validator": {validator}}}')
+    assert_alone(fetched()[0])
+    assert web.asked == ["bytes=1000-"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import paddle
@@ -106,6 +107,40 @@ def test_a_precision_that_an_engine_lacks_is_refused():
         engine.choose("onnxruntime", "bfloat16")
 
 
+@pytest.mark.parametrize(
+    ("has", "precisions"),
+    [
+        (["FP32", "INT8", "BIN", "EXPORT_IMPORT"], {"float32"}),  # AVX2 alone, and AVX-512 alone
+        (["FP32", "BF16", "INT8"], {"float32", "bfloat16"}),  # AVX512_BF16
+        (["FP32", "BF16", "FP16", "INT8"], {"float32", "bfloat16", "float16"}),  # AMX-FP16
+    ],
+)
+def test_openvino_is_asked_for_a_precision_before_anything_is_exported(monkeypatch, has, precisions):
+    core = SimpleNamespace(get_property=lambda *asked: has if asked == ("CPU", "OPTIMIZATION_CAPABILITIES") else None)
+    monkeypatch.setattr(engine, "missing", lambda name: "")
+    monkeypatch.setattr(engine, "_openvino", lambda: SimpleNamespace(Core=lambda: core))
+    monkeypatch.setattr(engine, "version", lambda name: "1")
+    for precision in PRECISIONS:
+        if precision in precisions:
+            assert engine.choose("openvino", precision).precision == precision
+        else:
+            with pytest.raises(InputError, match=f"--precision {precision}: this CPU does not compute it"):
+                engine.choose("openvino", precision)
+
+
+@pytest.mark.parametrize(("precision", "supported"), [("float32", True), ("bfloat16", False), ("float16", True)])
+def test_a_gpu_is_asked_for_a_precision(monkeypatch, precision, supported):
+    monkeypatch.setattr(device, "is_gpu", lambda: True)
+    monkeypatch.setattr(device, "name", lambda: "GPU of 2018")
+    monkeypatch.setattr(paddle.amp, "is_bfloat16_supported", lambda device: False)
+    monkeypatch.setattr(paddle.amp, "is_float16_supported", lambda device: True)
+    if supported:
+        assert engine.choose("auto", precision).precision == precision
+    else:
+        with pytest.raises(InputError, match="--precision bfloat16: GPU of 2018 does not compute it; use float32"):
+            engine.choose("auto", precision)
+
+
 def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd, monkeypatch):
     """paddle2onnx prints, and left to itself installs packages."""
 
@@ -133,7 +168,8 @@ def test_openvino_is_imported_without_its_telemetry():
     code = (
         "import sys\n"
         "from chexnet import engine\n"
-        "engine.choose('openvino', 'bfloat16')\n"
+        "from chexnet.model import CheXNet\n"
+        "engine.choose('openvino').compile(CheXNet(backbone='lenet'), 32)\n"
         "assert 'openvino' in sys.modules\n"
         "assert not any(name.startswith('openvino_telemetry') for name in sys.modules)\n"
     )

@@ -1,8 +1,11 @@
 """Archives as they should be, and as an enemy would make them."""
 
+import gzip
 import io
 import os
+import shutil
 import tarfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -101,3 +104,80 @@ def test_what_the_system_refuses_is_said(tmp_path):
     (tmp_path / "out" / "images").touch()
     with pytest.raises(InputError, match=r"a\.tar\.gz: cannot be unpacked into .*out: "):
         unpack(packed(tmp_path / "a.tar.gz", IMAGES), tmp_path / "out", lambda *_: None)
+
+
+def crafted(path, **fields):
+    """An archive whose second header is as tarfile would not write it."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(member("before.png"))
+    one = member(fields.get("name", "images/a.png"), fields.get("kind", tarfile.REGTYPE))
+    one.size = fields["size"]
+    header = one.tobuf(tarfile.GNU_FORMAT)
+    path.write_bytes(gzip.compress(whole.getvalue()[:512] + header + fields.get("content", b"") + b"\0" * 4096))
+    return path
+
+
+@pytest.mark.parametrize("size", [-512, -1024, -1, -(2**60)])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.DIRTYPE])
+def test_a_negative_size_ends_at_once(tmp_path, size, kind):
+    """CVE-2025-8194: tarfile goes back by as much, for ever."""
+    archive = crafted(tmp_path / "a.tar.gz", size=size, kind=kind)
+    with pytest.raises(InputError, match=r"a\.tar\.gz: (holds .* of -.* bytes|not a whole|.*header)"):
+        unpack(archive, tmp_path / "out", lambda *_: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pax_header_with_a_negative_size_ends_at_once(tmp_path):
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        one = member("images/a.png")
+        one.pax_headers = {"size": "-1024"}
+        archive.addfile(one)
+        archive.addfile(member("images/b.png"))
+    with pytest.raises(InputError, match=r"a\.tar\.gz: "):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out", lambda *_: None)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("size", [2**33, 2**62])
+def test_a_name_of_gigabytes_is_not_read(tmp_path, size):
+    archive = crafted(tmp_path / "a.tar.gz", size=size, kind=tarfile.GNUTYPE_LONGNAME)
+    with pytest.raises(InputError, match=r"not a whole \.tar\.gz archive"):
+        unpack(archive, tmp_path / "out", lambda *_: None)
+
+
+def test_a_file_with_holes_does_not_fill_the_disk(tmp_path):
+    """One that GNU tar packs: ten terabytes of nothing in a kilobyte."""
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz", format=tarfile.PAX_FORMAT) as archive:
+        one = member("images/a.png")
+        content = b"1\n0\n0\n".ljust(512, b"\0")
+        one.size = len(content)
+        one.pax_headers = {
+            "GNU.sparse.major": "1",
+            "GNU.sparse.minor": "0",
+            "GNU.sparse.name": "images/a.png",
+            "GNU.sparse.realsize": str(10**13),
+        }
+        archive.addfile(one, io.BytesIO(content))
+    with pytest.raises(InputError, match=r"holds 'images/a\.png', a file with holes"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out", lambda *_: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_there_is_no_room_for_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    archive = packed(tmp_path / "a.tar.gz", IMAGES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3000))
+    with pytest.raises(InputError, match=r"a\.tar\.gz: its files take 3,003 bytes, .*out has 3,000 free"):
+        unpack(archive, tmp_path / "out", lambda *_: None)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3003))
+    assert unpack(archive, tmp_path / "out", lambda *_: None) == 3
+
+
+def test_headers_within_headers_are_no_traceback(tmp_path):
+    one = member("././@LongLink", tarfile.GNUTYPE_LONGNAME)
+    one.size = 1
+    block = one.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0")
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(block * 5000))
+    with pytest.raises(InputError, match=r"not a whole \.tar\.gz archive"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out", lambda *_: None)

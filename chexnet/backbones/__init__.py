@@ -1,5 +1,6 @@
 """Networks by name, over `paddle.vision.models` where it has them. docs/backbones.md compares them."""
 
+import chexnet.framework  # noqa: F401 - imports Paddle, before any module here does
 from chexnet.backbones.base import Backbone, Grid
 from chexnet.backbones.classic import VGG16, AlexNet, GoogLeNet, LeNet
 from chexnet.backbones.densenet import (

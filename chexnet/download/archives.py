@@ -13,6 +13,9 @@ from chexnet.errors import InputError
 
 Progress = Callable[[int, int], object]
 
+_MAX_READ = 1 << 24
+"""Bytes; more are read at once only where a header lies about its size."""
+
 
 def unpack(archive: str | os.PathLike[str], folder: str | os.PathLike[str], progress: Progress) -> int:
     """Writes the files of a .tar.gz archive into a folder, after looking at all of it.
@@ -30,24 +33,37 @@ def unpack(archive: str | os.PathLike[str], folder: str | os.PathLike[str], prog
 
     Raises:
         InputError: the archive is damaged, holds something else than files and folders, or a name that leads out of
-            the folder; nothing is written. Or a file is there with another size, or cannot be written; those before
-            it are there.
+            the folder, or more than there is room for; nothing is written. Or a file is there with another size, or
+            cannot be written; those before it are there.
     """
     try:
-        count = sum(1 for _ in _files(archive, progress))
+        sizes = [(member.name, member.size) for member, _ in _files(archive, progress)]
+        _check_room(sizes, archive, Path(folder))
         for member, content in _files(archive, progress):
             _write(member, content, archive, Path(folder))
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, OSError) and error.errno:
             raise InputError(f"{archive}: cannot be unpacked into {folder}: {error.strerror}") from error
         raise InputError(f"{archive}: not a whole .tar.gz archive ({error}); remove it and fetch it again") from error
-    return count
+    return len(sizes)
+
+
+class _Stream(gzip.GzipFile):
+    """What a packed file holds, read in steps: `tarfile` asks for as much as a header says, or for less than 0."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        super().__init__(fileobj=packed, mode="rb")
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= _MAX_READ:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return super().read(size)
 
 
 def _files(archive: str | os.PathLike[str], progress: Progress) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
     """Its files, and at the end the checksum of all of it, which `tarfile` does not read."""
     size = os.stat(archive).st_size
-    with open(archive, "rb") as packed, gzip.open(packed) as stream:
+    with open(archive, "rb") as packed, _Stream(packed) as stream:
         with tarfile.open(fileobj=stream, mode="r:") as members:
             for member in members:
                 if _is_file(member, archive) and (content := members.extractfile(member)):
@@ -66,7 +82,19 @@ def _is_file(member: tarfile.TarInfo, archive: str | os.PathLike[str]) -> bool:
         raise InputError(f"{archive}: holds {member.name!r}, expected names that can be printed")
     if not (member.isreg() or member.isdir()):
         raise InputError(f"{archive}: holds {member.name!r}, a link or device, expected files and folders alone")
+    if member.issparse():
+        raise InputError(f"{archive}: holds {member.name!r}, a file with holes, expected files with all their bytes")
+    if member.size < 0:  # `tarfile` would go back by as much, and find the same file for ever (CVE-2025-8194)
+        raise InputError(f"{archive}: holds {member.name!r} of {member.size:,} bytes, expected 0 or more")
     return member.isreg()
+
+
+def _check_room(sizes: list[tuple[str, int]], archive: str | os.PathLike[str], folder: Path) -> None:
+    """Raises InputError if the files that are not there yet are larger than the free part of the disk."""
+    needed = sum(size for name, size in sizes if not (folder / name).exists())
+    free = shutil.disk_usage(next(one for one in (folder, *folder.absolute().parents) if one.exists())).free
+    if needed > free:
+        raise InputError(f"{archive}: its files take {needed:,} bytes, {folder} has {free:,} free; nothing is unpacked")
 
 
 def _write(member: tarfile.TarInfo, content: IO[bytes], archive: str | os.PathLike[str], folder: Path) -> None:

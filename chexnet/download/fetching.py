@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,7 +90,7 @@ def _continue(source: Source, part: Path, progress: Progress) -> None:
     headers = {"User-Agent": "Paddle-CheXNet", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-        if known.get("validator"):
+        if known["validator"]:
             headers["If-Range"] = known["validator"]
     try:
         answer = urlopen(Request(source.url, headers=headers), timeout=_TIMEOUT)
@@ -102,7 +104,7 @@ def _continue(source: Source, part: Path, progress: Progress) -> None:
         if error.code < 500 and error.code not in _WORTH_REPEATING:
             raise InputError(f"{source.url}: {told}, expected the file") from error
         raise _Broken(told) from error
-    except (HTTPException, OSError) as error:
+    except (HTTPException, OSError, ValueError) as error:  # ValueError: sent on to an address that is none
         raise _Broken(str(getattr(error, "reason", error)) or type(error).__name__) from error
     with answer:
         _receive(answer, source, part, have, progress)
@@ -119,7 +121,11 @@ def _receive(answer: HTTPResponse, source: Source, part: Path, have: int, progre
         _forget(part)
         raise _Broken(f"the server sends another part than from byte {have:,} on")
     length = answer.headers.get("Content-Length", "")
-    total = have + int(length) if length.isdecimal() else None
+    # Up to 15 digits: a petabyte. What is no number says nothing of the length.
+    total = have + int(length) if re.fullmatch("[0-9]{1,15}", length) else None
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - have > free:
+        raise InputError(f"{source.url}: {total - have:,} bytes to come, {part.parent} has {free:,} free; make room")
     with _writing(part), open(part, "ab") as file:
         while block := _read(answer):
             file.write(block)
@@ -134,7 +140,7 @@ def _receive(answer: HTTPResponse, source: Source, part: Path, have: int, progre
 def _read(answer: HTTPResponse) -> bytes:
     try:
         return answer.read(_BLOCK)
-    except (HTTPException, OSError) as error:
+    except (HTTPException, OSError, ValueError) as error:
         raise _Broken(f"the connection was cut ({error or type(error).__name__})") from error
 
 
@@ -165,12 +171,16 @@ def _begin(source: Source, part: Path, answer: HTTPResponse) -> None:
 
 
 def _read_note(part: Path, source: Source) -> dict[str, str]:
-    """What the part is of; empty if that is not known, or not this source."""
+    """What the part is of, `url` and `validator`; empty if that is not known, or not this source."""
     try:
         known = read_json(_note(part))
     except InputError:
         return {}
-    return known if isinstance(known, dict) and known.get("url") == source.url else {}
+    if not isinstance(known, dict) or known.get("url") != source.url:
+        return {}
+    validator = known.get("validator")
+    can_be_sent = isinstance(validator, str) and validator.isascii() and validator.isprintable()
+    return {"url": source.url, "validator": str(validator) if can_be_sent else ""}
 
 
 def _forget(part: Path) -> None:

@@ -2,7 +2,6 @@
 
 import io
 import os
-import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -47,12 +46,6 @@ MAX_BYTES = 2**29
 
 _EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA"}
 _SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B"}
-
-# `open_image` has a limit of its own, and reads pixels whatever is wrong with the EXIF data beside them. Last in the
-# list, so that a filter that somebody chose goes first; once and for all, because warnings.catch_warnings in a
-# thread changes the filters of all others.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, append=True)
-warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin", append=True)
 
 
 def read(path: str | os.PathLike[str], sample_bits: int = MAX_SAMPLE_BITS) -> np.ndarray:

@@ -8,7 +8,6 @@ import io
 import logging
 import os
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -146,10 +145,6 @@ def _quiet() -> Iterator[None]:
     """Has nothing of what pydicom and the decoders log in this thread shown: the reason is in the error."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_is_wanted)
-    # pydicom warns of the many files that break a rule of the standard and are readable all the same. Last in the
-    # list, so that a filter that somebody chose goes first; for good, because warnings.catch_warnings in a thread
-    # changes the filters of all others.
-    warnings.filterwarnings("ignore", module=r"pydicom\b", append=True)
     _reading.now = True
     try:
         yield

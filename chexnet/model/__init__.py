@@ -1,5 +1,6 @@
 """`CheXNet`, what belongs to its weight files, and where its weights come from."""
 
+import chexnet.framework  # noqa: F401 - imports Paddle, before any module here does
 from chexnet.model.description import Description, check_crop, describe
 from chexnet.model.earlier import CheXNetCAM
 from chexnet.model.initial import FirstWeights, backbone_of, initialise

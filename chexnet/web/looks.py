@@ -33,6 +33,11 @@ class Looks:
         self.thresholds = thresholds
         self._kept: OrderedDict[str, Prediction] = OrderedDict()
         self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuses all images after the one that is looked at."""
+        self._closed = True
 
     def about(self) -> dict[str, Any]:
         """What the page says before there is an image."""
@@ -48,13 +53,15 @@ class Looks:
         """The content of an image file -> what is shown of it, for JSON: findings in the order of `Prediction.ranked`.
 
         Raises:
-            InputError: as `chexnet.images.read`, but of "the image", which has no name here.
+            InputError: as `chexnet.images.read`, but of "the image", which has no name here; or it was closed.
         """
         with temporary_folder() as folder:
             path = folder / "image"
             path.write_bytes(content)
             try:
                 with self._lock:
+                    if self._closed:
+                        raise InputError("the server ends; start it again")
                     prediction = self.predictor.predict(path)
             except InputError as error:
                 raise InputError(str(error).replace(str(path), "the image")) from error

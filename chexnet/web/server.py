@@ -1,7 +1,9 @@
 """The server of the page: for one person at this machine, on the standard library's `http.server`."""
 
 import json
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingTCPServer
@@ -34,7 +36,7 @@ _HEADERS = {
 
 
 def serve(looks: Looks, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serves the page until it is interrupted.
+    """Serves the page until it is interrupted; the image that is looked at then is finished first.
 
     Args:
         looks: what it asks.
@@ -51,20 +53,39 @@ def serve(looks: Looks, host: str, port: int, ready: Callable[[str], None]) -> N
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"--host {host} --port {port}: cannot be listened on: {reason}; try --port 0") from error
     with server:
-        ready(f"http://{host}:{server.server_address[1]}/")
         try:
+            ready(f"http://{host}:{server.server_address[1]}/")
             server.serve_forever()
         except KeyboardInterrupt:
-            return  # how it is meant to end
+            pass  # how it is meant to end
+        finally:
+            looks.close()
 
 
 class _Server(ThreadingTCPServer):
     allow_reuse_address = True
-    daemon_threads = True
 
     def __init__(self, address: tuple[str, int], looks: Looks) -> None:
         self.looks = looks
+        self._connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remembers the connection."""
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forgets the connection."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Lets every connection get its answer, hears no more from any, and waits for their threads."""
+        for one in list(self._connections):
+            with suppress(OSError):  # it is closed already
+                one.shutdown(socket.SHUT_RD)
+        super().server_close()
 
 
 class _Refusal(Exception):

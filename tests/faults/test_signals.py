@@ -1,15 +1,20 @@
-"""Signals and second runs, sent to train.py as a user runs it, with the real network."""
+"""Signals and second runs, sent to the scripts as a user runs them; train.py with the real network."""
 
+import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 from chexnet import checkpoint
+from chexnet.model import CheXNet
 
 
 class Training:
@@ -98,3 +103,68 @@ def test_two_runs_never_share_a_folder(small_data, tmp_path):
     second.begin(second.flags)
     assert second.end() == 0, second.log.read_text()
     assert (tmp_path / "save" / "final.pdparams").exists()
+
+
+@pytest.fixture(scope="module")
+def ckpt(tmp_path_factory) -> Path:
+    """Random weights of a small network."""
+    path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
+    checkpoint.save(CheXNet(backbone="densenet_cifar").state_dict(), path)
+    checkpoint.write_sidecar(path, {"backbone": "densenet_cifar", "resize": 36, "crop": 32})
+    return path
+
+
+def begin(tmp_path: Path, *command: object) -> subprocess.Popen:
+    """A script whose temporary folder is `tmp_path/temporary`."""
+    (tmp_path / "temporary").mkdir()
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def assert_clean(process: subprocess.Popen, tmp_path: Path, number: int) -> None:
+    said = process.communicate(timeout=120)[1]
+    assert (process.returncode, said) == (128 + number, f"ended by {signal.Signals(number).name}\n")
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_page_ends_clean_while_it_is_asked(small_data, ckpt, tmp_path, number):
+    """Without Paddle's crash report, and without images left in the temporary folder."""
+    process = begin(tmp_path, "tools/serve.py", "--ckpt", ckpt, "--port", 0, "--device", "cpu")
+    while not (address := re.search(r"=> open (\S+)", process.stdout.readline())):
+        assert process.poll() is None
+    content = next((small_data / "images").iterdir()).read_bytes()
+
+    def ask(_):
+        try:
+            urllib.request.urlopen(f"{address[1]}predict", data=content, timeout=60).read()
+        except OSError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as visitors:
+        answers = visitors.map(ask, range(200))
+        assert next(answers)
+        process.send_signal(number)
+        assert_clean(process, tmp_path, number)
+        assert not all(answers)
+
+
+def test_predict_ends_clean(small_data, ckpt, tmp_path):
+    """It waits for a name on standard input, its engine compiled."""
+    flags = ("--ckpt", ckpt, "--device", "cpu", "--engine", "paddle", "--num_workers", 0)
+    process = begin(tmp_path, "predict.py", "-", *flags)
+    image = next((small_data / "images").iterdir())
+    process.stdin.write(f"{image}\n" * 3)
+    process.stdin.flush()
+    while image.name not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert_clean(process, tmp_path, signal.SIGTERM)

@@ -1,0 +1,114 @@
+"""Runs every script of the project on small data in one process, and prints whom it tried to reach.
+
+    python tests/faults/every_script.py FOLDER
+
+It prints a line for each look-up and connection that Python code asks for, other than this machine itself, and each
+script that fails. What compiled code does is for strace to see.
+"""
+
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def watch(event: str, arguments: tuple) -> None:
+    """Reports what the interpreter is asked to reach (an audit hook, which nothing can remove)."""
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = arguments[1]
+        foreign = isinstance(address, tuple) and address[0] not in LOOPBACK
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"):
+        foreign = not str(arguments[0]).strip("()',").startswith(LOOPBACK)
+    else:
+        return
+    if foreign:
+        report(f"{event} {arguments}")
+
+
+def report(line: str) -> None:
+    os.write(3, f"{line}\n".encode())
+
+
+def run(path: str, *arguments: object) -> None:
+    spec = importlib.util.spec_from_file_location(f"script_{Path(path).stem}", ROOT / path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    if code := script.main([str(one) for one in arguments]):
+        report(f"{path} ended with {code}")
+
+
+def serve(ckpt: Path) -> None:
+    """The page, opened once and then ended by a signal."""
+    from chexnet import web
+
+    def ready(address: str) -> None:
+        def visit() -> None:
+            urllib.request.urlopen(f"{address}about").read()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=visit).start()
+
+    wanted, library = web.serve, web.serve
+    web.serve = lambda looks, host, port, _: library(looks, host, port, ready)
+    spec = importlib.util.spec_from_file_location("script_serve", ROOT / "tools/serve.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    if (code := script.main(["--ckpt", str(ckpt), "--port", "0"])) != 143:
+        report(f"tools/serve.py ended with {code}")
+    web.serve = wanted
+
+
+def main(folder: Path) -> None:
+    data, save, lists = folder / "data", folder / "save", folder / "data" / "labels"
+    train, val, test = (lists / f"{name}_list.txt" for name in ("train", "val", "test"))
+    run("tools/make_phantom.py", "--out", data, "--images", 60, "--size", 40, "--min_prevalence", 0.2)
+    images = data / "images"
+    first = sorted(images.iterdir())[0]
+    (folder / "own.csv").write_text("name,patient,Mass\n" + "".join(f"{n}.png,{n},{n % 2}\n" for n in range(20)))
+    columns = ("--image_column", "name", "--patient_column", "patient", "--label_columns", "Mass")
+    own = ("--csv", folder / "own.csv", *columns, "--split", "random")
+    run("tools/prepare_lists.py", *own, "--out", folder / "lists")
+    run("tools/audit_split.py", train, val, test, "--data_dir", images)
+    run("tools/build_cache.py", "--data_dir", images, "--lists", train, val, "--out", folder / "cache", "--resize", 36)
+    small = ("--resize", 36, "--crop", 32, "--batch_size", 8, "--device", "cpu", "--backbone", "lenet")
+    of_run = ("--data_dir", images, "--train_list", train, "--val_list", val, "--save_dir", save, "--init", "random")
+    run("train.py", *of_run, *small, "--epoch", 1, "--decay_epochs", "", "--image_cache", folder / "cache")
+    ckpt = save / "best_model.pdparams"
+    report_of = ("--output", folder / "result.json", "--report", folder / "report")
+    run("eval.py", "--data_dir", images, "--test_list", test, "--ckpt", ckpt, "--device", "cpu", *report_of)
+    run("tools/report.py", "--predictions", folder / "report" / "predictions.csv", "--output", folder / "report2")
+
+    from chexnet import engine
+
+    engines = [name for name in ("openvino", "onnxruntime", "paddle") if not engine.missing(name)]
+    for name in engines:
+        ten = (first, "--ckpt", ckpt, "--engine", name, "--crops", 10, "--device", "cpu")
+        run("predict.py", *ten, "--cam", folder / f"cam_{name}", "--json", folder / f"{name}.json")
+    for form in ["paddle"] + ["onnx"] * ("onnxruntime" in engines):
+        run("tools/export.py", "--ckpt", ckpt, "--out", folder / f"export_{form}", "--format", form)
+    run("tools/release_weights.py", "--ckpt", ckpt, "--output", folder / "released.safetensors")
+    boxes = next(data.rglob("*[Bb][Oo][Xx]*.csv"))
+    run("tools/localize.py", "--boxes", boxes, "--data_dir", images, "--test_list", test, "--ckpt", ckpt)
+    run("tools/contact_sheet.py", first, "--ckpt", ckpt, "--out", folder / "sheet.png", "--device", "cpu")
+    serve(ckpt)
+    if importlib.util.find_spec("torch"):
+        from chexnet import checkpoint
+        from chexnet.model import CheXNet
+
+        checkpoint.save(CheXNet().state_dict(), folder / "whole.pdparams")
+        run("convert_torch_weights.py", "--reverse", folder / "whole.pdparams", "--output", folder / "torch.pth")
+        run("convert_torch_weights.py", "--torch_ckpt", folder / "torch.pth", "--output", folder / "back.pdparams")
+
+
+if __name__ == "__main__":
+    os.dup2(os.dup(1), 3)  # for what is reported; the scripts' own output goes to standard error
+    os.dup2(2, 1)
+    sys.addaudithook(watch)
+    sys.path.insert(0, str(ROOT))
+    main(Path(sys.argv[1]))
