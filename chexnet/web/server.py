@@ -1,6 +1,7 @@
 """The server of the page: for one person at this machine, on the standard library's `http.server`."""
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -63,7 +64,7 @@ def serve(looks: Looks, host: str, port: int, ready: Callable[[str], None]) -> N
 
 
 class _Server(ThreadingTCPServer):
-    allow_reuse_address = True
+    allow_reuse_address = os.name != "nt"  # Windows would let two servers have one port
 
     def __init__(self, address: tuple[str, int], looks: Looks) -> None:
         self.looks = looks
