@@ -43,7 +43,11 @@ def build_parser() -> Parser:
     )
     add = parser.add_argument
     add("--key", metavar="NAME", help="network to take, if --torch_ckpt holds several")
-    add("--classes", metavar="FILE", help="names of the outputs, one per line, in their order; the 14 of ChestX-ray14 else")
+    add(
+        "--classes",
+        metavar="FILE",
+        help="names of the outputs, one per line, in their order; the 14 of ChestX-ray14 else",
+    )
     add("--resize", type=positive_int, help="shorter side after resizing, pixels; 256 where the program is not known")
     add("--crop", type=positive_int, help="side of the crop, pixels; 224 where the program is not known")
     add("--crops", type=int, choices=CROPS, help="crops per image that eval.py and predict.py average; 10 else")

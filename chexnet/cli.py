@@ -12,7 +12,16 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from chexnet.config import BACKBONES, CROPS, DEFAULT_CROPS, ENGINES, PRECISIONS, EvalConfig, LocalizationConfig, PredictConfig
+from chexnet.config import (
+    BACKBONES,
+    CROPS,
+    DEFAULT_CROPS,
+    ENGINES,
+    PRECISIONS,
+    EvalConfig,
+    LocalizationConfig,
+    PredictConfig,
+)
 from chexnet.errors import InputError, Interrupted
 
 

@@ -1,21 +1,19 @@
 """Whatever stands around and before the weights of a DenseNet-121, they are found, or the choice is named."""
 
 import argparse
-import json
 import sys
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.gadgets import PLACE, WRITERS, called
 from safetensors.torch import save_file
-from torch_layouts import dotted, probabilities, run, slow_name
+from torch_layouts import dotted, slow_name
 
-from chexnet import checkpoint, convert, model
+from chexnet import checkpoint, convert
 from chexnet.convert import Choices, names
 from chexnet.errors import InputError
-from chexnet.labels import CLASS_NAMES
-from faults.gadgets import PLACE, WRITERS, called
 
 
 @pytest.fixture
@@ -75,9 +73,9 @@ PRECISIONS = ["float32", "float16", "bfloat16", "float64"]
 SPELLINGS = {
     "torchvision": lambda name: name,
     "2017": lambda name: next(iter(dotted({name: 0}, prefix="")), name),
-    "MONAI": lambda name: name.replace(".norm", ".layers.norm").replace(".conv", ".layers.conv")
-    if "denselayer" in name
-    else name,
+    "MONAI": lambda name: (
+        name.replace(".norm", ".layers.norm").replace(".conv", ".layers.conv") if "denselayer" in name else name
+    ),
     "children": lambda name: name.removeprefix("features."),
 }
 FORMATS = ["zip", "legacy"]
@@ -159,7 +157,9 @@ def several(torch, weights, kind):
     if kind == "EMA":
         return {"state_dict": weights, "state_dict_ema": other}, "state_dict", "state_dict_ema"
     if kind == "student and teacher":
-        prefixed = {f"student.net.{n}": t for n, t in weights.items()} | {f"teacher.net.{n}": t for n, t in other.items()}
+        prefixed = {f"student.net.{n}": t for n, t in weights.items()} | {
+            f"teacher.net.{n}": t for n, t in other.items()
+        }
         return {"state_dict": prefixed}, "state_dict.student", "state_dict.teacher"
     return {**weights, **{f"ema.{name}": tensor for name, tensor in other.items()}}, "", "ema"
 

@@ -123,7 +123,5 @@ def notes(file: TorchFile, found: Found, known: Layout | None, channels: int) ->
 
 def _precisions(file: TorchFile, found: Found) -> set[str]:
     """The floating-point types of the network, as PyTorch spells them."""
-    precisions = {
-        one.dtype.name if isinstance(one, np.ndarray) else one.precision for one in found.backbone.values()
-    }
+    precisions = {one.dtype.name if isinstance(one, np.ndarray) else one.precision for one in found.backbone.values()}
     return {one for one in precisions if "float" in one} - ({"float32"} if file.widened else set()) | {*file.widened}

@@ -117,8 +117,9 @@ def localize(
     opened = model.open_checkpoint(config.ckpt, config.backbone, named)
     description = opened.description
     preprocessing = description.preprocessing
-    config = replace(config, crops=config.crops or description.crops)
-    tell(f"=> {config.crops} crop{'s' * (config.crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
+    crops = config.crops or description.crops
+    config = replace(config, crops=crops)
+    tell(f"=> {crops} crop{'s' * (crops > 1)} of {preprocessing.crop} px from {preprocessing.resize} px")
     if opened.notice:
         tell(f"=> {config.ckpt}: {opened.notice}")
     drawn, left_out = _boxes_by_image(config, description.classes)

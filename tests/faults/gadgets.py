@@ -167,9 +167,7 @@ GADGETS = {
     "__new__": Gadget(
         lambda marker: named(Born.__module__, "Born") + text(marker) + b"\x85\x81", "faults.gadgets.Born"
     ),
-    "instance": Gadget(
-        lambda marker: b"(" + shell(marker) + b"iposix\nsystem\n", "posix.system"
-    ),
+    "instance": Gadget(lambda marker: b"(" + shell(marker) + b"iposix\nsystem\n", "posix.system"),
     "object": Gadget(lambda marker: b"(" + named("posix", "system") + shell(marker) + b"o", "posix.system"),
     "names on the stack": Gadget(
         lambda marker: text("posix") + text("system") + b"\x93" + shell(marker) + b"\x85R",
