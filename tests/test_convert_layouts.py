@@ -1,21 +1,19 @@
 """Whatever stands around and before the weights of a DenseNet-121, they are found, or the choice is named."""
 
 import argparse
-import json
 import sys
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.gadgets import PLACE, WRITERS, called
 from safetensors.torch import save_file
-from torch_layouts import dotted, probabilities, run, slow_name
+from torch_layouts import dotted, slow_name
 
-from chexnet import checkpoint, convert, model
+from chexnet import checkpoint, convert
 from chexnet.convert import Choices, names
 from chexnet.errors import InputError
-from chexnet.labels import CLASS_NAMES
-from faults.gadgets import PLACE, WRITERS, called
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.gadgets import PLACE, WRITERS, called, number
 from safetensors.numpy import save_file
 from torch_layouts import run
 
 from chexnet import checkpoint
 from convert_torch_weights import main
-from faults.gadgets import PLACE, WRITERS, called, number
 
 
 def refused(capsys, tmp_path: Path, source: Path, *flags: str) -> str:
@@ -157,3 +157,61 @@ def test_a_module_of_a_missing_package_is_named_where_its_code_may_run(torch, tm
     WRITERS["zip"](torch, PLACE, called("torchxrayvision_2.models", "DenseNet"), tmp_path / "model.pth")
     line = refused(capsys, tmp_path, tmp_path / "model.pth", "--allow_pickle")
     assert "needs the package torchxrayvision_2, which is not installed" in line
+
+
+# What stands where the output goes
+
+
+@pytest.mark.parametrize("content", ['{"predictions": []}', "[1, 2]", "no JSON"])
+def test_the_json_of_something_else_is_not_replaced(content, torch_arrays, tmp_path, capsys):
+    source, other = tmp_path / "in.safetensors", tmp_path / "out.json"
+    save_file(torch_arrays, source)
+    other.write_text(content)
+    assert run(source, tmp_path / "out.pdparams") == 2
+    assert "out.json: is there and describes no weights" in capsys.readouterr().err
+    assert other.read_text() == content
+    assert not (tmp_path / "out.pdparams").exists()
+    other.write_text('{"backbone": "densenet121", "source": {}}')
+    assert run(source, tmp_path / "out.pdparams") == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("name", ["back.pth", "back.safetensors"])
+def test_a_full_disk_leaves_one_line_and_no_half_file(name, torch, torch_arrays, tmp_path, capsys):
+    import resource
+
+    save_file(torch_arrays, tmp_path / "in.safetensors")
+    assert run(tmp_path / "in.safetensors", tmp_path / "in.pdparams") == 0
+    capsys.readouterr()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    try:
+        assert main(["--reverse", str(tmp_path / "in.pdparams"), "--output", str(tmp_path / name)]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"{name}: cannot be written: " in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"in.safetensors", "in.pdparams", "in.json"}
+
+
+def test_a_file_of_another_size_of_densenet_is_refused_in_a_short_line(torch_arrays, tmp_path, capsys):
+    state = {name.replace("denselayer16", "denselayer33"): array for name, array in torch_arrays.items()}
+    save_file(state, tmp_path / "in.safetensors")
+    line = refused(capsys, tmp_path, tmp_path / "in.safetensors")
+    assert "missing 20: " in line
+    assert "left over 20: " in line
+    assert len(line) < 1500
+
+
+@pytest.mark.parametrize("flag", ["--key=x", "--classes=x", "--allow_pickle", "--resize=224"])
+def test_flags_for_the_other_direction_are_refused(flag, tmp_path, capsys):
+    assert main(["--reverse", str(tmp_path / "in.pdparams"), "--output", str(tmp_path / "out.pth"), flag]) == 2
+    assert f"{flag.partition('=')[0]}: is for --torch_ckpt" in capsys.readouterr().err
+
+
+def test_names_that_would_move_the_cursor_are_shown_escaped(torch_arrays, tmp_path, capsys):
+    state = {f"\x1b[2Jm.{name}": array for name, array in torch_arrays.items()}
+    save_file({**state, "\x1b[2Jm.criterion.w": np.ones(1, "float32")}, tmp_path / "in.safetensors")
+    assert run(tmp_path / "in.safetensors", tmp_path / "out.pdparams") == 0
+    report = capsys.readouterr().out
+    assert "\x1b" not in report
+    assert "\\x1b[2Jm.criterion.w" in report

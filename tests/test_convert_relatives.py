@@ -58,7 +58,7 @@ def xrv(torch, relatives):
 
 
 def test_torchxrayvision(torch, relatives, xrv, tmp_path, capsys):
-    """The logits through a sigmoid, and through the operating points: those of 14 classes, as its `nih` weights have."""
+    """Logits through a sigmoid, and through the operating points of 14 classes, as its `nih` weights have them."""
     logits = outputs(torch, xrv, INPUTS["torchxrayvision"](GRAY))
     thresholds = torch.cat([torch.linspace(0.1, 0.6, 14), torch.full((4,), torch.nan)])
     state = {**xrv.state_dict(), "op_threshs": thresholds}

@@ -55,6 +55,28 @@ def test_evaluation_is_the_slow_obvious_one(folder, ckpt, crops):
     assert seen == sorted(set(seen))
 
 
+def test_each_checkpoint_is_scored_with_its_own_crops(folder, tmp_path):
+    """Those of its description, unless all are to have the same."""
+    images, lists = folder(4, sizes=[(60, 90)])
+    network = CheXNet(14, "lenet")
+    paths = [tmp_path / "one.pdparams", tmp_path / "ten.pdparams"]
+    for path, crops in zip(paths, ({"crops": 1}, {}), strict=True):
+        checkpoint.save_weights(network.state_dict(), path)
+        checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 40, "crop": 32, **crops})
+
+    def scored(ckpt, **more):
+        asked = EvalConfig(str(images), str(lists), str(ckpt), device="cpu", engine="paddle", **more)
+        return evaluate(asked)
+
+    one, ten = scored(paths[0]), scored(paths[1])
+    assert (one.config.crops, ten.config.crops) == (1, 10)
+    np.testing.assert_array_equal(one.probabilities, scored(paths[1], crops=1).probabilities)
+    assert np.abs(one.probabilities - ten.probabilities).max() > 1e-6
+    both = scored(paths[0], ensemble=(str(paths[1]),))
+    assert both.config.crops is None
+    np.testing.assert_allclose(both.probabilities, (one.probabilities + ten.probabilities) / 2, atol=1e-6)
+
+
 def test_predictions_are_the_callers_function_of_the_crops_averaged(folder):
     loader = BatchLoader(ChestXrayDataSet(*folder(3), "ten", Preprocessing(40, 32)), 2, shuffle=False, workers=0)
     passes = []

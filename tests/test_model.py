@@ -8,7 +8,8 @@ from paddle.vision.models import densenet121
 from chexnet import checkpoint, model
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
-from chexnet.model import CheXNet, initialise
+from chexnet.model import CheXNet, describe, initialise
+from chexnet.predictor import Predictor
 from chexnet.transforms import MEAN, STD, Preprocessing
 
 
@@ -160,3 +161,15 @@ def test_preprocessing_that_cannot_be_names_the_file_it_is_in(tmp_path, facts, m
     checkpoint.write_sidecar(tmp_path / "a.pdparams", facts)
     with pytest.raises(InputError, match=rf"a\.json: .*{message}"):
         model.describe(tmp_path / "a.pdparams")
+
+
+def test_crops_come_from_the_description_unless_they_are_given(tmp_path):
+    checkpoint.save_weights(CheXNet(14, "lenet").state_dict(), tmp_path / "a.pdparams")
+    facts = {"backbone": "lenet", "resize": 40, "crop": 32}
+    for said, given, wanted in (({}, None, 10), ({"crops": 1}, None, 1), ({"crops": 1}, 10, 10)):
+        checkpoint.write_sidecar(tmp_path / "a.pdparams", {**facts, **said})
+        assert Predictor(tmp_path / "a.pdparams", given, "paddle").crops == wanted
+    for wrong in (5, "1", True, 1.0, [1]):
+        checkpoint.write_sidecar(tmp_path / "a.pdparams", {**facts, "crops": wrong})
+        with pytest.raises(InputError, match=r"a\.json: crops is .*, expected 10 or 1"):
+            describe(tmp_path / "a.pdparams")

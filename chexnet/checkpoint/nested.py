@@ -1,4 +1,4 @@
-"""Weights in a file of Paddle that holds more than them, as `paddle.save({'model': model.state_dict(), ...})` writes."""
+"""Weights in a file of Paddle that holds more, as `paddle.save({'model': model.state_dict(), ...})` writes it."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -17,13 +17,15 @@ def weights_in(state: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[s
     Raises:
         InputError: there is none, or there are several; the message names them.
     """
-    found = dict(_dictionaries(state, ""))
+    # The state of a run of train.py has no description beside it: its weights alone would lose their preprocessing.
+    ours = {"network", "progress"} <= state.keys()
+    found = {} if ours else dict(_dictionaries(state, ""))
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
         raise InputError(
-            f"{path}: holds weights at {len(found)} keys, {', '.join(found)[:300]}, expected those of one network; save "
-            "one of them alone with paddle.save"
+            f"{path}: holds weights at {len(found)} keys, {', '.join(found)[:300]}, expected those of one network; "
+            "save one of them alone with paddle.save"
         )
     others = [name for name, value in state.items() if not isinstance(_array(value), np.ndarray)]
     shown = ", ".join(name[:40] for name in others[:3]) + ", ..." * (len(others) > 3)

@@ -64,8 +64,8 @@ def check_sidecar(path: str | os.PathLike[str]) -> None:
         known = {"unreadable": True}
     if known and "backbone" not in known and not {"resize", "crop"} <= known.keys():
         raise InputError(
-            f"{sidecar}: is there and describes no weights; the description of {Path(path).name} would replace it: choose "
-            "another name, or move it away"
+            f"{sidecar}: is there and describes no weights; the description of {Path(path).name} would replace it: "
+            "choose another name, or move it away"
         )
 
 

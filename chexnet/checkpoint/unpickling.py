@@ -64,7 +64,7 @@ def read(data: bytes) -> tuple[Any, int]:
         Exception: almost any other, if it is damaged or uses instructions that such files do not.
     """
     file = io.BytesIO(data)
-    content = Reader(file, len(data)).load()
+    content = _Reader(file, len(data)).load()
     _check_plain(content)
     return content, file.tell()
 
@@ -113,7 +113,7 @@ def _codes(instructions: str) -> list[int]:
     return [getattr(pickle, name)[0] for name in instructions.split()]
 
 
-class Reader(pickle._Unpickler):
+class _Reader(pickle._Unpickler):
     # The attributes of the base class, which its published types leave out.
     stack: list[Any]
     append: Callable[[Any], None]

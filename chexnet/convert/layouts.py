@@ -1,7 +1,7 @@
-"""What is known of the programs whose weights are converted: how they prepare images, and what their outputs mean.
+"""What is known of the programs whose weights are converted: their preprocessing, and what their outputs mean.
 
-Sources: arnoweng/CheXNet `model.py`, jrzech/reproduce-chexnet `model.py`, torchxrayvision `models.py`, `datasets.py` and
-`utils.py` (`normalize`).
+Sources: arnoweng/CheXNet `model.py`, jrzech/reproduce-chexnet `model.py`, torchxrayvision `models.py`,
+`datasets.py` and `utils.py` (`normalize`).
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from chexnet.convert.search import Found, module_classes
+from chexnet.convert.contents import module_classes
+from chexnet.convert.search import Found
 from chexnet.convert.torch_files import TorchFile
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, N_CLASSES
@@ -24,7 +25,7 @@ SCALINGS = {
 }
 """How a PyTorch program scales pixels -> our scaling, and what its values are of ours.
 
-torchxrayvision has -1024..1024, which is -1..1 times 1024. Zeros that convolutions pad with are the same gray on both sides.
+torchxrayvision has -1024..1024, which is -1..1 times 1024. The padding's 0 is the same gray on both sides.
 """
 
 XRV_CLASSES = (
@@ -131,8 +132,9 @@ def scaling_of_backbone(choices: Choices, channels: int, path: Path) -> str:
 def _check_scaling(choices: Choices, channels: int, path: Path) -> None:
     if channels == 1 and choices.scaling is None:
         raise InputError(
-            f"{path}: the network takes one channel, and the file does not say how pixels were scaled for it: --scaling "
-            "unit (0..1), symmetric (-1..1), torchxrayvision (-1024..1024) or imagenet ((x - 0.485) / 0.229, x in 0..1)"
+            f"{path}: the network takes one channel, and the file does not say how pixels were scaled for it: "
+            "--scaling unit (0..1), symmetric (-1..1), torchxrayvision (-1024..1024) or imagenet "
+            "((x - 0.485) / 0.229, x in 0..1)"
         )
 
 

@@ -1,7 +1,8 @@
 """One DenseNet-121 under two sets of names: torchvision's and `paddle.vision`'s.
 
 Sources: `torchvision/models/densenet.py` and `paddle/vision/models/densenet.py` for the module names,
-arnoweng/CheXNet `model.py` for the head, Huang et al., CVPR 2017, table 1 for the widths, MONAI's `monai/networks/nets/densenet.py`.
+arnoweng/CheXNet `model.py` for the head, Huang et al., CVPR 2017, table 1 for the widths,
+MONAI's `monai/networks/nets/densenet.py` for its spelling.
 """
 
 import re

@@ -1,18 +1,14 @@
 """Where in a file the weights of a DenseNet-121 are, whatever stands before their names."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from chexnet.convert import names
-from chexnet.convert.torch_pickles import Tensor, Unread
+from chexnet.convert.contents import Leaf, children, is_module, leaves_of
 from chexnet.errors import InputError
-
-_DEEPEST = 20
 
 _STATISTICS = re.compile(
     r"^(?P<prefix>(?:.*?\.)??)(?P<features>features\.)?(?P<block>denseblock1|4)\.denselayer1\."
@@ -24,24 +20,6 @@ _OF_PADDLE = "conv1_func._conv.weight"
 
 _OF_TRAINING = re.compile(r"(^|\.)(criterion|pos_weight|class_weights?|\w*loss\w*|\w*metrics?|\w*auroc\w*)(\.|$)", re.I)
 """Names of what only training needs, and what does not change what a network computes."""
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    """One tensor: the dictionary or module that holds it, as a path with dots at its end; its name; its shape."""
-
-    place: str
-    name: str
-    tensor: Any
-    of_module: bool = False
-
-    @property
-    def full(self) -> str:
-        return self.place + self.name
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.tensor.shape)
 
 
 @dataclass(frozen=True)
@@ -97,7 +75,7 @@ def find(content: Any, path: Path, key: str | None = None) -> Found:
         InputError: there is none, there are several and none is chosen, two layers could be its head, or it has a
             tensor twice.
     """
-    leaves = list(_leaves(content))
+    leaves = list(leaves_of(content))
     if not leaves:
         raise InputError(f"{path}: no tensors found in it, expected the weights of a DenseNet-121")
     networks = _networks(leaves)
@@ -154,10 +132,10 @@ class _Network(NamedTuple):
         return f"{self.place}{self.prefix}".rstrip(".")
 
 
-def _networks(leaves: list[_Leaf]) -> list[_Network]:
+def _networks(leaves: list[Leaf]) -> list[_Network]:
     """Every DenseNet with its statistics and its first convolution."""
     known = {leaf.full for leaf in leaves}
-    found = {}
+    found: dict[_Network, None] = {}
     for leaf in leaves:
         if match := _STATISTICS.match(leaf.name):
             numbered = match["block"] == "4"
@@ -167,11 +145,11 @@ def _networks(leaves: list[_Leaf]) -> list[_Network]:
     return list(found)
 
 
-def _chosen(networks: list[_Network], leaves: list[_Leaf], path: Path, key: str | None) -> _Network:
+def _chosen(networks: list[_Network], leaves: list[Leaf], path: Path, key: str | None) -> _Network:
     if not networks and any(leaf.name.endswith(_OF_PADDLE) for leaf in leaves):
         raise InputError(
-            f"{path}: has Paddle's names already; --reverse converts it to PyTorch, and eval.py and train.py take it as "
-            "it is"
+            f"{path}: has Paddle's names already; --reverse converts it to PyTorch, and eval.py and train.py take it "
+            "as it is"
         )
     if not networks:
         raise InputError(
@@ -193,11 +171,11 @@ def _chosen(networks: list[_Network], leaves: list[_Leaf], path: Path, key: str 
 
 
 def _of_network(
-    here: list[_Leaf], network: _Network, networks: list[_Network]
-) -> tuple[dict[str, list[_Leaf]], list[str], int]:
+    here: list[Leaf], network: _Network, networks: list[_Network]
+) -> tuple[dict[str, list[Leaf]], list[str], int]:
     """The tensors of a network under their canonical names, those beside it in the same place, and the counters."""
     inner = _inner(network, networks)
-    own: dict[str, list[_Leaf]] = {}
+    own: dict[str, list[Leaf]] = {}
     outside = []
     counters = 0
     for leaf in here:
@@ -218,7 +196,7 @@ def _inner(network: _Network, networks: list[_Network]) -> tuple[str, ...]:
     return tuple(name for name in full if name.startswith(own) and name != own)
 
 
-def _head(leaves: list[_Leaf], network: _Network, networks: list[_Network], path: Path) -> str:
+def _head(leaves: list[Leaf], network: _Network, networks: list[_Network], path: Path) -> str:
     """The one layer of 1024 inputs, beside the backbone or as near above it as there is one."""
     inner = _inner(network, networks)
     heads = [leaf.full for leaf in leaves if _is_head(leaf) and not leaf.full.startswith(inner)]
@@ -236,77 +214,18 @@ def _head(leaves: list[_Leaf], network: _Network, networks: list[_Network], path
         scope = re.sub(r"[^.]*\.$", "", scope)
 
 
-def _is_head(leaf: _Leaf) -> bool:
+def _is_head(leaf: Leaf) -> bool:
     return leaf.name.endswith("weight") and len(leaf.shape) == 2 and leaf.shape[1] == names.FEATURES
 
 
 def _beside(content: Any, place: str, taken: set[str]) -> Iterator[str]:
     """Names of what is in a file, and not in the dictionary or module of the weights."""
-    if _is_module(content):
+    if is_module(content):
         return
     first, _, rest = place.partition(".")
-    for name, value in _children(content):
+    for name, value in children(content):
         if place and name == first:
             inner = {full.partition(".")[2] for full in taken if full.startswith(f"{first}.")}
             yield from (f"{name}.{one}" for one in _beside(value, rest, inner))
         elif name not in taken and not any(full.startswith(f"{name}.") for full in taken):
             yield name
-
-
-def _holds(value: Any) -> bool:
-    return isinstance(value, (Tensor, np.ndarray))
-
-
-def _children(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Unread):
-        yield from ((str(name), item) for name, item in value.items.items())
-        value = value.state
-    if isinstance(value, Mapping):
-        yield from ((str(name), item) for name, item in value.items())
-    elif isinstance(value, (list, tuple)):
-        yield from ((str(number), item) for number, item in enumerate(value))
-
-
-def _is_module(value: Any) -> bool:
-    return (
-        isinstance(value, Unread)
-        and isinstance(value.state, dict)
-        and {"_modules", "_parameters"} <= value.state.keys()
-    )
-
-
-def _leaves(content: Any) -> Iterator[_Leaf]:
-    """Every tensor of a file once, outermost first; in modules those of their state dict."""
-    parts: list[tuple[str, Any]] = [("", content)]
-    seen: set[int] = set()
-    for place, part in parts:  # which grows
-        if id(part) in seen or place.count(".") > _DEEPEST:
-            continue
-        seen.add(id(part))
-        if _is_module(part):
-            yield from (_Leaf(place, name, tensor, True) for name, tensor in _of_module(part, "", set()))
-            continue
-        for name, value in _children(part):
-            if _holds(value):
-                yield _Leaf(place, name, value)
-            elif isinstance(value, (Unread, Mapping, list, tuple)):
-                parts.append((f"{place}{name}.", value))
-
-
-def _of_module(module: Any, prefix: str, within: set[int]) -> Iterator[tuple[str, Any]]:
-    """The state dict of a pickled module, as `torch.nn.Module.state_dict` makes it."""
-    if not _is_module(module) or id(module) in within or len(within) > _DEEPEST:
-        return
-    state = module.state
-    for own in ("_parameters", "_buffers"):
-        for name, value in (state.get(own) or {}).items():
-            if _holds(value):
-                yield f"{prefix}{name}", value
-    for name, child in state["_modules"].items():
-        yield from _of_module(child, f"{prefix}{name}.", within | {id(module)})
-
-
-def module_classes(content: Any) -> Callable[[str], bool]:
-    """Whether a module of a class, of which the name's beginning is given, is the content or right below it."""
-    found = [value.name for value in (content, *dict(_children(content)).values()) if _is_module(value)]
-    return lambda start: any(name.startswith(start) for name in found)

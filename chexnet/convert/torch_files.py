@@ -21,7 +21,7 @@ from chexnet import checkpoint
 from chexnet.checkpoint import SAFETENSORS
 from chexnet.checkpoint.safetensors_files import BEGINNING
 from chexnet.convert.names import some
-from chexnet.convert.torch_pickles import MOST_FOR_A_BYTE, TorchReader
+from chexnet.convert.torch_pickles import MOST_FOR_A_BYTE, Order, TorchReader
 from chexnet.errors import InputError
 
 _UNREADABLE = "not a readable PyTorch weight file (truncated, damaged or of another format)"
@@ -36,8 +36,8 @@ class TorchFile:
     """What a PyTorch file holds.
 
     Attributes:
-        content: what was saved: dictionaries, lists, tuples and plain values; a tensor is a `torch_pickles.Tensor` or an
-            array, and an object of a class an `Unread`.
+        content: what was saved: dictionaries, lists, tuples and plain values; a tensor is a `torch_pickles.Tensor` or
+            an array, and an object of a class an `Unread`.
         format: the format of the file, in words.
         unknown: classes and functions that it asks for, of neither PyTorch nor NumPy; they were not run.
         widened: the types that were widened when it was read, as PyTorch spells them.
@@ -162,14 +162,14 @@ def _read_legacy(path: Path) -> TorchFile:
     data = path.read_bytes()
     file = io.BytesIO(data)
 
-    def load(order: str = "<") -> tuple[Any, TorchReader]:
+    def load(order: Order = "<") -> tuple[Any, TorchReader]:
         reader = TorchReader(file, len(data), storage, order)
         return reader.load(), reader
 
     if load()[0] != _LEGACY_MAGIC or load()[0] != _LEGACY_PROTOCOL:
         raise ValueError("it is of an unknown version")
     system = load()[0]
-    order = "<" if system.get("little_endian", True) else ">"
+    order: Order = "<" if system.get("little_endian", True) else ">"
     content, reader = load(order)
     for key in load()[0]:
         size = reader.storages[str(key)]

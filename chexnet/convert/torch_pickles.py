@@ -13,15 +13,18 @@ import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from chexnet.checkpoint.unpickling import SCALARS, Reader
+from chexnet.checkpoint.unpickling import SCALARS, _Reader
 from chexnet.errors import InputError
 
 MOST_FOR_A_BYTE = 10
 """How many bytes in memory a byte of a file may stand for. PyTorch packs nothing, but others may have."""
+
+Order = Literal["<", ">"]
+"""Of the bytes of a number, as NumPy has it."""
 
 _TYPES = {
     "FloatStorage": ("float32", "f4"),
@@ -150,7 +153,7 @@ class _Unknown:
         return Unread(of.name if isinstance(of, _Unknown) else self.name)
 
 
-class TorchReader(Reader):
+class TorchReader(_Reader):
     """Reads one pickle of a PyTorch file.
 
     Attributes:
@@ -160,7 +163,7 @@ class TorchReader(Reader):
 
     append: Callable[[Any], None]
 
-    def __init__(self, file: io.BytesIO, size: int, read: Callable[[str], bytes], order: str = "<") -> None:
+    def __init__(self, file: io.BytesIO, size: int, read: Callable[[str], bytes], order: Order = "<") -> None:
         super().__init__(file, size)
         self.encoding = "latin1"  # of the texts that Python 2 wrote
         self.size, self.read_storage, self.order = size, read, order
@@ -242,14 +245,17 @@ class TorchReader(Reader):
     # Instructions that are carried out otherwise than `pickle` does
 
     def new_object(self) -> None:
+        """Carries out NEWOBJ."""
         arguments, kind = self.stack.pop(), self.stack.pop()
         self.append(kind(*arguments))
 
     def new_object_with_names(self) -> None:
+        """Carries out NEWOBJ_EX."""
         self.stack.pop()
         self.new_object()
 
     def build(self) -> None:
+        """Carries out BUILD."""
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Unread):
             target.state = state
@@ -266,9 +272,9 @@ class TorchReader(Reader):
                 taken[key] = value
 
     dispatch: ClassVar[Any] = {
-        **Reader.dispatch,
+        **_Reader.dispatch,
         **{
-            getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]]  # type: ignore[attr-defined]
+            getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]]
             for name in ("BINPERSID", "BINSTRING", "SHORT_BINSTRING", "POP", "POP_MARK", "DUP")
         },
         pickle.NEWOBJ[0]: new_object,

@@ -66,7 +66,9 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
     lists = {"test_list": config.test_list, "val_list": config.val_list}
     digests = {"ckpt": opened[0].sha256, **{name: sha256(path) for name, path in lists.items() if path}}
     for path in filter(None, lists.values()):
-        if warning := data.opened(path, checkpoints[0].preprocessing, checkpoints[0].crops).range_warning(config.num_workers):
+        if warning := data.opened(path, checkpoints[0].preprocessing, checkpoints[0].crops).range_warning(
+            config.num_workers
+        ):
             tell(f"=> warning: {warning}")
     started = time.monotonic()
     scored = [one.score(choice, progress) for one in checkpoints]

@@ -81,7 +81,7 @@ def unwrapped(state: Mapping[str, Any], network: "CheXNet") -> Mapping[str, Any]
 
 
 def whole(state: Mapping[str, Any], network: "CheXNet") -> Mapping[str, Any]:
-    """The weights of a whole network of PaddleClas or `paddle.vision` under the names of a CheXNet; others unchanged."""
+    """Weights of a whole network of PaddleClas or `paddle.vision` under a CheXNet's names; others unchanged."""
     state, wanted = unwrapped(state, network), network.body.state_dict()
     if next(iter(wanted)) not in state:
         return state

@@ -1,0 +1,74 @@
+"""Paddle -> PyTorch."""
+
+import os
+from pathlib import Path
+
+from chexnet import checkpoint
+from chexnet.convert import names, torch_files
+from chexnet.convert.checks import Arrays, check_output, checked, compare, count_values, to_array, writing
+from chexnet.convert.report import Conversion
+from chexnet.errors import InputError
+from chexnet.files import sha256
+
+
+def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> Conversion:
+    """Converts a CheXNet in Paddle's names to PyTorch, or writes nothing.
+
+    Args:
+        source: a whole model of 606 tensors, `.pdparams` or `.safetensors`.
+        output: where to write: `.safetensors`, or any other name for `{'state_dict': ...}` in PyTorch's
+            format. Names are `densenet121.features...` and `densenet121.classifier.0.*`, as arnoweng's
+            `DenseNet121` has them without DataParallel.
+
+    Returns:
+        The report.
+
+    Raises:
+        InputError: the source cannot be read or is not a whole CheXNet; torch is needed and missing; or
+            the output cannot be written.
+    """
+    source, output = Path(source), Path(output)
+    if output.suffix == ".pdparams":
+        raise InputError(f"{output}: --reverse writes a PyTorch file, expected a name like model.pth")
+    check_output(source, output)
+    weights = checkpoint.read_weights(source)
+    bias = weights.get(f"{names.PREFIX}out.0.bias")
+    table = [
+        weight._replace(torch=names.PREFIX + weight.torch, paddle=names.PREFIX + weight.paddle)
+        for weight in (names.model() if bias is None or bias.ndim != 1 else names.model(len(bias)))
+    ]
+    wanted = {weight.paddle: weight.paddle_shape for weight in table}
+    left_over = [name for name in weights if name not in wanted]
+    arrays = checked(source, wanted, weights, left_over=left_over)
+    state = {weight.torch: names.turned(weight, arrays[weight.paddle]) for weight in table}
+    with writing(output) as temporary:
+        torch_files.write(state, temporary)
+        compare(output, state, _read_back(temporary))
+    if output.suffix == checkpoint.SAFETENSORS:
+        expression = f"safetensors.torch.load_file({str(output)!r})"
+    else:
+        expression = f"torch.load({str(output)!r}, weights_only=True)['state_dict']"
+    return Conversion(
+        source=str(source),
+        output=str(output),
+        layout="CheXNet in Paddle",
+        tensors=len(state),
+        values=count_values(state),
+        ignored={},
+        notes=_preprocessing(source),
+        source_sha256=sha256(source),
+        output_sha256=sha256(output),
+        next_step=f"model.load_state_dict({expression})",
+    )
+
+
+def _read_back(path: Path) -> Arrays:
+    content = torch_files.read(path).content
+    return {name: to_array(value) for name, value in content.get("state_dict", content).items()}
+
+
+def _preprocessing(source: Path) -> tuple[str, ...]:
+    """How images are prepared for a model in Paddle, which PyTorch has to do alike."""
+    known = checkpoint.read_sidecar(source)
+    said = {name: known[name] for name in ("resize", "crop", "crops", "scaling", "classes") if name in known}
+    return tuple(f"its {name}: {value}" for name, value in said.items())
