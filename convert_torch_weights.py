@@ -20,7 +20,7 @@ from chexnet.errors import InputError
 
 def build_parser() -> Parser:
     """The flags, their defaults and help."""
-    parser = Parser("Convert PyTorch weights of CheXNet or DenseNet-121 to Paddle, or back.")
+    parser = Parser("Convert PyTorch weights of CheXNet or DenseNet-121 to Paddle, or back.", __doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--torch_ckpt",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def build_parser() -> cli.Parser:
     """The flags; their defaults are EvalConfig's."""
     default = EvalConfig()
-    parser = cli.Parser("Score a CheXNet checkpoint on a list of images.")
+    parser = cli.Parser("Score a CheXNet checkpoint on a list of images.", __doc__)
     add = parser.add_argument
     add("--data_dir", default=default.data_dir, help="folder of the images")
     add("--test_list", default=default.test_list, help="list file to score on: `name v1 ... v14` a line")

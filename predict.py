@@ -20,7 +20,7 @@ from chexnet.errors import InputError
 def build_parser() -> cli.Parser:
     """The flags; their defaults are PredictConfig's."""
     default = PredictConfig()
-    parser = cli.Parser("Say what a CheXNet sees on images.")
+    parser = cli.Parser("Say what a CheXNet sees on images.", __doc__)
     add = parser.add_argument
     add(
         "images",

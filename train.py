@@ -25,7 +25,7 @@ from chexnet.config import BACKBONES, ON_BAD_IMAGE, OPTIMIZERS, SCALINGS, WEIGHT
 def build_parser() -> cli.Parser:
     """The flags; their defaults are TrainConfig's."""
     default = TrainConfig()
-    parser = cli.Parser("Train CheXNet on ChestX-ray14 list files.")
+    parser = cli.Parser("Train CheXNet on ChestX-ray14 list files.", __doc__)
     add = parser.add_argument
     add("--data_dir", default=default.data_dir, help="folder of the images")
     add("--train_list", default=default.train_list, help="list file to train on: `name v1 ... v14` a line")

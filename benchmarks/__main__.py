@@ -41,7 +41,7 @@ MODULE_OF = {
 
 def build_parser() -> cli.Parser:
     """The flags."""
-    parser = cli.Parser("Measure speed and memory beside plain reference pipelines.")
+    parser = cli.Parser("Measure speed and memory beside plain reference pipelines.", __doc__)
     add = parser.add_argument
     add("cases", nargs="*", type=case, metavar="CASE", help=f"of {', '.join(MODULE_OF)}; all if none is named")
     add("--data_dir", help="folder of real radiographs to use instead of phantoms, with --list")

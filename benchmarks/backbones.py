@@ -60,7 +60,7 @@ class Measured:
 
 def build_parser() -> cli.Parser:
     """The flags."""
-    parser = cli.Parser("Compare the backbones.")
+    parser = cli.Parser("Compare the backbones.", __doc__)
     add = parser.add_argument
     add("--out", required=True, metavar="NAME", help="NAME.json, NAME.md and NAME.png are written")
     add("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME", help="which ones")

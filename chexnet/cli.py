@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -28,8 +28,8 @@ from chexnet.config import (
 from chexnet.errors import InputError, Interrupted, printable
 
 
-class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the default of a flag that has one."""
+class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows the default of a flag that has one, and examples as they are."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default is False:
@@ -38,10 +38,17 @@ class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that knows `--debug`, shows defaults, and complains in one line."""
+    """An ArgumentParser that knows `--debug`, shows defaults and examples, and complains in one line.
 
-    def __init__(self, description: str) -> None:
-        super().__init__(description=description, formatter_class=_HelpWithDefaults)
+    Args:
+        description: what the script does, in a line.
+        documentation: the script's docstring, whose indented lines are its examples.
+    """
+
+    def __init__(self, description: str, documentation: str | None = None) -> None:
+        examples = "\n".join(line for line in (documentation or "").split("\n") if line.startswith("    "))
+        epilog = f"examples:\n{examples}" if examples else None
+        super().__init__(description=description, epilog=epilog, formatter_class=_HelpWithDefaults)
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
         self.add_argument(
             "--version", action="version", version=f"Paddle-CheXNet {__version__}", help="show the version"
@@ -173,8 +180,10 @@ def lines_of_stdin() -> Iterator[str]:
 
 
 def say(line: str) -> None:
-    """Prints a line at once, also into a file or a pipe."""
-    print(line, flush=True)
+    """Prints a line at once, also into a file or a pipe; a progress bar makes room for it."""
+    tqdm = sys.modules.get("tqdm")
+    with tqdm.tqdm.external_write_mode() if tqdm else nullcontext():
+        print(line, flush=True)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ NETWORKS = (
 
 def build_parser() -> cli.Parser:
     """Return the parser; its defaults are the text's where the text gives a value."""
-    parser = cli.Parser("Train a network on CIFAR-10, or ask a trained one what an image shows.")
+    parser = cli.Parser("Train a network on CIFAR-10, or ask a trained one what an image shows.", __doc__)
     add = parser.add_argument
     add(
         "--data",

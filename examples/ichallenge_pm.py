@@ -32,7 +32,9 @@ REFERENCE = {
 
 def build_parser() -> cli.Parser:
     """Return the parser; its defaults are the text's."""
-    parser = cli.Parser("Train a network on iChallenge-PM's photographs of the retina and measure it after each epoch.")
+    parser = cli.Parser(
+        "Train a network on iChallenge-PM's photographs of the retina and measure it after each epoch.", __doc__
+    )
     add = parser.add_argument
     add(
         "--data",

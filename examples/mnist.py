@@ -20,7 +20,7 @@ CLASSES = tuple("0123456789")
 
 def build_parser() -> cli.Parser:
     """Return the parser; its defaults are the text's."""
-    parser = cli.Parser("Train LeNet on MNIST and measure it on the test images.")
+    parser = cli.Parser("Train LeNet on MNIST and measure it on the test images.", __doc__)
     add = parser.add_argument
     add(
         "--data",

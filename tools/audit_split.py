@@ -18,7 +18,7 @@ from chexnet.errors import InputError
 
 def build_parser() -> cli.Parser:
     """The flags."""
-    parser = cli.Parser("Look for what is wrong with list files.")
+    parser = cli.Parser("Look for what is wrong with list files.", __doc__)
     add = parser.add_argument
     add("lists", nargs="+", metavar="LIST", help="list files of one data set, as for training, validation and testing")
     add("--metadata", metavar="FILE", help="NIH's label file, Data_Entry_2017*.csv: compare the labels with it")

@@ -30,7 +30,7 @@ def build_parser() -> cli.Parser:
     """The flags; those that train.py has too have its defaults."""
     default = TrainConfig()
     lists = [default.train_list, default.val_list, EvalConfig().test_list]
-    parser = cli.Parser("Decode and resize the images of lists once, into an image cache.")
+    parser = cli.Parser("Decode and resize the images of lists once, into an image cache.", __doc__)
     add = parser.add_argument
     add("--data_dir", default=default.data_dir, help="folder of the images")
     add("--lists", nargs="+", default=lists, metavar="LIST", help="list files; an image may stand in several")

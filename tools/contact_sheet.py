@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def build_parser() -> cli.Parser:
     """The flags; those that predict.py has too have its defaults."""
     default = PredictConfig()
-    parser = cli.Parser("Put images and where their findings are on one picture.")
+    parser = cli.Parser("Put images and where their findings are on one picture.", __doc__)
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="as for predict.py")
     add("--out", required=True, metavar="FILE.png", help="the picture, replaced if it exists")

@@ -16,7 +16,7 @@ from chexnet import cli
 
 def build_parser() -> cli.Parser:
     """The flags."""
-    parser = cli.Parser("Fetch and unpack the images of ChestX-ray14.")
+    parser = cli.Parser("Fetch and unpack the images of ChestX-ray14.", __doc__)
     add = parser.add_argument
     add("--out", default="dataset", metavar="DIR", help="folder to unpack into, which gets a folder images")
     add("--archives", metavar="DIR", help="folder for the archives; without it, the folder archives in --out")

@@ -16,7 +16,7 @@ from chexnet.config import EXPORT_FORMATS, EvalConfig
 
 def build_parser() -> cli.Parser:
     """The flags."""
-    parser = cli.Parser("Export a checkpoint as a graph for other programs, and verify it.")
+    parser = cli.Parser("Export a checkpoint as a graph for other programs, and verify it.", __doc__)
     add = parser.add_argument
     add("--ckpt", default=EvalConfig.ckpt, metavar="FILE", help="weight file; a JSON beside it may say what it is")
     add("--out", required=True, metavar="DIR", help="folder to write; one that this wrote before is replaced")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def build_parser() -> cli.Parser:
     """The flags; their defaults are LocalizationConfig's."""
     default = LocalizationConfig(boxes="")
-    parser = cli.Parser("Compare where a CheXNet checkpoint looks with drawn boxes.")
+    parser = cli.Parser("Compare where a CheXNet checkpoint looks with drawn boxes.", __doc__)
     add = parser.add_argument
     add("--boxes", required=True, metavar="FILE", help="box file in NIH's format, .csv or .csv.gz")
     add("--data_dir", default=default.data_dir, help="folder of the images")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def build_parser() -> cli.Parser:
     """The flags."""
-    parser = cli.Parser(description="Draw synthetic chest radiographs in the layout of ChestX-ray14.")
+    parser = cli.Parser("Draw synthetic chest radiographs in the layout of ChestX-ray14.", __doc__)
     add = parser.add_argument
     add("--out", required=True, metavar="DIR", help="new or empty folder to write to")
     add("--images", type=cli.positive_int, default=600, metavar="N", help="images, at least 10")

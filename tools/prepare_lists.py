@@ -35,7 +35,7 @@ OF_CSV = ("image_column", "label_columns", "patient_column", "each_image_a_patie
 
 def build_parser() -> cli.Parser:
     """The flags."""
-    parser = cli.Parser("Make list files from NIH's label file, or from any CSV.")
+    parser = cli.Parser("Make list files from NIH's label file, or from any CSV.", __doc__)
     add = parser.add_argument
     labels = parser.add_mutually_exclusive_group(required=True)
     labels.add_argument("--metadata", metavar="FILE", help="NIH's label file, Data_Entry_2017*.csv")

@@ -17,7 +17,7 @@ from chexnet import cli
 
 def build_parser() -> cli.Parser:
     """The flags."""
-    parser = cli.Parser("Make a weight file for passing on.")
+    parser = cli.Parser("Make a weight file for passing on.", __doc__)
     add = parser.add_argument
     add("--ckpt", required=True, metavar="FILE", help="weight file; the JSON beside it is passed on, too")
     add("--output", required=True, metavar="FILE.safetensors", help="the file to write")

@@ -17,7 +17,7 @@ from chexnet.errors import InputError
 
 def build_parser() -> cli.Parser:
     """The flags."""
-    parser = cli.Parser("Make a report of files of predictions.")
+    parser = cli.Parser("Make a report of files of predictions.", __doc__)
     add = parser.add_argument
     add("--predictions", nargs="+", required=True, metavar="FILE.csv", help="one file, or two to be compared")
     add("--classes", metavar="FILE", help="names of the classes, one a line, if they are not the 14")

@@ -16,7 +16,7 @@ from chexnet.config import PredictConfig
 def build_parser() -> cli.Parser:
     """The flags; their defaults are PredictConfig's."""
     default = PredictConfig()
-    parser = cli.Parser("Serve a page to drop an image on.")
+    parser = cli.Parser("Serve a page to drop an image on.", __doc__)
     add = parser.add_argument
     add("--ckpt", default=default.ckpt, help=shipped.HELP)
     add("--thresholds", metavar="FILE.json", help="operating points; default: those beside the weights, if any")

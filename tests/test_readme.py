@@ -1,0 +1,84 @@
+"""The commands of README.md run one after another in a fresh clone, as they stand."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import paddle
+import pytest
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL = "DEMO_IMAGES=80 DEMO_EPOCHS=1"
+"""For make: a demo of seconds."""
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What git would clone, with the virtual environment that runs the tests."""
+    if not (Path(sys.prefix) / "bin" / "activate").exists():
+        pytest.skip("the tests do not run in a virtual environment with bin/activate")
+    target = tmp_path / "clone"
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    (target / ".venv").mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if not path.name.startswith(".installed"):
+            (target / ".venv" / path.name).symlink_to(path)
+    (target / ".venv/.installed").touch()
+    return target
+
+
+@pytest.mark.skipif(paddle.__version__.startswith("2."), reason="tried on the newest Paddle, which README installs")
+@pytest.mark.skipif(not all(map(shutil.which, ("bash", "git", "make"))), reason="needs bash, git and make")
+def test_all_commands_run_one_after_another_in_a_fresh_clone(clone):
+    script = "set -e\n" + "\n".join(blocks(README, "sh"))
+    environment = {**os.environ, "MAKEFLAGS": SMALL, "PYTHONPATH": str(clone)}
+    command = ["bash", "-c", script]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    for made in (
+        "save/demo/report/index.html",
+        "pictures/pneumothorax_Pneumothorax.png",
+        "dataset/example/classes.txt",
+    ):
+        assert (clone / made).is_file()
+    ignored = subprocess.run(
+        ["git", "check-ignore", "save", "pictures/a.png", "exported/a", "cache/demo"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert len(ignored.stdout.split()) == 4
+
+
+def test_the_python_of_the_page_runs():
+    for block in blocks(README, "python"):
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_both_languages_have_the_same_commands():
+    chinese = (ROOT / "README_zh.md").read_text(encoding="utf-8")
+    without_remarks = [
+        [re.sub(r"\s+#.*", "", "".join(blocks(text, language))) for language in ("sh", "python")]
+        for text in (README, chinese)
+    ]
+    assert without_remarks[0] == without_remarks[1]
+
+
+def test_no_block_is_without_a_language():
+    """Only blocks of `sh` are commands that run in a fresh clone."""
+    fences = re.findall(r"^```(.*)$", README, flags=re.MULTILINE)
+    assert all(fences[::2])
+    assert not any(fences[1::2])
