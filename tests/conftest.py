@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +18,10 @@ from chexnet.lists import format_list
 pytest_plugins = ["label_files", "miniature", "mounts", "faults.nursery", "originals", "torch_layouts", "web_server"]
 
 ROOT = Path(__file__).parent.parent
+
+# What a test takes depends on the disk, which it waits for, and on what else the machine does.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def load_script(path: str) -> ModuleType:
