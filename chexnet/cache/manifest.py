@@ -97,10 +97,13 @@ def _check_header(folder: Path, line: str, preprocessing: Preprocessing) -> None
         found = json.loads(line)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or not found.keys() <= expected.keys():
+    # Earlier versions said less of themselves.
+    if not isinstance(found, dict) or "cache_format" not in found or not found.keys() <= expected.keys():
         raise _damaged(folder, 1)
     if found != expected:
-        ours, theirs = (", ".join(f"{key} {value}" for key, value in one.items()) for one in (expected, found))
+        ours, theirs = (
+            ", ".join(f"{key} {str(value)[:40]}" for key, value in one.items()) for one in (expected, found)
+        )
         raise InputError(f"{folder}: a cache of {theirs}; expected {ours}; build one in another folder")
 
 
