@@ -55,7 +55,7 @@ def refusal(read, content: bytes, **options: int) -> str:
 LAYOUTS = ({}, {"rows": 5}, {"tile": 16})
 
 
-@pytest.mark.parametrize("bits", [1, 2, 3, 4, 6, 8, 10, 12, 14, 15, 16])
+@pytest.mark.parametrize("bits", [1, 2, 4, 6, 8, 10, 12, 14, 16])
 def test_gray_of_a_tiff_is_scaled_by_its_bits_and_inverted_where_0_is_white(read, bits):
     """Whatever its byte order, compression, strips or tiles, order of bits, size of offsets."""
     samples = random_samples(bits)

@@ -100,7 +100,8 @@ def _check_header(folder: Path, line: str, preprocessing: Preprocessing) -> None
         found = parse_json(line.encode(), folder)
     except InputError as error:
         raise _damaged(folder, 1) from error
-    if not isinstance(found, dict) or not found.keys() <= expected.keys():
+    # Earlier versions said less of themselves.
+    if not isinstance(found, dict) or "cache_format" not in found or not found.keys() <= expected.keys():
         raise _damaged(folder, 1)
     if found != expected:
         ours, theirs = (
