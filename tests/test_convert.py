@@ -215,7 +215,7 @@ def test_report_says_what_was_done(torch, torch_network, tmp_path, capsys):
     report = capsys.readouterr().out
     assert "mapped      606 tensors, 7,051,854 values\n" in report
     assert "left out    1 num_batches_tracked: " in report
-    assert "left out    epoch, best_loss, optimizer: not weights\n" in report
+    assert "left out    epoch, best_loss, optimizer: beside the network, not converted\n" in report
     assert "class order assumed: the reference order, Atelectasis ... Hernia" in report
     assert f"next        python eval.py --ckpt '{output}'\n" in report
     for path in (source, output):

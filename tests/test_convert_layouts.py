@@ -214,6 +214,22 @@ def test_two_heads_are_named(weights, torch, tmp_path):
         convert.read_torch(tmp_path / "model.pth")
 
 
+def test_a_head_of_two_layers_is_not_cut_in_half(weights, torch, tmp_path):
+    state = {f"model.{name}": tensor for name, tensor in weights.items() if "classifier" not in name}
+    state |= {"head.0.weight": torch.ones(8, 64), "head.0.bias": torch.ones(8), "head.2.weight": torch.ones(3, 8)}
+    torch.save(state, tmp_path / "model.pth")
+    for key in (None, "model"):
+        with pytest.raises(InputError, match=r"left over 1: head\.2\.weight"):
+            convert.read_torch(tmp_path / "model.pth", choices=Choices([f"c{n}" for n in range(8)], key=key))
+
+
+def test_an_average_of_pytorch(weights, torch, tmp_path):
+    """`torch.optim.swa_utils.AveragedModel` counts beside its module."""
+    state = {f"module.{name}": tensor for name, tensor in weights.items()} | {"n_averaged": torch.tensor(3)}
+    torch.save(state, tmp_path / "model.pth")
+    assert_same(convert.read_torch(tmp_path / "model.pth").state, wanted(weights))
+
+
 # Objects of classes that are not run
 
 

@@ -83,7 +83,7 @@ def ignored(file: TorchFile, found: Found, untrained: tuple[str, ...]) -> dict[s
     if found.dropped:
         reasons[names.some(found.dropped, most=6)] = "of training, or of another network"
     if found.beside:
-        reasons[names.some(found.beside, most=10)] = "not weights"
+        reasons[names.some(found.beside, most=10)] = "beside the network, not converted"
     if file.unknown:
         reasons[names.some(file.unknown, most=6)] = "classes or functions of other programs; nothing of them was run"
     return reasons

@@ -18,7 +18,9 @@ _STATISTICS = re.compile(
 
 _OF_PADDLE = "conv1_func._conv.weight"
 
-_OF_TRAINING = re.compile(r"(^|\.)(criterion|pos_weight|class_weights?|\w*loss\w*|\w*metrics?|\w*auroc\w*)(\.|$)", re.I)
+_OF_TRAINING = re.compile(
+    r"(^|\.)(criterion|pos_weight|n_averaged|num_updates|class_weights?|\w*loss\w*|\w*metrics?|\w*auroc\w*)(\.|$)", re.I
+)
 """Names of what only training needs, and what does not change what a network computes."""
 
 
@@ -93,7 +95,9 @@ def find(content: Any, path: Path, key: str | None = None) -> Found:
     inside = [leaf.full for name, leaf in tensors.items() if name not in backbone and leaf.full not in taken]
     outside = [name for name in outside if name not in taken]
     dropped = [name for name in inside + outside if _OF_TRAINING.search(name)]
-    dropped += [name for name in outside if key is not None and name not in dropped]
+    if key is not None:  # but what takes the outputs of the head has its say
+        then = {leaf.full for leaf in here if weight and leaf.shape[1:] == weight.shape[:1]}
+        dropped += [name for name in outside if name not in dropped and name not in then]
     return Found(
         key=network.key,
         place=network.place,
