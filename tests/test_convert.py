@@ -239,6 +239,23 @@ def test_sidecar_says_what_the_weights_need(torch_arrays, tmp_path):
     }
 
 
+def test_a_source_that_changes_while_it_is_read_is_refused(torch_arrays, tmp_path, monkeypatch):
+    """Its checksum would be said of other weights."""
+    source = tmp_path / "in.safetensors"
+    save_file(torch_arrays, source)
+    read = convert.forward.torch_files.read
+
+    def replaced(path, *arguments):
+        content = read(path, *arguments)
+        save_file({**torch_arrays, "densenet121.classifier.0.bias": np.ones(14, np.float32)}, source)
+        return content
+
+    monkeypatch.setattr(convert.forward.torch_files, "read", replaced)
+    with pytest.raises(InputError, match="changed while it was read"):
+        convert.from_torch(source, tmp_path / "out.pdparams")
+    assert not list(tmp_path.glob("out.*"))
+
+
 def test_same_source_gives_the_same_bytes(torch_arrays, tmp_path):
     save_file(torch_arrays, tmp_path / "in.safetensors")
     first = convert.from_torch(tmp_path / "in.safetensors", tmp_path / "one.pdparams")

@@ -1,7 +1,9 @@
 """Paddle -> PyTorch."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from chexnet import checkpoint
 from chexnet.convert import names, torch_files
@@ -31,7 +33,8 @@ def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> 
     if output.suffix == ".pdparams":
         raise InputError(f"{output}: --reverse writes a PyTorch file, expected a name like model.pth")
     check_output(source, output)
-    weights = checkpoint.read_weights(source)
+    opened = checkpoint.open_weights(source)
+    weights = opened.weights
     bias = weights.get(f"{names.PREFIX}out.0.bias")
     table = [
         weight._replace(torch=names.PREFIX + weight.torch, paddle=names.PREFIX + weight.paddle)
@@ -44,6 +47,7 @@ def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> 
     with writing(output) as temporary:
         torch_files.write(state, temporary)
         compare(output, state, _read_back(temporary))
+        output_sha256 = sha256(temporary)
     if output.suffix == checkpoint.SAFETENSORS:
         expression = f"safetensors.torch.load_file({str(output)!r})"
     else:
@@ -55,9 +59,9 @@ def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> 
         tensors=len(state),
         values=count_values(state),
         ignored={},
-        notes=_preprocessing(source),
-        source_sha256=sha256(source),
-        output_sha256=sha256(output),
+        notes=_preprocessing(opened.metadata),
+        source_sha256=opened.sha256,
+        output_sha256=output_sha256,
         next_step=f"model.load_state_dict({expression})",
     )
 
@@ -67,8 +71,7 @@ def _read_back(path: Path) -> Arrays:
     return {name: to_array(value) for name, value in content.get("state_dict", content).items()}
 
 
-def _preprocessing(source: Path) -> tuple[str, ...]:
+def _preprocessing(known: Mapping[str, Any]) -> tuple[str, ...]:
     """How images are prepared for a model in Paddle, which PyTorch has to do alike."""
-    known = checkpoint.read_sidecar(source)
     said = {name: known[name] for name in ("resize", "crop", "crops", "scaling", "classes") if name in known}
     return tuple(f"its {name}: {value}" for name, value in said.items())

@@ -10,7 +10,7 @@ import numpy as np
 from chexnet.convert import names
 from chexnet.convert.torch_pickles import Tensor
 from chexnet.errors import InputError
-from chexnet.files import replacing
+from chexnet.files import replacing, sha256
 
 Arrays = dict[str, np.ndarray]
 
@@ -21,6 +21,12 @@ def check_output(source: Path, output: Path) -> None:
         raise InputError(f"{output}: is the file to convert; give --output another name")
     if output.is_dir():
         raise InputError(f"{output}: is a folder, expected the name of a file to write")
+
+
+def check_unchanged(source: Path, digest: str) -> None:
+    """Raises InputError if a file is not what it was when its SHA-256 was taken, before it was read."""
+    if sha256(source) != digest:
+        raise InputError(f"{source}: changed while it was read; convert it again when nothing writes to it")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from chexnet import checkpoint
 from chexnet.config import SCALINGS
 from chexnet.convert import layouts, names, report, search, torch_files
-from chexnet.convert.checks import Arrays, check_output, checked, compare, count_values, writing
+from chexnet.convert.checks import Arrays, check_output, check_unchanged, checked, compare, count_values, writing
 from chexnet.convert.layouts import Choices, Layout
 from chexnet.convert.report import Conversion
 from chexnet.errors import InputError
@@ -48,11 +48,14 @@ def from_torch(
     checkpoint.check_suffix(output)
     check_output(source, output)
     checkpoint.check_sidecar(output)
+    source_sha256 = sha256(source)
     converted = read_torch(source, allow_pickle, choices)
+    check_unchanged(source, source_sha256)
     file, found, known, state = converted.file, converted.found, converted.layout, converted.state
     with writing(output) as temporary:
         checkpoint.save_weights(state, temporary)
         compare(output, state, checkpoint.read_weights(temporary))
+        output_sha256 = sha256(temporary)
     program = "CheXNet" if known else "ImageNet DenseNet-121" if found.head else "DenseNet-121 without a head"
     if known and known.certain:
         program = f"CheXNet of {known.program}"
@@ -68,8 +71,8 @@ def from_torch(
         values=count_values(state),
         ignored=ignored,
         notes=report.notes(file, found, known, converted.channels),
-        source_sha256=sha256(source),
-        output_sha256=sha256(output),
+        source_sha256=source_sha256,
+        output_sha256=output_sha256,
         next_step=f"python {'eval.py --ckpt' if known else 'train.py --init'} {shlex.quote(str(output))}{scaling}",
     )
     checkpoint.write_sidecar(output, _facts(conversion, known))
