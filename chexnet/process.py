@@ -116,7 +116,7 @@ def quiet_libraries() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=r"Image size .* exceeds limit", append=True)
         warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin", append=True)
         warnings.filterwarnings("ignore", message="When training, we now always track", append=True)
-        warnings.filterwarnings("ignore", module=r"pydicom\b", append=True)
+        warnings.filterwarnings("ignore", module=r"pydicom\b|PIL\.TiffImagePlugin", append=True)
         yield
 
 

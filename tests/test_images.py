@@ -183,20 +183,22 @@ def test_a_file_that_one_may_not_read_says_so(tmp_path):
 
 
 def test_pillows_own_warnings_reach_nobody(tmp_path):
-    """In a process of its own: pytest has warning filters of its own. 100 million pixels are what Pillow warns of."""
+    """Of scripts: who imports the library has filters of their own. 100 million pixels are what Pillow warns of."""
     (tmp_path / "x.png").write_bytes(header(10_000, 10_000))
     Image.fromarray(GRAY).save(tmp_path / "x.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     code = (
         "import sys\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
-        "from chexnet import images\n"
+        "from chexnet import cli, images\n"
         "def message(path):\n"
         "    try:\n"
         "        return str(images.read(path).shape)\n"
         "    except images.InputError as error:\n"
         "        return str(error)\n"
-        "with ThreadPoolExecutor(4) as pool:\n"
-        "    print(*sorted(set(pool.map(message, sys.argv[1:] * 40))))\n"
+        "def body(args):\n"
+        "    with ThreadPoolExecutor(4) as pool:\n"
+        "        print(*sorted(set(pool.map(message, sys.argv[1:] * 40))))\n"
+        "cli.run(cli.Parser(''), body, [])\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "x.png"), str(tmp_path / "x.jpg")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
