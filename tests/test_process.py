@@ -231,7 +231,7 @@ def test_every_compiled_engine_works_without_a_home(tmp_path, lenet):
 
 
 IMPORT_ALL = """
-import importlib, logging, os, pathlib, pkgutil, signal, warnings
+import importlib.util, logging, os, pathlib, pkgutil, warnings, zlib
 # What other packages do when they are imported is theirs.
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
