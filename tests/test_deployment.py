@@ -126,7 +126,7 @@ def test_the_script_names_the_files_and_the_difference(ckpt, tmp_path, capsys):
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     assert tool.main(["--ckpt", str(ckpt), "--out", str(tmp_path / "out")]) == 0
-    first, second, third = capsys.readouterr().out.splitlines()
+    _, first, second, third = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r".*out/model\.(json|pdmodel): lenet, 3 outputs, crops of 64 px", first)
     assert re.fullmatch(r"Loaded again, its probabilities are those of .*model\.pdparams to \d\.\de-\d\d\.", second)
     assert str(tmp_path / "out" / DESCRIPTION) in third
