@@ -19,7 +19,7 @@ demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-cr
 	    --ckpt $(DEMO_RUN)/best_model.pdparams --output $(DEMO_RUN)/result.json \
 	    --report $(DEMO_RUN)/report --val_list $(DEMO_LISTS)/val_list.txt
 	@echo
-	@echo "The report is $(DEMO_RUN)/report/index.html: open it in a browser. The curves are $(DEMO_RUN)/curves.png."
+	@echo "The report is $(DEMO_RUN)/report/report.html: open it in a browser. The curves are $(DEMO_RUN)/curves.png."
 	@echo "To drop images of $(DEMO_DATA)/images onto a page of this network, run"
 	@echo "    $(BIN)/python tools/serve.py --ckpt $(DEMO_RUN)/best_model.pdparams"
 	@echo "'make clean-demo' removes data set and run."

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -191,9 +191,13 @@ def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, moved by calling what is yielded with (done, total)."""
     from tqdm import tqdm
 
-    with tqdm(unit=unit, file=sys.stderr, delay=0.1) as bar:
+    with ExitStack() as stack:
+        bars: list[tqdm] = []  # none before there is progress to show: lines would make room for it
 
         def move(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(tqdm(unit=unit, file=sys.stderr, delay=0.1)))
+            (bar,) = bars
             if done < bar.n:  # the next piece of work
                 bar.reset()
             bar.total = total

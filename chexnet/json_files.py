@@ -81,8 +81,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise ValueError(f"a whole number of {len(text)} digits, expected at most {_MAX_DIGITS}")
+    digits = len(text.lstrip("-"))
+    if digits > _MAX_DIGITS:
+        raise ValueError(f"a whole number of {digits} digits, expected at most {_MAX_DIGITS}")
     return int(text)
 
 

@@ -77,17 +77,18 @@ def build(network: str, activation: str) -> "Classifier":
 
 def body(args: argparse.Namespace) -> None:
     """Read the photographs, train, measure and print."""
+    from chexnet import device
+
+    device.select(args.device)
     import classification
     import ichallenge_pm_data
     import pictures
 
-    from chexnet import device
     from chexnet.errors import InputError
     from chexnet.files import check_writable
 
     if args.activation == "relu" and args.network != "lenet":
         raise InputError(f"--activation relu: changes lenet only, and --network is {args.network}")
-    device.select(args.device)
     weights = Path(args.save_dir) / "network.pdparams"
     if weights.exists():
         raise InputError(f"{weights}: is there already; choose another --save_dir")

@@ -41,17 +41,18 @@ def build_parser() -> cli.Parser:
 
 def body(args: argparse.Namespace) -> None:
     """Read the images, train, and print shapes, epochs and accuracies."""
+    from chexnet import device
+
+    device.select(args.device)
     import classification
     import mnist_data
     import pictures
     import text_networks
     from paddle.nn import functional
 
-    from chexnet import device
     from chexnet.errors import InputError
     from chexnet.files import check_writable
 
-    device.select(args.device)
     weights = Path(args.save_dir) / "network.pdparams"
     if weights.exists():
         raise InputError(f"{weights}: is there already; choose another --save_dir")

@@ -241,7 +241,8 @@ def test_a_note_that_cannot_be_sent_is_not_sent(web, fetched, tmp_path, validato
     (tmp_path / "a.tar.gz.part").write_bytes(CONTENT[:1000])
     (tmp_path / "a.tar.gz.part.json").write_text(f'{{"url": "{web.url}/a.tar.gz", "validator": {validator}}}')
     assert_alone(fetched()[0])
-    assert web.asked == ["bytes=1000-"]
+    # A note with half a character is not JSON: nobody knows what the part is of, and it is fetched anew.
+    assert web.asked == [None if "ud800" in validator else "bytes=1000-"]
 
 
 @pytest.mark.parametrize(

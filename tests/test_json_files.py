@@ -81,7 +81,7 @@ DESCRIPTIONS = {
     ),
     "one class again and again": ({"classes": ["a"] * 10_000}, "class 2 is 'a', expected a name, each once"),
     "a long name": ({"backbone": "x" * 10**6}, "the backbone is 'xxx"),
-    "sizes without end": ({"resize": list(range(10**5))}, "resize and crop are "),
+    "sizes without end": ({"resize": list(range(10**5))}, "resize, crop and sample_bits are "),
 }
 
 

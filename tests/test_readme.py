@@ -48,13 +48,13 @@ def test_all_commands_run_one_after_another_in_a_fresh_clone(clone):
     done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     for made in (
-        "save/demo/report/index.html",
+        "save/demo/report/report.html",
         "pictures/pneumothorax_Pneumothorax.png",
         "dataset/example/classes.txt",
     ):
         assert (clone / made).is_file()
     ignored = subprocess.run(
-        ["git", "check-ignore", "save", "pictures/a.png", "exported/a", "cache/demo"],
+        ["git", "check-ignore", "save/demo", "pictures/a.png", "exported/a", "cache/demo"],
         cwd=ROOT,
         check=False,
         capture_output=True,

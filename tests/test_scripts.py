@@ -53,7 +53,6 @@ def test_the_defaults_are_those_of_the_earlier_paddle_chexnet():
             "test_list": "dataset/labels/test_list.txt",
             "batch_size": 128,
             "ckpt": "pretrained_models/model_paddle.pdparams",
-            "crops": 10,
         }
         == evaluation
     )
