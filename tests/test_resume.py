@@ -146,6 +146,17 @@ def test_a_finished_run_stays_as_it_is_and_what_is_missing_is_written_again(whol
     assert (copied / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
 
 
+def test_what_a_killed_report_left_behind_does_not_stop_a_run(whole, copied):
+    """`eval.py --report save/report` writes there before it renames."""
+    left = copied / ".report.tmp-0a1b2c3d" / "new"
+    left.mkdir(parents=True)
+    (left / "metrics.json").write_text("{")
+    (copied / "final.pdparams").unlink()
+    resume(None, {"save_dir": str(copied)})
+    assert (copied / "final.pdparams").read_bytes() == (whole / "final.pdparams").read_bytes()
+    assert left.is_dir()
+
+
 def test_more_epochs_are_those_of_a_run_that_had_them_from_the_beginning(copied, small_run, tmp_path):
     longer = small_run(epoch=3, save_dir=str(tmp_path / "longer"))
     train(longer)

@@ -9,6 +9,7 @@ from chexnet.convert import names
 from chexnet.convert.layouts import SCALINGS, Layout
 from chexnet.convert.search import Found
 from chexnet.convert.torch_files import TorchFile
+from chexnet.errors import printable
 from chexnet.labels import CLASS_NAMES
 
 
@@ -53,7 +54,7 @@ class Conversion:
             f"            sha256 {self.output_sha256}",
             f"next        {self.next_step}",
         ]
-        return "\n".join("".join(one if one.isprintable() else ascii(one)[1:-1] for one in line) for line in lines)
+        return "\n".join(map(printable, lines))
 
 
 def layout(file: TorchFile, found: Found, program: str) -> str:

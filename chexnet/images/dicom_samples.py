@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chexnet.errors import printable
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -40,8 +42,7 @@ def number(header: "Dataset", name: str, several: bool = False) -> float | None:
 
 def shown(value: object, most: int = 100) -> str:
     """Something that a file says, for a message: in one line, printable and of `most` characters."""
-    text = " ".join(str(value).split())
-    text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    text = printable(" ".join(str(value).split()))
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
