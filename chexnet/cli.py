@@ -196,7 +196,7 @@ def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
 
         def move(done: int, total: int) -> None:
             if not bars:
-                bars.append(stack.enter_context(tqdm(unit=unit, file=sys.stderr, delay=0.1)))
+                bars.append(stack.enter_context(tqdm(total=total, unit=unit, file=sys.stderr)))
             (bar,) = bars
             if done < bar.n:  # the next piece of work
                 bar.reset()
