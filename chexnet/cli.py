@@ -98,9 +98,11 @@ def run(parser: Parser, body: Callable[[argparse.Namespace], None], argv: Sequen
 def _run(args: argparse.Namespace, body: Callable[[argparse.Namespace], None]) -> int:
     with process.ended_by_signals() as ended:
         try:
-            with process.usable_home(), process.quiet_libraries(), process.one_line_warnings():
-                body(args)
-            sys.stdout.flush()
+            try:
+                with process.usable_home(), process.quiet_libraries(), process.one_line_warnings():
+                    body(args)
+            finally:
+                sys.stdout.flush()
         except InputError as error:
             if args.debug:
                 raise

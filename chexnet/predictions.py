@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -197,8 +196,3 @@ def _matched(path: str, names: Sequence[str], wanted_path: str, wanted: Sequence
             f"are there in addition, such as {shorten(example)}; expected the same images, in any order"
         )
     return [places[name] for name in wanted]
-
-
-def source_name(predictions: Predictions) -> str:
-    """The last part of where they are from."""
-    return Path(predictions.source).name

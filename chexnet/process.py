@@ -114,7 +114,6 @@ def quiet_libraries() -> Iterator[None]:
         stack.enter_context(warnings.catch_warnings())
         # At the end of the list, so that a filter that somebody chose goes first.
         warnings.filterwarnings("ignore", message=r"Image size .* exceeds limit", append=True)
-        warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin", append=True)
         warnings.filterwarnings("ignore", message="When training, we now always track", append=True)
         warnings.filterwarnings("ignore", module=r"pydicom\b|PIL\.TiffImagePlugin", append=True)
         yield
