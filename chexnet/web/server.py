@@ -83,8 +83,11 @@ class _Server(ThreadingTCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keeps silent about a visitor who has gone; anything else is a bug and keeps its traceback."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        """Keeps silent about a visitor who has gone and a connection that the ending server has closed already.
+
+        Anything else is a bug and keeps its traceback.
+        """
+        if not isinstance(sys.exc_info()[1], ConnectionError) and request.fileno() != -1:
             super().handle_error(request, client_address)
 
     def server_close(self) -> None:
