@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chexnet import cli
-from chexnet.config import BACKBONES, ON_BAD_IMAGE, OPTIMIZERS, SCALINGS, WEIGHT_FORMATS, EvalConfig, TrainConfig
+from chexnet.backbone_registry import list_backbones
+from chexnet.config import ON_BAD_IMAGE, OPTIMIZERS, SCALINGS, WEIGHT_FORMATS, EvalConfig, TrainConfig
 
 
 def build_parser() -> cli.Parser:
@@ -30,7 +31,7 @@ def build_parser() -> cli.Parser:
     add("--data_dir", default=default.data_dir, help="folder of the images")
     add("--train_list", default=default.train_list, help="list file to train on: `name v1 ... v14` a line")
     add("--classes", metavar="FILE", help="names of the lists' columns, one a line, if they are not the 14")
-    add("--backbone", choices=BACKBONES, default=default.backbone, help="network (docs/backbones.md)")
+    add("--backbone", choices=list_backbones(), default=default.backbone, help="network (docs/backbones.md)")
     add("--val_list", default=default.val_list, help="list file that chooses the best epoch")
     add("--save_dir", default=default.save_dir, help="folder for checkpoints, history and curves")
     add("--batch_size", type=cli.positive_int, default=default.batch_size, help="images a step")

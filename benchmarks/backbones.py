@@ -21,7 +21,8 @@ from typing import Any
 
 from benchmarks.harness import in_child, interleaved, rate
 from chexnet import cli
-from chexnet.config import BACKBONES, CPUS, DEFAULT_BACKBONE, ENGINES, EvalConfig, TrainConfig
+from chexnet.backbone_registry import list_backbones
+from chexnet.config import CPUS, DEFAULT_BACKBONE, ENGINES, EvalConfig, TrainConfig
 from chexnet.files import check_writable, replacing, write_text
 
 SIDE = 224
@@ -63,7 +64,7 @@ def build_parser() -> cli.Parser:
     parser = cli.Parser("Compare the backbones.", __doc__)
     add = parser.add_argument
     add("--out", required=True, metavar="NAME", help="NAME.json, NAME.md and NAME.png are written")
-    add("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME", help="which ones")
+    add("--backbones", nargs="+", choices=list_backbones(), default=list_backbones(), metavar="NAME", help="which ones")
     add("--images", type=cli.positive_int, default=640, help="phantoms, 70 %% of which are learned from")
     return parser
 

@@ -1,13 +1,73 @@
 """CheXNet in PaddlePaddle: 14 findings on frontal chest radiographs with DenseNet-121."""
 
+import importlib as _importlib
 import sys as _sys
 import zlib as _zlib  # noqa: F401 - before Paddle, see chexnet.framework
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chexnet.backbone_registry import list_backbones, register_backbone
+    from chexnet.config import EvalConfig, TrainConfig
+    from chexnet.data import ChestXrayDataSet
+    from chexnet.evaluation import evaluate
+    from chexnet.labels import CLASS_NAMES
+    from chexnet.localization import localize
+    from chexnet.model import CheXNet, load
+    from chexnet.predictor import Predictor
+    from chexnet.training import resume, train
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "CLASS_NAMES",
+    "CheXNet",
+    "ChestXrayDataSet",
+    "EvalConfig",
+    "Predictor",
+    "TrainConfig",
+    "evaluate",
+    "list_backbones",
+    "load",
+    "localize",
+    "register_backbone",
+    "resume",
+    "train",
+]
+
+_MODULES = {
+    "CLASS_NAMES": "labels",
+    "CheXNet": "model",
+    "ChestXrayDataSet": "data",
+    "EvalConfig": "config",
+    "Predictor": "predictor",
+    "TrainConfig": "config",
+    "evaluate": "evaluation",
+    "list_backbones": "backbone_registry",
+    "load": "model",
+    "localize": "localization",
+    "register_backbone": "backbone_registry",
+    "resume": "training",
+    "train": "training",
+}
+"""Public name -> the module that has it, imported when the name is first used: Paddle alone takes seconds."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Names of the module, those not imported yet included."""
+    return sorted({*globals(), *__all__})
+
 
 def _check_png() -> None:
-    """Warns where Paddle 2.6, imported too early, keeps Pillow from reading PNG, see `chexnet.framework`."""
+    """Warn if Paddle 2.6, imported too early, keeps Pillow from reading PNG; see `chexnet.framework`."""
     import io
     import warnings
 

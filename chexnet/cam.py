@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chexnet import checkpoint
-from chexnet.backbones import Backbone, Grid
+from chexnet.backbones import Backbone, FeatureGrid
 from chexnet.errors import InputError
 from chexnet.framework import paddle
 from chexnet.model import CheXNet
@@ -58,7 +58,7 @@ def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(logits / 2)  # the sigmoid, without overflow
 
 
-def to_image(maps: np.ndarray, geometry: Geometry, grid: Grid = Backbone.grid) -> np.ndarray:
+def to_image(maps: np.ndarray, geometry: Geometry, grid: FeatureGrid = Backbone.grid) -> np.ndarray:
     """One finding's maps of an image's crops -> one map in the pixels of the original image.
 
     Each is enlarged bicubically to its crop, so that its maximum may lie between places. The centres of

@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from chexnet import __version__, process
+from chexnet.backbone_registry import list_backbones
 from chexnet.config import (
-    BACKBONES,
     CROPS,
     DEFAULT_CROPS,
     ENGINES,
@@ -164,7 +164,8 @@ def add_sample_bits_flag(parser: Parser, default: int | None) -> None:
 def add_checkpoint_flags(parser: Parser) -> None:
     """Adds the flags that say what a weight file is, where the JSON beside it does not."""
     add = parser.add_argument
-    add("--backbone", choices=BACKBONES, help="network of the weight file, if no JSON beside it says; densenet121 else")
+    backbone_help = "network of the weight file, if no JSON beside it says; densenet121 else"
+    add("--backbone", choices=list_backbones(), help=backbone_help)
     add("--classes", metavar="FILE", help="names of its classes, one a line, if no JSON says; the 14 else")
 
 

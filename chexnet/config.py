@@ -24,13 +24,6 @@ EXPORT_FORMATS = ("paddle", "onnx")
 
 DEFAULT_BACKBONE = "densenet121"
 
-BACKBONES = (
-    *(DEFAULT_BACKBONE, "densenet161", "densenet169", "densenet201", "densenet264", "densenet_cifar"),
-    *("resnext50_32x4d", "resnet50", "resnet101", "resnet152"),
-    *("vgg16", "googlenet", "alexnet", "lenet"),
-)
-"""The networks of `chexnet.backbones`, compared in docs/backbones.md."""
-
 CROPS = (10, 1)
 """Crops per image: the four corners and the center, each mirrored too, or the center alone."""
 
@@ -77,7 +70,7 @@ class TrainConfig:
         save_every_steps: so it is after so many steps of an epoch, 0 for never. It always is after an epoch.
         keep_states: saved states that are kept, the newest ones.
         on_bad_image: `error`, or `skip` to leave out what is missing or does not decode, see ON_BAD_IMAGE.
-        backbone: one of BACKBONES.
+        backbone: one of `list_backbones()`.
         classes: file of the names of the lists' columns, one a line; None for the 14.
         scaling: one of SCALINGS.
         optimizer: one of OPTIMIZERS.
@@ -136,7 +129,7 @@ class EvalConfig:
         on_bad_image: `error`, or `skip` to leave out what is missing or does not decode, see ON_BAD_IMAGE.
         ensemble: more weight files; the probabilities of all and of `ckpt` are averaged.
         val_list: list file to choose operating points and fit calibration on; it is scored too. None does neither.
-        backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
+        backbone: one of `list_backbones()`, where the JSON beside the weights does not say; None for the default.
         classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
         sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """
@@ -174,7 +167,7 @@ class LocalizationConfig:
         num_workers: threads that decode images and score maps, 0 for none.
         engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
         precision: `float32`, `bfloat16` or `float16`.
-        backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
+        backbone: one of `list_backbones()`, where the JSON beside the weights does not say; None for the default.
         classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
         sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """
@@ -211,7 +204,7 @@ class PredictConfig:
             decides nothing if there is none.
         json: file for everything; None writes none.
         csv: file for the probabilities; None writes none.
-        backbone: one of BACKBONES, where the JSON beside the weights does not say; None for the default.
+        backbone: one of `list_backbones()`, where the JSON beside the weights does not say; None for the default.
         classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
         sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """

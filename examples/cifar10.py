@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet import cli
-from chexnet.config import BACKBONES
+from chexnet.backbone_registry import list_backbones
 
 if TYPE_CHECKING:
     from classification import Classifier
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NETWORKS = (
     "densenet_cifar",
     "densenet121",
-    *(name for name in BACKBONES if name not in ("densenet_cifar", "densenet121")),
+    *(name for name in list_backbones() if name not in ("densenet_cifar", "densenet121")),
 )
 
 
@@ -85,10 +85,10 @@ def build(network: str) -> "Classifier":
 
     if network == "densenet121":
         return Classifier(DenseNetCIFAR(len(CLASSES), growth=32), [0.5], [0.5])
-    least = backbones.NETWORKS[network].min_side
+    least = backbones.BACKBONES[network].min_input_size
     if least > SIDE:
         raise InputError(f"--network {network}: needs images of at least {least} pixels, those of CIFAR-10 have {SIDE}")
-    return Classifier(backbones.NETWORKS[network](len(CLASSES)), [0.5], [0.5])
+    return Classifier(backbones.BACKBONES[network](len(CLASSES)), [0.5], [0.5])
 
 
 def train(args: argparse.Namespace, weights: Path) -> None:

@@ -67,11 +67,11 @@ def build(network: str, activation: str) -> "Classifier":
     from classification import Classifier
     from paddle.nn import functional
 
-    from chexnet.backbones import NETWORKS
+    from chexnet.backbones import BACKBONES
 
     if network == "lenet":
         return Classifier(text_networks.LeNet(1, activation=getattr(functional, activation)), [0.5], [0.5])
-    networks = {**NETWORKS, "alexnet": text_networks.AlexNet, "googlenet": text_networks.GoogLeNet}
+    networks = {**BACKBONES, "alexnet": text_networks.AlexNet, "googlenet": text_networks.GoogLeNet}
     return Classifier(networks[network](1), [0.5], [0.5])
 
 

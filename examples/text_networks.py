@@ -7,8 +7,7 @@ import paddle
 from paddle import nn
 from paddle.nn.functional import dropout, relu, sigmoid
 
-from chexnet.backbones import Backbone
-from chexnet.backbones.base import Pooled
+from chexnet.backbones import Backbone, GlobalPoolBackbone
 
 
 class LeNet(Backbone):
@@ -24,7 +23,7 @@ class LeNet(Backbone):
         activation: between the layers, the texts' sigmoid or, as their exercise asks, ReLU.
     """
 
-    head: ClassVar[tuple[str, ...]] = ("fc2.",)
+    head_prefixes: ClassVar[tuple[str, ...]] = ("fc2.",)
 
     def __init__(
         self,
@@ -61,7 +60,7 @@ class AlexNet(Backbone):
     pooled over 2 x 2.
     """
 
-    head: ClassVar[tuple[str, ...]] = ("fc3.",)
+    head_prefixes: ClassVar[tuple[str, ...]] = ("fc3.",)
 
     def __init__(self, out_size: int) -> None:
         super().__init__()
@@ -112,14 +111,14 @@ class Inception(nn.Layer):
         return relu(paddle.concat([path(x) for path in (self.direct, self.three, self.five, self.pooled)], axis=1))
 
 
-class GoogLeNet(Pooled):
+class GoogLeNet(GlobalPoolBackbone):
     """The text's GoogLeNet: 5,974,577 parameters for one output.
 
     Szegedy et al., Going Deeper with Convolutions, CVPR 2015, without auxiliary heads, normalization and dropout, and
     with a first convolution of stride 1.
     """
 
-    head: ClassVar[tuple[str, ...]] = ("fc.",)
+    head_prefixes: ClassVar[tuple[str, ...]] = ("fc.",)
 
     def __init__(self, out_size: int) -> None:
         super().__init__()
@@ -144,7 +143,7 @@ class GoogLeNet(Pooled):
         self.fc = nn.Linear(1024, out_size)
 
     @property
-    def output(self) -> nn.Linear:
+    def classifier(self) -> nn.Linear:
         """The head."""
         return self.fc
 

@@ -10,14 +10,14 @@ import pytest
 from paddle import nn
 from PIL import Image
 
-from chexnet.backbones import NETWORKS, Backbone
+from chexnet.backbones import BACKBONES, Backbone
 from chexnet.config import TrainConfig
 
 
 class Miniature(Backbone):
     """One convolution, batch norm, and dropout, so that Paddle's random generator matters."""
 
-    head = ("out.",)
+    head_prefixes = ("out.",)
 
     def __init__(self, out_size: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small_run(small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainConfig]:
     """The configuration of two epochs of six steps of a miniature network, with changes."""
-    monkeypatch.setitem(NETWORKS, "densenet121", Miniature)
+    monkeypatch.setitem(BACKBONES, "densenet121", Miniature)
 
     def configuration(**changes: Any) -> TrainConfig:
         return TrainConfig(**{**vars(small_config(small_data, tmp_path / "save")), **changes})

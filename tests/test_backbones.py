@@ -10,20 +10,20 @@ import pytest
 from miniature import small_config
 
 from chexnet import cam, checkpoint, engine, model
-from chexnet.backbones import NETWORKS, classic
+from chexnet.backbone_registry import list_backbones
+from chexnet.backbones import BACKBONES, classic
 from chexnet.backbones.densenet import DenseNetCIFAR
-from chexnet.config import BACKBONES, EvalConfig, TrainConfig
+from chexnet.config import EvalConfig, TrainConfig
 from chexnet.deployment import deploy
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
 from chexnet.files import sha256
 from chexnet.labels import N_CLASSES
-from chexnet.model import CheXNet, Description
+from chexnet.model import CheXNet
 from chexnet.predictor import Predictor
 from chexnet.training import resume, train
 from chexnet.training.loss import AUXILIARY_WEIGHT, BinaryCrossEntropy
 from chexnet.training.metric import AUROC
-from chexnet.transforms import Preprocessing
 
 PARAMETERS = {
     "densenet121": 7_978_856,
@@ -44,7 +44,7 @@ PARAMETERS = {
 """For 1000 outputs, batch norm's statistics apart. Those of torchvision where it has the network; Paddle's GoogLeNet
 pools to 3 x 3 places before its auxiliary heads, where the paper has 4 x 4, and has no biases in its convolutions."""
 
-LINEAR = {name for name in BACKBONES if name.startswith(("dense", "res", "goog"))}
+LINEAR = {name for name in list_backbones() if name.startswith(("dense", "res", "goog"))}
 
 DISTINCT = ["densenet121", "densenet_cifar", "resnext50_32x4d", "resnet50", "vgg16", "googlenet", "alexnet", "lenet"]
 """The others differ from one of them in nothing but their depth."""
@@ -57,7 +57,7 @@ def trained(layer) -> int:
     return sum(int(np.prod(one.shape)) for one in layer.parameters() if not one.stop_gradient)
 
 
-@pytest.fixture(scope="module", params=BACKBONES)
+@pytest.fixture(scope="module", params=list_backbones())
 def network(request) -> CheXNet:
     """Each with three outputs."""
     gc.collect()  # the one before, which may be half a gigabyte
@@ -67,7 +67,7 @@ def network(request) -> CheXNet:
 
 def smallest(network: CheXNet) -> np.ndarray:
     """Two crops, uint8 [2, 1, side, side]."""
-    side = network.body.min_side
+    side = network.body.min_input_size
     return np.random.default_rng(0).integers(0, 256, (2, 1, side, side), dtype=np.uint8)
 
 
@@ -76,20 +76,20 @@ def crops(network) -> np.ndarray:
     return smallest(network)
 
 
-def test_the_names_are_those_of_the_flag():
-    assert tuple(NETWORKS) == BACKBONES
+def test_every_listed_name_is_registered_and_no_other():
+    assert set(BACKBONES) == set(list_backbones())
 
 
 def test_golden_counts():
     """CheXNet as published, statistics of batch norm included; DenseNet-121 for 32 x 32 and ten classes."""
     assert sum(int(np.prod(one.shape)) for one in CheXNet(N_CLASSES).state_dict().values()) == 7_051_854
     assert trained(DenseNetCIFAR(10, growth=32)) == 6_956_298
-    assert trained(NETWORKS["densenet_cifar"](10)) == 1_000_618
-    assert trained(NETWORKS["lenet"](10)) == 61_706 + 2 * 6 * 25  # LeNet-5 with three channels for one
+    assert trained(BACKBONES["densenet_cifar"](10)) == 1_000_618
+    assert trained(BACKBONES["lenet"](10)) == 61_706 + 2 * 6 * 25  # LeNet-5 with three channels for one
 
 
 def test_it_has_as_many_parameters_as_published(network):
-    heads = [one for name, one in network.body.named_parameters() if name.startswith(network.body.head)]
+    heads = [one for name, one in network.body.named_parameters() if name.startswith(network.body.head_prefixes)]
     assert {one.shape[-1] for one in heads} == {OUTPUTS}
     an_output = sum(int(np.prod(one.shape)) for one in heads) // OUTPUTS
     assert trained(network) + (1000 - OUTPUTS) * an_output == PARAMETERS[network.backbone]
@@ -98,12 +98,12 @@ def test_it_has_as_many_parameters_as_published(network):
 def test_every_name_begins_with_the_backbones(network):
     assert all(name.startswith(f"{network.backbone}.") for name in network.state_dict())
     assert model.backbone_of(network.state_dict()) == network.backbone
-    assert (network.body.imagenet is None) == (network.backbone in ("densenet_cifar", "lenet"))
+    assert (network.body.weights_url is None) == (network.backbone in ("densenet_cifar", "lenet"))
 
 
 def test_the_smallest_input_is_one_place_and_the_map_grows_by_its_stride(network):
     network.eval()
-    least, stride = network.body.min_side, network.grid.stride
+    least, stride = network.body.min_input_size, network.grid.stride
     with paddle.no_grad():
         one = network.features(paddle.randn([1, 3, least, least]))
         more = network.features(paddle.randn([1, 3, least + stride, least + 2 * stride]))
@@ -116,7 +116,7 @@ def test_the_smallest_input_is_one_place_and_the_map_grows_by_its_stride(network
 
 @pytest.mark.parametrize("network", DISTINCT, indirect=True)
 def test_one_step_lowers_the_loss(network):
-    side = network.body.min_side + network.grid.stride
+    side = network.body.min_input_size + network.grid.stride
     images = paddle.to_tensor(np.random.default_rng(1).standard_normal((4, 3, side, side)).astype(np.float32))
     labels = paddle.to_tensor(np.array([[0, 1, 1], [1, 1, 0], [0, 1, 1], [0, 1, 0]], np.float32))
     before = {name: value.numpy().copy() for name, value in network.state_dict().items()}
@@ -143,13 +143,15 @@ def test_weights_come_back_and_fit_no_other_backbone(network, crops, tmp_path):
     checkpoint.save_weights(network.state_dict(), path)
     checkpoint.write_sidecar(path, {"backbone": network.backbone, "classes": ["a", "b", "c"], "crop": 200})
     again = model.load(path)
-    assert (again.backbone, again.out_size) == (network.backbone, OUTPUTS)
+    assert (again.backbone, again.classes) == (network.backbone, ("a", "b", "c"))
+    assert (again.preprocessing.crop, again.training) == (200, False)
     np.testing.assert_array_equal(again.predict(crops), network.predict(crops))
     other = "lenet" if network.backbone == "densenet_cifar" else "densenet_cifar"
     with pytest.raises(InputError, match=rf"a\.json: the checkpoint is a {network.backbone}, not a {other}"):
         model.describe(path, other)
+    checkpoint.sidecar_path(path).unlink()
     with pytest.raises(InputError, match=f"of the backbone {network.backbone}, expected those of {other}"):
-        model.load(path, Description(other, ("a", "b", "c"), Preprocessing()))
+        model.load(path, other, ["a", "b", "c"])
     path.unlink()  # a quarter of a gigabyte of AlexNet
 
 
@@ -177,13 +179,13 @@ def test_an_export_gives_what_eager_paddle_gives(backbone, name):
         pytest.skip(engine.missing(name))
     paddle.seed(1)
     network = CheXNet(OUTPUTS, backbone)
-    side = network.body.min_side + network.grid.stride
+    side = network.body.min_input_size + network.grid.stride
     crops = np.random.default_rng(0).integers(0, 256, (3, 1, side, side), dtype=np.uint8)
     network.eval()
     with paddle.no_grad():
         deviation = network.logits(paddle.to_tensor(crops)).std()
     for parameter_name, parameter in network.body.named_parameters():
-        if parameter_name.startswith(network.body.head) and parameter_name.endswith("weight"):
+        if parameter_name.startswith(network.body.head_prefixes) and parameter_name.endswith("weight"):
             parameter.set_value(parameter / deviation)  # so that a wrong logit is a wrong probability
     choice = engine.choose(name)
     probabilities, maps = engine.Viewer(choice, network, crops.shape[-1]).look(crops)
@@ -197,7 +199,7 @@ def test_an_export_gives_what_eager_paddle_gives(backbone, name):
 def test_a_place_looks_at_the_image_around_its_centre(backbone):
     """The oracle: the pixels that a place in the middle depends on, weighted by how much."""
     paddle.seed(0)
-    body = NETWORKS[backbone](1)
+    body = BACKBONES[backbone](1)
     body.eval()
     stride, first = body.grid
     side = {"vgg16": 224, "densenet_cifar": 72, "lenet": 72}.get(backbone, 352)  # enough to see it whole
@@ -236,7 +238,7 @@ def test_googlenets_auxiliary_heads_train_and_say_nothing_otherwise():
 def test_maps_of_any_size_are_pooled_to_the_places_of_the_linear_layers(shape):
     features = paddle.randn([2, 3, *shape])
     wanted = paddle.nn.functional.adaptive_avg_pool2d(features, 7).flatten(2).numpy()
-    np.testing.assert_allclose(classic._to_places(features, 7).numpy(), wanted, atol=1e-6)
+    np.testing.assert_allclose(classic._adaptive_avg_pool(features, 7).numpy(), wanted, atol=1e-6)
 
 
 def test_no_imagenet_weights_are_said_so():
@@ -254,16 +256,16 @@ def test_paddles_own_weights_fill_all_but_the_heads(tmp_path, backbone):
     network = CheXNet(2, backbone)
     assert model.initialise(network, str(tmp_path / "imagenet.pdparams")).words.endswith("random head")
     for name, value in network.body.state_dict().items():
-        if not name.startswith(network.body.head):
+        if not name.startswith(network.body.head_prefixes):
             np.testing.assert_array_equal(value.numpy(), theirs[name].numpy())
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", list_backbones())
 def test_the_whole_way(small_data, tmp_path, backbone):
     """Training, going on with it, evaluation, heat maps, an export."""
     if backbone not in ("lenet", "googlenet") and os.environ.get("CHEXNET_BACKBONES") != "all":
         pytest.skip("CHEXNET_BACKBONES is not `all`; lenet and googlenet stand for the others")
-    side = NETWORKS[backbone].min_side + NETWORKS[backbone].grid.stride
+    side = BACKBONES[backbone].min_input_size + BACKBONES[backbone].grid.stride
     changes = {"backbone": backbone, "save_every_steps": 4, "resize": side + 8, "crop": side, "keep_states": 4}
     config = TrainConfig(**{**vars(small_config(small_data, tmp_path / "whole")), **changes})
     result = train(config)

@@ -8,13 +8,13 @@ import pytest
 from paddle import nn
 
 from chexnet import boxes, cam
-from chexnet.backbones import Grid
+from chexnet.backbones import FeatureGrid
 from chexnet.errors import InputError
 from chexnet.model import CheXNet
 from chexnet.phantom import draw
 from chexnet.transforms import Preprocessing
 
-STRIDE = Grid().stride
+STRIDE = FeatureGrid().stride
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,9 @@ from convert_torch_weights import main
 
 
 def test_table_is_the_network_of_paddle():
-    from chexnet.backbones import NETWORKS
+    from chexnet.backbones import BACKBONES
 
-    shapes = {name: tuple(tensor.shape) for name, tensor in NETWORKS["densenet121"](14).state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in BACKBONES["densenet121"](14).state_dict().items()}
     table = list(names.model())
     assert {weight.paddle: weight.paddle_shape for weight in table} == shapes
     assert len(table) == 606

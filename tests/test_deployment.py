@@ -14,7 +14,7 @@ from conftest import ROOT
 from PIL import Image
 
 from chexnet import checkpoint, engine, export
-from chexnet.backbones import NETWORKS
+from chexnet.backbones import BACKBONES
 from chexnet.config import EXPORT_FORMATS
 from chexnet.deployment import DESCRIPTION, deploy
 from chexnet.errors import InputError
@@ -140,7 +140,7 @@ def test_every_kind_of_backbone_becomes_onnx(backbone, tmp_path):
     paddle.seed(6)
     path = tmp_path / "a.safetensors"
     checkpoint.save_weights(CheXNet(2, backbone).state_dict(), path)
-    side = NETWORKS[backbone].min_side + NETWORKS[backbone].grid.stride  # maps of two by two places
+    side = BACKBONES[backbone].min_input_size + BACKBONES[backbone].grid.stride  # maps of two by two places
     checkpoint.write_sidecar(path, {"backbone": backbone, "classes": ["a", "b"], "crop": side})
     facts = deploy(path, tmp_path / "out", "onnx").facts
     assert facts["largest_difference"] < 1e-5

@@ -16,7 +16,7 @@ from miniature import Miniature
 from PIL import Image
 
 from chexnet import checkpoint
-from chexnet.backbones import NETWORKS
+from chexnet.backbones import BACKBONES
 from chexnet.metrics.proportions import wilson
 
 sys.path.insert(0, str(ROOT / "examples"))
@@ -115,7 +115,7 @@ def test_images_change_only_where_augmentation_is_asked_for(archive, tmp_path, m
 @pytest.fixture
 def small_network(monkeypatch) -> None:
     """LeNet is a network that learns in seconds."""
-    monkeypatch.setitem(NETWORKS, "lenet", Miniature)
+    monkeypatch.setitem(BACKBONES, "lenet", Miniature)
 
 
 def test_a_network_learns_to_tell_colours(archive, tmp_path, capsys, small_network):

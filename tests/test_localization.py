@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chexnet import checkpoint, engine, model
-from chexnet.backbones import Grid
+from chexnet.backbones import FeatureGrid
 from chexnet.boxes import BOX_SPACE, found_box, iou
 from chexnet.config import LocalizationConfig
 from chexnet.errors import InputError
@@ -54,7 +54,7 @@ def seeing(monkeypatch):
     choice = SimpleNamespace(description="an eye", compile=lambda network, crop, maps: ready)
     monkeypatch.setattr(engine, "choose", lambda name, precision: choice)
     bias = np.linspace(-1, 1, len(CLASS_NAMES), dtype=np.float32)
-    network = SimpleNamespace(bias=lambda: bias, has_class_maps=True, grid=Grid())
+    network = SimpleNamespace(bias=lambda: bias, has_class_maps=True, grid=FeatureGrid())
     monkeypatch.setattr(model.Checkpoint, "network", lambda opened: network)
     return ready
 

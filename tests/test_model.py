@@ -127,7 +127,7 @@ def test_a_missing_checkpoint_says_where_to_get_one(tmp_path):
 def test_another_head_does_not_fit(network, tmp_path):
     checkpoint.save(network.state_dict(), tmp_path / "fourteen.pdparams")
     with pytest.raises(InputError, match=r"fourteen\.pdparams: has 14 outputs, expected 3, one for each class"):
-        model.load(tmp_path / "fourteen.pdparams", model.Description("densenet121", ("a", "b", "c"), Preprocessing()))
+        model.load(tmp_path / "fourteen.pdparams", classes=["a", "b", "c"])
 
 
 def test_a_checkpoint_brings_its_preprocessing_or_has_the_default_one(tmp_path):

@@ -11,7 +11,7 @@ from faults.nursery import assert_same_outcome
 from miniature import Miniature, small_config
 
 from chexnet import checkpoint, model
-from chexnet.backbones import NETWORKS
+from chexnet.backbones import BACKBONES
 from chexnet.checkpoint import read_weights
 from chexnet.config import TrainConfig
 from chexnet.errors import InputError
@@ -24,7 +24,7 @@ def whole(small_data, tmp_path_factory):
     config = small_config(small_data, tmp_path_factory.mktemp("whole") / "save")
     config = TrainConfig(**{**vars(config), "save_every_steps": 2, "keep_states": 99})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "densenet121", Miniature)
+        patch.setitem(BACKBONES, "densenet121", Miniature)
         train(config)
     return Path(config.save_dir)
 
@@ -32,7 +32,7 @@ def whole(small_data, tmp_path_factory):
 @pytest.fixture
 def copied(whole, tmp_path, monkeypatch):
     """A copy of its folder, and the miniature network in place."""
-    monkeypatch.setitem(NETWORKS, "densenet121", Miniature)
+    monkeypatch.setitem(BACKBONES, "densenet121", Miniature)
     return Path(shutil.copytree(whole, tmp_path / "copied"))
 
 

@@ -1,4 +1,4 @@
-"""What every backbone answers."""
+"""The interface of a backbone."""
 
 from typing import ClassVar, NamedTuple
 
@@ -6,70 +6,71 @@ import paddle
 from paddle import nn
 
 
-class Grid(NamedTuple):
-    """Where the places of a map lie in the image that it was made of, in pixels.
+class FeatureGrid(NamedTuple):
+    """Position of the cells of a feature map in the input image, in pixels, along both axes.
 
     Attributes:
-        stride: from the centre of one place to that of the next.
-        first: from the upper left corner of the image to the centre of the first place, down and to the right.
+        stride: distance between the centers of neighboring cells.
+        offset: distance from the image's upper left corner to the center of the first cell.
     """
 
     stride: int = 32
-    first: int = 16
+    offset: int = 16
 
 
 class Backbone(nn.Layer):
-    """A network that gives logits of normalised images float32 [N, 3, H, W], with the map that they are made of.
+    """A network that turns normalized images float32 [N, 3, H, W] into a feature map, and that into logits.
 
-    A subclass is made with the number of outputs alone.
+    The constructor of a subclass takes the number of outputs as its only required argument. Decorate the subclass with
+    `chexnet.register_backbone` to use it by name.
 
     Attributes:
-        grid: where the places of the map lie.
-        min_side: the smallest height and width; below one place of the map.
-        head: what the names of the parameters begin with that depend on the number of outputs.
-        linear: whether the logits are linear in the mean of the map over its places, so that there are class maps.
-        imagenet: address and MD5 of Paddle's ImageNet weights, if there are any.
+        grid: position of the feature map's cells in the image.
+        min_input_size: the smallest height and width, in pixels; smaller images leave no cell in the feature map.
+        head_prefixes: name prefixes of the parameters whose shape depends on the number of outputs.
+        has_linear_head: whether the logits are linear in the spatial mean of the feature map. Then the backbone has
+            `class_maps`, as `GlobalPoolBackbone` does.
+        weights_url: address and MD5 of Paddle's ImageNet weights, or None.
     """
 
-    grid: ClassVar[Grid] = Grid()
-    min_side: ClassVar[int] = 32
-    head: ClassVar[tuple[str, ...]]
-    linear: ClassVar[bool] = False
-    imagenet: ClassVar[tuple[str, str] | None] = None
+    grid: ClassVar[FeatureGrid] = FeatureGrid()
+    min_input_size: ClassVar[int] = 32
+    head_prefixes: ClassVar[tuple[str, ...]]
+    has_linear_head: ClassVar[bool] = False
+    weights_url: ClassVar[tuple[str, str] | None] = None
 
     def features(self, images: paddle.Tensor) -> paddle.Tensor:
-        """Normalised images [N, 3, H, W] -> the last map [N, channels, h, w]."""
+        """Compute the last feature map: normalized images [N, 3, H, W] -> [N, channels, h, w]."""
         raise NotImplementedError
 
     def classify(self, features: paddle.Tensor) -> paddle.Tensor:
-        """The last map -> logits [N, out_size]."""
+        """Compute logits: the last feature map [N, channels, h, w] -> [N, out_size]."""
         raise NotImplementedError
 
-    def training_logits(self, images: paddle.Tensor) -> list[paddle.Tensor]:
-        """Normalised images -> logits, then those of auxiliary heads, if any, which only training uses."""
+    def forward_train(self, images: paddle.Tensor) -> list[paddle.Tensor]:
+        """Return the logits, followed by those of auxiliary heads, which only training uses, if there are any."""
         return [self.classify(self.features(images))]
 
 
-class Pooled(Backbone):
-    """A backbone whose head is one linear layer on the mean of the last map over its places."""
+class GlobalPoolBackbone(Backbone):
+    """A backbone whose head is one linear layer on the spatial mean of the last feature map.
 
-    linear = True
+    A subclass defines `features` and the layer `classifier`, which has a bias.
+    """
 
-    @property
-    def output(self) -> nn.Linear:
-        """The head."""
-        raise NotImplementedError
+    has_linear_head = True
+    classifier: nn.Linear
 
     def classify(self, features: paddle.Tensor) -> paddle.Tensor:
-        """The last map -> logits [N, out_size]."""
-        return self.output(pooled(features))
+        """Compute logits: the last feature map [N, channels, h, w] -> [N, out_size]."""
+        return self.classifier(global_avg_pool(features))
 
     def class_maps(self, images: paddle.Tensor) -> paddle.Tensor:
-        """Normalised images -> the head's weights on each place of the last map [N, out_size, h, w]."""
-        places = self.features(images).transpose([0, 2, 3, 1])  # [N, h, w, channels]
-        return nn.functional.linear(places, self.output.weight).transpose([0, 3, 1, 2])
+        """Apply the head's weights to each cell of the feature map: [N, 3, H, W] -> [N, out_size, h, w]."""
+        cells = self.features(images).transpose([0, 2, 3, 1])  # [N, h, w, channels]
+        return nn.functional.linear(cells, self.classifier.weight).transpose([0, 3, 1, 2])
 
 
-def pooled(features: paddle.Tensor) -> paddle.Tensor:
-    """A map [N, channels, h, w] -> its mean over the places [N, channels]."""
+def global_avg_pool(features: paddle.Tensor) -> paddle.Tensor:
+    """Average over the cells of a feature map: [N, channels, h, w] -> [N, channels]."""
     return paddle.flatten(nn.functional.adaptive_avg_pool2d(features, 1), 1)

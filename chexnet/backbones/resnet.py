@@ -11,18 +11,19 @@ from paddle import nn
 from paddle.vision import models
 from paddle.vision.models.resnet import BottleneckBlock, model_urls
 
-from chexnet.backbones.base import Grid, Pooled
+from chexnet.backbone_registry import register_backbone
+from chexnet.backbones.base import FeatureGrid, GlobalPoolBackbone
 
 
-class ResNet(Pooled, models.ResNet):
-    """Paddle's ResNet of bottlenecks. Parameter names are those of `paddle.vision.models.ResNet`; the head is `fc`.
+class ResNet(GlobalPoolBackbone, models.ResNet):
+    """Paddle's ResNet with bottleneck blocks. Parameter names are those of `paddle.vision.models.ResNet`; the head is `fc`.
 
-    Each of its five halvings keeps every second pixel and begins with the first, so that the first place of the map
-    is centred at the image's corner.
+    Each of its five downsampling steps keeps every second pixel, starting with the first, so that the first cell of
+    the feature map is centered at the image's corner.
     """
 
-    grid = Grid(stride=32, first=0)
-    head = ("fc.",)
+    grid = FeatureGrid(stride=32, offset=0)
+    head_prefixes = ("fc.",)
     depth: ClassVar[int] = 50
     base_width: ClassVar[int] = 64
     cardinality: ClassVar[int] = 1
@@ -33,39 +34,43 @@ class ResNet(Pooled, models.ResNet):
         )
 
     @property
-    def output(self) -> nn.Linear:
-        """The head."""
+    def classifier(self) -> nn.Linear:
+        """Return the head."""
         return self.fc
 
     def features(self, images: paddle.Tensor) -> paddle.Tensor:
-        """Normalised images [N, 3, H, W] -> the map before pooling [N, 2048, H/32, W/32], rounded up."""
+        """Compute the last feature map: [N, 3, H, W] -> [N, 2048, H/32, W/32], rounded up."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # [N, 64, H/4, W/4]
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
 
+@register_backbone("resnet50")
 class ResNet50(ResNet):
     """50 layers."""
 
-    imagenet = model_urls["resnet50"]
+    weights_url = model_urls["resnet50"]
 
 
+@register_backbone("resnet101")
 class ResNet101(ResNet):
     """101 layers."""
 
     depth = 101
-    imagenet = model_urls["resnet101"]
+    weights_url = model_urls["resnet101"]
 
 
+@register_backbone("resnet152")
 class ResNet152(ResNet):
     """152 layers."""
 
     depth = 152
-    imagenet = model_urls["resnet152"]
+    weights_url = model_urls["resnet152"]
 
 
+@register_backbone("resnext50_32x4d")
 class ResNeXt50(ResNet):
-    """50 layers whose 3 x 3 convolutions are 32 groups of 4 channels, each with kernels of its own."""
+    """50 layers; the 3 x 3 convolutions have 32 groups of 4 channels in the first stage."""
 
     base_width = 4
     cardinality = 32
-    imagenet = model_urls["resnext50_32x4d"]
+    weights_url = model_urls["resnext50_32x4d"]

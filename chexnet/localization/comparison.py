@@ -14,7 +14,7 @@ from PIL import Image
 
 import chexnet
 from chexnet import boxes, cam, device, engine, images, lists, model
-from chexnet.backbones import Grid
+from chexnet.backbones import FeatureGrid
 from chexnet.boxes import DrawnBox
 from chexnet.config import LocalizationConfig
 from chexnet.engine import Viewer
@@ -238,7 +238,7 @@ class _Comparison:
         self,
         config: LocalizationConfig,
         description: model.Description,
-        grid: Grid,
+        grid: FeatureGrid,
         drawn: Mapping[str, list[DrawnBox]],
         files: Mapping[str, Path],
     ) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chexnet import checkpoint
-from chexnet.backbones import NETWORKS
-from chexnet.config import BACKBONES, CROPS, DEFAULT_BACKBONE, DEFAULT_CROPS
+from chexnet.backbone_registry import check_backbone
+from chexnet.backbones import BACKBONES
+from chexnet.config import CROPS, DEFAULT_BACKBONE, DEFAULT_CROPS
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, check_names
 from chexnet.transforms import Preprocessing
@@ -23,7 +24,7 @@ class Description:
     """What belongs to a weight file.
 
     Attributes:
-        backbone: one of `chexnet.config.BACKBONES`.
+        backbone: one of `chexnet.list_backbones()`.
         classes: names of the outputs.
         preprocessing: how its images are resized, cropped and scaled.
         crops: crops per image that its results are averaged over, 10 or 1.
@@ -73,8 +74,7 @@ def describe_metadata(
     if sample_bits is not None:
         sizes["sample_bits"] = sample_bits
     said = facts.get("backbone", backbone or DEFAULT_BACKBONE)
-    if said not in BACKBONES:
-        raise InputError(f"{sidecar}: the backbone is {repr(said)[:60]}, expected one of {', '.join(BACKBONES)}")
+    check_backbone(said, str(sidecar) if "backbone" in facts else "--backbone")
     if backbone not in (None, said):
         raise InputError(f"{sidecar}: the checkpoint is a {said}, not a {backbone}; leave --backbone out")
     names = facts.get("classes", list(classes or CLASS_NAMES))
@@ -100,8 +100,9 @@ def describe_metadata(
 
 
 def check_crop(crop: int, backbone: str = DEFAULT_BACKBONE) -> None:
-    """Raises InputError if a square of `crop` pixels is too small for the backbone, or larger than any should see."""
-    least = NETWORKS[backbone].min_side
+    """Raise InputError if the backbone is unknown, or `crop` pixels are too few for it or more than MAX_CROP."""
+    check_backbone(backbone, "--backbone")
+    least = BACKBONES[backbone].min_input_size
     if crop > MAX_CROP:
         raise InputError(f"crop {crop} is too large for a network, expected at most {MAX_CROP} pixels")
     if crop < least:

@@ -1,4 +1,4 @@
-"""The network with maps of the earlier Paddle-CheXNet, for lines that were written against it."""
+"""The CAM network of the earlier Paddle-CheXNet, for code that was written against it."""
 
 import numpy as np
 import paddle
@@ -9,15 +9,15 @@ from chexnet.model.network import CheXNet
 
 
 class CheXNetCAM(CheXNet):
-    """A CheXNet that gives its maps together with its probabilities; see `CheXNet` for the arguments.
+    """A CheXNet that returns class maps together with the probabilities; see `CheXNet` for the arguments.
 
-    The maps are those of the rest of this software, see `chexnet.cam.for_display`: all findings and images share one
-    scale, and what is absent stays dark. The earlier class stretched every map to its own minimum and maximum, so that
-    an absent finding glowed as well.
+    The maps have the scale of `chexnet.model.maps.for_display`, the same for all findings and images, so that an
+    absent finding stays dark. The earlier class stretched each map to its own minimum and maximum, so that an absent
+    finding glowed as well.
     """
 
     def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Square images, as `CheXNet` takes them -> probabilities float32 [N, C], and maps uint8 [N, C, H, W].
+        """Compute probabilities float32 [N, C] and maps uint8 [N, C, H, W] of square images, as `CheXNet` takes them.
 
         Raises:
             InputError: the images are not square.
@@ -27,12 +27,12 @@ class CheXNetCAM(CheXNet):
             raise InputError(f"images of {height} x {width} pixels, expected square ones")
         with paddle.no_grad():
             maps = self.class_maps(images).numpy()
-        shown = [
+        brightness = [
             [
-                for_display(enlarged(one, height, self.grid), bias)
-                for one, bias in zip(of_image, self.bias(), strict=True)
+                for_display(enlarged(class_map, height, self.grid), bias)
+                for class_map, bias in zip(image_maps, self.bias(), strict=True)
             ]
-            for of_image in maps
+            for image_maps in maps
         ]
         probabilities = paddle.nn.functional.sigmoid(self.logits(images))
-        return probabilities, paddle.to_tensor(np.round(255 * np.array(shown)).astype(np.uint8))
+        return probabilities, paddle.to_tensor(np.round(255 * np.array(brightness)).astype(np.uint8))

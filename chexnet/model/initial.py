@@ -1,4 +1,4 @@
-"""The first weights of a network, and whether weights are those of it."""
+"""Initial weights of a network, and checks that weights fit one."""
 
 import os
 import re
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chexnet import checkpoint
-from chexnet.backbones import NETWORKS
+from chexnet.backbone_registry import check_backbone
+from chexnet.backbones import BACKBONES
 from chexnet.config import DEFAULT_BACKBONE
 from chexnet.errors import InputError
 
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FirstWeights:
-    """Where the first weights of a network come from.
+    """Origin of the initial weights of a network.
 
     Attributes:
-        words: for a person.
-        metadata: the JSON beside them; None if they have seen no radiographs, as random and ImageNet weights.
+        words: description for a person.
+        metadata: what the weight file says of itself; None for random and ImageNet weights, which were trained on no
+            radiographs.
     """
 
     words: str
@@ -30,14 +32,13 @@ class FirstWeights:
 
 
 def initialise(network: "CheXNet", init: str) -> FirstWeights:
-    """Gives a new network its first weights and says where they come from.
+    """Load the initial weights of a new network and return their origin.
 
     Args:
-        network: filled in place, or left as it is if an error is raised.
-        init: `random` keeps Paddle's random weights; `imagenet` takes Paddle's ImageNet backbone, which is
-            downloaded into Paddle's own cache unless it is there; anything else is the path of a weight
-            file (`.pdparams` or `.safetensors`) of a whole CheXNet or of a backbone, whose head (if any) is
-            left out.
+        network: filled in place, or unchanged if an error is raised.
+        init: `random` keeps Paddle's random weights. `imagenet` loads Paddle's ImageNet backbone, which is downloaded
+            into Paddle's own cache unless it is there. Anything else is the path of a weight file (`.pdparams` or
+            `.safetensors`) of a whole CheXNet or of a backbone, whose head (if any) is left out.
 
     Raises:
         InputError: there are no ImageNet weights, the download failed, or the file is unreadable or does not fit.
@@ -46,30 +47,31 @@ def initialise(network: "CheXNet", init: str) -> FirstWeights:
         return FirstWeights("random weights", None)
     path = Path(_download_imagenet(network)) if init == "imagenet" else Path(init)
     file = checkpoint.open_weights(path)
+    check_backbone(file.metadata.get("backbone", network.backbone), str(path))
     state, metadata = unwrapped(file.weights, network), None if init == "imagenet" else file.metadata
     if backbone_of(state):
         check_fit(state, network.backbone, network.out_size, path)
         checkpoint.assign(network, state, str(path))
         return FirstWeights(f"all weights of {path}", metadata)
-    head = network.body.head
-    backbone = {name: value for name, value in state.items() if not name.startswith(head)}
+    prefixes = network.body.head_prefixes
+    backbone = {name: value for name, value in state.items() if not name.startswith(prefixes)}
     own = network.body.state_dict()
-    kept = {name: own[name].numpy() for name in own if name.startswith(head)}
-    checkpoint.assign(network.body, {**backbone, **kept}, str(path))
+    own_head = {name: own[name].numpy() for name in own if name.startswith(prefixes)}
+    checkpoint.assign(network.body, {**backbone, **own_head}, str(path))
     return FirstWeights(f"the backbone of {path}, random head", metadata)
 
 
 def backbone_of(state: Mapping[str, Any]) -> str:
-    """Which backbone the weights of a CheXNet are of, by their names; empty for those of anything else."""
-    return next((first for name in state if (first := name.partition(".")[0]) in NETWORKS), "")
+    """Infer the backbone from the parameter names of a CheXNet; empty for weights of any other network."""
+    return next((prefix for name in state if (prefix := name.partition(".")[0]) in BACKBONES), "")
 
 
 def unwrapped(state: Mapping[str, Any], network: "CheXNet") -> Mapping[str, Any]:
-    """Weights without what a program put before all names, as `paddle.DataParallel` and PaddleClas do.
+    """Strip a prefix that all names share, as `paddle.DataParallel` and PaddleClas add it.
 
     Args:
         state: the weights of a file.
-        network: what they may be of.
+        network: the network whose names are expected.
     """
     first = next(iter(network.body.state_dict()))
     found = [name for name in state if name == first or name.endswith(f".{first}")]
@@ -81,17 +83,18 @@ def unwrapped(state: Mapping[str, Any], network: "CheXNet") -> Mapping[str, Any]
 
 
 def whole(state: Mapping[str, Any], network: "CheXNet") -> Mapping[str, Any]:
-    """Weights of a whole network of PaddleClas or `paddle.vision` under a CheXNet's names; others unchanged."""
-    state, wanted = unwrapped(state, network), network.body.state_dict()
-    if next(iter(wanted)) not in state:
+    """Rename the weights of a whole PaddleClas or `paddle.vision` network to a CheXNet's names; keep others as is."""
+    state, expected = unwrapped(state, network), network.body.state_dict()
+    if next(iter(expected)) not in state:
         return state
-    inner = {re.sub(r"\.(weight|bias)$", r".0.\1", name): name for name in state if name not in wanted}
-    heads = {name: new for new, name in inner.items() if new in wanted}  # a layer that stands alone there
+    # Their head is a single layer, ours the first of a sequence.
+    sequential = {re.sub(r"\.(weight|bias)$", r".0.\1", name): name for name in state if name not in expected}
+    heads = {name: new for new, name in sequential.items() if new in expected}
     return {f"{network.backbone}.{heads.get(name, name)}": value for name, value in state.items()}
 
 
 def check_fit(state: Mapping[str, Any], backbone: str, out_size: int, path: str | os.PathLike[str]) -> None:
-    """Raises InputError if weights are of another backbone, or have another number of outputs."""
+    """Raise InputError if weights belong to another backbone or have another number of outputs."""
     found = backbone_of(state)
     if found not in ("", backbone):
         raise InputError(
@@ -107,8 +110,8 @@ def check_fit(state: Mapping[str, Any], backbone: str, out_size: int, path: str 
 
 
 def _outputs(backbone: str, state: Mapping[str, Any]) -> int | None:
-    """How many outputs weights have; None if the head's bias is not as it should be."""
-    head = f"{backbone}.{NETWORKS[backbone].head[0]}"
+    """Count the outputs by the head's bias; None if there is no such vector."""
+    head = f"{backbone}.{BACKBONES[backbone].head_prefixes[0]}"
     for name, value in state.items():
         if name.startswith(head) and name.endswith("bias") and getattr(value, "ndim", 0) == 1:
             return len(value)
@@ -118,7 +121,7 @@ def _outputs(backbone: str, state: Mapping[str, Any]) -> int | None:
 def _download_imagenet(network: "CheXNet") -> Any:
     from paddle.utils.download import get_weights_path_from_url
 
-    if network.body.imagenet is None:
+    if network.body.weights_url is None:
         raise InputError(
             f"--init imagenet: Paddle has no ImageNet weights of {network.backbone}; use --init random or --init PATH"
         )
@@ -128,7 +131,7 @@ def _download_imagenet(network: "CheXNet") -> Any:
         else "or fetch them elsewhere and pass --init PATH"
     )
     try:
-        return get_weights_path_from_url(*network.body.imagenet)
+        return get_weights_path_from_url(*network.body.weights_url)
     except Exception as error:  # whatever the network or the file system raised
         raise InputError(
             "--init imagenet: the ImageNet weights could not be downloaded; connect to the internet, "

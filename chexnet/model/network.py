@@ -1,4 +1,4 @@
-"""CheXNet: a backbone, DenseNet-121 unless another is asked for, with one sigmoid output for each finding.
+"""CheXNet: a backbone, by default DenseNet-121, with one sigmoid output per finding.
 
 Rajpurkar et al., CheXNet: Radiologist-Level Pneumonia Detection on Chest X-Rays with Deep Learning,
 arXiv:1711.05225, section 2.
@@ -8,35 +8,43 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from chexnet.backbones import NETWORKS, Backbone, Grid
+from chexnet.backbone_registry import check_backbone
+from chexnet.backbones import BACKBONES, Backbone, FeatureGrid
 from chexnet.config import DEFAULT_BACKBONE, SCALINGS
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 from chexnet.model.initial import initialise
-from chexnet.transforms import MEAN_AND_STD
+from chexnet.transforms import MEAN_AND_STD, Preprocessing
 
 
 class CheXNet(nn.Layer):
     """Frontal chest radiographs -> probabilities of findings.
 
-    Images are either uint8 [N, 1, H, W], gray as the data set gives them, which are normalised here on
-    the device, or float32 [N, 3, H, W], normalised already. H and W are at least 32 and usually 224.
+    Images are either gray uint8 [N, 1, H, W], as the data set gives them, which the network normalizes on the device,
+    or normalized float32 [N, 3, H, W]. H and W are at least 32 and usually 224.
 
-    The names of its state dict begin with that of the backbone. For DenseNet-121 and 14 outputs it has 606 entries,
-    named `densenet121.<paddle.vision name>`, with 7,051,854 values; the head is `densenet121.out.0.{weight,bias}`.
+    The names in the state dict begin with the name of the backbone. For DenseNet-121 and 14 outputs there are 606
+    entries, `densenet121.<paddle.vision name>`, with 7,051,854 values; the head is `densenet121.out.0.{weight,bias}`.
 
     Args:
         out_size: number of findings.
-        backbone: one of `chexnet.config.BACKBONES`.
+        backbone: one of `chexnet.list_backbones()`.
         scaling: one of `chexnet.config.SCALINGS`.
-        backbone_pretrained: True takes Paddle's ImageNet weights for all but the head, and downloads them unless they
-            are in Paddle's cache. The earlier Paddle-CheXNet did that unless it was told not to; here weights are
-            random until something else is asked for, since nothing is downloaded that nobody asked for. Where it was
-            the second argument, it still may be.
+        backbone_pretrained: True loads Paddle's ImageNet weights into all layers but the head, and downloads them
+            unless they are in Paddle's cache. By default weights are random and nothing is downloaded, other than in
+            the earlier Paddle-CheXNet. There this was the second argument; a boolean in its place still is.
+
+    Attributes:
+        classes: names of the findings, one per output, as `chexnet.load` read them; empty for a new network.
+        preprocessing: how images are resized, cropped and normalized, as `chexnet.load` read it; the default one for a
+            new network.
 
     Raises:
-        InputError: the backbone or the scaling is unknown; or the ImageNet weights cannot be had.
+        InputError: the backbone or the scaling is unknown; or the ImageNet weights are not available.
     """
+
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
 
     def __init__(
         self,
@@ -48,14 +56,15 @@ class CheXNet(nn.Layer):
         super().__init__()
         if isinstance(backbone, bool):
             backbone_pretrained, backbone = backbone, DEFAULT_BACKBONE
-        if backbone not in NETWORKS:
-            raise InputError(f"CheXNet: backbone is {backbone!r}, expected one of {', '.join(NETWORKS)}")
+        check_backbone(backbone, "CheXNet")
         if scaling not in SCALINGS:
             raise InputError(f"CheXNet: scaling is {scaling!r}, expected one of {', '.join(SCALINGS)}")
         self.out_size = out_size
         self.backbone = backbone
         self.scaling = scaling
-        self.add_sublayer(backbone, NETWORKS[backbone](out_size))
+        self.classes = ()
+        self.preprocessing = Preprocessing(scaling=scaling)
+        self.add_sublayer(backbone, BACKBONES[backbone](out_size))
         if backbone_pretrained:
             initialise(self, "imagenet")
 
@@ -66,67 +75,69 @@ class CheXNet(nn.Layer):
 
     @property
     def has_class_maps(self) -> bool:
-        """Whether there are `class_maps`; `chexnet.cam.grad_class_maps` serves all backbones."""
-        return self.body.linear
+        """Whether the network has `class_maps`; `chexnet.cam.grad_class_maps` works for every backbone."""
+        return self.body.has_linear_head
 
     @property
-    def grid(self) -> Grid:
-        """Where the places of maps lie in the images."""
+    def grid(self) -> FeatureGrid:
+        """Position of the feature map's cells in the image."""
         return self.body.grid
 
     def forward(self, images: paddle.Tensor) -> paddle.Tensor | list[paddle.Tensor]:
-        """Images -> probabilities in 0..1, float32 [N, out_size].
+        """Compute probabilities in 0..1: images -> float32 [N, out_size].
 
-        While it trains, a backbone with auxiliary heads gives a list of those of all its heads, its own first.
+        In training mode, a backbone with auxiliary heads gives a list with the probabilities of each head, its main
+        head first.
         """
         if not self.training:
             return nn.functional.sigmoid(self.logits(images))
-        logits = self.body.training_logits(self._normalised(images))
-        probabilities = [nn.functional.sigmoid(one.astype("float32")) for one in logits]
+        logits = self.body.forward_train(self._normalize(images))
+        probabilities = [nn.functional.sigmoid(head_logits.astype("float32")) for head_logits in logits]
         return probabilities if len(probabilities) > 1 else probabilities[0]
 
     def logits(self, images: paddle.Tensor) -> paddle.Tensor:
-        """Images -> logits, float32 [N, out_size], whatever precision the network computes in."""
+        """Compute logits: images -> float32 [N, out_size], whatever precision the network computes in."""
         return self.classify(self.features(images))
 
     def features(self, images: paddle.Tensor) -> paddle.Tensor:
-        """Images -> the map before pooling, [N, 1024, H/32, W/32] of DenseNet-121."""
-        return self.body.features(self._normalised(images))
+        """Compute the last feature map: images -> [N, 1024, H/32, W/32] for DenseNet-121."""
+        return self.body.features(self._normalize(images))
 
     def classify(self, features: paddle.Tensor) -> paddle.Tensor:
-        """What `features` gives -> logits, float32 [N, out_size]."""
+        """Compute logits: the last feature map, as `features` gives it -> float32 [N, out_size]."""
         return self.body.classify(features).astype("float32")
 
     def class_maps(self, images: paddle.Tensor) -> paddle.Tensor:
-        """Images -> class activation maps in logit units, float32 [N, out_size, h, w], where there are any.
+        """Compute class activation maps in logit units: images -> float32 [N, out_size, h, w].
 
-        The features of each place weighted by the head's weights (Zhou et al., Learning Deep Features for
-        Discriminative Localization, CVPR 2016; CheXNet, section 5). The head is linear, so a map's mean over
-        all places plus the class's `bias` is its logit, up to rounding.
+        A map is the feature map's channels weighted by the head's weights of one class (Zhou et al., Learning Deep
+        Features for Discriminative Localization, CVPR 2016; CheXNet, section 5). The head is linear, so the spatial
+        mean of a map plus the `bias` of its class is the logit, up to rounding. Only for networks that have class
+        maps, see `has_class_maps`.
         """
-        return self.body.class_maps(self._normalised(images)).astype("float32")
+        return self.body.class_maps(self._normalize(images)).astype("float32")
 
     def bias(self) -> np.ndarray:
-        """The head's bias, float32 [out_size]: what the logits are where all class maps are 0."""
-        return self.body.output.bias.astype("float32").numpy()
+        """Return the bias of the head, float32 [out_size]: the logits where all class maps are 0."""
+        return self.body.classifier.bias.astype("float32").numpy()
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, 1, H, W] -> probabilities float32 [N, out_size], in one pass, in evaluation mode."""
+        """Compute probabilities in one pass, in evaluation mode: uint8 [N, 1, H, W] -> float32 [N, out_size]."""
         self.eval()
         with paddle.no_grad():
             return self(paddle.to_tensor(images)).numpy()
 
     def predict_maps(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, 1, H, W] -> class maps float32 [N, out_size, h, w], as `predict` does."""
+        """Compute class maps in one pass, in evaluation mode: uint8 [N, 1, H, W] -> float32 [N, out_size, h, w]."""
         self.eval()
         with paddle.no_grad():
             return self.class_maps(paddle.to_tensor(images)).numpy()
 
-    def _normalised(self, images: paddle.Tensor) -> paddle.Tensor:
+    def _normalize(self, images: paddle.Tensor) -> paddle.Tensor:
         if images.dtype != paddle.uint8:
             return images
-        # The weights' precision, which is float16 under AMP O2, where evaluation runs outside autocast.
+        # The precision of the weights: float16 under AMP O2, where evaluation runs outside autocast.
         dtype = self.parameters()[0].dtype
-        channels = (paddle.to_tensor(one, dtype="float32") for one in MEAN_AND_STD[self.scaling])
-        mean, std = (one.reshape([1, 3, 1, 1]) for one in channels)
+        statistics = (paddle.to_tensor(values, dtype="float32") for values in MEAN_AND_STD[self.scaling])
+        mean, std = (values.reshape([1, 3, 1, 1]) for values in statistics)
         return ((images.astype("float32") / 255.0 - mean) / std).astype(dtype)  # [N, 1, H, W] -> [N, 3, H, W]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,15 @@ class Checkpoint:
     notice: str
 
     def network(self) -> CheXNet:
-        """A new CheXNet with these weights. Raises InputError if they do not fit."""
+        """Build a CheXNet in evaluation mode with these weights. Raises InputError if they do not fit."""
         known = self.description
         check_fit(self.weights, known.backbone, len(known.classes), self.path)
         network = CheXNet(len(known.classes), known.backbone, known.preprocessing.scaling)
         weights = whole(self.weights, network)
         check_fit(weights, known.backbone, len(known.classes), self.path)
         checkpoint.assign(network, weights, str(self.path))
+        network.classes, network.preprocessing = known.classes, known.preprocessing
+        network.eval()
         return network
 
 
@@ -71,15 +73,25 @@ def open_checkpoint(
     return Checkpoint(file.path, file.sha256, file.weights, file.metadata, description, notice)
 
 
-def load(path: str | os.PathLike[str], description: Description | None = None) -> CheXNet:
-    """A CheXNet with the weights of a `.pdparams` or `.safetensors` file.
+def load(path: str | os.PathLike[str], backbone: str | None = None, classes: Sequence[str] | None = None) -> CheXNet:
+    """Load a CheXNet, in evaluation mode, that knows its `classes` and its `preprocessing`.
 
     Args:
-        path: the file.
-        description: its backbone and classes; None takes what `describe` says.
+        path: `.pdparams` or `.safetensors` file.
+        backbone: name of the backbone, if the checkpoint does not say; None for the default.
+        classes: names of the outputs, if the checkpoint does not say; None for the 14 of ChestX-ray14.
 
     Raises:
         InputError: as for `open_checkpoint`, or the weights do not fit.
+
+    Example:
+        >>> import tempfile, chexnet
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = folder.name + "/lenet.safetensors"
+        >>> _ = checkpoint.save_weights(CheXNet(2, "lenet").state_dict(), path)
+        >>> network = chexnet.load(path, backbone="lenet", classes=["Mass", "Nodule"])
+        >>> network.classes, network.preprocessing.crop, network.training
+        (('Mass', 'Nodule'), 224, False)
+        >>> folder.cleanup()
     """
-    opened = open_checkpoint(path)
-    return (replace(opened, description=description) if description else opened).network()
+    return open_checkpoint(path, backbone, classes).network()

@@ -12,7 +12,7 @@ import paddle
 from PIL import Image
 
 from chexnet import cam, device, engine, guards, images, model
-from chexnet.backbones import Grid
+from chexnet.backbones import FeatureGrid
 from chexnet.config import CPUS, DEFAULT_WORKERS
 from chexnet.engine import Viewer
 from chexnet.errors import InputError
@@ -60,7 +60,7 @@ class Prediction:
     probabilities: np.ndarray
     maps: np.ndarray | None
     bias: np.ndarray
-    grid: Grid
+    grid: FeatureGrid
     geometry: Geometry
     limit: float
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chexnet import audit
+from chexnet.backbone_registry import check_backbone
 from chexnet.config import (
-    BACKBONES,
     MAX_SAMPLE_BITS,
     MIN_SAMPLE_BITS,
     ON_BAD_IMAGE,
@@ -28,7 +28,6 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "amp": ("off", "O1", "O2"),
     "format": WEIGHT_FORMATS,
     "on_bad_image": ON_BAD_IMAGE,
-    "backbone": BACKBONES,
     "scaling": SCALINGS,
     "optimizer": OPTIMIZERS,
 }
@@ -44,6 +43,7 @@ _COLUMNS = {"epoch", "learning_rate", "train_loss", "val_loss", "train_AUROC_avg
 
 def check_config(config: TrainConfig, source: str) -> None:
     """Checks every field as the flag of its name does. Raises InputError, which names `source` and the field."""
+    check_backbone(config.backbone, source)
     for name, value in vars(config).items():
         if not _is_sound(name, value):
             raise InputError(f"{source}: {name} is {_shown(value)}, which --{name} does not take")

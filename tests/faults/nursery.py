@@ -158,7 +158,7 @@ def _child(
         file_limit: bytes that a file may have, after which writing fails as on a full disk.
         force: see `resume`.
     """
-    from chexnet.backbones import NETWORKS
+    from chexnet.backbones import BACKBONES
     from chexnet.errors import InputError, Interrupted
     from chexnet.files import write_text
     from chexnet.training import callbacks, checkpoints, resume
@@ -167,7 +167,7 @@ def _child(
     checkpoints.draw_curves = lambda rows, path: write_text(path, str(len(rows)))  # type: ignore[attr-defined]
     if counter:
         _count_steps(callbacks.Steps, counter)
-    NETWORKS["densenet121"] = Miniature
+    BACKBONES["densenet121"] = Miniature
     events = 0
 
     def count(event: str, _: object) -> None:

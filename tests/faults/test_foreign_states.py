@@ -13,7 +13,7 @@ import pytest
 from miniature import Miniature, small_config
 
 from chexnet import checkpoint
-from chexnet.backbones import NETWORKS
+from chexnet.backbones import BACKBONES
 from chexnet.config import TrainConfig
 from chexnet.errors import InputError
 from chexnet.training import resume, state, train
@@ -27,7 +27,7 @@ def run(small_data, tmp_path_factory) -> Path:
     config = small_config(small_data, tmp_path_factory.mktemp("run") / "save")
     config = TrainConfig(**{**vars(config), "save_every_steps": 4, "keep_states": 99})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "densenet121", Miniature)
+        patch.setitem(BACKBONES, "densenet121", Miniature)
         train(config)
     folder = Path(config.save_dir)
     (folder / "after_epoch_02.state").unlink()
@@ -36,7 +36,7 @@ def run(small_data, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(run, tmp_path, monkeypatch) -> Path:
-    monkeypatch.setitem(NETWORKS, "densenet121", Miniature)
+    monkeypatch.setitem(BACKBONES, "densenet121", Miniature)
     return Path(shutil.copytree(run, tmp_path / "deep" / "copy"))
 
 
