@@ -52,13 +52,15 @@ _MODULES = {
 """Public name -> the module that has it, imported when the name is first used: Paddle alone takes seconds."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(_importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # with it, type checkers would believe in every attribute
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name on first use (PEP 562)."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(_importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
@@ -87,5 +89,5 @@ def _check_png() -> None:
         )
 
 
-if "paddle" in _sys.modules:
+if _sys.modules.get("paddle"):
     _check_png()

@@ -65,6 +65,6 @@ def check_backbone(name: Any, source: str) -> None:
     """Raise InputError, which names `source`, unless there is a backbone of this name."""
     if name not in list_backbones():
         raise InputError(
-            f"{source}: the backbone is {repr(name)[:60]}, expected one of {', '.join(list_backbones())}; if it is your "
-            "own, import the file that registers it with @register_backbone first (docs/extending.md)"
+            f"{source}: the backbone is {repr(name)[:60]}, expected one of {', '.join(list_backbones())}; if it is "
+            "your own, import the file that registers it with @register_backbone first (docs/extending.md)"
         )

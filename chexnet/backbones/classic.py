@@ -112,9 +112,8 @@ class GoogLeNet(GlobalPoolBackbone, models.GoogLeNet):
     def __init__(self, out_size: int) -> None:
         super().__init__(num_classes=out_size)
         self._pool_o1 = self._pool_o2 = nn.AdaptiveAvgPool2D(3)
-        self._drop = nn.Dropout(
-            0.4
-        )  # Paddle's own scales by 0.6 in evaluation mode: the head would not be one linear layer
+        # Paddle's own scales by 0.6 in evaluation mode, so that the head would not be the linear layer alone.
+        self._drop = nn.Dropout(0.4)
 
     @property
     def classifier(self) -> nn.Linear:

@@ -16,7 +16,7 @@ from chexnet.backbones.base import FeatureGrid, GlobalPoolBackbone
 
 
 class ResNet(GlobalPoolBackbone, models.ResNet):
-    """Paddle's ResNet with bottleneck blocks. Parameter names are those of `paddle.vision.models.ResNet`; the head is `fc`.
+    """Paddle's ResNet with bottlenecks. Parameter names are those of `paddle.vision.models.ResNet`; the head is `fc`.
 
     Each of its five downsampling steps keeps every second pixel, starting with the first, so that the first cell of
     the feature map is centered at the image's corner.
