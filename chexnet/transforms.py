@@ -46,6 +46,12 @@ class Preprocessing:
     Raises:
         InputError: `resize` is above MAX_RESIZE, `crop` is not within 1..resize, `sample_bits` not within 8..16, or
             `scaling` is unknown.
+
+    Example:
+        >>> preprocessing = Preprocessing(resize=256, crop=224)
+        >>> resized = preprocessing.resized(np.zeros((512, 640), np.uint8))
+        >>> resized.shape, preprocessing.center_crop(resized).shape, preprocessing.ten_crop(resized).shape
+        ((256, 320), (1, 224, 224), (10, 1, 224, 224))
     """
 
     resize: int = 256
@@ -115,6 +121,10 @@ class Preprocessing:
             height: of the image before it is resized, pixels.
             width: likewise.
             crops: 10 for those of `ten_crop`, 1 for that of `center_crop`.
+
+        Example:
+            >>> Preprocessing(resize=256, crop=224).geometry(1024, 2048, crops=1).crops
+            (Crop(top=16, left=144, mirrored=False),)
         """
         return self._placed((height, width), self._resized_size(height, width), crops)
 
@@ -204,6 +214,10 @@ def five_corners(height: int, width: int, crop: int) -> list[tuple[int, int]]:
     """(top, left) of five square crops of an image, in torchvision's order.
 
     Top left, top right, bottom left, bottom right, centre; all in pixels of the image.
+
+    Example:
+        >>> five_corners(256, 320, crop=224)
+        [(0, 0), (0, 96), (32, 0), (32, 96), (16, 48)]
     """
     bottom, right = height - crop, width - crop
     return [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]

@@ -57,6 +57,14 @@ def read_list(path: str | os.PathLike[str], n_classes: int = N_CLASSES) -> Image
         InputError: the file is missing, empty or not text, its patients are those of another list, or the first line
             that is malformed: wrong number of columns, a label other than 0 or 1, a name seen before or one that
             leaves the folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "val.txt").write_text("a.png 0 1\\nb.png 1 1\\n")
+        ...     images = read_list(Path(folder, "val.txt"), n_classes=2)
+        >>> images.names, images.labels.tolist()
+        (('a.png', 'b.png'), [[0, 1], [1, 1]])
     """
     path = Path(path)
     lines = _read_lines(path)
@@ -85,7 +93,11 @@ def read_list(path: str | os.PathLike[str], n_classes: int = N_CLASSES) -> Image
 
 
 def format_list(names: Sequence[str], labels: np.ndarray) -> str:
-    """The text of a list file: names and [N, C] labels of 0 or 1 -> one line each."""
+    """Format a list file, one line per image: N names and [N, C] labels of 0 or 1 -> text.
+
+    >>> format_list(["a.png", "b.png"], np.array([[0, 1], [1, 1]])).splitlines()
+    ['a.png 0 1', 'b.png 1 1']
+    """
     texts: dict[tuple[int, ...], str] = {}  # few rows differ, so each is written once
     lines = []
     for name, row in zip(names, map(tuple, labels.tolist()), strict=True):

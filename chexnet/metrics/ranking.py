@@ -52,6 +52,11 @@ def class_aurocs(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: as `auroc`.
+
+    Example:
+        >>> labels = np.array([[0, 1], [1, 1]])
+        >>> class_aurocs(labels, np.array([[0.2, 0.5], [0.7, 0.6]])).tolist()
+        [1.0, nan]
     """
     if labels.shape != scores.shape:
         raise ValueError(f"labels {labels.shape} and scores {scores.shape} differ in shape")

@@ -24,6 +24,10 @@ def for_display(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) -
 
     Returns:
         float32 of the same shape in 0..1; NaN, where no crop lies, stays NaN.
+
+    Example:
+        >>> for_display(np.float32([-4, 1, 6, 99]), bias=-1).tolist()
+        [0.0, 0.0, 0.5, 1.0]
     """
     return np.clip((values + np.float32(bias)) / np.float32(limit), 0, 1)
 

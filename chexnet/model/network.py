@@ -41,6 +41,11 @@ class CheXNet(nn.Layer):
 
     Raises:
         InputError: the backbone or the scaling is unknown; or the ImageNet weights are not available.
+
+    Example:
+        >>> network = CheXNet(2, "lenet")
+        >>> network.predict(np.zeros((3, 1, 64, 64), np.uint8)).shape
+        (3, 2)
     """
 
     classes: tuple[str, ...]
@@ -91,13 +96,16 @@ class CheXNet(nn.Layer):
         """
         if not self.training:
             return nn.functional.sigmoid(self.logits(images))
-        logits = self.body.forward_train(self._normalize(images))
-        probabilities = [nn.functional.sigmoid(head_logits.astype("float32")) for head_logits in logits]
+        probabilities = [nn.functional.sigmoid(logits) for logits in self.training_logits(images)]
         return probabilities if len(probabilities) > 1 else probabilities[0]
 
     def logits(self, images: paddle.Tensor) -> paddle.Tensor:
         """Compute logits: images -> float32 [N, out_size], whatever precision the network computes in."""
         return self.classify(self.features(images))
+
+    def training_logits(self, images: paddle.Tensor) -> list[paddle.Tensor]:
+        """Compute the logits of all heads, the main one first: images -> float32 [N, out_size] each."""
+        return [logits.astype("float32") for logits in self.body.forward_train(self._normalize(images))]
 
     def features(self, images: paddle.Tensor) -> paddle.Tensor:
         """Compute the last feature map: images -> [N, 1024, H/32, W/32] for DenseNet-121."""
