@@ -21,9 +21,7 @@ from chexnet.config import (
     MAX_SAMPLE_BITS,
     MIN_SAMPLE_BITS,
     PRECISIONS,
-    EvalConfig,
-    LocalizationConfig,
-    PredictConfig,
+    InferenceConfig,
 )
 from chexnet.errors import InputError, Interrupted, printable
 
@@ -124,9 +122,7 @@ def _run(args: argparse.Namespace, body: Callable[[argparse.Namespace], None]) -
         return 128 + ended[0]
 
 
-def add_computing_flags(
-    parser: Parser, default: EvalConfig | LocalizationConfig | PredictConfig, workers: bool = True
-) -> None:
+def add_computing_flags(parser: Parser, default: InferenceConfig, workers: bool = True) -> None:
     """Adds the flags that say how a trained network computes; their defaults are those of the configuration."""
     add = parser.add_argument
     add(

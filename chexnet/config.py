@@ -110,117 +110,89 @@ class TrainConfig:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
 
-@dataclass(frozen=True)
-class EvalConfig:
+@dataclass(frozen=True, kw_only=True)
+class InferenceConfig:
+    """How a trained network is loaded and run: the part that evaluation, localization and prediction share.
+
+    Attributes:
+        ckpt: weight file of a CheXNet, `.pdparams` or `.safetensors`; the JSON beside it, if any, says how its
+            images are resized.
+        crops: 10, averaged, or 1, the center; None takes what the checkpoint says, else 10.
+        device: `auto`, `cpu` or `gpu`.
+        num_workers: decoding threads, in addition to the inference threads; 0 for none.
+        engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
+        precision: `float32`, `bfloat16` or `float16`.
+        backbone: one of `list_backbones()`, if the checkpoint does not name one; None for the default.
+        classes: file with the class names, one per line, if the checkpoint does not list them; None for the 14.
+        sample_bits: as for TrainConfig; None for what the checkpoint says, else for 16.
+    """
+
+    ckpt: str = "pretrained_models/model_paddle.pdparams"
+    crops: int | None = None
+    device: str = "auto"
+    num_workers: int = DEFAULT_WORKERS
+    engine: str = "auto"
+    precision: str = "float32"
+    backbone: str | None = None
+    classes: str | None = None
+    sample_bits: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig(InferenceConfig):
     """One evaluation.
 
     Attributes:
         data_dir: folder of the images.
         test_list: list file to score on.
-        ckpt: weight file of a CheXNet, `.pdparams` or `.safetensors`; the JSON beside it, if any, says how its
-            images are resized.
-        batch_size: images that go through the network together, at most; fewer where that suits the engine.
-        crops: 10, averaged, or 1, the centre; None takes what the JSON beside the weights says, else 10.
-        device: `auto`, `cpu` or `gpu`.
-        num_workers: decoding threads, 0 for none.
+        batch_size: maximum images per batch; fewer where that suits the engine.
         image_cache: folder made by tools/build_cache.py, read instead of the image files.
-        engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
-        precision: `float32`, `bfloat16` or `float16`.
         on_bad_image: `error`, or `skip` to leave out what is missing or does not decode, see ON_BAD_IMAGE.
         ensemble: more weight files; the probabilities of all and of `ckpt` are averaged.
         val_list: list file to choose operating points and fit calibration on; it is scored too. None does neither.
-        backbone: one of `list_backbones()`, where the JSON beside the weights does not say; None for the default.
-        classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
-        sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """
 
     data_dir: str = "dataset/images"
     test_list: str = "dataset/labels/test_list.txt"
-    ckpt: str = "pretrained_models/model_paddle.pdparams"
     batch_size: int = 128
-    crops: int | None = None
-    device: str = "auto"
-    num_workers: int = DEFAULT_WORKERS
     image_cache: str | None = None
-    engine: str = "auto"
-    precision: str = "float32"
     on_bad_image: str = "error"
     ensemble: tuple[str, ...] = ()
     val_list: str | None = None
-    backbone: str | None = None
-    classes: str | None = None
-    sample_bits: int | None = None
 
 
-@dataclass(frozen=True)
-class LocalizationConfig:
-    """One comparison of class maps with drawn boxes.
+@dataclass(frozen=True, kw_only=True)
+class LocalizationConfig(InferenceConfig):
+    """One comparison of class maps with ground-truth boxes.
 
     Attributes:
         boxes: box file in NIH's format, see `chexnet.boxes`.
         data_dir: folder of the images.
-        test_list: list file; boxes of other images are left alone. None takes all of them.
-        ckpt: `.pdparams` or `.safetensors` file of a CheXNet; the JSON beside it, if any, says how images are resized.
-        crops: 10, whose maps are averaged where they overlap, or 1, the centre; None takes what the JSON beside the
-            weights says, else 10.
-        device: `auto`, `cpu` or `gpu`.
-        num_workers: threads that decode images and score maps, 0 for none.
-        engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
-        precision: `float32`, `bfloat16` or `float16`.
-        backbone: one of `list_backbones()`, where the JSON beside the weights does not say; None for the default.
-        classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
-        sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
+        test_list: list file; boxes of other images are ignored. None takes all of them.
     """
 
     boxes: str
     data_dir: str = "dataset/images"
     test_list: str | None = None
-    ckpt: str = "pretrained_models/model_paddle.pdparams"
-    crops: int | None = None
-    device: str = "auto"
-    num_workers: int = DEFAULT_WORKERS
-    engine: str = "auto"
-    precision: str = "float32"
-    backbone: str | None = None
-    classes: str | None = None
-    sample_bits: int | None = None
 
 
-@dataclass(frozen=True)
-class PredictConfig:
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(InferenceConfig):
     """Predictions on images.
 
     Attributes:
-        ckpt: `.pdparams` or `.safetensors` file of a CheXNet; the JSON beside it says how its images are resized.
-        crops: 10, averaged, or 1, the centre; None takes what the JSON beside the weights says, else 10.
-        engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`.
-        precision: `float32`, `bfloat16` or `float16`.
-        device: `auto`, `cpu` or `gpu`.
-        num_workers: decoding threads, 0 for none.
-        top: how many findings of an image are shown and drawn, the most probable ones.
-        cam: folder for pictures of where the network saw them; None draws none.
+        top: number of findings shown and drawn per image, the most probable ones.
+        cam: folder for heat maps; None draws none.
         sheet: draw all findings of an image on one picture, not each on its own; needs `cam`.
         thresholds: JSON file of operating points, see `chexnet.thresholds`; None takes the one beside the weights, and
             decides nothing if there is none.
         json: file for everything; None writes none.
         csv: file for the probabilities; None writes none.
-        backbone: one of `list_backbones()`, where the JSON beside the weights does not say; None for the default.
-        classes: file of the names of its classes, one a line, where the JSON does not say; None for the 14.
-        sample_bits: as for TrainConfig; None for what the JSON says, else for 16.
     """
 
-    ckpt: str = EvalConfig.ckpt
-    crops: int | None = None
-    engine: str = "auto"
-    precision: str = "float32"
-    device: str = "auto"
-    num_workers: int = DEFAULT_WORKERS
     top: int = 3
     cam: str | None = None
     sheet: bool = False
     thresholds: str | None = None
     json: str | None = None
     csv: str | None = None
-    backbone: str | None = None
-    classes: str | None = None
-    sample_bits: int | None = None

@@ -276,7 +276,7 @@ def test_the_whole_way(small_data, tmp_path, backbone):
     with pytest.raises(InputError, match=rf"this run has backbone {backbone} \(now "):
         resume(tmp_path / "on", {"backbone": "alexnet" if backbone == "lenet" else "lenet"}, force=True)
     ckpt = str(result.best_model)
-    scored = evaluate(EvalConfig(config.data_dir, config.val_list, ckpt, crops=1, device="cpu"))
+    scored = evaluate(EvalConfig(data_dir=config.data_dir, test_list=config.val_list, ckpt=ckpt, crops=1, device="cpu"))
     assert scored.probabilities.shape == (6, N_CLASSES)
     predicted = Predictor(ckpt, crops=1, device="cpu", images=1).predict(small_data / "images" / scored.names[0])
     np.testing.assert_allclose(predicted.probabilities, scored.probabilities[0], atol=1e-4)

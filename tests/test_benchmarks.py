@@ -38,7 +38,9 @@ def material(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ours(material):
     data = material.repeated(4)
-    return evaluate(EvalConfig(str(data.data_dir), str(data.list_file), str(material.ckpt), device="cpu"))
+    return evaluate(
+        EvalConfig(data_dir=str(data.data_dir), test_list=str(data.list_file), ckpt=str(material.ckpt), device="cpu")
+    )
 
 
 @pytest.fixture
@@ -138,7 +140,9 @@ def test_the_reference_in_pytorch_finds_our_probabilities(material, ours):
 
 def test_the_reference_with_one_crop_finds_our_probabilities(material, eagerly):
     data = material.repeated(4)
-    config = EvalConfig(str(data.data_dir), str(data.list_file), str(material.ckpt), crops=1, device="cpu")
+    config = EvalConfig(
+        data_dir=str(data.data_dir), test_list=str(data.list_file), ckpt=str(material.ckpt), crops=1, device="cpu"
+    )
     transform = naive_paddle.center_transform(material.preprocessing)
     probabilities, _ = naive_paddle.evaluate(model.load(material.ckpt), data, transform, 4)
     np.testing.assert_allclose(probabilities, evaluate(config).probabilities, rtol=0, atol=1e-5)

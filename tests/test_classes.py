@@ -124,7 +124,7 @@ def test_a_list_of_another_number_of_columns_is_an_error_with_both_numbers(train
 def test_names_that_contradict_the_checkpoint_are_refused(trained, tmp_path):
     ckpt = str(trained / "save" / "best_model.pdparams")
     (tmp_path / "other.txt").write_text("Cat\nDog\nFish\n")
-    config = EvalConfig(str(trained / "images"), str(trained / "test.txt"), ckpt, device="cpu")
+    config = EvalConfig(data_dir=str(trained / "images"), test_list=str(trained / "test.txt"), ckpt=ckpt, device="cpu")
     with pytest.raises(InputError, match=r"best_model\.json: the checkpoint has \d classes, .* expected the 3 of"):
         evaluate(EvalConfig(**{**vars(config), "classes": str(tmp_path / "other.txt")}))
     with pytest.raises(InputError, match=r"the checkpoint is a lenet, not a resnet50"):
@@ -154,7 +154,9 @@ def test_checkpoints_of_other_classes_are_not_averaged(trained, tmp_path):
     other.write_bytes(ckpt.read_bytes())
     names = [f"other {index}" for index in range(len(class_names(trained / "classes.txt")))]
     checkpoint.write_sidecar(other, {**checkpoint.read_sidecar(ckpt), "classes": names})
-    config = EvalConfig(str(trained / "images"), str(trained / "test.txt"), str(ckpt), ensemble=(str(other),))
+    config = EvalConfig(
+        data_dir=str(trained / "images"), test_list=str(trained / "test.txt"), ckpt=str(ckpt), ensemble=(str(other),)
+    )
     with pytest.raises(InputError, match=r"other\.pdparams: has \d classes, other 0.*expected those of"):
         evaluate(config)
 

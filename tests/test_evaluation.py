@@ -38,7 +38,9 @@ def test_evaluation_is_the_slow_obvious_one(folder, ckpt, crops):
     """One image, one crop at a time, against batches of crops."""
     images, lists = folder(5, sizes=[(48, 40), (60, 90)])
     seen = []
-    config = EvalConfig(str(images), str(lists), str(ckpt), batch_size=2, crops=crops, device="cpu")
+    config = EvalConfig(
+        data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), batch_size=2, crops=crops, device="cpu"
+    )
     result = evaluate(config, progress=lambda done, total: seen.append((done, total)))
 
     network = CheXNet()
@@ -65,7 +67,9 @@ def test_each_checkpoint_is_scored_with_its_own_crops(folder, tmp_path):
         checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 40, "crop": 32, **crops})
 
     def scored(ckpt, **more):
-        asked = EvalConfig(str(images), str(lists), str(ckpt), device="cpu", engine="paddle", **more)
+        asked = EvalConfig(
+            data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), device="cpu", engine="paddle", **more
+        )
         return evaluate(asked)
 
     one, ten = scored(paths[0]), scored(paths[1])
@@ -89,7 +93,9 @@ def test_predictions_are_the_callers_function_of_the_crops_averaged(folder):
 def test_the_first_line_says_what_computes(folder, ckpt):
     images, lists = folder(2)
     lines = []
-    config = EvalConfig(str(images), str(lists), str(ckpt), crops=1, device="cpu", engine="paddle")
+    config = EvalConfig(
+        data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu", engine="paddle"
+    )
     result = evaluate(config, lines.append)
     assert re.fullmatch(rf"=> paddle {re.escape(paddle.__version__)}, float32, CPU, \d+ threads?", lines[0])
     assert lines[0] == f"=> {result.engine}"
@@ -100,7 +106,7 @@ def result(tmp_path_factory, ckpt):
     images, lists = make_folder(tmp_path_factory.mktemp("result"), 4)
     # Hernia, the last column, loses its positives.
     lists.write_text("\n".join(line[:-1] + "0" for line in lists.read_text().splitlines()))
-    return evaluate(EvalConfig(str(images), str(lists), str(ckpt), crops=1, device="cpu"))
+    return evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu"))
 
 
 def test_an_undefined_class_is_named_everywhere_and_never_a_number(result, tmp_path):
@@ -170,7 +176,7 @@ def test_a_sidecar_that_cannot_be_is_refused_by_name(folder, ckpt, tmp_path, fac
     copy.write_bytes(ckpt.read_bytes())
     checkpoint.write_sidecar(copy, facts)
     with pytest.raises(InputError, match=rf"copy\.json.*{message}"):
-        evaluate(EvalConfig(str(images), str(lists), str(copy), device="cpu"))
+        evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(copy), device="cpu"))
 
 
 class _Means:
@@ -186,7 +192,7 @@ def test_ten_crops_from_the_cache_are_those_from_the_files(folder, ckpt, tmp_pat
     monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
     images, lists = folder(5, sizes=[(48, 40), (60, 90), (33, 80)])
     build(images, read_list(lists).names, tmp_path / "cache", Preprocessing(40, 32), workers=1)
-    config = EvalConfig(str(images), str(lists), str(ckpt), batch_size=2, device="cpu")
+    config = EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), batch_size=2, device="cpu")
     from_files = evaluate(config)
     shutil.rmtree(images)
     from_cache = evaluate(dataclasses.replace(config, image_cache=str(tmp_path / "cache")))
@@ -205,7 +211,9 @@ def spoilt(folder):
 def test_what_is_skipped_is_as_if_it_had_not_been_in_the_list(spoilt, ckpt, tmp_path, monkeypatch):
     monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
     images, lists = spoilt
-    config = EvalConfig(str(images), str(lists), str(ckpt), crops=1, device="cpu", on_bad_image="skip")
+    config = EvalConfig(
+        data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu", on_bad_image="skip"
+    )
     calls = []
     result = evaluate(config, progress=lambda done, total: calls.append((done, total)))
     assert [(one.image, one.line) for one in result.skipped] == [("list_031.png", 32), ("list_120.png", 121)]
@@ -214,7 +222,9 @@ def test_what_is_skipped_is_as_if_it_had_not_been_in_the_list(spoilt, ckpt, tmp_
 
     lines = lists.read_text().splitlines(keepends=True)
     (tmp_path / "shorter.txt").write_text("".join(lines[:31] + lines[32:120] + lines[121:]))
-    expected = evaluate(EvalConfig(str(images), str(tmp_path / "shorter.txt"), str(ckpt), crops=1, device="cpu"))
+    expected = evaluate(
+        EvalConfig(data_dir=str(images), test_list=str(tmp_path / "shorter.txt"), ckpt=str(ckpt), crops=1, device="cpu")
+    )
     assert expected.skipped == ()
     assert result.names == expected.names
     np.testing.assert_array_equal(result.labels, expected.labels)
@@ -266,4 +276,4 @@ def test_probabilities_that_are_not_numbers_are_refused(folder, ckpt, monkeypatc
     images, lists = folder(2)
     monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Broken())
     with pytest.raises(InputError, match=r"model\.pdparams: gives probabilities that are not finite"):
-        evaluate(EvalConfig(str(images), str(lists), str(ckpt), crops=1, device="cpu"))
+        evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu"))

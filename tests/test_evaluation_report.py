@@ -66,9 +66,9 @@ def flags(data, *ckpts: int, **more: str) -> list[str]:
 def config(data, *ckpts: int, val_list: str | None = None) -> EvalConfig:
     first, *others = (str(data / f"model{number}.pdparams") for number in ckpts)
     return EvalConfig(
-        str(data / "images"),
-        str(data / "test.txt"),
-        first,
+        data_dir=str(data / "images"),
+        test_list=str(data / "test.txt"),
+        ckpt=first,
         crops=1,
         device="cpu",
         ensemble=tuple(others),

@@ -78,7 +78,9 @@ def test_it_resumes_evaluates_predicts_and_exports(registered, trained, config, 
     network = chexnet.load(ckpt)
     assert isinstance(network.body, registered)
 
-    scored = chexnet.evaluate(chexnet.EvalConfig(config.data_dir, config.val_list, str(ckpt), crops=1, device="cpu"))
+    scored = chexnet.evaluate(
+        chexnet.EvalConfig(data_dir=config.data_dir, test_list=config.val_list, ckpt=str(ckpt), crops=1, device="cpu")
+    )
     resized = network.preprocessing.resized(read(image))
     crop = network.preprocessing.center_crop(resized)[None]
     expected = network.predict(crop)[0]

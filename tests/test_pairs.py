@@ -151,7 +151,15 @@ def replaced(ckpt, monkeypatch):
 def test_an_evaluation_says_what_it_scored(ckpt, replaced, tmp_path):
     images, test_list = make_folder(tmp_path, 6)
     of_list = sha256(test_list)
-    config = EvalConfig(str(images), str(test_list), str(ckpt), crops=1, device="cpu", engine="paddle", num_workers=0)
+    config = EvalConfig(
+        data_dir=str(images),
+        test_list=str(test_list),
+        ckpt=str(ckpt),
+        crops=1,
+        device="cpu",
+        engine="paddle",
+        num_workers=0,
+    )
     result = evaluate(config)
     test_list.write_text("gone")
     result.write_json(tmp_path / "r.json")
@@ -161,7 +169,7 @@ def test_an_evaluation_says_what_it_scored(ckpt, replaced, tmp_path):
 
 def test_predictions_say_what_made_them(ckpt, replaced, tmp_path):
     images, _ = make_folder(tmp_path, 2)
-    config = PredictConfig(str(ckpt), crops=1, device="cpu", num_workers=0, json=str(tmp_path / "p.json"))
+    config = PredictConfig(ckpt=str(ckpt), crops=1, device="cpu", num_workers=0, json=str(tmp_path / "p.json"))
     assert len(list(predict_files(config, [str(images)]))) == 2
     assert json.loads((tmp_path / "p.json").read_text())["ckpt_sha256"] == replaced
 
@@ -171,7 +179,7 @@ def test_thresholds_are_compared_with_what_computes(ckpt, tmp_path):
     point = {"threshold": 0.5, "sensitivity": 0.5, "specificity": 0.5}
     facts = {"schema": 1, "chosen": "", "thresholds": dict.fromkeys(CLASS_NAMES, point)}
     path = tmp_path / "thresholds.json"
-    config = PredictConfig(str(ckpt), crops=1, device="cpu", num_workers=0, thresholds=str(path))
+    config = PredictConfig(ckpt=str(ckpt), crops=1, device="cpu", num_workers=0, thresholds=str(path))
     said: list[str] = []
     for digest, warned in ((sha256(ckpt), False), (None, True)):
         path.write_text(json.dumps({**facts, "ckpt_sha256": digest}))
@@ -195,7 +203,13 @@ def test_a_comparison_with_boxes_says_what_drew_its_maps(replaced, tmp_path):
     assert read_boxes(tmp_path / "boxes.csv")
     ckpt = tmp_path / "best_model.pdparams"
     config = LocalizationConfig(
-        str(tmp_path / "boxes.csv"), str(images), ckpt=str(ckpt), crops=1, device="cpu", engine="paddle", num_workers=0
+        boxes=str(tmp_path / "boxes.csv"),
+        data_dir=str(images),
+        ckpt=str(ckpt),
+        crops=1,
+        device="cpu",
+        engine="paddle",
+        num_workers=0,
     )
     of_boxes = sha256(tmp_path / "boxes.csv")
     result = localize(config)

@@ -217,7 +217,9 @@ def test_an_evaluation_its_csv_and_its_report_know_the_patients(small_run, tmp_p
     ckpt = tmp_path / "model.pdparams"
     checkpoint.save(CheXNet().state_dict(), ckpt)
     checkpoint.write_sidecar(ckpt, {"resize": 40, "crop": 32, audit.KEY: audit.fingerprint(["00000001_000.png"])})
-    config = EvalConfig(str(images), str(lists), str(ckpt), crops=1, device="cpu", engine="paddle")
+    config = EvalConfig(
+        data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu", engine="paddle"
+    )
 
     alone = report_on(evaluate(config))
     assert alone.predictions.patients.unknown == 24

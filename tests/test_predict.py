@@ -288,7 +288,12 @@ def test_a_run_that_ends_early_leaves_no_half_files(ckpt, images, tmp_path):
     from chexnet.predictor import predict_files
 
     config = PredictConfig(
-        str(ckpt), 1, device="cpu", num_workers=1, json=str(tmp_path / "o/p.json"), csv=str(tmp_path / "o/p.csv")
+        ckpt=str(ckpt),
+        crops=1,
+        device="cpu",
+        num_workers=1,
+        json=str(tmp_path / "o/p.json"),
+        csv=str(tmp_path / "o/p.csv"),
     )
     results = predict_files(config, [str(images)])
     next(results)

@@ -73,7 +73,7 @@ def test_its_operating_points_are_its_own():
 
 
 def test_it_finds_what_is_drawn_in_the_examples_and_says_of_each_what_it_is_not():
-    config = PredictConfig(str(CKPT), device="cpu")
+    config = PredictConfig(ckpt=str(CKPT), device="cpu")
     results = list(predict_files(config, [str(EXAMPLES)]))
     found = {Path(one.prediction.name).stem: set(one.prediction.present(one.thresholds)) for one in results}
     assert found == DRAWN

@@ -98,7 +98,15 @@ def test_what_chose_the_best_epoch_is_what_evaluation_finds(run):
     config, result, _ = run
     last = Path(config.save_dir) / "final.pdparams"
     scored = evaluate(
-        EvalConfig(config.data_dir, config.val_list, str(last), batch_size=4, crops=1, device="cpu", num_workers=1)
+        EvalConfig(
+            data_dir=config.data_dir,
+            test_list=config.val_list,
+            ckpt=str(last),
+            batch_size=4,
+            crops=1,
+            device="cpu",
+            num_workers=1,
+        )
     )
     row = result.history[-1]
     np.testing.assert_allclose(scored.aurocs, [row[f"val_AUROC_{name}"] for name in CLASS_NAMES])

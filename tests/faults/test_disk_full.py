@@ -85,7 +85,7 @@ def test_a_full_folder_for_temporary_files_is_named(ckpt, tmp_path, small_disk, 
         disk = small_disk(kib)
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
         with pytest.raises(InputError, match=f"{disk}.*: cannot be written: No space left on device"):
-            list(predict_files(PredictConfig(str(ckpt), engine=name, device="cpu"), [str(tmp_path / "a.png")]))
+            list(predict_files(PredictConfig(ckpt=str(ckpt), engine=name, device="cpu"), [str(tmp_path / "a.png")]))
         assert left_on(disk) == []
 
 
@@ -117,7 +117,7 @@ def test_a_full_disk_under_one_output_of_predictions_costs_no_other(ckpt, images
     disk = small_disk(16 if full == "cam" else 4)
     at = {name: str((disk if name == full else tmp_path) / "out") for name in ("json", "csv", "cam")}
     config = PredictConfig(
-        str(ckpt), 1, json=f"{at['json']}.json", csv=f"{at['csv']}.csv", cam=at["cam"], top=1, device="cpu"
+        ckpt=str(ckpt), crops=1, json=f"{at['json']}.json", csv=f"{at['csv']}.csv", cam=at["cam"], top=1, device="cpu"
     )
     done = []
     said = f"^{disk}.*: cannot be written: No space left on device.*; the rest is written$"
