@@ -148,5 +148,5 @@ def test_crops_are_squares_that_fit():
         TenCrop(6)(image)
     with pytest.raises(InputError, match="expected the side of a square"):
         TenCrop((4, 5))
-    with pytest.raises(InputError, match="CheXNet: backbone is 'resnet18', expected one of densenet121"):
+    with pytest.raises(InputError, match="'resnet18', expected one of densenet121"):
         CheXNet(14, "resnet18")
