@@ -43,10 +43,10 @@ _COLUMNS = {"epoch", "learning_rate", "train_loss", "val_loss", "train_AUROC_avg
 
 def check_config(config: TrainConfig, source: str) -> None:
     """Checks every field as the flag of its name does. Raises InputError, which names `source` and the field."""
-    check_backbone(config.backbone, source)
     for name, value in vars(config).items():
         if not _is_sound(name, value):
             raise InputError(f"{source}: {name} is {_shown(value)}, which --{name} does not take")
+    check_backbone(config.backbone, source)  # a text by now; which ones there are depends on what was imported
 
 
 def _shown(value: Any) -> str:
