@@ -8,6 +8,8 @@ DEMO_RUN := save/demo
 DEMO_LISTS := $(DEMO_DATA)/labels
 DEMO_IMAGES := 640
 DEMO_EPOCHS := 5
+# What the check of our English reads: Markdown files, Python files and folders of these.
+PROSE := $(filter-out CHANGELOG.md docs/architecture.md,$(wildcard *.md */*.md */*/*.md))
 
 .PHONY: help demo test lint bench faults test-oldest clean-demo
 
@@ -27,12 +29,13 @@ demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-cr
 test: $(INSTALLED_DEV) ## every test
 	$(BIN)/python -m pytest
 
-lint: $(INSTALLED_DEV) ## ruff and mypy
+lint: $(INSTALLED_DEV) ## ruff, mypy and the check of our English
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy chexnet
+	$(BIN)/python .ci/check_prose.py $(PROSE)
 
-bench: $(INSTALLED_DEV) ## speed and memory beside plain reference pipelines; twelve minutes on two cores
+bench: $(INSTALLED_DEV) ## speed and memory compared with plain reference pipelines; twelve minutes on two cores
 	$(BIN)/python -m benchmarks
 
 faults: $(INSTALLED_DEV) ## kills, full disks, damaged and malicious files, by the hundred; prints a table of them

@@ -1,4 +1,4 @@
-"""What the documents name exists."""
+"""Names, links, scripts and flags in the documents exist."""
 
 import importlib
 import re
@@ -11,7 +11,7 @@ NAME = re.compile(r"`(chexnet(?:\.\w+)+)`")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_name_in_code_that_begins_with_chexnet_can_be_imported(document):
+def test_every_name_that_begins_with_chexnet_can_be_imported(document):
     for name in NAME.findall(document.read_text(encoding="utf-8")):
         module, _, attribute = name.rpartition(".")
         try:
@@ -22,18 +22,28 @@ def test_every_name_in_code_that_begins_with_chexnet_can_be_imported(document):
             importlib.import_module(name)
 
 
+def anchors(document) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a document."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_to_a_file_leads_to_one(document):
-    for target in re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8")):
+def test_every_link_leads_to_a_file_and_to_a_heading_in_it(document):
+    for target in re.findall(r"\]\(([^)\s]+)", document.read_text(encoding="utf-8")):
         if "://" not in target:
-            assert (document.parent / target).exists(), target
+            path, _, anchor = target.partition("#")
+            linked = document.parent / path if path else document
+            assert linked.exists(), target
+            assert not anchor or anchor in anchors(linked), target
 
 
 COMMAND = re.compile(r"python ((?:\w+/)?\w+\.py)((?:\\\n|[^\n`|;&])*)")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_command_names_a_script_and_flags_that_it_has(document):
+def test_every_command_names_an_existing_script_and_its_flags(document):
     for path, rest in COMMAND.findall(document.read_text(encoding="utf-8")):
         assert (ROOT / path).is_file(), path
         flags = load_script(path).build_parser()._option_string_actions

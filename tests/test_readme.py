@@ -1,4 +1,4 @@
-"""The commands of README.md run one after another in a fresh clone, as they stand."""
+"""The commands of README.md run one after another in a fresh clone, and README_zh.md has the same content."""
 
 import os
 import re
@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README_zh.md").read_text(encoding="utf-8")
 SMALL = "DEMO_IMAGES=80 DEMO_EPOCHS=1"
 """For make: a demo of seconds."""
 
@@ -63,18 +64,37 @@ def test_all_commands_run_one_after_another_in_a_fresh_clone(clone):
     assert len(ignored.stdout.split()) == 4
 
 
-def test_the_python_of_the_page_runs():
+def test_the_python_of_the_page_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
     for block in blocks(README, "python"):
         exec(compile(block, "README.md", "exec"), {})
 
 
-def test_both_languages_have_the_same_commands():
-    chinese = (ROOT / "README_zh.md").read_text(encoding="utf-8")
-    without_remarks = [
-        [re.sub(r"\s+#.*", "", "".join(blocks(text, language))) for language in ("sh", "python")]
-        for text in (README, chinese)
-    ]
-    assert without_remarks[0] == without_remarks[1]
+def outside_of_blocks(text: str) -> str:
+    return re.sub(r"^```.*?^```\n", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("language", ["sh", "python", "text"])
+def test_both_languages_have_the_same_blocks_but_for_remarks(language):
+    english, chinese = (
+        [re.sub(r"\s+# .*", "", block) for block in blocks(text, language)] for text in (README, CHINESE)
+    )
+    assert english == chinese
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        pytest.param(r"^(#+) ", id="levels of headings"),
+        pytest.param(r"!\[[^]]*\]\(([^)]+)\)", id="pictures"),
+        pytest.param(r"`(python [^`]+)`", id="commands in tables and sentences"),
+        pytest.param(r"\d\.\d{3,}", id="results"),
+    ],
+)
+def test_both_languages_have_the_same(pattern):
+    english, chinese = (re.findall(pattern, outside_of_blocks(text), flags=re.MULTILINE) for text in (README, CHINESE))
+    assert english
+    assert english == chinese
 
 
 def test_no_block_is_without_a_language():
