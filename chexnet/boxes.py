@@ -8,11 +8,12 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from chexnet.errors import InputError
 from chexnet.labels import BOX_FILE_SPELLINGS, CLASS_NAMES
@@ -119,23 +120,19 @@ def region(values: np.ndarray) -> np.ndarray:
     The pixels of at least FOUND_FRACTION of the maximum that are connected with a highest one, side by side; none
     of them where the maximum is not above 0. NaN is not in it.
     """
-    top = np.nanmax(values)
-    inside = np.zeros(values.shape, bool)
-    if top > 0:
-        row, column = np.unravel_index(np.nanargmax(values), values.shape)
-        for y, left, right in _connected_runs(values >= FOUND_FRACTION * top, int(row), int(column)):
-            inside[y, left:right] = True
-    return inside
+    highest = np.unravel_index(np.nanargmax(values), values.shape)
+    components, _ = ndimage.label(values >= FOUND_FRACTION * values[highest])  # by their sides, not by their corners
+    return (components == components[highest]) & (values[highest] > 0)
 
 
 def found_box(values: np.ndarray) -> np.ndarray | None:
     """The box around `region`, float64 [4]; None where the map is nowhere above 0."""
-    inside = region(values)
-    if not inside.any():
+    objects = ndimage.find_objects(region(values).astype(np.uint8))
+    if not objects:
         return None
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    x, y = columns[0], rows[0]
-    return np.array([x, y, columns[-1] + 1 - x, rows[-1] + 1 - y], dtype=np.float64)
+    rows, columns = objects[0]
+    x, y = columns.start, rows.start
+    return np.array([x, y, columns.stop - x, rows.stop - y], dtype=np.float64)
 
 
 def _read_rows(path: Path) -> list[list[str]]:
@@ -160,26 +157,6 @@ def _parse(row: list[str], where: str, line: int, named: Mapping[str, str]) -> D
     if not all(map(math.isfinite, (x, y, w, h))):
         raise InputError(f"{where}: the box is {','.join(row[2:6])!r}, expected four numbers: x, y, w, h")
     return DrawnBox(image, named[label], (x, y, w, h), line)
-
-
-def _connected_runs(mask: np.ndarray, row: int, column: int) -> Iterator[tuple[int, int, int]]:
-    """The runs (row, left, right + 1) of True along the rows that are connected with one pixel of them."""
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, lefts = np.nonzero(edges == 1)  # runs, from the top and the left on
-    rights = np.nonzero(edges == -1)[1]
-    first = np.searchsorted(rows, np.arange(-1, len(mask) + 2))  # each row's first run, from row -1 on
-    todo = [first[row + 1] + np.searchsorted(rights[first[row + 1] : first[row + 2]], column, "right")]
-    seen = np.zeros(len(rows), bool)
-    while todo:
-        run = todo.pop()
-        if seen[run]:
-            continue
-        seen[run] = True
-        yield int(rows[run]), int(lefts[run]), int(rights[run])
-        for near in (rows[run], rows[run] + 2):  # in `first`, the row above and the one below
-            begin, end = first[near], first[near + 1]
-            touching = (lefts[begin:end] < rights[run]) & (rights[begin:end] > lefts[run])
-            todo += (begin + np.flatnonzero(touching)).tolist()
 
 
 def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
