@@ -1,28 +1,29 @@
-"""Boxes around findings: those that radiologists drew, those found in a class map, and how well they agree.
+"""Boxes around findings: ground truth from radiologists, predictions from class maps, and their agreement.
 
 A box is x, y, w, h in float64: left, top, width and height in pixels of the original image, whose upper left
-corner is (0, 0) and whose first pixel reaches from 0 to 1.
+corner is (0, 0) and whose first pixel spans 0 to 1.
 """
 
 import csv
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from chexnet.errors import InputError
 from chexnet.labels import BOX_FILE_SPELLINGS, CLASS_NAMES
 from chexnet.text_files import read_text, shorten, shorten_all
 
 FOUND_FRACTION = 0.5
-"""Of a map's maximum: what lies above belongs to the found box (full width at half maximum)."""
+"""Fraction of a map's maximum that a predicted box encloses (full width at half maximum)."""
 
 BOX_SPACE = 1024
-"""NIH's boxes count pixels of images of this width and height, whatever size an image file has."""
+"""Width and height of the images in whose pixels NIH's boxes are given, whatever the size of an image file."""
 
 _HEADER = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
 _PLATEAU = 1e-5
@@ -30,13 +31,13 @@ _PLATEAU = 1e-5
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """One line of a box file.
+    """A ground-truth box: one line of a box file.
 
     Attributes:
         image: file name.
-        finding: one of CLASS_NAMES, or another class that was asked for.
-        xywh: in BOX_SPACE.
-        line: in the file, from 1.
+        finding: one of CLASS_NAMES, or another class of the caller.
+        xywh: the box, in pixels of an image of BOX_SPACE x BOX_SPACE.
+        line: line number in the file, from 1.
     """
 
     image: str
@@ -46,26 +47,26 @@ class DrawnBox:
 
     @property
     def inside(self) -> bool:
-        """Whether it is a box at all and lies in the image."""
+        """Whether the box has an area and lies inside the image."""
         x, y, w, h = self.xywh
         return min(x, y) >= 0 and min(w, h) > 0 and max(x + w, y + h) <= BOX_SPACE
 
     def in_pixels(self, height: int, width: int) -> np.ndarray:
-        """The box in an image of `height` x `width` pixels, float64 [4]."""
+        """Scale the box to an image of `height` x `width` pixels, float64 [4]."""
         return np.array(self.xywh) * (width, height, width, height) / BOX_SPACE
 
 
 def read_boxes(path: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAMES) -> tuple[DrawnBox, ...]:
-    """Reads a box file in NIH's format (`BBox_List_2017.csv`, as it is or as .csv.gz), in its order.
+    """Read a box file in NIH's format (`BBox_List_2017.csv`, plain or as .csv.gz), in file order.
 
     Args:
         path: the file.
-        classes: findings that it may hold, besides CLASS_NAMES as NIH spells them.
+        classes: findings that the file may hold, in addition to CLASS_NAMES as NIH spells them.
 
     Raises:
-        InputError: the file is missing, no text or without boxes, its header is another one, or the first line
-            with something wrong: number of columns, a name with a folder in it, an unknown finding, a box that
-            is not four numbers. Boxes outside the image are read, see `DrawnBox.inside`.
+        InputError: the file is missing, not a text file or without boxes; its header differs; or a line has the wrong
+            number of columns, a name with a folder in it, an unknown finding, or a box that is not four numbers.
+            Boxes outside the image are no error, see `DrawnBox.inside`.
     """
     path = Path(path)
     rows = _read_rows(path)
@@ -76,35 +77,35 @@ def read_boxes(path: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAME
     numbered = enumerate(rows[1:], start=2)
     boxes = tuple(_parse(row, f"{path}:{number}", number, named) for number, row in numbered if any(row))
     if not boxes:
-        raise InputError(f"{path}: no boxes, expected one a line")
+        raise InputError(f"{path}: no boxes, expected one per line")
     return boxes
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of every box of `a` [K, 4] with every one of `b` [L, 4]: [K, L] in 0..1."""
+    """Intersection over union of every box of `a` [K, 4] with every box of `b` [L, 4]: [K, L] in 0..1."""
     common = _intersection(a, b)
     return common / (_area(a)[:, None] + _area(b)[None] - common)
 
 
-def iobb(found: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Intersection over the found box's area: `found` [K, 4] with `drawn` [L, 4] -> [K, L] in 0..1.
+def iobb(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over the predicted box's area: `predicted` [K, 4] with `truth` [L, 4] -> [K, L] in 0..1.
 
-    Wang et al., ChestX-ray8, CVPR 2017, section 4. A tiny box inside the drawn one has the best value, 1.
+    Wang et al., ChestX-ray8, CVPR 2017, section 4. A tiny box inside the ground truth has the best value, 1.
     """
-    return _intersection(found, drawn) / _area(found)[:, None]
+    return _intersection(predicted, truth) / _area(predicted)[:, None]
 
 
 def holds(boxes: np.ndarray, point: tuple[float, float]) -> np.ndarray:
-    """Which of the boxes [K, 4] hold the point (x, y), edges included: bool [K]."""
+    """Check which of the boxes [K, 4] contain the point (x, y), edges included: bool [K]."""
     corner, size = boxes[:, :2], boxes[:, 2:]
     return ((corner <= point) & (point <= corner + size)).all(axis=1)
 
 
 def peak(values: np.ndarray) -> tuple[float, float]:
-    """Where a map [H, W] is highest: (x, y), the centre of that pixel. NaN is left out.
+    """Return the center (x, y) of the highest pixel of a map [H, W]; NaN are ignored.
 
-    From the centre of its outermost places on a map is flat. Of pixels that share the maximum, up to 1e-5 of the
-    map's range, it is therefore the one nearest to the middle of the map.
+    Beyond the centers of its border cells, an upsampled map is constant. Of the pixels within 1e-5 of the map's range
+    of the maximum, the one nearest to the middle of the map is therefore returned.
     """
     top = np.nanmax(values)
     rows, columns = np.nonzero(values >= top - _PLATEAU * (top - np.nanmin(values)))
@@ -114,28 +115,24 @@ def peak(values: np.ndarray) -> tuple[float, float]:
 
 
 def region(values: np.ndarray) -> np.ndarray:
-    """The part of a map [H, W] around its maximum that the found box encloses: bool [H, W].
+    """Return the part of a map [H, W] around its maximum that the predicted box encloses: bool [H, W].
 
-    The pixels of at least FOUND_FRACTION of the maximum that are connected with a highest one, side by side; none
-    of them where the maximum is not above 0. NaN is not in it.
+    These are the pixels of at least FOUND_FRACTION of the maximum that are connected to a highest pixel by their
+    sides, not by corners. NaN is not among them, and the region is empty if the maximum is not above 0.
     """
-    top = np.nanmax(values)
-    inside = np.zeros(values.shape, bool)
-    if top > 0:
-        row, column = np.unravel_index(np.nanargmax(values), values.shape)
-        for y, left, right in _connected_runs(values >= FOUND_FRACTION * top, int(row), int(column)):
-            inside[y, left:right] = True
-    return inside
+    highest = np.unravel_index(np.nanargmax(values), values.shape)
+    components, _ = ndimage.label(values >= FOUND_FRACTION * values[highest])
+    return (components == components[highest]) & (values[highest] > 0)
 
 
 def found_box(values: np.ndarray) -> np.ndarray | None:
-    """The box around `region`, float64 [4]; None where the map is nowhere above 0."""
-    inside = region(values)
-    if not inside.any():
+    """Return the bounding box of `region`, float64 [4]; None if the map is nowhere above 0."""
+    objects = ndimage.find_objects(region(values).astype(np.uint8))
+    if not objects:
         return None
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    x, y = columns[0], rows[0]
-    return np.array([x, y, columns[-1] + 1 - x, rows[-1] + 1 - y], dtype=np.float64)
+    rows, columns = objects[0]
+    x, y = columns.start, rows.start
+    return np.array([x, y, columns.stop - x, rows.stop - y], dtype=np.float64)
 
 
 def _read_rows(path: Path) -> list[list[str]]:
@@ -160,26 +157,6 @@ def _parse(row: list[str], where: str, line: int, named: Mapping[str, str]) -> D
     if not all(map(math.isfinite, (x, y, w, h))):
         raise InputError(f"{where}: the box is {','.join(row[2:6])!r}, expected four numbers: x, y, w, h")
     return DrawnBox(image, named[label], (x, y, w, h), line)
-
-
-def _connected_runs(mask: np.ndarray, row: int, column: int) -> Iterator[tuple[int, int, int]]:
-    """The runs (row, left, right + 1) of True along the rows that are connected with one pixel of them."""
-    edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, lefts = np.nonzero(edges == 1)  # runs, from the top and the left on
-    rights = np.nonzero(edges == -1)[1]
-    first = np.searchsorted(rows, np.arange(-1, len(mask) + 2))  # each row's first run, from row -1 on
-    todo = [first[row + 1] + np.searchsorted(rights[first[row + 1] : first[row + 2]], column, "right")]
-    seen = np.zeros(len(rows), bool)
-    while todo:
-        run = todo.pop()
-        if seen[run]:
-            continue
-        seen[run] = True
-        yield int(rows[run]), int(lefts[run]), int(rights[run])
-        for near in (rows[run], rows[run] + 2):  # in `first`, the row above and the one below
-            begin, end = first[near], first[near + 1]
-            touching = (lefts[begin:end] < rights[run]) & (rights[begin:end] > lefts[run])
-            todo += (begin + np.flatnonzero(touching)).tolist()
 
 
 def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:

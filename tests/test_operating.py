@@ -55,6 +55,6 @@ def test_a_threshold_of_float32_scores_decides_as_they_do():
 
 
 @pytest.mark.parametrize("labels", [[0, 0], [1, 1]])
-def test_one_kind_of_label_has_no_threshold(labels):
-    with pytest.raises(ValueError, match="one kind only"):
+def test_labels_of_one_kind_have_no_threshold(labels):
+    with pytest.raises(ValueError, match="only positives or only negatives"):
         choose(np.array(labels), np.array([0.1, 0.2]), "youden")

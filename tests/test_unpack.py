@@ -57,9 +57,18 @@ def test_unpacking_again_adds_what_is_missing_and_touches_nothing_else(tmp_path)
     assert first.read_bytes() == b"one"
     assert second.stat().st_mtime_ns == before
     second.write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"00000001_001\.png: is there already, and not as in .*a\.tar\.gz"):
+    with pytest.raises(InputError, match=r"00000001_001\.png: exists and differs .*a\.tar\.gz"):
         unpack(archive, out, lambda *_: None)
     assert second.read_bytes() == b"mine"
+
+
+def test_a_link_of_the_user_in_the_folder_is_followed(tmp_path):
+    """As to a larger disk."""
+    (tmp_path / "large").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "images").symlink_to(tmp_path / "large")
+    unpack(packed(tmp_path / "a.tar.gz", IMAGES), tmp_path / "out", lambda *_: None)
+    assert (tmp_path / "large" / "00000001_000.png").read_bytes() == b"one"
 
 
 @pytest.mark.parametrize(

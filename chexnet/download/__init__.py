@@ -1,4 +1,4 @@
-"""Archives from the web: fetched, with pauses and checksums, and unpacked. Nothing here runs unless it is called."""
+"""Fetch archives from the web, with resumption and checksums, and unpack them. Nothing runs on import."""
 
 from chexnet.download.archives import unpack
 from chexnet.download.fetching import fetch

@@ -1,4 +1,4 @@
-"""Archives of files: unpacked into one folder, and nowhere else."""
+"""Unpack archives into one folder, and nowhere else."""
 
 import gzip
 import os
@@ -14,27 +14,27 @@ from chexnet.errors import InputError
 Progress = Callable[[int, int], object]
 
 _MAX_READ = 1 << 24
-"""Bytes; more are read at once only where a header lies about its size."""
+"""Bytes per read; only a header that lies about its size asks for more."""
 
 
 def unpack(archive: str | os.PathLike[str], folder: str | os.PathLike[str], progress: Progress) -> int:
-    """Writes the files of a .tar.gz archive into a folder, after looking at all of it.
+    """Write the files of a .tar.gz archive into a folder, after a check of the whole archive.
 
-    Only names and bytes are taken from the archive: no owners, modes or times, no links, no devices. A file that is
-    there with its size is left as it is, so that this may be repeated.
+    Only names and bytes are taken from the archive: no owners, modes or times, no links, no devices. An existing file
+    of the same size is left as it is, so that unpacking can be repeated.
 
     Args:
-        archive: the file.
-        folder: is made if missing.
-        progress: called with the bytes of the archive that are done and all of them, twice from the beginning on.
+        archive: path of the archive.
+        folder: target folder, made if missing.
+        progress: called with the bytes of the archive that are done and its size; the archive is read twice.
 
     Returns:
-        How many files the archive has.
+        The number of files in the archive.
 
     Raises:
-        InputError: the archive is damaged, holds something else than files and folders, or a name that leads out of
-            the folder, or more than there is room for; nothing is written. Or a file is there with another size, or
-            cannot be written; those before it are there.
+        InputError: nothing was written, because the archive is damaged, holds anything but files and folders, has a
+            name that leads out of the folder, or does not fit on the disk; or files were written up to one that
+            exists with another size or cannot be written.
     """
     try:
         sizes = [(member.name, member.size) for member, _ in _files(archive, progress)]
@@ -49,7 +49,7 @@ def unpack(archive: str | os.PathLike[str], folder: str | os.PathLike[str], prog
 
 
 class _Stream(gzip.GzipFile):
-    """What a packed file holds, read in steps: `tarfile` asks for as much as a header says, or for less than 0."""
+    """The unpacked bytes of a file, with a limit per read: `tarfile` asks for what a header says, even less than 0."""
 
     def __init__(self, packed: IO[bytes]) -> None:
         super().__init__(fileobj=packed, mode="rb")
@@ -61,7 +61,7 @@ class _Stream(gzip.GzipFile):
 
 
 def _files(archive: str | os.PathLike[str], progress: Progress) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """Its files, and at the end the checksum of all of it, which `tarfile` does not read."""
+    """Yield the files of an archive, then check its checksum, which `tarfile` does not read."""
     size = os.stat(archive).st_size
     with open(archive, "rb") as packed, _Stream(packed) as stream:
         with tarfile.open(fileobj=stream, mode="r:") as members:
@@ -74,7 +74,14 @@ def _files(archive: str | os.PathLike[str], progress: Progress) -> Iterator[tupl
 
 
 def _is_file(member: tarfile.TarInfo, archive: str | os.PathLike[str]) -> bool:
-    """Whether it is a file rather than a folder. Raises InputError if it is neither, or leads out of the folder."""
+    """Tell files from folders.
+
+    By hand, because `tarfile.data_filter` lets links, holes and sizes below 0 pass, makes absolute names relative
+    rather than refuse them, and is missing before Python 3.10.12 and 3.11.4.
+
+    Raises:
+        InputError: the member is neither a file nor a folder, or leads out of the folder.
+    """
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name:
         raise InputError(f"{archive}: holds {member.name!r}, expected names inside the folder alone")
@@ -84,15 +91,15 @@ def _is_file(member: tarfile.TarInfo, archive: str | os.PathLike[str]) -> bool:
         raise InputError(f"{archive}: holds {member.name!r}, a link or device, expected files and folders alone")
     if member.issparse():
         raise InputError(f"{archive}: holds {member.name!r}, a file with holes, expected files with all their bytes")
-    if member.size < 0:  # `tarfile` would go back by as much, and find the same file for ever (CVE-2025-8194)
+    if member.size < 0:  # `tarfile` would go back and find the same member again, without end (CVE-2025-8194)
         raise InputError(f"{archive}: holds {member.name!r} of {member.size:,} bytes, expected 0 or more")
     return member.isreg()
 
 
 def _check_room(sizes: list[tuple[str, int]], archive: str | os.PathLike[str], folder: Path) -> None:
-    """Raises InputError if the files that are not there yet are larger than the free part of the disk."""
+    """Raise InputError if the files that are still missing need more than the free space of the disk."""
     needed = sum(size for name, size in sizes if not (folder / name).exists())
-    free = shutil.disk_usage(next(one for one in (folder, *folder.absolute().parents) if one.exists())).free
+    free = shutil.disk_usage(next(path for path in (folder, *folder.absolute().parents) if path.exists())).free
     if needed > free:
         raise InputError(f"{archive}: its files take {needed:,} bytes, {folder} has {free:,} free; nothing is unpacked")
 
@@ -102,9 +109,9 @@ def _write(member: tarfile.TarInfo, content: IO[bytes], archive: str | os.PathLi
     if target.exists():
         if target.is_file() and target.stat().st_size == member.size:
             return
-        raise InputError(f"{target}: is there already, and not as in {archive}; move it away and run this again")
+        raise InputError(f"{target}: exists and differs from that in {archive}; move it away and run this again")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")  # not `files.replacing`, which waits for the disk every time
+    temporary = target.with_name(f".{target.name}.tmp")  # not `files.replacing`, which syncs every file to the disk
     with open(temporary, "wb") as file:
         shutil.copyfileobj(content, file, 1 << 20)
     os.replace(temporary, target)

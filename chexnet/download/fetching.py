@@ -1,4 +1,4 @@
-"""One file over HTTP, begun again where it was cut off."""
+"""Fetch a file over HTTP, and resume it where it was cut off."""
 
 import json
 import os
@@ -18,18 +18,18 @@ from chexnet.files import sha256, write_text
 from chexnet.json_files import read_json
 
 ATTEMPTS = 5
-"""One after another that bring nothing, before it is given up."""
+"""Attempts in a row without new bytes before fetching gives up."""
 
 PAUSE = 5.0
-"""Seconds before the next attempt."""
+"""Seconds between attempts."""
 
 _TIMEOUT = 60.0
 _BLOCK = 1 << 20
 _WORTH_REPEATING = {408, 425, 429}
-"""Answers of a server that is there and asks for patience, beside those from 500 on."""
+"""Status codes that ask for patience, in addition to those of at least 500."""
 
 Progress = Callable[[int, int], object]
-"""Is told the bytes that are there, and how many there will be (as many, where the server does not say)."""
+"""Called with the bytes that are there and the total (the same number if the server does not state it)."""
 
 
 class _Broken(Exception):
@@ -37,23 +37,23 @@ class _Broken(Exception):
 
 
 def fetch(source: Source, folder: str | os.PathLike[str], progress: Progress, report: Callable[[str], object]) -> Path:
-    """Fetches an archive into a folder, unless it is there.
+    """Fetch an archive into a folder, unless it is there.
 
-    Until it is whole its name ends in `.part`; beside that, `.part.json` says what it is a part of. The next call goes
-    on from there if the server can and still has the same file (`Range`, `If-Range`), and begins again if not.
+    Until it is complete its name ends in `.part`, and a `.part.json` next to it records its source. The next call
+    resumes there if the server can and still has the same file (`Range`, `If-Range`), and starts again otherwise.
 
     Args:
         source: the archive.
-        folder: is made if missing; no other process may fetch into it, see `files.locked`.
+        folder: target folder, made if missing; no other process may fetch into it, see `files.locked`.
         progress: called after every block.
-        report: is told what went wrong before another attempt.
+        report: called with the reason before another attempt.
 
     Returns:
-        The file, whose checksum, where one is known, is right.
+        The path of the file, whose checksum is verified if one is known.
 
     Raises:
-        InputError: the server refuses, has something else, or cannot be reached; or the file cannot be written. What
-            has come stays, unless its checksum is wrong.
+        InputError: the server refuses, has something else, or cannot be reached; or the file cannot be written. The
+            bytes received so far are kept, unless the checksum is wrong.
     """
     target = Path(folder) / source.name
     if target.exists():
@@ -84,18 +84,18 @@ def fetch(source: Source, folder: str | os.PathLike[str], progress: Progress, re
 
 
 def _continue(source: Source, part: Path, progress: Progress) -> None:
-    """One attempt at all that is missing. Raises InputError if another one will not do better, else _Broken."""
-    known = _read_note(part, source)
-    have = _size(part) if known else 0
+    """Fetch all that is missing, in one attempt. Raise InputError if another one cannot succeed, else _Broken."""
+    note = _read_note(part, source)
+    have = _size(part) if note else 0
     headers = {"User-Agent": "Paddle-CheXNet", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-        if known["validator"]:
-            headers["If-Range"] = known["validator"]
+        if note["validator"]:
+            headers["If-Range"] = note["validator"]
     try:
         answer = urlopen(Request(source.url, headers=headers), timeout=_TIMEOUT)
     except HTTPError as error:
-        if error.code == 416:  # what is there reaches to the end of the file, or beyond
+        if error.code == 416:  # the part reaches to the end of the file, or beyond
             if error.headers.get("Content-Range") == f"bytes */{have}":
                 return
             _forget(part)
@@ -104,24 +104,24 @@ def _continue(source: Source, part: Path, progress: Progress) -> None:
         if error.code < 500 and error.code not in _WORTH_REPEATING:
             raise InputError(f"{source.url}: {told}, expected the file") from error
         raise _Broken(told) from error
-    except (HTTPException, OSError, ValueError) as error:  # ValueError: sent on to an address that is none
+    except (HTTPException, OSError, ValueError) as error:  # ValueError: redirected to an invalid URL
         raise _Broken(str(getattr(error, "reason", error)) or type(error).__name__) from error
     with answer:
         _receive(answer, source, part, have, progress)
 
 
 def _receive(answer: HTTPResponse, source: Source, part: Path, have: int, progress: Progress) -> None:
-    """Writes what the server sends: to the end of what is there, or anew."""
+    """Append what the server sends to the part, or start it again."""
     if answer.headers.get_content_type() == "text/html":
         raise InputError(f"{source.url}: is a web page, expected an archive; open it in a browser to see what it says")
     if answer.status != 206:
-        have = 0  # it does not know Range, or has another file now
+        have = 0  # the server does not support Range, or has another file now
         _begin(source, part, answer)
     elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
         _forget(part)
         raise _Broken(f"the server sends another part than from byte {have:,} on")
     length = answer.headers.get("Content-Length", "")
-    # Up to 15 digits: a petabyte. What is no number says nothing of the length.
+    # Up to 15 digits, a petabyte; anything else counts as no length.
     total = have + int(length) if re.fullmatch("[0-9]{1,15}", length) else None
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - have > free:
@@ -162,23 +162,23 @@ def _note(part: Path) -> Path:
 
 
 def _begin(source: Source, part: Path, answer: HTTPResponse) -> None:
-    """Makes an empty part, and says of what, as the server knows it."""
+    """Remove any part, and record the source of the new one, with the validator that the server gives."""
     etag = answer.headers.get("ETag", "W/")
-    validator = answer.headers.get("Last-Modified") if etag.startswith("W/") else etag  # weak ones are not for Range
+    validator = answer.headers.get("Last-Modified") if etag.startswith("W/") else etag  # a weak ETag: not for ranges
     with _writing(part):
         part.unlink(missing_ok=True)
     write_text(_note(part), json.dumps({"url": source.url, "validator": validator}) + "\n")
 
 
 def _read_note(part: Path, source: Source) -> dict[str, str]:
-    """What the part is of, `url` and `validator`; empty if that is not known, or not this source."""
+    """Read the `url` and `validator` of the part; empty if they are unknown or of another source."""
     try:
-        known = read_json(_note(part))
+        note = read_json(_note(part))
     except InputError:
         return {}
-    if not isinstance(known, dict) or known.get("url") != source.url:
+    if not isinstance(note, dict) or note.get("url") != source.url:
         return {}
-    validator = known.get("validator")
+    validator = note.get("validator")
     can_be_sent = isinstance(validator, str) and validator.isascii() and validator.isprintable()
     return {"url": source.url, "validator": str(validator) if can_be_sent else ""}
 

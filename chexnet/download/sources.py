@@ -1,4 +1,4 @@
-"""Where archives are: NIH's twelve, or those of a list that the user has."""
+"""Archive URLs: the twelve of NIH, or those of a list of the user."""
 
 import os
 import re
@@ -14,9 +14,9 @@ class Source:
     """One archive.
 
     Attributes:
-        url: http or https.
-        name: its file gets.
-        sha256: of its bytes, in hexadecimal; None if it is not known.
+        url: http or https URL.
+        name: name of the file to write.
+        sha256: SHA-256 of the file, in hexadecimal; None if unknown.
     """
 
     url: str
@@ -44,16 +44,17 @@ NIH = tuple(
         start=1,
     )
 )
-"""The addresses in NIH's batch_download_zips.py, which is kept beside the archives. Their checksums are not known."""
+"""The URLs in NIH's batch_download_zips.py, which is published with the archives. Their checksums are unknown."""
 
 
 def read_sources(path: str | os.PathLike[str]) -> tuple[Source, ...]:
-    """Reads a file of `URL [SHA-256]` a line. Empty lines and those that begin with # are left out.
+    """Read a file with one `URL [SHA-256]` per line. Empty lines and comments (#) are skipped.
 
-    An archive is named as in its URL, if that ends in .tar.gz or .tgz, else `images_NNN.tar.gz` by its place.
+    An archive is named as in its URL if that ends in .tar.gz or .tgz, else `images_NNN.tar.gz` by its position.
 
     Raises:
-        InputError: the file is missing, no text or without URLs, or a line is something else or has a name again.
+        InputError: the file is missing, not a text file or without URLs, a line is malformed, or two archives have
+            the same name.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
@@ -74,7 +75,7 @@ def read_sources(path: str | os.PathLike[str]) -> tuple[Source, ...]:
     return tuple(sources.values())
 
 
-def _parse(words: list[str], where: str, place: int) -> Source:
+def _parse(words: list[str], where: str, position: int) -> Source:
     url, digest = (*words, "")[:2]
     try:
         address = urlsplit(url)
@@ -91,5 +92,5 @@ def _parse(words: list[str], where: str, place: int) -> Source:
         raise InputError(f"{where}: the SHA-256 is {digest[:80]!r}, expected 64 hexadecimal digits")
     name = unquote(address.path).rpartition("/")[2]
     if not re.fullmatch(r"\w[\w.-]*\.(tar\.gz|tgz)", name):
-        name = f"images_{place:03d}.tar.gz"
+        name = f"images_{position:03d}.tar.gz"
     return Source(url, name, digest.lower() or None)

@@ -1,4 +1,4 @@
-"""Folders that one process at a time writes to."""
+"""Lock folders, so that one process at a time writes to them."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from chexnet.errors import InputError
 
 @contextmanager
 def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep other processes that ask for the same out of `folder` during the block.
+    """Hold the lock of `folder` during the block; the folder is made if it is missing.
 
-    The folder is made if it is missing. The lock, on a file `.lock` in it, is the operating system's and ends
-    with the process, however that ends; the file itself means nothing.
+    The lock, on a file `.lock` in the folder, is the operating system's and ends with the process, however that ends.
+    A `.lock` that stays behind locks nothing.
 
     Raises:
         InputError: another process holds the lock, or the folder cannot be written or locked.
@@ -25,7 +25,7 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror}") from error
-    # Its substitute where a file system has no locks is a file that would outlive a killed process.
+    # The fallback for file systems without locks would be a file that outlives a killed process.
     lock = FileLock(path, blocking=False, fallback_to_soft=False)
     try:
         lock.acquire()

@@ -19,7 +19,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """Compute the SHA-256 of a file's bytes, in hexadecimal. Raises InputError if it cannot be read."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256()  # not `hashlib.file_digest`, which needs Python 3.11
     try:
         with open(path, "rb") as file:
             while block := file.read(1 << 20):

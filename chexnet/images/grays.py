@@ -66,8 +66,10 @@ def _measured(values: np.ndarray, present: np.ndarray, header: "Dataset") -> np.
         return values.astype(np.float64)
     if slope is None or intercept is None:
         raise HeaderError(f"with Rescale Slope {slope} and Rescale Intercept {intercept}, expected both or neither")
+    from pydicom.pixels import apply_modality_lut
+
     with np.errstate(over="ignore"):
-        measured = values * slope + intercept
+        measured = apply_modality_lut(values, _header(RescaleSlope=slope, RescaleIntercept=intercept))
         if slope == 0 or not np.isfinite(measured[-1] - measured[0]):
             raise HeaderError(f"whose Rescale Slope is {slope:g}")
     return measured
@@ -92,25 +94,37 @@ def _window(header: "Dataset", measured: np.ndarray) -> tuple[float, float, str]
 
 
 def _through_window(measured: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
-    """PS3.3 C.11.2.1.2 and C.11.2.1.3, with 0 and 1 for y_min and y_max."""
-    if function == "SIGMOID":
-        return (1 + np.tanh(2 * (measured - center) / width)) / 2  # 1 / (1 + exp(-4 ...)), which may overflow
-    if function == "LINEAR":
-        center, width = center - 0.5, width - 1
-    with np.errstate(over="ignore"):
-        between = np.clip((measured - center) / (width or 1) + 0.5, 0, 1)
-    # Black and white come first: with a width of 0 nothing is between them.
-    above = measured > center + width / 2
-    return np.where(measured <= center - width / 2, 0, np.where(above, 1, between))
+    """The measured values through a window, 0 for black to 1 for white: PS3.3 C.11.2.1.2 and C.11.2.1.3."""
+    from pydicom.pixels import apply_windowing
+
+    window = _header(WindowCenter=center, WindowWidth=width)
+    # To pydicom black and white are the range of the samples: here one bit. By the file's own header, a negative slope
+    # would exchange them.
+    window.update({"BitsStored": 1, "PixelRepresentation": 0, "PhotometricInterpretation": "MONOCHROME2"})
+    window.VOILUTFunction = function
+    with np.errstate(over="ignore"):  # far from the center the exponential is infinite, and the sigmoid 0
+        return np.clip(apply_windowing(measured, window), 0, 1)
+
+
+def _header(**numbers: float) -> "Dataset":
+    """Make a header of these numbers, for pydicom's functions, which take those of a file unchecked."""
+    from pydicom import Dataset
+
+    header = Dataset()
+    for name, value in numbers.items():
+        header.add_new(name, "FD", value)
+    return header
 
 
 def _through_lut(
     values: np.ndarray, present: np.ndarray, lut: "Dataset", header: "Dataset", name: str
 ) -> tuple[np.ndarray, int, np.ndarray]:
-    """A lookup table, its announced bits, and what it gives.
+    """Look values up in a table: its entries, its announced bits, and the values' entries.
 
-    A value between whole numbers is rounded. Beyond the ends of the table the first and the last entry count. Where
+    Values between whole numbers are rounded. Beyond the ends of the table the first and the last entry count. Where
     they would for all pixels, the first value mapped was written unsigned for signed values, or the other way round.
+    By hand, because pydicom refuses modality LUTs of 12 bits, counts positions in a VOI LUT of 8 bits modulo 256,
+    and believes first values of the wrong sign.
     """
     entries, first, bits = _lut(lut, header, name)
     inputs = np.rint(values[present])

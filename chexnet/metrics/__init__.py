@@ -1,8 +1,8 @@
-"""How good probabilities are: arrays in, values out.
+"""Evaluate probabilities: arrays in, values out.
 
-Here is the AUROC, which needs NumPy alone. The submodules hold the rest: `delong` its interval and the paired test,
-`bootstrap` intervals by resampling patients, `operating` thresholds and what they decide, `calibration` whether
-probabilities are frequencies, `proportions` intervals of shares.
+This package offers the AUROC, which needs NumPy alone. The submodules hold the rest: `delong` for its confidence
+interval and the paired test, `bootstrap` for intervals from resampled patients, `operating` for thresholds and their
+confusion counts, `calibration` for reliability, and `proportions` for intervals of proportions and multiple tests.
 """
 
 from chexnet.metrics.ranking import UndefinedAUROCWarning, auroc, class_aurocs, mean_auroc

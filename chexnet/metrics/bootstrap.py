@@ -1,4 +1,4 @@
-"""AUROCs of resampled patients: patients are drawn with replacement, each with all of their images."""
+"""Bootstrap AUROCs: patients are drawn with replacement, each with all of their images."""
 
 from collections.abc import Iterator
 
@@ -10,23 +10,24 @@ REPLICATES = 2000
 def resampled_aurocs(
     labels: np.ndarray, scores: np.ndarray, patients: np.ndarray, replicates: int = REPLICATES, seed: int = 0
 ) -> np.ndarray:
-    """The AUROC of each class in each of many resamples of the patients.
+    """Compute the AUROC of each class in each of many resamples of the patients.
 
-    Equal patients and an equal seed give equal resamples, so that of two predictions the differences can be taken.
+    The same patients and seed give the same resamples, so that differences of two predictions can be taken.
 
-    Nothing is sorted twice: a resample gives each image a weight, how often its patient was drawn, and each
-    positive outscores, of the negatives in their order, those up to a place that never changes.
+    Scores are sorted once. Each resample only reweights images by how often their patient was drawn, so the rank of
+    every positive among the sorted negatives stays fixed. `scipy.stats.bootstrap` draws single observations and would
+    compute each AUROC anew.
 
     Args:
         labels: [N, C], 0 or 1.
         scores: [N, C], finite.
-        patients: [N], whose image it is, in any values.
-        replicates: how many resamples.
-        seed: of the draws.
+        patients: [N], the patient of each image, as values of any type.
+        replicates: number of resamples, R.
+        seed: random seed.
 
     Returns:
-        float64 [replicates, C], NaN where a resample has only positives or only negatives, and where there is only one
-        patient, whose resamples are all alike and say nothing of others.
+        float64 [R, C]. NaN where a resample has only positives or only negatives, and if there is only one patient,
+        whose resamples are all the same.
     """
     number, patient = np.unique(patients, return_inverse=True)
     patient = patient.ravel()
@@ -39,23 +40,20 @@ def resampled_aurocs(
 
 
 def mean_over_classes(aurocs: np.ndarray) -> np.ndarray:
-    """[R, C] -> [R]: of each resample over the classes that are defined in it; NaN where none is."""
-    defined = ~np.isnan(aurocs)
-    with np.errstate(invalid="ignore"):
-        return np.nansum(aurocs, axis=1) / defined.sum(axis=1)
+    """Average each resample over the classes that are defined in it, [R, C] -> [R]; NaN where none is."""
+    return np.ma.masked_invalid(aurocs).mean(axis=1).filled(np.nan)  # np.nanmean would warn of the last
 
 
 def percentile_interval(values: np.ndarray) -> tuple[float, float]:
-    """The 2.5th and the 97.5th percentile of the resamples that are not NaN; two NaN if all are."""
-    defined = values[~np.isnan(values)]
-    if not len(defined):
+    """Return the 2.5th and the 97.5th percentile of the resamples that are not NaN; two NaN if all are."""
+    if np.isnan(values).all():
         return float("nan"), float("nan")
-    low, high = np.percentile(defined, (2.5, 97.5))
+    low, high = np.nanpercentile(values, (2.5, 97.5))
     return float(low), float(high)
 
 
 class _Ranking:
-    """One class, its scores in order."""
+    """The sorted scores of one class."""
 
     def __init__(self, labels: np.ndarray, scores: np.ndarray, patient: np.ndarray) -> None:
         positive = labels == 1
@@ -63,23 +61,23 @@ class _Ranking:
         negatives = scores[~positive][order]
         self.negative_patient = patient[~positive][order]
         self.positive_patient = patient[positive]
-        # How many negatives are lower than each positive, and lower or equal.
+        # For each positive, the number of negatives that are lower, and that are lower or equal.
         self.lower = np.searchsorted(negatives, scores[positive], "left")
         self.lower_or_equal = np.searchsorted(negatives, scores[positive], "right")
 
     def auroc(self, times: np.ndarray) -> float:
-        """With each patient taken so many times, int64 [P]."""
+        """Compute the AUROC with each patient taken `times` [P], int64, times."""
         positives = times[self.positive_patient]
-        up_to = np.zeros(len(self.negative_patient) + 1, np.int64)  # weight of the negatives up to a place
-        np.cumsum(times[self.negative_patient], out=up_to[1:])
-        pairs = int(positives.sum()) * int(up_to[-1])
+        cumulative = np.zeros(len(self.negative_patient) + 1, np.int64)  # weight of the lowest k negatives
+        np.cumsum(times[self.negative_patient], out=cumulative[1:])
+        pairs = int(positives.sum()) * int(cumulative[-1])
         if pairs == 0:
             return float("nan")
-        return int(positives @ (up_to[self.lower] + up_to[self.lower_or_equal])) / (2 * pairs)
+        return int(positives @ (cumulative[self.lower] + cumulative[self.lower_or_equal])) / (2 * pairs)
 
 
 def _draws(patients: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each patient is drawn, int64 [P], in each resample."""
+    """Yield how often each patient is drawn, int64 [P], for each resample."""
     rng = np.random.default_rng(seed)
     for _ in range(replicates):
         yield np.bincount(rng.integers(0, patients, patients), minlength=patients)

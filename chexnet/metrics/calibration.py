@@ -1,22 +1,23 @@
-"""Whether probabilities are frequencies: of the images given 0.2, do 20 % have the finding? And how to make it so."""
+"""Calibration: do 20 % of the images with a probability of 0.2 have the finding? And how to fit it."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logit
+from sklearn.metrics import brier_score_loss
 
 BINS = 10
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Images of neighbouring probabilities.
+    """A bin of images with similar probabilities.
 
     Attributes:
-        images: how many.
-        positives: how many of them have the finding.
-        mean: of their probabilities.
+        images: number of images.
+        positives: number of images that have the finding.
+        mean: mean of the probabilities, 0..1.
     """
 
     images: int
@@ -25,15 +26,15 @@ class Bin:
 
     @property
     def observed(self) -> float:
-        """The share that has the finding."""
+        """The fraction of images that have the finding, 0..1."""
         return self.positives / self.images
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
-    """Ten bins with equal numbers of images, by rising probability; fewer where many probabilities are equal.
+    """Divide images into ten bins of equal size, by rising probability; fewer where many probabilities are equal.
 
-    Not bins of equal width, as are usual for balanced classes: most findings are rare, and nearly all images would
-    share the lowest one. Equal probabilities stay together.
+    Bins of equal width are usual for balanced classes, but most findings are rare, and nearly all images would share
+    the lowest bin. Equal probabilities share a bin. scikit-learn's `calibration_curve` returns no counts.
 
     Args:
         labels: [N], 0 or 1, N > 0.
@@ -41,29 +42,29 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
     """
     order = np.argsort(probabilities, kind="stable")
     ordered = probabilities[order]
-    wanted = np.linspace(0, len(ordered), BINS + 1).round().astype(int)[1:-1]
-    starts = np.unique([0, *np.searchsorted(ordered, ordered[np.minimum(wanted, len(ordered) - 1)], "left")])
-    parts = zip(np.split(labels[order], starts[1:]), np.split(ordered, starts[1:]), strict=True)
-    return [Bin(len(own), int((own == 1).sum()), float(scores.mean(dtype=np.float64))) for own, scores in parts]
+    edges = np.linspace(0, len(ordered), BINS + 1).round().astype(int)[1:-1]
+    starts = np.unique([0, *np.searchsorted(ordered, ordered[np.minimum(edges, len(ordered) - 1)], "left")])
+    parts = zip(np.split(labels[order] == 1, starts[1:]), np.split(ordered, starts[1:]), strict=True)
+    return [Bin(len(positive), int(positive.sum()), float(part.mean(dtype=np.float64))) for positive, part in parts]
 
 
 def expected_error(bins: list[Bin]) -> float:
-    """ECE: how far a bin's mean probability is from what was observed in it, averaged over the images.
+    """Expected calibration error: the bins' distance between mean probability and frequency, averaged over the images.
 
     Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015.
     """
-    return sum(one.images * abs(one.mean - one.observed) for one in bins) / sum(one.images for one in bins)
+    return sum(part.images * abs(part.mean - part.observed) for part in bins) / sum(part.images for part in bins)
 
 
 def brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean squared error of probabilities [N] (Brier, Mon. Weather Rev. 78, 1950); 0 is best."""
-    return float(np.mean((probabilities.astype(np.float64) - labels) ** 2))
+    return float(brier_score_loss(labels, probabilities.astype(np.float64)))
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """One number for all classes that the logits are divided by (Guo et al., On calibration, ICML 2017).
+    """Fit one temperature for all classes, by which the logits are divided (Guo et al., On calibration, ICML 2017).
 
-    The one that makes labels [N, C] the most likely; above 1 if the network is too sure. It is looked for in 0.02..50.
+    It maximizes the likelihood of the labels [N, C], within 0.02..50, and is above 1 if the network is overconfident.
     """
     logits = to_logits(probabilities)
 
@@ -75,18 +76,19 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
-    """Slope and offset for the logits of one class, [N], that make its labels [N] the most likely.
+    """Fit the slope and offset for the logits of one class [N] that maximize the likelihood of its labels [N].
 
     Platt, Probabilistic outputs for support vector machines, 1999, with its targets: as if one more image with the
-    finding and one more without had been seen, so that separated classes do not ask for an infinite slope.
+    finding and one more without it had been seen, so that the slope of separable classes stays finite. scikit-learn
+    keeps its own version private, and its LogisticRegression takes no such targets.
 
     Raises:
-        ValueError: `labels` holds one kind only.
+        ValueError: `labels` are only positives or only negatives.
     """
     positive = labels == 1
     positives, negatives = int(positive.sum()), int((~positive).sum())
     if positives == 0 or negatives == 0:
-        raise ValueError("labels of one kind only: nothing can be fitted to them")
+        raise ValueError("only positives or only negatives: nothing can be fitted to them")
     targets = np.where(positive, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     logits = to_logits(probabilities)
 
@@ -101,7 +103,7 @@ def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, flo
 
 
 def to_logits(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities -> logits, float64; those of 0 and 1, to which float32 rounds large ones, are +-15.9."""
+    """Convert probabilities to float64 logits; 0 and 1, to which float32 rounds large logits, become -15.9 and 15.9."""
     edge = np.finfo(np.float32).eps
     return logit(np.clip(probabilities.astype(np.float64), edge, 1 - edge))
 

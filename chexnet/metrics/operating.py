@@ -1,4 +1,4 @@
-"""Operating points: thresholds chosen on some images, and what they decide on others."""
+"""Operating points: thresholds that are selected on some images, and their confusion counts on others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,37 +8,37 @@ import numpy as np
 from chexnet.metrics.proportions import wilson
 
 SENSITIVITY = 0.9
-"""That the rule `sensitivity` asks for."""
+"""The least sensitivity of the rule `sensitivity`."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """So many of so many, with Wilson's 95 % interval; NaN where there are none to be a share of."""
+class Proportion:
+    """`count` of `total` images, with Wilson's 95 % interval; NaN where `total` is 0."""
 
-    found: int
-    of: int
+    count: int
+    total: int
 
     @property
     def value(self) -> float:
-        """0..1."""
-        return self.found / self.of if self.of else float("nan")
+        """The proportion, 0..1."""
+        return self.count / self.total if self.total else float("nan")
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Its ends, 0..1."""
-        return wilson(self.found, self.of)
+        """The ends of the interval, 0..1."""
+        return wilson(self.count, self.total)
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What a threshold decides.
+    """The confusion counts of one finding at a threshold.
 
     Attributes:
-        threshold: the finding is called present from this score on.
-        true_positives: images with the finding that are called.
-        false_positives: images without it that are called.
-        false_negatives: images with it that are not called.
-        true_negatives: images without it that are not called.
+        threshold: the finding is called present at this score and above.
+        true_positives: images with the finding that are called positive.
+        false_positives: images without it that are called positive.
+        false_negatives: images with it that are called negative.
+        true_negatives: images without it that are called negative.
     """
 
     threshold: float
@@ -48,34 +48,34 @@ class Decisions:
     true_negatives: int
 
     @property
-    def sensitivity(self) -> Share:
-        """Of the images with the finding, those that are called."""
-        return Share(self.true_positives, self.true_positives + self.false_negatives)
+    def sensitivity(self) -> Proportion:
+        """The proportion of images with the finding that are called positive."""
+        return Proportion(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
-    def specificity(self) -> Share:
-        """Of the images without it, those that are not called."""
-        return Share(self.true_negatives, self.true_negatives + self.false_positives)
+    def specificity(self) -> Proportion:
+        """The proportion of images without the finding that are called negative."""
+        return Proportion(self.true_negatives, self.true_negatives + self.false_positives)
 
     @property
-    def ppv(self) -> Share:
-        """Of the images that are called, those that have it. It depends on how frequent the finding is."""
-        return Share(self.true_positives, self.true_positives + self.false_positives)
+    def ppv(self) -> Proportion:
+        """The proportion of positive calls that have the finding. It depends on the prevalence."""
+        return Proportion(self.true_positives, self.true_positives + self.false_positives)
 
     @property
-    def npv(self) -> Share:
-        """Of the images that are not called, those that do not have it. It depends on how frequent the finding is."""
-        return Share(self.true_negatives, self.true_negatives + self.false_negatives)
+    def npv(self) -> Proportion:
+        """The proportion of negative calls that do not have the finding. It depends on the prevalence."""
+        return Proportion(self.true_negatives, self.true_negatives + self.false_negatives)
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of sensitivity and PPV; NaN where neither a label nor a decision is positive."""
-        either = 2 * self.true_positives + self.false_positives + self.false_negatives
-        return 2 * self.true_positives / either if either else float("nan")
+        """The harmonic mean of sensitivity and PPV; NaN where neither a label nor a call is positive."""
+        total = 2 * self.true_positives + self.false_positives + self.false_negatives
+        return 2 * self.true_positives / total if total else float("nan")
 
 
 def decide(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Decisions:
-    """What a threshold decides on images: labels [N] of 0 or 1, scores [N]."""
+    """Count the calls of a threshold on images: labels [N] of 0 or 1, scores [N]."""
     called, positive = scores >= threshold, labels == 1
     return Decisions(
         threshold=float(threshold),
@@ -87,40 +87,41 @@ def decide(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Decision
 
 
 def choose(labels: np.ndarray, scores: np.ndarray, rule: str) -> float:
-    """The threshold, one of the scores, that a rule of RULES wants; of equally good ones the highest.
+    """Select a threshold, one of the scores [N], by a rule of RULES; of equally good ones the highest.
+
+    Counts are whole numbers here, in which equally good is equal; scikit-learn's `roc_curve` returns rates.
 
     Raises:
-        ValueError: `labels` [N] holds one kind only.
+        ValueError: `labels` [N] are only positives or only negatives.
     """
     positive = labels == 1
     if positive.all() or not positive.any():
-        raise ValueError("labels of one kind only: no threshold can be chosen")
+        raise ValueError("only positives or only negatives: no threshold can be selected")
     order = np.argsort(-scores, kind="stable")
-    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # of equal scores, all are called or none
+    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # equal scores are called together
     hits = np.cumsum(positive[order])[last]
     alarms = last + 1 - hits
-    best = RULES[rule].best(hits, alarms, int(positive.sum()), int((~positive).sum()))
+    best = RULES[rule].select(hits, alarms, int(positive.sum()), int((~positive).sum()))
     return float(scores[order][last[best]])
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How a threshold is chosen.
+    """A rule that selects a threshold.
 
     Attributes:
-        words: what it is, for a person.
-        best: hits and false alarms of each threshold, int [K], from the highest threshold on, and how many
-            positives and negatives there are -> which threshold.
+        words: a description for people.
+        select: the index of the best threshold, from the hits and false alarms at each, int [K], highest threshold
+            first, and the numbers of positives and negatives.
     """
 
     words: str
-    best: Callable[[np.ndarray, np.ndarray, int, int], int]
+    select: Callable[[np.ndarray, np.ndarray, int, int], int]
 
 
 RULES = {
     "youden": Rule(
         "highest Youden index (sensitivity + specificity - 1)",
-        # In whole numbers, in which equally good is equal.
         lambda hits, alarms, positives, negatives: int(np.argmax(hits * negatives - alarms * positives)),
     ),
     "sensitivity": Rule(
@@ -132,4 +133,4 @@ RULES = {
         lambda hits, alarms, positives, negatives: int(np.argmax(2 * hits / (hits + alarms + positives))),
     ),
 }
-"""Youden, Cancer 3, 1950. F1 is by what CheXNet (Rajpurkar et al., 2017, section 3) is compared with radiologists."""
+"""Youden, Cancer 3, 1950. By F1, CheXNet is compared with radiologists (Rajpurkar et al., 2017, section 3)."""

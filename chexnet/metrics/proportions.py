@@ -1,35 +1,29 @@
-"""Intervals of shares, and p-values of many tests."""
+"""Confidence intervals of proportions, and p-values of multiple tests."""
 
 import math
 
 import numpy as np
-
-Z_95 = 1.959963984540054
-"""97.5 % of a normal distribution lie below."""
+from scipy.stats import binomtest
 
 
-def wilson(found: int, cases: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson, J. Am. Stat. Assoc. 22, 1927); two NaN where there are no cases.
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of a proportion (Wilson, J. Am. Stat. Assoc. 22, 1927); two NaN without trials.
 
     Example:
         >>> tuple(round(end, 4) for end in wilson(0, 10))
         (0.0, 0.2775)
     """
-    if cases == 0:
+    if trials == 0:
         return math.nan, math.nan
-    share = found / cases
-    centre = share + Z_95**2 / (2 * cases)
-    reach = Z_95 * math.sqrt(share * (1 - share) / cases + Z_95**2 / (4 * cases**2))
-    scale = 1 + Z_95**2 / cases
-    low = 0.0 if found == 0 else (centre - reach) / scale
-    high = 1.0 if found == cases else (centre + reach) / scale
-    return low, high
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """p-values [K] of K tests -> adjusted ones: the family's error stays below the level at which they are read.
+    """Adjust the p-values [K] of K tests, so that the family-wise error stays below the level they are read at.
 
-    Step-down, Holm, Scand. J. Stat. 6, 1979. NaN stay NaN and do not count as tests.
+    Step-down, Holm, Scand. J. Stat. 6, 1979. NaN stay NaN and do not count as tests. By hand, because SciPy adjusts
+    for the false discovery rate only.
 
     Example:
         >>> holm(np.array([0.01, 0.04, 0.03]))
