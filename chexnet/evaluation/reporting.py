@@ -4,7 +4,7 @@ import paddle
 
 from chexnet import audit
 from chexnet.evaluation.result import EvalResult, Member
-from chexnet.report import Report, build
+from chexnet.report import Report, build_report
 
 
 def report_on(result: EvalResult) -> Report:
@@ -12,7 +12,7 @@ def report_on(result: EvalResult) -> Report:
     alone = len(result.members) == 1
     lists = ((result.config.test_list, result.skipped), (result.config.val_list, result.validation_skipped))
     skipped = [f"Left out of {path}: {one.image}, {one.reason}." for path, of_list in lists for one in of_list]
-    return build(
+    return build_report(
         result.predictions,
         result.validation,
         audit=[*(_seen(one, result.config.test_list) for one in result.members), *skipped],
