@@ -178,9 +178,11 @@ def test_a_reliability_diagram_shows_bins_and_their_intervals():
 
 def test_two_curves_differ_in_more_than_color():
     bins = [reliability(TEST.labels[:, c], TEST.probabilities[:, c]) for c in range(2)]
-    paths = [attrs for attrs in Reader(charts.draw(list(map(charts.reliability, bins)), "x", "y")).all("path")]
-    dashed = {color: any("stroke-dasharray" in attrs["style"] and f"var(--{color})" in attrs["style"] for attrs in paths)
-              for color in ("first", "second")}  # fmt: skip
+    styles = [
+        attrs["style"] for attrs in Reader(charts.draw(list(map(charts.reliability, bins)), "x", "y")).all("path")
+    ]
+    colors = ("first", "second")
+    dashed = {color: any("dasharray" in style and f"var(--{color})" in style for style in styles) for color in colors}
     assert dashed == {"first": False, "second": True}
 
 

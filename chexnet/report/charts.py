@@ -4,12 +4,16 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from chexnet.metrics.calibration import Bin
 from chexnet.metrics.proportions import wilson
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDTH, HEIGHT = 218, 206
 """Size of a drawing in the units of its SVG, one per Matplotlib point."""
@@ -102,22 +106,21 @@ def draw(
         axes.tick_params(length=0)
         axes.grid(color=_GRID, linewidth=1, clip_on=False)
         axes.plot((0, limit), guide, color=_TEXT, linewidth=1, dashes=(3, 3), clip_on=False)
-        for curve, color, dashes, fill in list(zip(curves, *_STYLES, strict=False))[::-1]:
-            line = {"color": color, "linewidth": 1.5, "dashes": dashes, "clip_on": False}
-            if curve.low is None or curve.high is None:
-                axes.plot(*_thinned(curve, limit), **line)
-            else:
-                bars = (curve.y - curve.low, np.minimum(curve.high, limit) - curve.y)
-                axes.errorbar(
-                    curve.x, curve.y, bars, **line, marker="o", markersize=5, markerfacecolor=fill, elinewidth=1
-                )
+        styles = ((_FIRST, (), _FIRST), (_SECOND, (4, 2), _PAPER))
+        for curve, (color, dashes, fill) in list(zip(curves, styles, strict=False))[::-1]:
+            _plot(axes, curve, limit, color, dashes, fill)
         svg = io.StringIO()
         figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _embeddable(svg.getvalue())
 
 
-_STYLES = ((_FIRST, _SECOND), ((), (4, 2)), (_FIRST, _PAPER))
-"""Color, dashes and marker fill of the first and of the second curve."""
+def _plot(axes: "Axes", curve: Curve, limit: float, color: str, dashes: tuple[int, ...], fill: str) -> None:
+    if curve.low is None or curve.high is None:
+        axes.plot(*_thinned(curve, limit), color=color, linewidth=1.5, dashes=dashes, clip_on=False)
+    else:
+        bars = (curve.y - curve.low, np.minimum(curve.high, limit) - curve.y)
+        line, _, _ = axes.errorbar(curve.x, curve.y, bars, color=color, linewidth=1.5, elinewidth=1, clip_on=False)
+        line.set(dashes=dashes, marker="o", markersize=5, markerfacecolor=fill)
 
 
 def _thinned(curve: Curve, limit: float) -> np.ndarray:

@@ -156,9 +156,9 @@ def _describe_patients(predictions: Predictions) -> str:
         return f"{images:,} images of {known:,} patients, identified by {patients.source}; no image occurs twice."
     others = f"; the other images are of {known:,} patients" if known else ""
     return (
-        f"The patients of {patients.unknown:,} of these {images:,} images are unknown{others}. Each image of an unknown "
-        "patient counts as a separate patient, so the intervals are too narrow if some of them share a patient. A "
-        "column `patient` in the CSV file, or a patient file next to the list, identifies them."
+        f"The patients of {patients.unknown:,} of these {images:,} images are unknown{others}. Each image of an "
+        "unknown patient counts as a separate patient, so the intervals are too narrow if some of them share a "
+        "patient. A column `patient` in the CSV file, or a patient file next to the list, identifies them."
     )
 
 
