@@ -179,7 +179,7 @@ def test_the_report_has_thresholds_of_the_validation_list(data, capsys):
 
 
 @pytest.mark.parametrize(("ckpts", "val_list", "why"), [
-    ((0,), "half.txt", "has one kind of label only for Hernia"),
+    ((0,), "half.txt", "for Hernia"),
     ((0, 1), "val.txt", "predict.py uses one checkpoint"),
 ])  # fmt: skip
 def test_why_there_are_no_thresholds_is_said(data, capsys, ckpts, val_list, why):

@@ -7,7 +7,7 @@ from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, N_CLASSES
 from chexnet.lists import format_list, read_list
 from chexnet.predictions import Predictions, read_predictions
-from chexnet.report import build
+from chexnet.report import build_report
 
 
 def made(count: int = 6, seed: int = 0, name: str = "made") -> Predictions:
@@ -50,7 +50,7 @@ def test_saturated_probabilities_stay_apart(tmp_path):
     probabilities = expit(rng.normal(30, 4, labels.shape) + 3 * labels)
     names = tuple(f"{index}.png" for index in range(400))
     (tmp_path / "p.csv").write_text(Predictions("made", names, labels, probabilities).to_csv())
-    found = build(read_predictions(tmp_path / "p.csv")).scores
+    found = build_report(read_predictions(tmp_path / "p.csv")).scores
     for c, one in enumerate(found.classes):
         expected = roc_auc_score(labels[:, c], probabilities[:, c])
         assert one.auroc.auroc == pytest.approx(expected, abs=1e-12)

@@ -1,21 +1,27 @@
 """The page of a report: that it stands alone, reads well without eyes, and in a real browser."""
 
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import matplotlib
 import numpy as np
 import pytest
 from browser import Browser
+from conftest import ROOT
 from sklearn.metrics import average_precision_score
 from test_report import OTHER, TEST, VALIDATION
 
 from chexnet.metrics import auroc
 from chexnet.metrics.calibration import reliability
+from chexnet.metrics.proportions import wilson
 from chexnet.predictions import Predictions
-from chexnet.report import build, charts, page
+from chexnet.report import build_report, charts
+from chexnet.report.render import render_html
 
-VOID = {"meta", "path", "circle", "br"}
+VOID = {"meta", "br"}
 
 
 class Reader(HTMLParser):
@@ -62,7 +68,7 @@ def text() -> str:
         "notice": "for <tests> only",
         "sha256": {"ckpt": "4a5f"},
     }
-    return page.of_report(build(spoilt, VALIDATION, OTHER, audit=["seen <twice>"], run=run))
+    return render_html(build_report(spoilt, VALIDATION, OTHER, audit=["seen <twice>"], run=run))
 
 
 def test_it_is_whole_and_hears_of_nothing_outside(text):
@@ -131,27 +137,86 @@ def area(curve: charts.Curve) -> float:
 @pytest.mark.parametrize("column", range(3))
 def test_the_curves_have_the_areas_that_stand_below_them(column):
     labels, scores = TEST.labels[:, column], TEST.probabilities[:, column].round(1)
-    assert area(charts.roc(labels, scores, "first")) == pytest.approx(auroc(labels, scores))
-    found = area(charts.precision_recall(labels, scores, "first"))
-    assert found == pytest.approx(average_precision_score(labels, scores))
+    assert area(charts.roc(labels, scores)) == pytest.approx(auroc(labels, scores))
+    assert area(charts.precision_recall(labels, scores)) == pytest.approx(average_precision_score(labels, scores))
+
+
+def lines(svg: str, color: str) -> list[np.ndarray]:
+    """Points [K, 2] of the lines of that color, in units of the drawing."""
+    paths = [attrs for attrs in Reader(svg).all("path") if f"stroke: var(--{color})" in attrs["style"]]
+    return [np.array(re.findall(r"[ML] (\S+) (\S+)", attrs["d"]), float) for attrs in paths if "id" not in attrs]
+
+
+def to_drawing(x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
+    """The square inside the axes is 160 units wide, from 44 to the right and from 168 up."""
+    return np.stack([44 + 160 * x / limit, 168 - 160 * y / limit], axis=1)
 
 
 def test_a_chart_puts_points_where_they_belong():
-    curve = charts.Curve(np.array([0, 0.001, 0.5, 1]), np.array([0, 0.001, 1, 1]), "first")
-    svg = charts.chart("words & <more>", ("x", "y"), [curve], guide=None)
-    assert 'aria-label="words &amp; &lt;more&gt;"' in svg
-    assert '<path class="first" d="M44 168L124 8L204 8"/>' in svg  # the second point falls on the first
+    curve = charts.Curve(np.array([0, 0.001, 0.5, 1]), np.array([0, 0.001, 1, 1]))
+    svg = charts.draw([curve], "x & <y>", "y")
+    (found,) = lines(svg, "first")
+    np.testing.assert_allclose(found, [(44, 168), (124, 8), (204, 8)])  # the second point falls on the first
+    assert "x & <y>" in Reader(svg).texts
+    assert not Reader(svg).all("y")
+
+
+def test_a_reliability_diagram_shows_bins_and_their_intervals():
     bins = reliability(TEST.labels[:, 0], TEST.probabilities[:, 0])
     limit = charts.reliability_limit([bins])
-    found = charts.reliability(bins, "first", limit)
-    assert max(found.x.max(), found.y.max()) <= 1
-    assert (found.low <= found.y).all()
-    assert (found.y <= found.high).all()
+    curve = charts.reliability(bins)
+    assert max(curve.x.max(), curve.y.max()) <= limit
+    svg = charts.draw([curve], "x", "y", limit)
+    *bars, line = lines(svg, "first")
+    np.testing.assert_allclose(line, to_drawing(curve.x, curve.y, limit), atol=1e-5)
+    for bar, group in zip(bars, bins, strict=True):
+        ends = np.minimum(wilson(group.positives, group.images), limit)
+        np.testing.assert_allclose(bar, to_drawing(np.full(2, group.mean), ends, limit), atol=1e-5)
+    markers = [(float(attrs["x"]), float(attrs["y"])) for attrs in Reader(svg).all("use")]
+    np.testing.assert_allclose(markers, line, atol=1e-5)
+
+
+def test_two_curves_differ_in_more_than_color():
+    bins = [reliability(TEST.labels[:, c], TEST.probabilities[:, c]) for c in range(2)]
+    styles = [
+        attrs["style"] for attrs in Reader(charts.draw(list(map(charts.reliability, bins)), "x", "y")).all("path")
+    ]
+    colors = ("first", "second")
+    dashed = {color: any("dasharray" in style and f"var(--{color})" in style for style in styles) for color in colors}
+    assert dashed == {"first": False, "second": True}
+
+
+def test_a_drawing_depends_on_its_arguments_only(monkeypatch):
+    curve = charts.roc(TEST.labels[:, 0], TEST.probabilities[:, 0])
+    once = charts.draw([curve], "x", "y")
+    monkeypatch.setitem(matplotlib.rcParams, "lines.linewidth", 9.0)
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
+    assert charts.draw([curve], "x", "y") == once
+    assert matplotlib.rcParams["text.usetex"]
+
+
+def test_nothing_of_matplotlibs_global_state_is_used():
+    """Neither on import, nor for a page; pyplot would look for a screen."""
+    code = (
+        "import sys\n"
+        "import chexnet.report\n"
+        "assert not {'matplotlib', 'jinja2'} & set(sys.modules)\n"
+        "from chexnet.report import charts\n"
+        "import numpy as np\n"
+        "charts.draw([charts.Curve(np.arange(2), np.arange(2))], 'x', 'y')\n"
+        "assert 'matplotlib' in sys.modules\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.browser
 def test_axe_finds_nothing_serious_in_a_real_browser(text, tmp_path):
     (tmp_path / "page.html").write_text(text, encoding="utf-8")
     with Browser(tmp_path / "profile") as page:
-        page.open((tmp_path / "page.html").as_uri())
-        assert page.serious_faults() == []
+        for scheme in ("light", "dark"):
+            page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            page.open((tmp_path / "page.html").as_uri())
+            assert page.evaluate(f"matchMedia('(prefers-color-scheme: {scheme})').matches")
+            assert page.serious_faults() == []

@@ -35,10 +35,10 @@ def body(args: argparse.Namespace) -> None:
     """Reads, computes, writes and says where the report is."""
     if len(args.predictions) > 2:
         raise InputError(f"--predictions: {len(args.predictions)} files, expected one, or two to be compared")
-    from chexnet.report import check_folder, format_report, report_on_files, write_report
+    from chexnet.report import check_folder, format_report, report_from_files, write_report
 
     check_folder(args.output, keep=[*args.predictions, *filter(None, (args.labels, args.validation, args.classes))])
-    report = report_on_files(
+    report = report_from_files(
         args.predictions[0],
         *args.predictions[1:],
         labels=args.labels,

@@ -1,28 +1,29 @@
-"""A report on an evaluation."""
+"""Build a report from an evaluation."""
 
 import paddle
 
 from chexnet import audit
 from chexnet.evaluation.result import EvalResult, Member
-from chexnet.report import Report, build
+from chexnet.report import Report, build_report
 
 
 def report_on(result: EvalResult) -> Report:
-    """Everything that a report says of an evaluation."""
-    alone = len(result.members) == 1
-    lists = ((result.config.test_list, result.skipped), (result.config.val_list, result.validation_skipped))
-    skipped = [f"Left out of {path}: {one.image}, {one.reason}." for path, of_list in lists for one in of_list]
-    return build(
+    """Build the report, with notes on skipped images and on overlap with the training images."""
+    config = result.config
+    notes = [_training_overlap(member, config.test_list) for member in result.members]
+    for path, skipped in ((config.test_list, result.skipped), (config.val_list, result.validation_skipped)):
+        notes += [f"Left out of {path}: {image.image}, {image.reason}." for image in skipped]
+    return build_report(
         result.predictions,
         result.validation,
-        audit=[*(_seen(one, result.config.test_list) for one in result.members), *skipped],
+        audit=notes,
         run={**result.run, "paddle": paddle.__version__},
         ckpt_sha256=result.run["sha256"]["ckpt"],
-        one_checkpoint=alone,
+        one_checkpoint=len(result.members) == 1,
     )
 
 
-def _seen(member: Member, test_list: str) -> str:
+def _training_overlap(member: Member, test_list: str) -> str:
     if member.seen is None:
-        return f"{member.ckpt}: nothing beside it says on which images it was trained, so it may have seen these."
+        return f"{member.ckpt}: its training images are not recorded, so they may include images evaluated here."
     return f"{member.ckpt}, on {test_list}: {audit.format_seen(member.seen)}."

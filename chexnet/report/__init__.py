@@ -1,7 +1,6 @@
-"""A report on predictions: one page for people, one JSON for programs. docs/report.md describes both."""
+"""Reports on predictions: an HTML page for people and JSON for programs. docs/report.md describes both."""
 
-from chexnet.report.build import build, check_folder, format_report, write_report
-from chexnet.report.contents import Report
-from chexnet.report.from_files import report_on_files
+from chexnet.report.report_builder import Report, build_report, report_from_files
+from chexnet.report.report_files import check_folder, format_report, write_report
 
-__all__ = ["Report", "build", "check_folder", "format_report", "report_on_files", "write_report"]
+__all__ = ["Report", "build_report", "check_folder", "format_report", "report_from_files", "write_report"]

@@ -1,8 +1,10 @@
-"""Curves as SVG that stands in a page: text stays text, and each chart says in words what it shows."""
+"""Curves of a report, and their drawings: SVG that Matplotlib makes for a place inside an HTML page."""
 
+import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -10,108 +12,128 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from chexnet.metrics.calibration import Bin
 from chexnet.metrics.proportions import wilson
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH, HEIGHT = 218, 206
+"""Size of a drawing in the units of its SVG, one per Matplotlib point."""
+
 _LEFT, _TOP, _SIDE = 44, 8, 160
-_WIDTH, _HEIGHT = 218, 206
+"""Position and side of the square inside the axes, in the same units."""
+
+# Colors in the drawings stand for variables of the page's style sheet, which differ between light and dark.
+_FIRST, _SECOND, _TEXT, _GRID, _PAPER = _COLORS = ("#000001", "#000002", "#000003", "#000004", "#000005")
+_VARIABLES = dict(zip(_COLORS, ("--first", "--second", "--soft", "--grid", "--paper"), strict=True))
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through points.
+    """A line through points, in units of the axes.
 
     Attributes:
-        x: float [K], 0..1 of the axis.
-        y: likewise.
-        style: CSS class, `first` or `second`.
-        low: the lower ends of vertical bars on the points, if these are drawn.
-        high: likewise.
+        x: float [K].
+        y: float [K].
+        low: lower ends of the vertical error bars, float [K]; None for a line without bars and markers.
+        high: upper ends, float [K].
     """
 
     x: np.ndarray
     y: np.ndarray
-    style: str
     low: np.ndarray | None = None
     high: np.ndarray | None = None
 
 
-def roc(labels: np.ndarray, scores: np.ndarray, style: str) -> Curve:
-    """Sensitivity over 1 - specificity."""
+def roc(labels: np.ndarray, scores: np.ndarray) -> Curve:
+    """Return sensitivity over 1 - specificity for labels [N], 0 or 1 and both present, and scores [N]."""
     false_positive, true_positive, _ = roc_curve(labels, scores)
-    return Curve(false_positive, true_positive, style)
+    return Curve(false_positive, true_positive)
 
 
-def precision_recall(labels: np.ndarray, scores: np.ndarray, style: str) -> Curve:
-    """Precision over recall, in steps: what lies between two thresholds cannot be had."""
+def precision_recall(labels: np.ndarray, scores: np.ndarray) -> Curve:
+    """Return precision over recall as steps, because values between two thresholds cannot be reached."""
     precision, recall, _ = precision_recall_curve(labels, scores)
-    # They end with the point at recall 0, which no threshold has.
-    return Curve(np.repeat(recall[::-1], 2)[1:-1], np.repeat(precision[::-1], 2)[2:], style)
+    # scikit-learn ends the curve with a point at recall 0 that belongs to no threshold.
+    return Curve(np.repeat(recall[::-1], 2)[1:-1], np.repeat(precision[::-1], 2)[2:])
 
 
-def reliability(bins: Sequence[Bin], style: str, limit: float) -> Curve:
-    """What was observed over what was said, on axes that end at `limit`, with Wilson's intervals."""
-    ends = np.array([wilson(one.positives, one.images) for one in bins]) / limit
-    return Curve(
-        np.array([one.mean for one in bins]) / limit,
-        np.array([one.observed for one in bins]) / limit,
-        style,
-        ends[:, 0],
-        np.minimum(ends[:, 1], 1),
-    )
+def reliability(bins: Sequence[Bin]) -> Curve:
+    """Return observed frequency over mean probability, with Wilson intervals."""
+    low, high = np.array([wilson(group.positives, group.images) for group in bins]).T
+    return Curve(np.array([group.mean for group in bins]), np.array([group.observed for group in bins]), low, high)
 
 
 def reliability_limit(all_bins: Sequence[Sequence[Bin]]) -> float:
-    """Where the axes end: rare findings have small probabilities, and 0..1 would show a corner."""
-    largest = max(max(one.mean, one.observed) for bins in all_bins for one in bins)
+    """Choose the end of the axes: rare findings have small probabilities, which 0..1 would squeeze into a corner."""
+    largest = max(max(group.mean, group.observed) for bins in all_bins for group in bins)
     return next((limit for limit in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5) if largest <= 0.95 * limit), 1.0)
 
 
-def chart(
-    words: str,
-    axes: tuple[str, str],
+def draw(
     curves: Sequence[Curve],
+    x_label: str,
+    y_label: str,
     limit: float = 1.0,
-    guide: tuple[float, float] | None = (0.0, 1.0),
+    guide: tuple[float, float] = (0.0, 1.0),
+    salt: str = "",
 ) -> str:
-    """One square chart.
+    """Draw curves on square axes.
 
     Args:
-        words: what it shows, for those who do not see it.
-        axes: what stands below and beside it.
-        curves: the first is drawn last.
-        limit: value at the ends of the axes.
-        guide: heights, in 0..1 of the axis, of a thin line from left to right.
+        curves: one or two; the first is solid and on top, the second dashed.
+        x_label: label of the horizontal axis.
+        y_label: label of the vertical axis.
+        limit: end of both axes, which start at 0.
+        guide: heights of the thin dashed line at the left and right ends of the axes.
+        salt: makes the ids inside the drawing differ from those of other drawings on the page.
+
+    Returns:
+        Elements for an `<svg viewBox="0 0 {WIDTH} {HEIGHT}">`; the same bytes for the same arguments.
     """
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(words, quote=True)}">']
-    for share in (0.0, 0.5, 1.0):
-        along, up = _LEFT + share * _SIDE, _TOP + (1 - share) * _SIDE
-        value = f"{share * limit:.3g}"
-        parts.append(f'<path class="grid" d="M{along:g} {_TOP}v{_SIDE}M{_LEFT} {up:g}h{_SIDE}"/>')
-        parts.append(f'<text x="{along:g}" y="{_TOP + _SIDE + 14}" text-anchor="middle">{value}</text>')
-        parts.append(f'<text x="{_LEFT - 4}" y="{up + 4:g}" text-anchor="end">{value}</text>')
-    if guide:
-        parts.append(f'<path class="guide" d="{_path(np.array([0, 1]), np.array(guide))}"/>')
-    for curve in reversed(curves):
-        parts.append(f'<path class="{curve.style}" d="{_path(curve.x, curve.y)}"/>')
-        if curve.low is not None and curve.high is not None:
-            parts += _points(curve, curve.low, curve.high)
-    middle = _LEFT + _SIDE / 2
-    parts.append(f'<text x="{middle:g}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(axes[0])}</text>')
-    turned = f"translate(10 {_TOP + _SIDE / 2:g}) rotate(-90)"
-    parts.append(f'<text transform="{turned}" text-anchor="middle">{escape(axes[1])}</text>')
-    return "".join(parts) + "</svg>"
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # the drawing must not depend on the user's matplotlibrc
+        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": salt, "font.sans-serif": ["DejaVu Sans"]})
+        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), frameon=False)
+        bounds = (_LEFT / WIDTH, 1 - (_TOP + _SIDE) / HEIGHT, _SIDE / WIDTH, _SIDE / HEIGHT)
+        axes = figure.add_axes(bounds, frame_on=False, xlim=(0, limit), ylim=(0, limit))
+        axes.set_xlabel(x_label, color=_TEXT)
+        axes.set_ylabel(y_label, color=_TEXT)
+        ticks = (0, limit / 2, limit)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks(ticks, [f"{tick:.3g}" for tick in ticks], color=_TEXT)
+        axes.tick_params(length=0)
+        axes.grid(color=_GRID, linewidth=1, clip_on=False)
+        axes.plot((0, limit), guide, color=_TEXT, linewidth=1, dashes=(3, 3), clip_on=False)
+        styles = ((_FIRST, (), _FIRST), (_SECOND, (4, 2), _PAPER))
+        for curve, (color, dashes, fill) in list(zip(curves, styles, strict=False))[::-1]:
+            _plot(axes, curve, limit, color, dashes, fill)
+        svg = io.StringIO()
+        figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return _embeddable(svg.getvalue())
 
 
-def _path(x: np.ndarray, y: np.ndarray) -> str:
-    """A line in half pixels; points that fall on their neighbour's are left out."""
-    points = np.stack([2 * (_LEFT + x * _SIDE), 2 * (_TOP + (1 - y) * _SIDE)], axis=1).round()  # [K, 2]
-    kept = np.append(True, np.any(np.diff(points, axis=0) != 0, axis=1))
-    return "M" + "L".join(f"{a:g} {b:g}" for a, b in (points[kept] / 2).tolist())
+def _plot(axes: "Axes", curve: Curve, limit: float, color: str, dashes: tuple[int, ...], fill: str) -> None:
+    if curve.low is None or curve.high is None:
+        axes.plot(*_thinned(curve, limit), color=color, linewidth=1.5, dashes=dashes, clip_on=False)
+    else:
+        bars = (curve.y - curve.low, np.minimum(curve.high, limit) - curve.y)
+        line, _, _ = axes.errorbar(curve.x, curve.y, bars, color=color, linewidth=1.5, elinewidth=1, clip_on=False)
+        line.set(dashes=dashes, marker="o", markersize=5, markerfacecolor=fill)
 
 
-def _points(curve: Curve, low: np.ndarray, high: np.ndarray) -> list[str]:
-    parts = []
-    for x, y, below, above in zip(curve.x, curve.y, low, high, strict=True):
-        along, up = _LEFT + x * _SIDE, _TOP + (1 - y) * _SIDE
-        bar = f"M{along:.1f} {_TOP + (1 - below) * _SIDE:.1f}V{_TOP + (1 - above) * _SIDE:.1f}"
-        parts.append(f'<path class="{curve.style} bar" d="{bar}"/>')
-        parts.append(f'<circle class="{curve.style}" cx="{along:.1f}" cy="{up:.1f}" r="2.5"/>')
-    return parts
+def _thinned(curve: Curve, limit: float) -> np.ndarray:
+    """Round points to half a unit of the drawing and drop repetitions, float [2, K]; keeps a page small."""
+    step = limit / (2 * _SIDE)
+    points = np.round(np.stack([curve.x, curve.y]) / step)
+    return points[:, np.append(True, np.any(np.diff(points) != 0, axis=0))] * step
+
+
+def _embeddable(svg: str) -> str:
+    """Strip what a drawing inside a page does not need: its header, groups that only carry an id, line breaks."""
+    body = svg[svg.index("<g ") : svg.rindex("</svg>")]
+    body = re.sub(r"\s+", " ", re.sub("</?g[^>]*>", "", body))
+    for color, variable in _VARIABLES.items():
+        body = body.replace(color, f"var({variable})")
+    return body

@@ -1,4 +1,4 @@
-"""How good predictions are, class by class and in the mean, with intervals."""
+"""Per-class and mean scores of predictions, with confidence intervals."""
 
 import warnings
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One class.
+    """Scores of one class.
 
     Attributes:
-        name: of the finding.
-        positives: images that have it.
-        negatives: images that do not.
-        auroc: with its interval, patients as clusters.
-        images: the same with all images as if of different patients, DeLong's own interval.
-        bootstrap: the AUROC's interval by resampling patients.
-        auprc: average precision; NaN where the AUROC is.
+        name: name of the finding.
+        positives: number of images with the finding.
+        negatives: number of images without it.
+        auroc: AUROC with its 95 % interval, patients as clusters.
+        images: AUROC with DeLong's own 95 % interval, which treats images as independent.
+        bootstrap: 95 % interval of the AUROC from resampling patients.
+        auprc: average precision; NaN where the AUROC is undefined.
         brier: mean squared error of the probabilities.
-        bins: of the reliability diagram.
+        bins: bins of the reliability diagram.
         ece: expected calibration error.
     """
 
@@ -48,23 +48,24 @@ class ClassScores:
 
     @property
     def prevalence(self) -> float:
-        """Share of the images that have it; a classifier that knows nothing has this AUPRC."""
+        """Fraction of images with the finding, which is also the AUPRC of an uninformative classifier."""
         return self.positives / (self.positives + self.negatives)
 
     @property
     def defined(self) -> bool:
-        """Whether there are both kinds of label, without which there is no AUROC."""
+        """Whether there are positives and negatives, so that the AUROC is defined."""
         return self.positives > 0 and self.negatives > 0
 
 
 @dataclass(frozen=True)
 class Scores:
-    """All classes of one set of predictions.
+    """Scores of all classes of one set of predictions.
 
     Attributes:
-        classes: in the order of the predictions.
-        mean: AUROC over the classes that have one, with the interval by resampling patients, NaN for one patient.
-        auprc: mean over the same classes.
+        classes: scores per class, in the order of the predictions.
+        mean: mean AUROC over the classes with a defined AUROC; its 95 % interval is from resampling patients and NaN
+            for a single patient.
+        auprc: mean AUPRC over the same classes.
         resampled: AUROCs of the resamples, float64 [R, C].
     """
 
@@ -75,18 +76,18 @@ class Scores:
 
     @property
     def undefined(self) -> list[str]:
-        """Classes without an AUROC."""
-        return [one.name for one in self.classes if not one.defined]
+        """Names of the classes without an AUROC."""
+        return [scores.name for scores in self.classes if not scores.defined]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sets of predictions of the same images, the first minus the second.
+    """Differences between two sets of predictions of the same images, first minus second.
 
     Attributes:
-        classes: DeLong's paired test of each class, in the order of the predictions.
-        adjusted: float64 [C], its p-values after Holm.
-        mean: difference of the mean AUROCs with its interval by resampling patients; it has no p.
+        classes: DeLong's paired test per class, in the order of the predictions.
+        adjusted: p-values after Holm's correction, float64 [C].
+        mean: difference of the mean AUROCs; its 95 % interval is from resampling patients, its p is NaN.
     """
 
     classes: tuple[Difference, ...]
@@ -95,37 +96,35 @@ class Comparison:
 
 
 def score(predictions: Predictions) -> Scores:
-    """Everything that one set of predictions says of itself."""
+    """Compute the scores of one set of predictions."""
     patients = predictions.patients.clusters
     resampled = resampled_aurocs(predictions.labels, predictions.probabilities, patients, REPLICATES, SEED)
     classes = tuple(
-        _score_class(name, labels, probabilities, patients, own)
-        for name, labels, probabilities, own in zip(
+        _score_class(name, labels, probabilities, patients, replicates)
+        for name, labels, probabilities, replicates in zip(
             predictions.classes, predictions.labels.T, predictions.probabilities.T, resampled.T, strict=True
         )
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedAUROCWarning)  # Scores.undefined names them
-        mean = mean_auroc(np.array([one.auroc.auroc for one in classes]))
+        warnings.simplefilter("ignore", UndefinedAUROCWarning)  # Scores.undefined names the classes
+        mean = mean_auroc(np.array([scores.auroc.auroc for scores in classes]))
     return Scores(
         classes=classes,
         mean=Estimate(mean, *percentile_interval(mean_over_classes(resampled))),
-        auprc=float(np.mean([one.auprc for one in classes if one.defined] or [np.nan])),
+        auprc=float(np.mean([scores.auprc for scores in classes if scores.defined] or [np.nan])),
         resampled=resampled,
     )
 
 
 def compare(first: Predictions, second: Predictions, scores: tuple[Scores, Scores]) -> Comparison:
-    """The paired comparison of two sets of predictions, the same images in the same order, with their scores."""
+    """Compare two sets of predictions of the same images in the same order, given their scores."""
     patients = first.patients.clusters
-    classes = tuple(
-        difference(labels, one, other, patients)
-        for labels, one, other in zip(first.labels.T, first.probabilities.T, second.probabilities.T, strict=True)
-    )
-    means = [mean_over_classes(one.resampled) for one in scores]
+    columns = zip(first.labels.T, first.probabilities.T, second.probabilities.T, strict=True)
+    classes = tuple(difference(*column, patients) for column in columns)
+    means = [mean_over_classes(model.resampled) for model in scores]
     return Comparison(
         classes=classes,
-        adjusted=holm(np.array([one.p for one in classes])),
+        adjusted=holm(np.array([test.p for test in classes])),
         mean=Difference(
             scores[0].mean.auroc - scores[1].mean.auroc, *percentile_interval(means[0] - means[1]), p=float("nan")
         ),
