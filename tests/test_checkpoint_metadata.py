@@ -161,14 +161,12 @@ def test_no_change_of_the_metadata_goes_unnoticed(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     checkpoint.save_checkpoint(WEIGHTS, path, {"epoch": 3})
     data = path.read_bytes()
-    schema = data.rindex(b"schema 2") + 7  # its number is not part of what is sealed
     for place in around_the_arrays(data, suffix):
         for bit in (0, 5):
-            if place != schema:
-                damaged = bytearray(data)
-                damaged[place] ^= 1 << bit
-                path.write_bytes(damaged)
-                refused(path)
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            refused(path)
 
 
 @in_both_formats
@@ -238,7 +236,7 @@ def test_metadata_that_could_not_be_read_is_not_written(tmp_path, suffix):
     with pytest.raises(ValueError, match="JSON"):
         checkpoint.save_checkpoint(WEIGHTS, path, {"a": math.nan})
     assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [*{path, path.with_suffix(".json")}]
+    assert set(tmp_path.iterdir()) == {path, path.with_suffix(".json")}
 
 
 # Kills and full disks
@@ -269,7 +267,7 @@ def epoch_of(path: Path) -> int:
 @in_both_formats
 def test_a_kill_between_the_file_and_its_json_leaves_a_whole_checkpoint(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
-    program = "save(1); weights.write_sidecar = lambda *_: os.kill(os.getpid(), signal.SIGTERM); save(2)"
+    program = "save(1); weights.write_sidecar = lambda *_: os.kill(os.getpid(), 9); save(2)"
     process = child(path, program)
     process.communicate()
     assert process.returncode != 0
