@@ -174,9 +174,13 @@ def test_no_cut_within_the_metadata_goes_unnoticed(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     checkpoint.save_checkpoint(WEIGHTS, path, {"epoch": 3})
     data = path.read_bytes()
-    for length in around_the_arrays(data, suffix)[1:]:  # what is all before the metadata is a file of Paddle's
+    for length in around_the_arrays(data, suffix)[1:]:
         path.write_bytes(data[:length])
         refused(path)
+    if suffix == ".pdparams":  # cut just before the metadata it is a file of Paddle's, and the JSON one of other weights
+        path.write_bytes(data[: data.rindex(b"\nchexnet metadata ")])
+        with pytest.raises(InputError, match=r"w\.json: describes weights with SHA-256"):
+            checkpoint.open_weights(path)
 
 
 def test_metadata_without_a_checksum_is_refused(tmp_path):
