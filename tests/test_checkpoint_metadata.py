@@ -177,7 +177,7 @@ def test_no_cut_within_the_metadata_goes_unnoticed(tmp_path, suffix):
     for length in around_the_arrays(data, suffix)[1:]:
         path.write_bytes(data[:length])
         refused(path)
-    if suffix == ".pdparams":  # cut just before the metadata it is a file of Paddle's, and the JSON one of other weights
+    if suffix == ".pdparams":  # cut just before its metadata, it is a file of Paddle's beside the JSON of another
         path.write_bytes(data[: data.rindex(b"\nchexnet metadata ")])
         with pytest.raises(InputError, match=r"w\.json: describes weights with SHA-256"):
             checkpoint.open_weights(path)
