@@ -59,8 +59,7 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, Any], di
     if length != end:
         if end == len(data) or not data.startswith(_METADATA, length):
             raise seal.Damaged(
-                f"{path}: {len(data) - length:,} bytes follow its content, expected none or its checksum, which may "
-                "have metadata before it"
+                f"{path}: {len(data) - length:,} bytes follow its content, expected none or its checksum"
             )
         metadata = parse_metadata(data[length + len(_METADATA) : end], path)
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
