@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from chexnet import checkpoint
 from chexnet.backbones import Backbone, FeatureGrid
 from chexnet.errors import InputError
 from chexnet.framework import paddle
@@ -25,22 +24,22 @@ __all__ = [
 ]
 
 
-def display_limit(metadata: Mapping[str, Any], ckpt: str | os.PathLike[str]) -> float:
-    """The logit units that are shown at full strength for a checkpoint: `map_limit` of the JSON beside it.
+def display_limit(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> float:
+    """The logit units that are shown at full strength for a checkpoint: `map_limit` of its metadata.
 
     Networks differ: one that is sure of everything reaches ten times what another does. Within one it is the same
-    for all findings and images. DISPLAY_LIMIT if the JSON says nothing.
+    for all findings and images. DISPLAY_LIMIT if the metadata says nothing.
 
     Args:
-        metadata: the JSON beside it.
-        ckpt: the weight file, for the message.
+        metadata: of the checkpoint.
+        source: the file that it was read from, for the message.
 
     Raises:
         InputError: the limit is no number above 0.
     """
     limit = metadata.get("map_limit", DISPLAY_LIMIT)
     if type(limit) not in (int, float) or not (math.isfinite(limit) and limit > 0):
-        raise InputError(f"{checkpoint.sidecar_path(ckpt)}: map_limit is {repr(limit)[:60]}, expected a number above 0")
+        raise InputError(f"{source}: map_limit is {repr(limit)[:60]}, expected a number above 0")
     return float(limit)
 
 

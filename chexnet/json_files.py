@@ -46,9 +46,17 @@ def parse_json(data: bytes, source: str | os.PathLike[str]) -> Any:
 
 def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads a file that holds one JSON object. Raises InputError as `read_json`, or if it holds something else."""
-    found = read_json(path)
+    return _checked_object(read_json(path), Path(path))
+
+
+def parse_object(data: bytes, source: str | os.PathLike[str]) -> dict[str, Any]:
+    """Parses bytes that hold one JSON object. Raises InputError as `parse_json`, or if they hold something else."""
+    return _checked_object(parse_json(data, source), source)
+
+
+def _checked_object(found: Any, source: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise InputError(f"{Path(path)}: holds a JSON {type(found).__name__}, expected an object")
+        raise InputError(f"{source}: holds a JSON {type(found).__name__}, expected an object")
     return found
 
 

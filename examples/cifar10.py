@@ -139,7 +139,7 @@ def predict(image: Path, weights: Path) -> None:
     from chexnet import checkpoint
     from chexnet.errors import InputError
 
-    network_name = checkpoint.read_sidecar(weights).get("network")
+    network_name = checkpoint.read_metadata(weights)[0].get("network")
     if network_name not in NETWORKS:
         raise InputError(f"{weights}: no network of this example, expected one; train it first: --data FILE")
     pixels = cifar10_data.read_image(image)

@@ -208,8 +208,7 @@ def run(
     write_csv(rows, weights.with_name("history.csv"))
     pictures.draw_curves(rows, weights.with_name("curves.png"))
     probabilities = network.predict(tests.pixels)
-    checkpoint.write_sidecar(weights, asdict(recipe))
-    checkpoint.save_weights(network.state_dict(), weights)  # the last file: where it is, the run is over
+    checkpoint.save_checkpoint(network.state_dict(), weights, asdict(recipe))  # where this file is, the run is over
     state.unlink()
     return probabilities
 

@@ -177,7 +177,7 @@ def test_a_checkpoint_says_what_its_maps_reach(tmp_path):
     assert cam.display_limit({}, ckpt) == cam.DISPLAY_LIMIT
     assert cam.display_limit({"map_limit": 25}, ckpt) == 25
     for wrong in (0, -1, "25", True, None, math.inf):
-        with pytest.raises(InputError, match=r"a\.json: map_limit is .*expected a number above 0"):
+        with pytest.raises(InputError, match=r"a\.safetensors: map_limit is .*expected a number above 0"):
             cam.display_limit({"map_limit": wrong}, ckpt)
 
 

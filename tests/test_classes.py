@@ -125,17 +125,17 @@ def test_names_that_contradict_the_checkpoint_are_refused(trained, tmp_path):
     ckpt = str(trained / "save" / "best_model.pdparams")
     (tmp_path / "other.txt").write_text("Cat\nDog\nFish\n")
     config = EvalConfig(data_dir=str(trained / "images"), test_list=str(trained / "test.txt"), ckpt=ckpt, device="cpu")
-    with pytest.raises(InputError, match=r"best_model\.json: the checkpoint has \d classes, .* expected the 3 of"):
+    with pytest.raises(InputError, match=r"best_model\.pdparams: the checkpoint has \d classes, .* expected the 3 of"):
         evaluate(EvalConfig(**{**vars(config), "classes": str(tmp_path / "other.txt")}))
     with pytest.raises(InputError, match=r"the checkpoint is a lenet, not a resnet50"):
         evaluate(EvalConfig(**{**vars(config), "backbone": "resnet50"}))
 
 
-def test_without_a_json_the_flags_say_what_a_file_is(trained, tmp_path):
+def test_without_metadata_the_flags_say_what_a_file_is(trained, tmp_path):
     """And the weights themselves object where these are wrong."""
     kept = trained / "save" / "best_model.pdparams"
     bare = tmp_path / "bare.pdparams"
-    bare.write_bytes(kept.read_bytes())
+    checkpoint.save_weights(checkpoint.read_weights(kept), bare)
     count = len(class_names(trained / "classes.txt"))
     shared = {"data_dir": str(trained / "images"), "test_list": str(trained / "test.txt"), "device": "cpu", "crops": 1}
     named = {"classes": str(trained / "classes.txt")}
@@ -151,9 +151,9 @@ def test_without_a_json_the_flags_say_what_a_file_is(trained, tmp_path):
 def test_checkpoints_of_other_classes_are_not_averaged(trained, tmp_path):
     ckpt = trained / "save" / "best_model.pdparams"
     other = tmp_path / "other.pdparams"
-    other.write_bytes(ckpt.read_bytes())
     names = [f"other {index}" for index in range(len(class_names(trained / "classes.txt")))]
-    checkpoint.write_sidecar(other, {**checkpoint.read_sidecar(ckpt), "classes": names})
+    file = checkpoint.open_weights(ckpt)
+    checkpoint.save_weights(file.weights, other, metadata={**file.metadata, "classes": names})
     config = EvalConfig(
         data_dir=str(trained / "images"), test_list=str(trained / "test.txt"), ckpt=str(ckpt), ensemble=(str(other),)
     )

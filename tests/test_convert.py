@@ -225,12 +225,13 @@ def test_report_says_what_was_done(torch, torch_network, tmp_path, capsys):
 def test_sidecar_says_what_the_weights_need(torch_arrays, tmp_path):
     save_file(torch_arrays, tmp_path / "in.safetensors")
     conversion = convert.from_torch(tmp_path / "in.safetensors", tmp_path / "out.pdparams")
-    assert json.loads((tmp_path / "out.json").read_text()) == {
+    metadata = checkpoint.open_weights(tmp_path / "out.pdparams").metadata
+    assert json.loads((tmp_path / "out.json").read_text()) == {**metadata, "weights_sha256": conversion.output_sha256}
+    assert metadata == {
         "backbone": "densenet121",
         "classes": list(CLASS_NAMES),
         "resize": 256,
         "crop": 224,
-        "weights_sha256": conversion.output_sha256,
         "source": {
             "file": "in.safetensors",
             "sha256": hashlib.sha256((tmp_path / "in.safetensors").read_bytes()).hexdigest(),

@@ -4,14 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import paddle
 import pytest
 from conftest import make_folder
 
-from chexnet import checkpoint, model
+from chexnet import audit, checkpoint, model
 from chexnet.boxes import read_boxes
-from chexnet.checkpoint import weights as weights_module
 from chexnet.config import EvalConfig, LocalizationConfig, PredictConfig
 from chexnet.deployment import deploy
 from chexnet.errors import InputError
@@ -40,38 +38,35 @@ def ckpt(tmp_path) -> Path:
     return saved(tmp_path / "best_model.pdparams", 1, epoch=1)
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    monkeypatch.setattr(weights_module, "_WAIT", 0)
+# Weights without metadata, and the JSON beside them, as earlier versions wrote them
 
 
-# Weights and the JSON beside them
+def earlier(path: Path, seed: int, **facts) -> Path:
+    """A checkpoint of a small network as an earlier version wrote it."""
+    paddle.seed(seed)
+    digest = checkpoint.save_weights(CheXNet(14, "lenet").state_dict(), path)
+    checkpoint.write_sidecar(path, {**HERE, "classes": list(CLASS_NAMES), **facts, "weights_sha256": digest})
+    return path
 
 
-@pytest.mark.parametrize("suffix", checkpoint.WEIGHT_SUFFIXES)
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_the_json_says_of_which_weights_it_is(tmp_path, suffix, precision):
-    path = tmp_path / f"a{suffix}"
-    digest = checkpoint.save_checkpoint({"w": np.ones(3)}, path, {"crop": 3}, precision)
-    opened = checkpoint.open_weights(path)
-    assert digest == sha256(path) == opened.sha256 == opened.metadata["weights_sha256"]
-    assert opened.metadata["crop"] == 3
-    np.testing.assert_array_equal(opened.weights["w"], np.ones(3))
-
-
-def test_the_json_of_another_epoch_is_refused_by_every_reader(ckpt, tmp_path, capsys):
-    other = saved(tmp_path / "other" / "best_model.pdparams", 2, epoch=2)
-    shutil.copy(other.with_suffix(".json"), ckpt.with_suffix(".json"))
-    readers = (
+def readers(ckpt: Path, folder: Path):
+    """Everything that opens a checkpoint, as functions that write into `folder`."""
+    return (
         lambda: model.load(ckpt),
         lambda: model.open_checkpoint(ckpt),
         lambda: Predictor(ckpt),
-        lambda: deploy(ckpt, tmp_path / "out"),
+        lambda: deploy(ckpt, folder / "out"),
         lambda: model.initialise(CheXNet(14, "lenet"), str(ckpt)),
-        lambda: checkpoint.release(ckpt, tmp_path / "r.safetensors"),
+        lambda: checkpoint.release(ckpt, folder / "r.safetensors"),
         lambda: audit_split.trained_on(str(ckpt)),
     )
-    for reader in readers:
+
+
+def test_the_json_of_another_epoch_is_refused_by_every_reader(tmp_path):
+    ckpt = earlier(tmp_path / "best_model.pdparams", 1, epoch=1)
+    other = earlier(tmp_path / "other" / "best_model.pdparams", 2, epoch=2)
+    shutil.copy(other.with_suffix(".json"), ckpt.with_suffix(".json"))
+    for reader in readers(ckpt, tmp_path):
         with pytest.raises(InputError, match=r"best_model\.json: describes weights with SHA-256 ") as caught:
             reader()
         assert all(sha256(one) in str(caught.value) for one in (ckpt, other))
@@ -79,39 +74,48 @@ def test_the_json_of_another_epoch_is_refused_by_every_reader(ckpt, tmp_path, ca
     assert not (tmp_path / "r.safetensors").exists()
 
 
-def test_an_older_json_that_does_not_say_is_believed(ckpt):
+def test_the_json_of_another_epoch_beside_a_file_with_metadata_is_read_by_none(tmp_path):
+    ckpt = saved(tmp_path / "best_model.pdparams", 1, epoch=1, **{audit.KEY: audit.fingerprint(["a.png"])})
+    other = earlier(tmp_path / "other" / "best_model.pdparams", 2, epoch=2, backbone="densenet121")
+    shutil.copy(other.with_suffix(".json"), ckpt.with_suffix(".json"))
+    for reader in readers(ckpt, tmp_path):
+        reader()
+    assert model.open_checkpoint(ckpt).metadata["epoch"] == 1
+    assert checkpoint.open_weights(tmp_path / "r.safetensors").metadata["epoch"] == 1
+
+
+def test_a_json_is_believed_that_is_of_these_weights_or_does_not_say(tmp_path):
+    ckpt = earlier(tmp_path / "best_model.pdparams", 1, epoch=1)
     facts = checkpoint.read_sidecar(ckpt)
-    del facts["weights_sha256"]
+    assert facts.pop("weights_sha256") == sha256(ckpt)
+    assert model.open_checkpoint(ckpt).metadata == facts
     checkpoint.write_sidecar(ckpt, facts)
     assert model.open_checkpoint(ckpt).metadata == facts
 
 
-@pytest.mark.parametrize("first", ["weights", "json"])
-def test_a_pair_that_is_just_being_replaced_is_read_anew(ckpt, tmp_path, monkeypatch, first):
-    """As by a training run beside the reader: one file is the new epoch's, the other one follows."""
-    later = saved(tmp_path / "later" / "best_model.pdparams", 2, epoch=2)
-    pairs = [(later, ckpt), (later.with_suffix(".json"), ckpt.with_suffix(".json"))]
-    if first == "json":
-        pairs.reverse()
-    shutil.copy(*pairs[0])
-    monkeypatch.setattr(weights_module.time, "sleep", lambda _: shutil.copy(*pairs[1]))
-    opened = model.open_checkpoint(ckpt)
-    assert (opened.sha256, opened.metadata["epoch"]) == (sha256(later), 2)
+# One file
 
 
-def test_training_writes_pairs(small_run):
-    result = train(small_run())
+@pytest.mark.parametrize("suffix", checkpoint.WEIGHT_SUFFIXES)
+def test_training_writes_checkpoints_of_one_file(small_run, suffix):
+    result = train(small_run(format=suffix[1:]))
     for name in ("best_model", "final"):
         path = result.best_model.with_stem(name)
-        assert checkpoint.open_weights(path).metadata["weights_sha256"] == sha256(path)
+        told = json.loads(path.with_suffix(".json").read_text())
+        path.with_suffix(".json").unlink()
+        opened = model.open_checkpoint(path)
+        assert told == {**opened.metadata, "weights_sha256": sha256(path)}
+        assert opened.description.backbone == opened.metadata["backbone"]
 
 
-def test_a_release_is_a_pair_of_its_own(ckpt, tmp_path, capsys):
-    target = tmp_path / "r.safetensors"
-    assert release_weights.main(["--ckpt", str(ckpt), "--output", str(target)]) == 0
-    facts = checkpoint.open_weights(target).metadata
-    assert (facts["weights_sha256"], facts["source_sha256"]) == (sha256(target), sha256(ckpt))
-    assert sha256(target) in capsys.readouterr().out
+def test_a_release_has_the_metadata_of_its_source_and_its_own_checksum(ckpt, tmp_path, capsys):
+    for source in (ckpt, earlier(tmp_path / "earlier.pdparams", 1, epoch=1)):
+        target = tmp_path / "r.safetensors"
+        assert release_weights.main(["--ckpt", str(source), "--output", str(target)]) == 0
+        facts = checkpoint.open_weights(target).metadata
+        assert (facts["epoch"], facts["source_sha256"]) == (1, sha256(source))
+        assert checkpoint.read_sidecar(target) == {**facts, "weights_sha256": sha256(target)}
+        assert sha256(target) in capsys.readouterr().out
 
 
 def test_first_weights_of_other_classes_are_said(small_data, small_run, tmp_path):

@@ -125,7 +125,7 @@ def test_a_newest_state_that_is_sound_is_never_set_aside(copied):
     """It may be of a newer program, or not to be read just now."""
     newest = state.paths(copied)[-1]
     newest.write_bytes(newest.read_bytes().replace(b"\nchexnet schema 1 ", b"\nchexnet schema 9 "))
-    with pytest.raises(InputError, match="written with schema 9, expected at most 1"):
+    with pytest.raises(InputError, match=f"written with schema 9, expected at most {checkpoint.SCHEMA}"):
         resume(copied, {})
     newest.unlink()
     newest.mkdir()

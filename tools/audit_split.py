@@ -56,19 +56,19 @@ def body(args: argparse.Namespace) -> None:
 
 
 def trained_on(ckpt: str) -> dict[str, Any]:
-    """What stands beside a checkpoint, which has to say what it was trained on."""
+    """The metadata of a checkpoint, which has to say what it was trained on."""
     from chexnet.audit import KEY
-    from chexnet.checkpoint import open_weights, sidecar_path
+    from chexnet.checkpoint import open_weights
 
     if not Path(ckpt).exists():
         raise InputError(f"{ckpt}: no such checkpoint (--ckpt)")
-    facts = open_weights(ckpt).metadata
-    if KEY not in facts:
+    file = open_weights(ckpt)
+    if KEY not in file.metadata:
         raise InputError(
-            f"{sidecar_path(ckpt)}: does not say what it was trained on, expected {KEY!r} in it, as train.py"
+            f"{file.metadata_source}: does not say what it was trained on, expected {KEY!r} in it, as train.py"
             " writes it; audit the lists that it was trained on instead"
         )
-    return facts
+    return file.metadata
 
 
 def main(argv: Sequence[str] | None = None) -> int:

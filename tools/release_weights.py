@@ -3,8 +3,8 @@
     python tools/release_weights.py --ckpt save/best_model.pdparams --output model.safetensors \\
         --notice "Trained on 1,000 radiographs of one hospital. Not tested on others."
 
-writes model.safetensors in float16, which every script reads, and model.json beside it. predict.py shows the notice
-whenever it uses the weights, and in every picture.
+writes model.safetensors in float16, which every script reads, with its metadata in it, and model.json, a copy of that
+for people. predict.py shows the notice whenever it uses the weights, and in every picture.
 """
 
 import argparse
@@ -19,7 +19,7 @@ def build_parser() -> cli.Parser:
     """The flags."""
     parser = cli.Parser("Make a weight file for passing on.", __doc__)
     add = parser.add_argument
-    add("--ckpt", required=True, metavar="FILE", help="weight file; the JSON beside it is passed on, too")
+    add("--ckpt", required=True, metavar="FILE", help="weight file; its metadata is passed on, too")
     add("--output", required=True, metavar="FILE.safetensors", help="the file to write")
     add("--notice", default="", metavar="LINE", help="what everybody has to know who uses the weights")
     add(

@@ -11,7 +11,7 @@ from chexnet.errors import InputError
 from chexnet.lists import Patients, image_of
 
 KEY = "trained_on"
-"""Under which the fingerprint stands in the JSON beside a checkpoint."""
+"""Key of the fingerprint in the metadata of a checkpoint."""
 
 _FORMAT = 1
 _BYTES = 6
@@ -56,13 +56,13 @@ class Seen:
 def fingerprint(
     names: Iterable[str], begun_with: Mapping[str, Any] | None = None, patients: Patients | None = None
 ) -> dict[str, Any]:
-    """What belongs under KEY in the JSON beside a checkpoint, see docs/data.md for its format.
+    """What belongs under KEY in the metadata of a checkpoint, see docs/data.md for its format.
 
     No name can be read from it; whether a name that one knows was among them, can.
 
     Args:
         names: the images that it was trained on.
-        begun_with: what stands in the JSON beside the weights with which training began; None if these had seen no
+        begun_with: the metadata of the weights with which training began; None if these had seen no
             radiographs, as random and ImageNet weights.
         patients: of these images; None for what their names say.
     """
@@ -83,7 +83,7 @@ def seen(facts: Mapping[str, Any], names: Sequence[str], patients: Patients | No
     """How much of the images `names` a checkpoint was trained on.
 
     Args:
-        facts: what stands in the JSON beside it, as `checkpoint.read_sidecar` reads it.
+        facts: the metadata of the checkpoint, see `checkpoint.open_weights`.
         names: of a list file.
         patients: of these images; None for what their names say.
 
@@ -139,7 +139,7 @@ def _read(facts: Mapping[str, Any]) -> tuple[set[bytes], set[bytes], bool] | Non
     told = facts[KEY]
     if not isinstance(told, dict) or told.get("format") != _FORMAT or not isinstance(told.get("complete"), bool):
         raise InputError(
-            f"the JSON beside the checkpoint: {KEY!r} is not a fingerprint of format {_FORMAT}, as this version of the "
+            f"the metadata of the checkpoint: {KEY!r} is not a fingerprint of format {_FORMAT}, as this version of the "
             "program writes them; take it out, and nothing is known of what the checkpoint was trained on"
         )
     return _unpacked(told, "images"), _unpacked(told, "patients"), told["complete"]
@@ -164,7 +164,7 @@ def _unpacked(told: Mapping[str, Any], what: str) -> set[bytes]:
         packed = b"?"
     if len(packed) % _BYTES:
         raise InputError(
-            f"the JSON beside the checkpoint: {what!r} in {KEY!r} is damaged, expected base64 of {_BYTES} bytes each; "
+            f"the metadata of the checkpoint: {what!r} in {KEY!r} is damaged, expected base64 of {_BYTES} bytes each; "
             "take it from a copy of the file"
         )
     return {packed[place : place + _BYTES] for place in range(0, len(packed), _BYTES)}

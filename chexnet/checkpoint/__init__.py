@@ -2,7 +2,8 @@
 
 A `.pdparams` or `.pdopt` file is a pickle, and `paddle.load` executes whatever a pickle asks for. Here only
 arrays and plain values are read from it. What is written carries its checksum, which is verified when it is
-read. Weights are also read from and written to `.safetensors`, which can hold nothing but arrays.
+read. Weights are also read from and written to `.safetensors`, which can hold nothing but arrays. What belongs to
+weights is stored in the same file: backbone, classes, preprocessing, notice, what they were trained on.
 """
 
 from chexnet.checkpoint.pickles import load, save
@@ -24,6 +25,7 @@ from chexnet.checkpoint.weights import (
     check_suffix,
     load_weights,
     open_weights,
+    read_metadata,
     read_weights,
     save_checkpoint,
     save_weights,
@@ -44,6 +46,7 @@ __all__ = [
     "load_weights",
     "notice_in",
     "open_weights",
+    "read_metadata",
     "read_safetensors",
     "read_sidecar",
     "read_weights",

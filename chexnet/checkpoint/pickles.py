@@ -1,4 +1,7 @@
-"""`.pdparams` files and their like: a pickle that Paddle reads too, and a last line with its seal."""
+"""`.pdparams` files and their like: a pickle that Paddle reads too, then a line of metadata if any, then the seal.
+
+`paddle.load` stops where the pickle ends, and so ignores the lines after it.
+"""
 
 import hashlib
 import os
@@ -10,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from chexnet.checkpoint import kinds, seal, unpickling
+from chexnet.checkpoint.sidecar import format_metadata, parse_metadata
 from chexnet.checkpoint.unpickling import NUMBERS, SCALARS
 from chexnet.errors import InputError
 from chexnet.files import read_bytes, replacing
@@ -17,6 +21,7 @@ from chexnet.files import read_bytes, replacing
 NAME_TABLE = "StructuredToParameterName@@"
 """Paddle's own entry in a saved state dict: structured name -> parameter name. It holds no weights."""
 
+_METADATA = b"\nchexnet metadata "
 _LAST_LINE = re.compile(rb"\nchexnet ([ -~]{1,100})\n\Z")
 
 
@@ -32,11 +37,11 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         Damaged: the file is truncated, damaged or something else, which is named.
         InputError: it is missing, of a newer schema, asks to run code or is not a dictionary of strings.
     """
-    return parse(read_bytes(path), path)
+    return parse(read_bytes(path), path)[0]
 
 
-def parse(data: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `load` makes of the content of `path`."""
+def parse(data: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Parses the content of `path` as `load` does; gives its metadata as well, None if it holds none."""
     end = _verified_end(data, path)
     if refusal := kinds.refusal(path, data):
         raise refusal
@@ -50,15 +55,20 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
         raise seal.Damaged(
             f"{path}: not a readable Paddle weight file: {str(error)[:200] or type(error).__name__}"
         ) from error
+    metadata = None
     if length != end:
-        raise seal.Damaged(f"{path}: {len(data) - length:,} bytes follow its content, expected none or its checksum")
+        if end == len(data) or not data.startswith(_METADATA, length):
+            raise seal.Damaged(
+                f"{path}: {len(data) - length:,} bytes follow its content, expected none or its checksum"
+            )
+        metadata = parse_metadata(data[length + len(_METADATA) : end], path)
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise InputError(f"{path}: holds a {type(state).__name__}, expected a dictionary of named arrays")
     state.pop(NAME_TABLE, None)
-    return state
+    return state, metadata
 
 
-def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
+def save(state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> str:
     """Writes values that `load` gives back exactly, whole or not at all. `paddle.load` reads the file too.
 
     The same values give the same bytes. The last line of the file is its seal: the SHA-256 is that of all
@@ -68,23 +78,25 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
         state: names -> Paddle tensors, arrays of numbers, single values of `SCALARS`, or dictionaries, lists
             and tuples of these. bfloat16 becomes uint16 with the same bits, which Paddle takes for bfloat16.
         path: the file, replaced if it exists.
+        metadata: what JSON can hold, stored as one line after the pickle; None for no such line.
 
     Returns:
         The SHA-256 of the file's bytes, in hexadecimal.
 
     Raises:
-        InputError: the file cannot be written; what stood there before is unchanged.
+        InputError: the file cannot be written, or `metadata` is too large; what stood there before is unchanged.
         TypeError: `state` holds something else.
     """
     content = {**_plain(state), NAME_TABLE: {}}
+    block = b"" if metadata is None else _METADATA + format_metadata(metadata, path).encode()
     with replacing(path) as temporary, open(temporary, "wb") as file:
         hashed = _Hashed(file)
         pickler = pickle.Pickler(hashed, protocol=4)
         # Without a memo: else the bytes would depend on which of the equal strings are one object.
         pickler.fast = True
         pickler.dump(content)
-        hashed.write(b"\n")
-        hashed.write(f"chexnet {seal.seal(hashed.digest.hexdigest())}\n".encode())
+        hashed.write(block + b"\n")
+        hashed.write(f"chexnet {seal.seal(hashed.digest.hexdigest(), bool(block))}\n".encode())
     return hashed.digest.hexdigest()
 
 

@@ -16,7 +16,7 @@ def release(
     notice: str = "",
     map_limit: float | None = None,
 ) -> dict[str, Any]:
-    """Writes weights in float16, in the format of safetensors, and the JSON beside them.
+    """Writes weights in float16, in the format of safetensors, with their metadata, and the JSON beside them.
 
     Rounding to float16 changes a weight by less than a thousandth of itself; numbers below 6e-8 become 0.
 
@@ -28,8 +28,8 @@ def release(
         map_limit: see `chexnet.cam.display_limit`; None to keep that of `source`, if it has one.
 
     Returns:
-        What the JSON beside `target` says: all that the one beside `source` says, the notice, the limit, the precision,
-        and the SHA-256 of `source` and of `target`.
+        What the JSON beside `target` says: the metadata of `source`, the notice, the limit, the precision, and the
+        SHA-256 of `source` and of `target`.
 
     Raises:
         InputError: `source` is no weight file, a weight is too large for float16, the notice is more than a line, or

@@ -5,17 +5,18 @@ import re
 
 from chexnet.errors import InputError
 
-SCHEMA = 1
-"""Version of what the files hold and how. Raise it when an older program would misread them."""
+SCHEMA = 2
+"""Newest version of the layout: 1 holds arrays and plain values, 2 also the metadata of weights. Raise it when an older
+program would misread what is written."""
 
 
 class Damaged(InputError):
     """A file whose content is not what was written."""
 
 
-def seal(digest: str) -> str:
+def seal(digest: str, has_metadata: bool) -> str:
     """The text for a file whose content has this SHA-256, in hexadecimal."""
-    return f"schema {SCHEMA} sha256 {digest}"
+    return f"schema {2 if has_metadata else 1} sha256 {digest}"
 
 
 def check(text: str, digest: str, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""The JSON beside a weight file: preprocessing, classes, origin."""
+"""The metadata of weights (preprocessing, classes, origin): its text within a file, and the JSON beside one."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 from chexnet.errors import InputError
 from chexnet.files import write_text
-from chexnet.json_files import read_object
+from chexnet.json_files import parse_object, read_object
 
 WEIGHTS_SHA256 = "weights_sha256"
 """Under which the SHA-256 of the weight file stands that the JSON describes."""
@@ -17,8 +17,24 @@ MAX_NOTICE = 500
 """Characters: a notice is a line, which is drawn into every picture."""
 
 
+def format_metadata(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
+    """Formats metadata as the one line of ASCII that is stored in a weight file.
+
+    Raises:
+        InputError: it is more than `parse_metadata` reads.
+    """
+    text = json.dumps(dict(metadata), allow_nan=False)
+    parse_metadata(text.encode(), path)
+    return text
+
+
+def parse_metadata(text: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Parses the metadata found in `path`. Raises InputError if it is not a JSON object, see `chexnet.json_files`."""
+    return parse_object(text, f"{path}: its metadata")
+
+
 def write_sidecar(path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
-    """Writes what belongs to a weight file (preprocessing, classes, origin) as JSON beside it."""
+    """Writes the metadata of a weight file as JSON beside it, for people and for files that hold none themselves."""
     write_text(sidecar_path(path), json.dumps(dict(facts), indent=2, allow_nan=False) + "\n")
 
 
@@ -32,12 +48,12 @@ def read_sidecar(path: str | os.PathLike[str]) -> dict[str, Any]:
     return read_object(sidecar) if sidecar.exists() and not _is_program(sidecar) else {}
 
 
-def notice_in(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
+def notice_in(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> str:
     """What everybody has to know who uses a weight file, as one line that can be shown; may be empty.
 
     Args:
-        metadata: the JSON beside the file.
-        path: the file, for the message.
+        metadata: of the weight file.
+        source: the file that it was read from, for the message.
 
     Raises:
         InputError: it is no text, or more than a line.
@@ -45,8 +61,7 @@ def notice_in(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
     notice = metadata.get("notice", "")
     if not isinstance(notice, str) or not notice.isprintable() or len(notice) > MAX_NOTICE:
         raise InputError(
-            f"{sidecar_path(path)}: the notice is {repr(notice)[:60]}, expected one line of at most {MAX_NOTICE} "
-            "characters"
+            f"{source}: the notice is {repr(notice)[:60]}, expected one line of at most {MAX_NOTICE} characters"
         )
     return notice
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from paddle import nn
 
 
-TRIES = 5
-"""How often a pair of files is read anew that does not belong together: a training run may just be replacing it."""
-
-_WAIT = 0.2  # seconds between two
 _SHOWN = 8  # names in an error
 
 
@@ -35,37 +30,53 @@ class WeightFile:
         path: where it was.
         weights: name -> array.
         sha256: of the bytes that the weights were read from, in hexadecimal.
-        metadata: the JSON beside it, which is that of these bytes; empty if there is none.
+        metadata: what belongs to them (backbone, classes, preprocessing, origin); empty if nothing is known.
+        metadata_source: the file that it is from: the weight file itself, or the JSON beside it.
     """
 
     path: Path
     weights: dict[str, np.ndarray]
     sha256: str
     metadata: dict[str, Any]
+    metadata_source: Path
 
 
 def open_weights(path: str | os.PathLike[str]) -> WeightFile:
-    """Reads weights together with the JSON beside them.
+    """Reads weights and their metadata.
 
-    A training run replaces one after the other. So both are read anew for a second where the JSON says that it is of
-    other weights. One that does not say of which it is, as an earlier version wrote it, is believed.
+    The metadata is that in the file; a JSON beside it is then not read. A file that holds none, as other programs and
+    earlier versions wrote it, has that of the JSON, unless the JSON says that it is of other weights.
 
     Raises:
         InputError: as for `read_weights` and `read_sidecar`; or the JSON is that of other weights.
     """
-    for attempt in range(TRIES):
-        if attempt:
-            time.sleep(_WAIT)
-        metadata = read_sidecar(path)
-        data = read_bytes(path)
-        digest = hashlib.sha256(data).hexdigest()
-        if metadata.get(WEIGHTS_SHA256, digest) == digest:
-            return WeightFile(Path(path), _parse(data, path), digest, metadata)
-    raise InputError(
-        f"{sidecar_path(path)}: describes weights with SHA-256 {str(metadata[WEIGHTS_SHA256])[:64]}, those of {path} "
-        f"have {digest}; expected the JSON of these weights, which train.py --resume writes anew. If the two "
-        f"belong together all the same, take {WEIGHTS_SHA256!r} out of the JSON"
-    )
+    data = read_bytes(path)
+    digest = hashlib.sha256(data).hexdigest()
+    weights, metadata = _parse(data, path)
+    if metadata is not None:
+        return WeightFile(Path(path), weights, digest, metadata, Path(path))
+    metadata = read_sidecar(path)
+    if (described := metadata.pop(WEIGHTS_SHA256, digest)) != digest:
+        raise InputError(
+            f"{sidecar_path(path)}: describes weights with SHA-256 {str(described)[:64]}, those of {path} have "
+            f"{digest}; expected the JSON of these weights, which train.py --resume writes anew. If the two "
+            f"belong together all the same, take {WEIGHTS_SHA256!r} out of the JSON"
+        )
+    return WeightFile(Path(path), weights, digest, metadata, sidecar_path(path))
+
+
+def read_metadata(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
+    """Reads the metadata of a weight file, and says which file it is from, see `WeightFile`.
+
+    Where the weight file is gone, the JSON that is left of it counts.
+
+    Raises:
+        InputError: as for `open_weights`.
+    """
+    if not Path(path).exists():
+        return read_sidecar(path), sidecar_path(path)
+    file = open_weights(path)
+    return file.metadata, file.metadata_source
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -78,14 +89,14 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         InputError: the file is missing, unreadable, damaged, asks to run code, holds more than arrays, or is something
             else, which is named.
     """
-    return _parse(read_bytes(path), path)
+    return _parse(read_bytes(path), path)[0]
 
 
-def _parse(data: bytes, path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def _parse(data: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
     if safetensors_files.is_safetensors(data):
         return safetensors_files.parse(data, path)
-    state = pickles.parse(data, path)
-    return nested.weights_in(state, path)
+    state, metadata = pickles.parse(data, path)
+    return nested.weights_in(state, path), metadata
 
 
 def save_checkpoint(
@@ -94,35 +105,44 @@ def save_checkpoint(
     metadata: Mapping[str, Any],
     precision: Literal["float32", "float16"] = "float32",
 ) -> str:
-    """Writes weights as `save_weights` does, and then the JSON beside them, which says of which weights it is."""
-    digest = save_weights(weights, path, precision)
+    """Writes weights with their metadata as `save_weights` does, and then the JSON beside them, a copy for people.
+
+    The JSON says by its `weights_sha256` of which weights it is.
+    """
+    digest = save_weights(weights, path, precision, metadata)
     write_sidecar(path, {**metadata, WEIGHTS_SHA256: digest})
     return digest
 
 
 def save_weights(
-    weights: Mapping[str, Any], path: str | os.PathLike[str], precision: Literal["float32", "float16"] = "float32"
+    weights: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    precision: Literal["float32", "float16"] = "float32",
+    metadata: Mapping[str, Any] | None = None,
 ) -> str:
-    """Writes weights for use elsewhere, whole or not at all; the same weights give the same bytes.
+    """Writes weights for use elsewhere, whole or not at all; the same weights and metadata give the same bytes.
 
     Args:
         weights: names -> Paddle tensors or arrays. Floating-point numbers are stored in `precision`, whatever
             they have; others as they are.
         path: the file, replaced if it exists; its name ends in one of `WEIGHT_SUFFIXES`, which is its format.
         precision: float16 halves the file and is read like any other; the network computes in float32 all the same.
+        metadata: what belongs to the weights, of values that JSON can hold; it is stored in the file. None stores none:
+            then the JSON beside the file counts.
 
     Returns:
         The SHA-256 of the file's bytes, in hexadecimal.
 
     Raises:
-        InputError: its name ends otherwise, a number is too large for `precision`, or the file cannot be written;
-            what stood there before is unchanged.
+        InputError: its name ends otherwise, a number is too large for `precision`, `metadata` is too large, or the file
+            cannot be written; what stood there before is unchanged.
     """
     check_suffix(path)
     arrays = {name: _stored(value, np.dtype(precision)) for name, value in weights.items()}
     if large := [name for name, array in arrays.items() if array.dtype == np.float16 and np.isinf(array).any()]:
         raise InputError(f"{path}: nothing written, {', '.join(large)} hold numbers too large for {precision}")
-    return safetensors_files.write(arrays, path) if Path(path).suffix == SAFETENSORS else pickles.save(arrays, path)
+    write = safetensors_files.write if Path(path).suffix == SAFETENSORS else pickles.save
+    return write(arrays, path, metadata)
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def from_torch(
     allow_pickle: bool = False,
     choices: Choices = _NO_CHOICES,
 ) -> Conversion:
-    """Converts a PyTorch file to a weight file of Paddle with its sidecar, or writes nothing.
+    """Converts a PyTorch file to a weight file of Paddle with its metadata, or writes nothing.
 
     Args:
         source: a CheXNet or another DenseNet-121, in any spelling of `names.RENAMES` and under any prefix: a
@@ -52,10 +53,6 @@ def from_torch(
     converted = read_torch(source, allow_pickle, choices)
     check_unchanged(source, source_sha256)
     file, found, known, state = converted.file, converted.found, converted.layout, converted.state
-    with writing(output) as temporary:
-        checkpoint.save_weights(state, temporary)
-        compare(output, state, checkpoint.read_weights(temporary))
-        output_sha256 = sha256(temporary)
     program = "CheXNet" if known else "ImageNet DenseNet-121" if found.head else "DenseNet-121 without a head"
     if known and known.certain:
         program = f"CheXNet of {known.program}"
@@ -63,10 +60,16 @@ def from_torch(
     if not known and found.head:
         ignored[found.head] = f"the {IMAGENET_CLASSES} ImageNet classes; train.py starts a head of its own"
     scaling = f" --scaling {layouts.SCALINGS[choices.scaling][0]}" if choices.scaling and not known else ""
-    conversion = Conversion(
+    layout = report.layout(file, found, program)
+    metadata = _metadata(known, {"file": source.name, "sha256": source_sha256, "layout": layout})
+    with writing(output) as temporary:
+        output_sha256 = checkpoint.save_weights(state, temporary, metadata=metadata)
+        compare(output, state, checkpoint.read_weights(temporary))
+    checkpoint.write_sidecar(output, {**metadata, checkpoint.WEIGHTS_SHA256: output_sha256})
+    return Conversion(
         source=str(source),
         output=str(output),
-        layout=report.layout(file, found, program),
+        layout=layout,
         tensors=len(state),
         values=count_values(state),
         ignored=ignored,
@@ -75,8 +78,6 @@ def from_torch(
         output_sha256=output_sha256,
         next_step=f"python {'eval.py --ckpt' if known else 'train.py --init'} {shlex.quote(str(output))}{scaling}",
     )
-    checkpoint.write_sidecar(output, _facts(conversion, known))
-    return conversion
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,8 @@ def _with_unknown(message: str, file: torch_files.TorchFile) -> str:
     return f"{message}. It asks for {names.some(file.unknown)}, which was not run"
 
 
-def _facts(conversion: Conversion, known: Layout | None) -> dict[str, Any]:
-    """The sidecar: where the weights come from, and what a whole model needs around it."""
+def _metadata(known: Layout | None, source: Mapping[str, str]) -> dict[str, Any]:
+    """Where the weights come from, and what a whole model needs around it."""
     facts: dict[str, Any] = {"backbone": "densenet121"}
     if known:
         facts |= {"classes": list(known.classes), "resize": known.resize, "crop": known.crop}
@@ -159,10 +160,4 @@ def _facts(conversion: Conversion, known: Layout | None) -> dict[str, Any]:
             facts["crops"] = known.crops
         if (scaling := layouts.SCALINGS[known.scaling][0]) != SCALINGS[0]:
             facts["scaling"] = scaling
-    facts[checkpoint.WEIGHTS_SHA256] = conversion.output_sha256
-    facts["source"] = {
-        "file": Path(conversion.source).name,
-        "sha256": conversion.source_sha256,
-        "layout": conversion.layout,
-    }
-    return facts
+    return {**facts, "source": dict(source)}

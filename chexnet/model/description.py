@@ -42,41 +42,40 @@ def describe(
     classes: Sequence[str] | None = None,
     sample_bits: int | None = None,
 ) -> Description:
-    """What the JSON beside a weight file says, what it leaves out being as given here, else by default.
+    """What the metadata of a weight file says, what it leaves out being as given here, else by default.
 
     Args:
         path: the weight file.
         backbone: what the user takes it for, None for no opinion.
         classes: likewise.
         sample_bits: bits per sample in the files at hand, which need not be as deep as those of training: it counts
-            whatever the JSON says; None for no opinion.
+            whatever the metadata says; None for no opinion.
 
     Raises:
-        InputError: the JSON is unreadable, says something else than the user, an unknown backbone, classes that
+        InputError: the metadata is unreadable, says something else than the user, an unknown backbone, classes that
             are no names, or sizes that cannot be.
     """
-    return describe_metadata(checkpoint.read_sidecar(path), path, backbone, classes, sample_bits)
+    return describe_metadata(*checkpoint.read_metadata(path), backbone, classes, sample_bits)
 
 
 def describe_metadata(
     facts: Mapping[str, Any],
-    path: str | os.PathLike[str],
+    source: str | os.PathLike[str],
     backbone: str | None = None,
     classes: Sequence[str] | None = None,
     sample_bits: int | None = None,
 ) -> Description:
-    """The same of a JSON that was read from beside `path`."""
-    sidecar = checkpoint.sidecar_path(path)
+    """The same of metadata that was read from `source`, the weight file or the JSON beside it."""
     sizes = {name: facts[name] for name in ("resize", "crop", "sample_bits") if name in facts}
     scaling = {name: facts[name] for name in ("scaling",) if name in facts}
     if not all(type(size) is int for size in sizes.values()):
-        raise InputError(f"{sidecar}: resize, crop and sample_bits are {str(sizes)[:80]}, expected whole numbers")
+        raise InputError(f"{source}: resize, crop and sample_bits are {str(sizes)[:80]}, expected whole numbers")
     if sample_bits is not None:
         sizes["sample_bits"] = sample_bits
     said = facts.get("backbone", backbone or DEFAULT_BACKBONE)
-    check_backbone(said, str(sidecar) if "backbone" in facts else "--backbone")
+    check_backbone(said, str(source) if "backbone" in facts else "--backbone")
     if backbone not in (None, said):
-        raise InputError(f"{sidecar}: the checkpoint is a {said}, not a {backbone}; leave --backbone out")
+        raise InputError(f"{source}: the checkpoint is a {said}, not a {backbone}; leave --backbone out")
     names = facts.get("classes", list(classes or CLASS_NAMES))
     try:
         if not isinstance(names, list):
@@ -92,10 +91,10 @@ def describe_metadata(
         preprocessing = Preprocessing(**sizes, **scaling)
         check_crop(preprocessing.crop, said)
     except InputError as error:
-        raise InputError(f"{sidecar}: {error}") from error
+        raise InputError(f"{source}: {error}") from error
     crops = facts.get("crops", DEFAULT_CROPS)
     if crops not in CROPS or type(crops) is not int:
-        raise InputError(f"{sidecar}: crops is {crops!r}, expected {' or '.join(map(str, CROPS))}")
+        raise InputError(f"{source}: crops is {crops!r}, expected {' or '.join(map(str, CROPS))}")
     return Description(said, tuple(names), preprocessing, crops)
 
 

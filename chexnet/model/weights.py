@@ -23,7 +23,8 @@ class Checkpoint:
         path: the weight file.
         sha256: of its bytes, in hexadecimal.
         weights: name -> array.
-        metadata: the JSON beside it; empty if there is none.
+        metadata: what belongs to it; empty if nothing is known.
+        metadata_source: the file that says it: the weight file itself, or the JSON beside it.
         description: its backbone, classes and preprocessing.
         notice: what everybody has to know who uses it, one line; may be empty.
     """
@@ -32,6 +33,7 @@ class Checkpoint:
     sha256: str
     weights: Mapping[str, np.ndarray]
     metadata: Mapping[str, Any]
+    metadata_source: Path
     description: Description
     notice: str
 
@@ -54,7 +56,7 @@ def open_checkpoint(
     classes: Sequence[str] | None = None,
     sample_bits: int | None = None,
 ) -> Checkpoint:
-    """Reads a weight file and the JSON beside it, once.
+    """Reads a weight file and its metadata, once.
 
     Args:
         path: `.pdparams` or `.safetensors` file.
@@ -68,9 +70,9 @@ def open_checkpoint(
     """
     check_exists(path)
     file = checkpoint.open_weights(path)
-    description = describe_metadata(file.metadata, path, backbone, classes, sample_bits)
-    notice = checkpoint.notice_in(file.metadata, path)
-    return Checkpoint(file.path, file.sha256, file.weights, file.metadata, description, notice)
+    description = describe_metadata(file.metadata, file.metadata_source, backbone, classes, sample_bits)
+    notice = checkpoint.notice_in(file.metadata, file.metadata_source)
+    return Checkpoint(file.path, file.sha256, file.weights, file.metadata, file.metadata_source, description, notice)
 
 
 def load(path: str | os.PathLike[str], backbone: str | None = None, classes: Sequence[str] | None = None) -> CheXNet:

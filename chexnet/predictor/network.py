@@ -184,7 +184,7 @@ class Predictor:
         tell(f"=> {self.engine}")
         self.classes, self.preprocessing = opened.description.classes, opened.description.preprocessing
         tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.words}")
-        self.limit = cam.display_limit(opened.metadata, opened.path)
+        self.limit = cam.display_limit(opened.metadata, opened.metadata_source)
         network = opened.network()
         self._grid = network.grid
         self._viewer = Viewer(choice, network, self.preprocessing.crop, maps)

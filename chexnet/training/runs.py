@@ -134,7 +134,7 @@ def resume(
 
 def _fingerprint_of(config: TrainConfig, data: Data) -> dict[str, Any]:
     """What a run was trained on whose state is of an earlier version, which did not say so."""
-    begun_with = None if config.init in ("random", "imagenet") else checkpoint.read_sidecar(config.init)
+    begun_with = None if config.init in ("random", "imagenet") else checkpoint.read_metadata(config.init)[0]
     return audit.fingerprint(data.train.list.names, begun_with, data.train.list.patients)
 
 
