@@ -81,13 +81,16 @@ class CheXNet(nn.Layer):
         """
         if not self.training:
             return nn.functional.sigmoid(self.logits(images))
-        logits = self.body.training_logits(self._normalised(images))
-        probabilities = [nn.functional.sigmoid(one.astype("float32")) for one in logits]
+        probabilities = [nn.functional.sigmoid(logits) for logits in self.training_logits(images)]
         return probabilities if len(probabilities) > 1 else probabilities[0]
 
     def logits(self, images: paddle.Tensor) -> paddle.Tensor:
         """Images -> logits, float32 [N, out_size], whatever precision the network computes in."""
         return self.classify(self.features(images))
+
+    def training_logits(self, images: paddle.Tensor) -> list[paddle.Tensor]:
+        """Images -> logits, then those of auxiliary heads, if any, float32 [N, out_size] each: what losses take."""
+        return [logits.astype("float32") for logits in self.body.training_logits(self._normalised(images))]
 
     def features(self, images: paddle.Tensor) -> paddle.Tensor:
         """Images -> the map before pooling, [N, 1024, H/32, W/32] of DenseNet-121."""
