@@ -61,9 +61,9 @@ class ExternalDataSet:
             )
         if not np.isin(self.labels, (0, 1)).all():
             raise InputError(f"{source}: has labels other than 0 and 1")
-        names = getattr(dataset, "names", None)
+        names: Any = getattr(dataset, "names", None)
         self.has_names = names is not None
-        self.names = tuple(map(str, names)) if self.has_names else tuple(f"#{index}" for index in range(len(dataset)))
+        self.names = tuple(map(str, names if self.has_names else (f"#{index}" for index in range(len(dataset)))))
         if len(self.names) != len(dataset):
             raise InputError(f"{source}: has {len(dataset)} images and {len(self.names)} names")
         self.epoch = 0
@@ -79,10 +79,8 @@ class ExternalDataSet:
             InputError: the sample is something else.
         """
         image, labels = (np.asarray(part) for part in self.dataset[index])
-        if (image.dtype, image.shape) not in (
-            (np.uint8, (1, self.crop, self.crop)),
-            (np.float32, (3, self.crop, self.crop)),
-        ):
+        kinds = {("uint8", (1, self.crop, self.crop)), ("float32", (3, self.crop, self.crop))}
+        if (str(image.dtype), image.shape) not in kinds:
             raise InputError(
                 f"{self.source}: image {self.names[index]} is {image.dtype} {list(image.shape)}, expected uint8 "
                 f"[1, {self.crop}, {self.crop}] or float32 [3, {self.crop}, {self.crop}]; --crop sets the size"

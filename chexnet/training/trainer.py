@@ -51,7 +51,6 @@ from chexnet.training.losses import BinaryCrossEntropy, Loss
 from chexnet.training.progress_logger import LogFn, ProgressLogger, silent
 from chexnet.training.run_state import RunState, TrainProgress
 from chexnet.training.seeding import seed_everything
-from chexnet.training.state_checks import check_fits
 from chexnet.training.training_callbacks import (
     AmpSkipCounter,
     BestModel,
@@ -217,7 +216,7 @@ def _fit(
     optimizer = optimizers[config.optimizer](schedule, parameters=network.parameters(), use_multi_tensor=True)
     model = TrainingModel(network, extensions.loss or BinaryCrossEntropy(), metric, optimizer, config.amp)
     if saved:
-        _restore(model, saved)
+        model.restore(saved)
     remove_leftovers(folder, OUTPUTS)
     write_text(folder / "config.json", config.to_json())
     train_loader, val_loader = data.loaders(config)
@@ -245,20 +244,6 @@ def _fit(
     skipped = {images.source: images.skipped for images in (data.train, data.val)}
     best_model = folder / f"best_model.{config.format}"
     return TrainResult(config, best_model, progress.best_epoch, progress.best_auroc, progress.rows, skipped)
-
-
-def _restore(model: TrainingModel, saved: RunState) -> None:
-    """Restore the optimizer, the loss scaler and the metric. Raises InputError if the state does not fit them."""
-    shapes = {parameter.name: tuple(parameter.shape) for parameter in model.network.parameters()}
-    check_fits(saved, shapes, model.network.out_size)
-    try:
-        model.optimizer.set_state_dict(dict(saved.optimizer))
-        model.scaler.load_state_dict(dict(saved.scaler))
-        if saved.metric_state:
-            model.metric.update(saved.metric_state["probabilities"], saved.metric_state["labels"])
-    except Exception as error:  # whatever Paddle raises for what does not fit
-        reason = (str(error) or type(error).__name__)[:200]
-        raise InputError(f"the saved state does not fit the network and its optimizer: {reason}") from error
 
 
 def _trained_on_before(config: TrainConfig, data: TrainingData) -> dict[str, Any]:

@@ -7,9 +7,12 @@ import numpy as np
 import paddle
 from paddle.nn.functional import sigmoid
 
+from chexnet.errors import InputError
 from chexnet.model import CheXNet
 from chexnet.training.auroc_metric import AUROC
 from chexnet.training.losses import Loss, loss_of_heads
+from chexnet.training.run_state import RunState
+from chexnet.training.state_checks import check_fits
 
 StepResult = tuple[list[np.ndarray], list[None]]
 """What `paddle.Model` expects of a step: the losses, and a value per metric, which it does not use."""
@@ -44,6 +47,19 @@ class TrainingModel(paddle.Model):
         self.optimizer = optimizer
         self.scaler = paddle.amp.GradScaler(enable=self.amp_level != "O0")
 
+    def restore(self, saved: RunState) -> None:
+        """Restore the optimizer, the loss scaler and the metric. Raises InputError if the state does not fit them."""
+        shapes = {parameter.name: tuple(parameter.shape) for parameter in self.network.parameters()}
+        check_fits(saved, shapes, self.network.out_size)
+        try:
+            self.optimizer.set_state_dict(dict(saved.optimizer))
+            self.scaler.load_state_dict(dict(saved.scaler))
+            if saved.metric_state:
+                self.metric.update(saved.metric_state["probabilities"], saved.metric_state["labels"])
+        except Exception as error:  # whatever Paddle raises for what does not fit
+            reason = (str(error) or type(error).__name__)[:200]
+            raise InputError(f"the saved state does not fit the network and its optimizer: {reason}") from error
+
     def train_batch(self, inputs: Sequence[Any], labels: Sequence[Any], update: bool = True) -> StepResult:
         """Train on one batch: forward, loss, backward, update.
 
@@ -64,7 +80,7 @@ class TrainingModel(paddle.Model):
             self.network.clear_gradients()
         return self._result(loss, logits[0], targets)
 
-    @paddle.no_grad()
+    @paddle.no_grad()  # type: ignore[untyped-decorator]
     def eval_batch(self, inputs: Sequence[Any], labels: Sequence[Any]) -> StepResult:
         """Compute the loss and the metric of one batch of the validation set; arguments as for `train_batch`."""
         self.network.eval()
