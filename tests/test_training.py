@@ -1,12 +1,15 @@
+import ast
 import csv
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from conftest import ROOT
 from miniature import small_config
 from paddle.nn.functional import sigmoid
 from PIL import Image
@@ -25,6 +28,23 @@ from chexnet.training.losses import BinaryCrossEntropy
 def random_batches(count: int, classes: int = 14):
     rng = np.random.default_rng(0)
     return [(rng.random((4, classes), dtype=np.float32), rng.integers(0, 2, (4, classes))) for _ in range(count)]
+
+
+def private_names(path: Path) -> set[str]:
+    """Names with an underscore that a module uses and does not define."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    used = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr)]
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    defined |= {node.attr for node in used if isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"}
+    outside = {node.attr for node in used if ast.unparse(node.value) not in ("self", "os")}
+    return outside | {node.attr for node in used} - defined - {"_exit"}
+
+
+def test_private_names_of_paddle_are_in_one_place():
+    modules = (ROOT / "chexnet/training").glob("*.py")
+    assert {path.name: names for path in modules if (names := private_names(path))} == {
+        "progress_logger.py": {"_updates", "_start"}
+    }
 
 
 def test_the_metric_is_exact_over_all_batches_since_the_reset():
