@@ -89,12 +89,13 @@ def test_a_data_set_that_gives_what_a_list_does_trains_the_same_weights(small_ru
     config = small_run()
     train(config)
     where = (config.data_dir, config.train_list, "train", Preprocessing(40, 32), config.seed)
-    again = small_run(save_dir=str(tmp_path / "again"), num_workers=2)
-    result = train(again, train_set=Plain(ChestXrayDataSet(*where)))
-    assert same_weights(tmp_path / "again", Path(config.save_dir))
-    metadata = checkpoint.read_sidecar(result.best_model)
-    assert metadata["train_list"] == "train_set"
-    assert not metadata[KEY]["complete"]  # its images have no names
+    for given, has_names in ((Plain(ChestXrayDataSet(*where)), False), (ChestXrayDataSet(*where), True)):
+        again = tmp_path / f"again{has_names}"
+        result = train(small_run(save_dir=str(again), num_workers=2), train_set=given)
+        assert same_weights(again, Path(config.save_dir))
+        metadata = checkpoint.read_sidecar(result.best_model)
+        assert metadata["train_list"] == "train_set"
+        assert metadata[KEY]["complete"] is has_names
     with pytest.raises(InputError, match=r"this run began with train_set not set \(now Plain\)"):
         resume(Path(config.save_dir), {}, train_set=Plain(ChestXrayDataSet(*where)))
 

@@ -81,7 +81,7 @@ class CheckpointCallback(Callback):
         self._stop_if_requested()
 
     def on_eval_end(self, logs: Logs = None) -> None:
-        self.progress.stopped_early = self.model.stop_training
+        self.progress.stopped_early = bool(self.model.stop_training)  # whatever a callback has set
         self._save_state()
         self.write_outputs()
         if not self.finished:

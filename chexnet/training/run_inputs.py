@@ -61,9 +61,10 @@ def check_extensions(saved: RunState, extensions: Extensions, file: Path) -> Non
     for field in COMPARED_FIELDS:
         before, now = saved.input_hashes.get(field, "").partition(" ")[0], names.get(field, "")
         if before != now:
+            again = f"resume it from Python with the same: chexnet.training.resume(..., {field}=...)"
             raise InputError(
-                f"{file}: this run began with {field} {before[:80] or 'not set'} (now {now[:80] or 'not set'}); resume "
-                f"it from Python with the same: chexnet.training.resume(..., {field}=...)"
+                f"{file}: this run began with {field} {before[:80] or 'not set'} (now {now[:80] or 'not set'}); "
+                + (again if before else f"leave {field} out, or start a new run")
             )
 
 
