@@ -115,9 +115,9 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.training import resume, train
 
     if args.resume is None:
-        result = train(TrainConfig(**changes), report=cli.say)
+        result = train(TrainConfig(**changes), log=cli.say)
     else:
-        result = resume(Path(args.resume) if args.resume else None, changes, args.force, report=cli.say)
+        result = resume(Path(args.resume) if args.resume else None, changes, args.force, log=cli.say)
     for list_file, skipped in result.skipped.items():
         if skipped:
             print(format_skipped(skipped, list_file))

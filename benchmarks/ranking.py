@@ -16,8 +16,8 @@ FAST_EPOCH = 80.0
 
 def metric(material: Material, scale: Scale) -> list[Comparison]:
     """Ours against scikit-learn class by class, and its share of an epoch."""
-    from chexnet.training.callbacks import LOG_FREQUENCY
-    from chexnet.training.metric import AUROC
+    from chexnet.training.auroc_metric import AUROC
+    from chexnet.training.progress_logger import LOG_FREQUENCY
 
     rng = np.random.default_rng(0)
     prevalence = [PREVALENCE[name] for name in CLASS_NAMES]
@@ -28,7 +28,7 @@ def metric(material: Material, scale: Scale) -> list[Comparison]:
         auroc = AUROC()
         for step in range(1, scale.steps + 1):
             rows = slice((step - 1) * BATCH % scale.listed, step * BATCH % scale.listed)
-            auroc.due = step % LOG_FREQUENCY == 0 or step == scale.steps
+            auroc.compute_now = step % LOG_FREQUENCY == 0 or step == scale.steps
             auroc.update(scores[rows], labels[rows])
             auroc.accumulate()
 

@@ -8,8 +8,8 @@ from benchmarks.ranking import BATCH, FAST_EPOCH
 from chexnet import checkpoint
 from chexnet.labels import CLASS_NAMES
 from chexnet.model import CheXNet
-from chexnet.training import state
-from chexnet.training.state import Progress, State
+from chexnet.training import run_state
+from chexnet.training.run_state import RunState, TrainProgress
 
 
 def saving(material: Material, scale: Scale) -> list[Comparison]:
@@ -25,8 +25,8 @@ def saving(material: Material, scale: Scale) -> list[Comparison]:
     best = {name: tensor.numpy() for name, tensor in weights.items()}
 
     def save(step: int) -> None:
-        progress = Progress(epoch=10, step=step, rows=rows, best_epoch=9, best_weights=best)
-        state.save(State({}, {}, {}, progress, weights, moments, {}, seen if step else {}), folder, keep=2)
+        progress = TrainProgress(epoch=10, step=step, rows=rows, best_epoch=9, best_weights=best)
+        run_state.save(RunState({}, {}, {}, progress, weights, moments, {}, seen if step else {}), folder, keep=2)
 
     def end_of_epoch() -> None:
         save(0)

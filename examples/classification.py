@@ -19,8 +19,8 @@ from chexnet import checkpoint
 from chexnet.backbones import Backbone
 from chexnet.errors import InputError
 from chexnet.metrics.proportions import wilson
-from chexnet.training.callbacks import seed_everything
-from chexnet.training.history import Row, write_csv
+from chexnet.training.epoch_history import Row, write_csv
+from chexnet.training.seeding import seed_everything
 
 Augment = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """uint8 [B, C, H, W] and a random generator -> the augmented images, of the same shape."""

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from chexnet import drawing
 from chexnet.drawing import MARGIN, PAPER, TEXT
 from chexnet.files import replacing
-from chexnet.training.history import Row
+from chexnet.training.epoch_history import Row
 
 SAMPLES = 8
 """Images along each side of the picture."""

@@ -22,8 +22,8 @@ from chexnet.labels import N_CLASSES
 from chexnet.model import CheXNet
 from chexnet.predictor import Predictor
 from chexnet.training import resume, train
-from chexnet.training.loss import AUXILIARY_WEIGHT, BinaryCrossEntropy
-from chexnet.training.metric import AUROC
+from chexnet.training.auroc_metric import AUROC
+from chexnet.training.losses import AUXILIARY_WEIGHT, BinaryCrossEntropy, loss_of_heads
 
 PARAMETERS = {
     "densenet121": 7_978_856,
@@ -220,13 +220,14 @@ def test_googlenets_auxiliary_heads_train_and_say_nothing_otherwise():
     network = CheXNet(2, "googlenet")
     images = paddle.randn([2, 3, 64, 64])
     labels = paddle.to_tensor([[1.0, 0.0], [0.0, 0.0]])
-    outputs = network(images)
-    assert [one.shape for one in outputs] == [[2, 2]] * 3
-    alone = [float(BinaryCrossEntropy()(one, labels)) for one in outputs]
-    together = BinaryCrossEntropy()(*outputs, labels)
+    logits = network.training_logits(images)
+    assert [head.shape for head in logits] == [[2, 2]] * 3
+    alone = [float(BinaryCrossEntropy()(head, labels)) for head in logits]
+    together = loss_of_heads(BinaryCrossEntropy(), logits, labels)
     assert float(together) == pytest.approx(alone[0] + AUXILIARY_WEIGHT * (alone[1] + alone[2]), rel=1e-6)
     together.backward()
     assert all(one.grad is not None for one in network.parameters() if not one.stop_gradient)
+    outputs = network(images)
     probabilities, kept = AUROC(2, ["a", "b"]).compute(*outputs, labels)
     assert probabilities is outputs[0]
     assert kept is labels

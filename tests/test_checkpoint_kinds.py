@@ -20,7 +20,7 @@ import convert_torch_weights
 from chexnet import checkpoint, model
 from chexnet.checkpoint.kinds import convert_command
 from chexnet.errors import InputError
-from chexnet.training import resume, state
+from chexnet.training import resume, run_state
 
 ARRAY = np.ones((3, 2), "f4")
 
@@ -135,7 +135,7 @@ def test_a_file_of_pytorch_comes_with_the_command_that_converts_it(torch, is_zip
     torch.save({"state_dict": {"w": torch.ones(2)}}, path, _use_new_zipfile_serialization=is_zip)
     (tmp_path / "my models" / "model.json").write_text("{}")  # not to be replaced
     before = set(path.parent.iterdir())
-    for read in (checkpoint.read_weights, checkpoint.load, state.load, model.load, model.open_checkpoint):
+    for read in (checkpoint.read_weights, checkpoint.load, run_state.load, model.load, model.open_checkpoint):
         with pytest.raises(InputError, match="is a PyTorch file; convert it: python convert_torch_weights") as caught:
             read(path)
     with pytest.raises(InputError, match="is a PyTorch file; convert it"):

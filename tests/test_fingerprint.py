@@ -10,7 +10,7 @@ from chexnet import audit, checkpoint
 from chexnet.audit import KEY, fingerprint, seen
 from chexnet.errors import InputError
 from chexnet.lists import patient_of, read_list
-from chexnet.training import resume, state, train
+from chexnet.training import resume, run_state, train
 
 
 def some_names(seed, count=300):
@@ -112,11 +112,11 @@ def test_a_run_that_goes_on_still_knows_what_its_first_weights_were_trained_on(s
 def test_a_state_of_an_earlier_version_has_none_and_goes_on(small_run):
     config = small_run(epoch=1)
     train(config)
-    path = state.paths(Path(config.save_dir))[-1]
+    path = run_state.paths(Path(config.save_dir))[-1]
     content = checkpoint.load(path)
     del content["trained_on"]
     checkpoint.save(content, path)
-    assert state.load(path).trained_on == {}
+    assert run_state.load(path).trained_on == {}
     resume(None, {"save_dir": config.save_dir, "epoch": 2}, force=True)
     names = read_list(config.train_list).names
     facts = checkpoint.read_sidecar(path.with_name("final.pdparams"))

@@ -20,7 +20,7 @@ from chexnet.localization import localize
 from chexnet.model import CheXNet
 from chexnet.predictor import Predictor
 from chexnet.predictor.run import predict_files
-from chexnet.training import resume, state, train
+from chexnet.training import resume, run_state, train
 from tools import audit_split, release_weights
 
 HERE = {"backbone": "lenet", "resize": 40, "crop": 32}
@@ -235,4 +235,4 @@ def test_the_outputs_of_a_run_are_those_of_its_state(small_run, tmp_path):
         (folder / name).write_text("{}")
     resume(folder, {})
     assert {name: (folder / name).read_bytes() for name in whole} == whole
-    assert state.load(folder / "after_epoch_02.state").progress.best_epoch in (1, 2)
+    assert run_state.load(folder / "after_epoch_02.state").progress.best_epoch in (1, 2)

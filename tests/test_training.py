@@ -1,13 +1,17 @@
+import ast
 import csv
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from conftest import ROOT
 from miniature import small_config
+from paddle.nn.functional import sigmoid
 from PIL import Image
 
 from chexnet import checkpoint
@@ -16,15 +20,31 @@ from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
 from chexnet.labels import CLASS_NAMES
 from chexnet.metrics import class_aurocs
-from chexnet.training import AUROC, resume, state, train
-from chexnet.training import metric as metric_module
-from chexnet.training.history import draw_curves
-from chexnet.training.loss import BinaryCrossEntropy
+from chexnet.training import AUROC, auroc_metric, resume, run_state, train
+from chexnet.training.epoch_history import draw_curves
+from chexnet.training.losses import BinaryCrossEntropy
 
 
 def random_batches(count: int, classes: int = 14):
     rng = np.random.default_rng(0)
     return [(rng.random((4, classes), dtype=np.float32), rng.integers(0, 2, (4, classes))) for _ in range(count)]
+
+
+def private_names(path: Path) -> set[str]:
+    """Names with an underscore that a module uses and does not define."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    used = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr)]
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    defined |= {node.attr for node in used if isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"}
+    outside = {node.attr for node in used if ast.unparse(node.value) not in ("self", "os")}
+    return outside | {node.attr for node in used} - defined - {"_exit"}
+
+
+def test_private_names_of_paddle_are_in_one_place():
+    modules = (ROOT / "chexnet/training").glob("*.py")
+    assert {path.name: names for path in modules if (names := private_names(path))} == {
+        "progress_logger.py": {"_updates", "_start"}
+    }
 
 
 def test_the_metric_is_exact_over_all_batches_since_the_reset():
@@ -48,10 +68,10 @@ def test_a_class_without_positives_blanks_nothing_else():
     assert values[1:] == [1.0, 1.0]
 
 
-def test_values_are_computed_only_when_due(monkeypatch):
+def test_values_are_computed_only_on_request(monkeypatch):
     metric = AUROC()
-    metric.due = False
-    monkeypatch.setattr(metric_module, "class_aurocs", lambda *_: pytest.fail("ranked all samples"))
+    metric.compute_now = False
+    monkeypatch.setattr(auroc_metric, "class_aurocs", lambda *_: pytest.fail("ranked all samples"))
     for batch in random_batches(5):
         metric.update(*batch)
         assert all(map(math.isnan, metric.accumulate()))
@@ -76,7 +96,10 @@ def test_a_run_leaves_everything_worth_keeping(run):
     assert json.loads((save_dir / "config.json").read_text())["learning_rate"] == config.learning_rate
     assert result.best_model == save_dir / "best_model.pdparams"
     assert result.best_auroc == max(row["val_AUROC_avg"] for row in result.history)
-    best, then = checkpoint.load(result.best_model), state.load(save_dir / f"after_epoch_0{result.best_epoch}.state")
+    best, then = (
+        checkpoint.load(result.best_model),
+        run_state.load(save_dir / f"after_epoch_0{result.best_epoch}.state"),
+    )
     for name, value in best.items():
         np.testing.assert_array_equal(value, then.weights[name])
     assert checkpoint.read_sidecar(result.best_model)["skipped"] == {"train": [], "val": []}
@@ -130,7 +153,7 @@ def test_the_same_seed_trains_the_same_weights(run, tmp_path):
 def test_a_finished_run_is_never_overwritten(run):
     config, _, _ = run
     before = {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()}
-    with pytest.raises(InputError, match="holds another run, expected none; --resume goes on with it"):
+    with pytest.raises(InputError, match="holds another run, expected none"):
         train(config)
     assert {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()} == before
 
@@ -152,11 +175,11 @@ def test_curves_survive_an_epoch_without_any_auroc(tmp_path):
 def test_the_loss_is_paddles_with_the_same_gradient():
     scores, labels = random_batches(1)[0]
     results = []
-    for loss in (BinaryCrossEntropy(), paddle.nn.BCELoss()):
-        probabilities = paddle.to_tensor(scores, stop_gradient=False)
-        value = loss(probabilities, paddle.to_tensor(labels.astype(np.float32)))
+    for loss in (BinaryCrossEntropy(), lambda logits, labels: paddle.nn.BCELoss()(sigmoid(logits), labels)):
+        logits = paddle.to_tensor(6 * scores - 3, stop_gradient=False)
+        value = loss(logits, paddle.to_tensor(labels.astype(np.float32)))
         value.backward()
-        results.append((float(value), probabilities.grad.numpy()))
+        results.append((float(value), logits.grad.numpy()))
     assert results[0][0] == results[1][0]
     np.testing.assert_array_equal(results[0][1], results[1][1])
 

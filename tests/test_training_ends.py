@@ -11,7 +11,7 @@ from miniature import Miniature
 from chexnet import checkpoint
 from chexnet.data import BatchLoader, ChestXrayDataSet
 from chexnet.errors import InputError
-from chexnet.training import callbacks, checkpoints, resume, state, train
+from chexnet.training import checkpoint_callback, resume, run_state, train, training_callbacks
 from chexnet.transforms import Preprocessing
 
 
@@ -51,7 +51,7 @@ def test_the_state_before_a_loss_that_is_not_finite_is_good(small_run, monkeypat
     assert ", ".join(loader.names(4)) in str(caught.value)
     newest = Path(config.save_dir) / "after_epoch_00_step_000004.state"
     assert str(newest) in str(caught.value)
-    assert all(np.isfinite(value).all() for value in state.load(newest).weights.values())
+    assert all(np.isfinite(value).all() for value in run_state.load(newest).weights.values())
     monkeypatch.setattr(Miniature, "classify", healthy)
     assert len(resume(newest, {}).history) == 2
 
@@ -69,37 +69,39 @@ def test_weights_that_are_not_finite_are_never_saved(small_run, monkeypatch):
     monkeypatch.setattr(Miniature, "classify", breaking)
     with pytest.raises(InputError, match=r"1 weights are no longer finite.*norm\._mean.*after_epoch_00\.state"):
         train(config)
-    assert [path.name for path in state.paths(Path(config.save_dir))] == ["after_epoch_00.state"]
+    assert [path.name for path in run_state.paths(Path(config.save_dir))] == ["after_epoch_00.state"]
 
 
 def test_training_stops_when_auroc_no_longer_rises_and_keeps_the_best(small_run, monkeypatch):
     aurocs = iter([0.6, math.nan, 0.7, *[0.65] * 20])
-    monkeypatch.setattr(checkpoints, "draw_curves", lambda rows, path: None)
-    original = checkpoints.Checkpoints.on_eval_end
+    monkeypatch.setattr(checkpoint_callback, "draw_curves", lambda rows, path: None)
+    original = training_callbacks.BestModel.on_eval_end
     monkeypatch.setattr(
-        checkpoints.Checkpoints, "on_eval_end", lambda self, logs: original(self, {**logs, "AUROC_avg": next(aurocs)})
+        training_callbacks.BestModel,
+        "on_eval_end",
+        lambda self, logs: original(self, {**logs, "AUROC_avg": next(aurocs)}),
     )
     said: list[str] = []
     config = small_run(epoch=30)
     result = train(config, said.append)
     assert (result.best_epoch, result.best_auroc) == (3, 0.7)
-    assert len(result.history) == 3 + checkpoints.PATIENCE
+    assert len(result.history) == 3 + training_callbacks.PATIENCE
     assert checkpoint.read_sidecar(result.best_model)["epoch"] == 3
-    assert "stopping early" in said[-1]
+    assert "early stopping" in said[-1]
     said.clear()
-    assert len(resume(None, {"save_dir": config.save_dir}, report=said.append).history) == 3 + checkpoints.PATIENCE
+    assert len(resume(None, {"save_dir": config.save_dir}, log=said.append).history) == 3 + training_callbacks.PATIENCE
 
 
 def test_steps_that_the_loss_scaler_leaves_out_are_counted(monkeypatch):
-    progress = state.Progress()
-    counting = callbacks.SkippedSteps(progress)
+    progress = run_state.TrainProgress()
+    counting = training_callbacks.AmpSkipCounter(progress, print)
     states = iter([
         *({"scale": 8.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 0}),  # a step as it should be
         *({"scale": 8.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 1}),  # left out, the scale still stands
         *({"scale": 8.0, "decr_count": 1}, {"scale": 4.0, "decr_count": 0}),  # left out, the scale falls
         *({"scale": 4.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 0}),  # enough good ones, the scale rises
     ])  # fmt: skip
-    counting.model = SimpleNamespace(_scaler=SimpleNamespace(state_dict=lambda: next(states)))
+    counting.model = SimpleNamespace(scaler=SimpleNamespace(state_dict=lambda: next(states)))
     for _ in range(4):
         counting.on_train_batch_begin(0)
         counting.on_train_batch_end(0)

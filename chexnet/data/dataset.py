@@ -25,8 +25,11 @@ View = Literal["train", "center", "ten"]
 Sample = tuple[np.ndarray, np.ndarray]
 """One image's crop(s), uint8 [1, crop, crop] or [10, 1, crop, crop], and labels, float32 [C]."""
 
-Transform = Callable[[Image.Image], Any]
-"""What lines for the earlier Paddle-CheXNet give a data set: PIL image, mode RGB -> what the network is fed with."""
+Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""A resized image, gray uint8 [h, w], and a random generator -> an image of the same kind, no smaller than a crop."""
+
+EarlierTransform = Callable[[Image.Image], Any]
+"""A transform of the earlier Paddle-CheXNet: PIL image, mode RGB -> input of the network."""
 
 
 class ChestXrayDataSet(Dataset):
@@ -34,9 +37,9 @@ class ChestXrayDataSet(Dataset):
 
     The whole list is checked when the data set is made, before anything is decoded.
 
-    The earlier Paddle-CheXNet's `ChestXrayDataSet(data_dir=..., image_list_file=..., transform=...)` works, too: its
-    samples are what `transform` makes of the image as PIL has it, mode RGB, and the labels as a tensor. Here the
-    images are read as gray ones, whose three channels are equal.
+    The call of the earlier Paddle-CheXNet, `ChestXrayDataSet(data_dir=..., image_list_file=..., transform=...)`, works
+    as well: a sample is then the result of `transform` for the PIL image, mode RGB, and the labels as a tensor. The
+    images are read as gray, so their three channels are equal.
 
     Args:
         data_dir: folder of the images.
@@ -50,9 +53,11 @@ class ChestXrayDataSet(Dataset):
             that has changed since, that is an error.
         skipped: lines of the list to leave out, as `find_unusable` gave them now or when the run began. All
             else is as if they had never been in the list.
-        image_list_file: another name of `list_file`, with which samples are as described above; without `transform` the
+        image_list_file: the list file in a call of the earlier Paddle-CheXNet; without `transform` a sample is the PIL
             image itself.
-        transform: see above; where it was the third argument, it still may be.
+        transform: with `list_file` and view `train`, an augmentation of the resized image before it is cropped. Its
+            generator is a function of (seed, epoch, index), so that a resumed run repeats it; the image is read-only.
+            Without view `train`, a transform of the earlier Paddle-CheXNet, which may also be the third argument.
 
     Raises:
         InputError: there is no list or there are two, the list is malformed, images are missing, the cache does not
@@ -63,21 +68,22 @@ class ChestXrayDataSet(Dataset):
         self,
         data_dir: str | os.PathLike[str],
         list_file: str | os.PathLike[str] | None = None,
-        view: View | Transform = "center",
+        view: View | EarlierTransform = "center",
         preprocessing: Preprocessing | None = None,
         seed: int = 0,
         n_classes: int = N_CLASSES,
         image_cache: str | os.PathLike[str] | None = None,
         skipped: Sequence[Skipped] = (),
         image_list_file: str | os.PathLike[str] | None = None,
-        transform: Transform | None = None,
+        transform: Augmentation | EarlierTransform | None = None,
     ) -> None:
         super().__init__()
         if (list_file is None) == (image_list_file is None):
             raise InputError("ChestXrayDataSet: list_file or image_list_file, expected one of them")
         transform, view = (view, "center") if callable(view) else (transform, view)
-        self.as_pil = transform is not None or image_list_file is not None
-        self.transform = transform
+        augmented = view == "train" and list_file is not None
+        self.as_pil = image_list_file is not None or (transform is not None and not augmented)
+        self.transform: Any = transform
         list_file = list_file or image_list_file
         assert list_file is not None
         self.data_dir = Path(data_dir)
@@ -93,6 +99,21 @@ class ChestXrayDataSet(Dataset):
         if self.cache is not None:
             self.rows = self.cache.rows(self.list.names, self.list.path, self.data_dir, self.list.lines)
 
+    @property
+    def source(self) -> str:
+        """Path of the list file, for messages."""
+        return str(self.list.path)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Labels of all images, uint8 [N, C]."""
+        return self.list.labels
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all images, as in the list."""
+        return self.list.names
+
     def __len__(self) -> int:
         return len(self.list)
 
@@ -100,7 +121,7 @@ class ChestXrayDataSet(Dataset):
         """One image's crop(s), uint8 [1, crop, crop] or [10, 1, crop, crop], and labels, float32 [C].
 
         Raises:
-            InputError: the image does not decode.
+            InputError: the image does not decode, or the augmentation returns something else than an image.
         """
         labels = self.list.labels[index].astype(np.float32)
         if self.as_pil:
@@ -111,6 +132,8 @@ class ChestXrayDataSet(Dataset):
             return self.preprocessing.ten_crop(resized), labels
         if self.view == "center":
             return self.preprocessing.center_crop(resized), labels
+        if self.transform:
+            resized = self._augmented(resized, index)
         return self.preprocessing.train_crop(resized, draws(self.seed, self.epoch, len(self))[index]), labels
 
     def range_warning(self, workers: int = 0) -> str | None:
@@ -130,6 +153,17 @@ class ChestXrayDataSet(Dataset):
         if self.cache is not None:
             return self.cache.image(self.rows[index])
         return self.preprocessing.resized(self._gray(index))
+
+    def _augmented(self, resized: np.ndarray, index: int) -> np.ndarray:
+        # The spawn key keeps this stream apart from those of `draws` and of the order, whose seeds have none.
+        rng = np.random.default_rng(np.random.SeedSequence((self.seed, self.epoch), spawn_key=(index,)))
+        image = np.asarray(self.transform(resized, rng))
+        if image.dtype != np.uint8 or image.ndim != 2 or min(image.shape) < self.preprocessing.crop:
+            raise InputError(
+                f"transform: made {image.dtype} {list(image.shape)} of image {self.names[index]}, expected uint8 "
+                f"[height, width] of at least {self.preprocessing.crop} pixels each"
+            )
+        return image
 
     def _gray(self, index: int) -> Image.Image:
         try:

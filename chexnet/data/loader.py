@@ -8,11 +8,17 @@ from itertools import islice
 import numpy as np
 
 from chexnet.data.dataset import ChestXrayDataSet, Sample
+from chexnet.data.external import ExternalDataSet
 from chexnet.device import is_gpu, upload
 from chexnet.threads import ahead
 
 Batch = tuple[np.ndarray, np.ndarray]
-"""Images uint8 [B, 1, crop, crop] (ten crops: [B, 10, 1, crop, crop]) and labels float32 [B, C]."""
+"""Images uint8 [B, 1, crop, crop] (ten crops: [B, 10, 1, crop, crop]) and labels float32 [B, C].
+
+Images of an ExternalDataSet may also be float32 [B, 3, crop, crop]."""
+
+DataSet = ChestXrayDataSet | ExternalDataSet
+"""What batches are made of."""
 
 BATCHES_AHEAD = 2
 """Batches made while one is being computed on: enough to overlap, few enough to bound memory."""
@@ -37,9 +43,7 @@ class BatchLoader:
             computed on. On the CPU that changes nothing.
     """
 
-    def __init__(
-        self, dataset: ChestXrayDataSet, batch_size: int, shuffle: bool, workers: int, upload: bool = False
-    ) -> None:
+    def __init__(self, dataset: DataSet, batch_size: int, shuffle: bool, workers: int, upload: bool = False) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -72,7 +76,7 @@ class BatchLoader:
 
     def names(self, batch: int) -> tuple[str, ...]:
         """The images of a batch of the current epoch in their order; batches count from 0, whatever the first is."""
-        return tuple(self.dataset.list.names[index] for index in self._batches()[batch])
+        return tuple(self.dataset.names[index] for index in self._batches()[batch])
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self._batches()[self.first_batch :]
@@ -86,7 +90,7 @@ class BatchLoader:
         return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 
 
-def _read(dataset: ChestXrayDataSet, batches: list[list[int]], workers: int) -> Iterator[Batch]:
+def _read(dataset: DataSet, batches: list[list[int]], workers: int) -> Iterator[Batch]:
     """The batches in order: a thread copies a whole one out of a cache, or decodes one image of it."""
     if dataset.cache is not None:
         yield from ahead(

@@ -13,7 +13,7 @@ import numpy as np
 from chexnet.labels import published
 from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.delong import Estimate
-from chexnet.metrics.operating import RULES, Share
+from chexnet.metrics.operating import RULES, Proportion
 from chexnet.report import charts
 from chexnet.report.class_scores import ClassScores
 from chexnet.report.report_builder import Report
@@ -210,7 +210,7 @@ def _estimate(estimate: Estimate) -> str:
     return _with_interval(estimate.auroc, estimate.low, estimate.high)
 
 
-def _proportion(proportion: Share) -> str:
+def _proportion(proportion: Proportion) -> str:
     """Format a proportion with its interval in the same way."""
     return _with_interval(proportion.value, *proportion.interval)
 

@@ -1,7 +1,8 @@
-"""Training through `paddle.Model.fit`, in runs that can be interrupted and gone on with."""
+"""Training through `paddle.Model.fit`, in runs that can be interrupted and resumed."""
 
 import chexnet.framework  # noqa: F401 - imports Paddle, before any module here does
-from chexnet.training.metric import AUROC
-from chexnet.training.runs import TrainResult, resume, train
+from chexnet.training.auroc_metric import AUROC
+from chexnet.training.losses import BinaryCrossEntropy
+from chexnet.training.trainer import TrainResult, resume, train
 
-__all__ = ["AUROC", "TrainResult", "resume", "train"]
+__all__ = ["AUROC", "BinaryCrossEntropy", "TrainResult", "resume", "train"]

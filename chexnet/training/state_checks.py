@@ -1,4 +1,4 @@
-"""What a state file must be like before anything of it is used. Its checksum is no secret: anybody may have made it."""
+"""Checks of a state file before anything in it is used. Its checksum is no secret: anybody may have made the file."""
 
 import math
 import reprlib
@@ -21,7 +21,7 @@ from chexnet.config import (
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
-    from chexnet.training.state import Progress, State
+    from chexnet.training.run_state import RunState, TrainProgress
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "device": ("auto", "cpu", "gpu"),
@@ -38,11 +38,11 @@ _TEXTS_OR_NONE = ("image_cache", "classes")
 _MAX_WORKERS = 1024
 
 _COLUMNS = {"epoch", "learning_rate", "train_loss", "val_loss", "train_AUROC_avg", "val_AUROC_avg"}
-"""Of the history, which the curves are drawn from."""
+"""Columns of the history from which the curves are drawn."""
 
 
 def check_config(config: TrainConfig, source: str) -> None:
-    """Checks every field as the flag of its name does. Raises InputError, which names `source` and the field."""
+    """Check every field as the flag of its name does. Raises InputError, which names `source` and the field."""
     for name, value in vars(config).items():
         if not _is_sound(name, value):
             raise InputError(f"{source}: {name} is {_shown(value)}, which --{name} does not take")
@@ -50,7 +50,7 @@ def check_config(config: TrainConfig, source: str) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A few characters of whatever it is: its parts may stand in it over and over, or have too many digits to write."""
+    """Return a few characters of any value: it may contain itself many times over, or have too many digits to print."""
     try:
         return reprlib.repr(value)[:60]
     except ValueError:
@@ -71,20 +71,20 @@ def _is_sound(name: str, value: Any) -> bool:
     if name == "save_every_minutes":
         return _is_number(value) and value >= 0
     if name == "decay_epochs":
-        rising = isinstance(value, tuple) and all(_is_whole(epoch, 1) for epoch in value)
-        return rising and list(value) == sorted(set(value))
+        whole = isinstance(value, tuple) and all(_is_whole(epoch, 1) for epoch in value)
+        return whole and list(value) == sorted(set(value))
     return _is_path(value) or (name in _TEXTS_OR_NONE and value is None)
 
 
-def check_state(state: "State", source: str) -> None:
-    """Checks all of a state but its configuration, see `check_config`. Raises InputError."""
+def check_state(state: "RunState", source: str) -> None:
+    """Check all of a state except its configuration, see `check_config`. Raises InputError."""
     wrong = [
         *_wrong_in(state.progress),
         *(["weights"] if not _are_weights(state.weights) else []),
         *(["optimizer"] if not _is_optimizer(state.optimizer) else []),
         *(["scaler"] if not all(map(_is_plain, state.scaler.values())) else []),
-        *(["seen"] if not _is_seen(state.seen) else []),
-        *(["identity"] if not all(type(value) is str for value in state.identity.values()) else []),
+        *(["metric_state"] if not _is_metric_state(state.metric_state) else []),
+        *(["input_hashes"] if not all(type(value) is str for value in state.input_hashes.values()) else []),
         *(["skipped"] if not _is_skipped(state.skipped) else []),
     ]
     best = state.progress.best_weights
@@ -98,13 +98,13 @@ def check_state(state: "State", source: str) -> None:
         audit.seen({audit.KEY: state.trained_on}, [])
 
 
-def check_fits(state: "State", parameters: Mapping[str, tuple[int, ...]], n_classes: int) -> None:
-    """Checks what Paddle looks at in the first step only.
+def check_fits(state: "RunState", parameters: Mapping[str, tuple[int, ...]], n_classes: int) -> None:
+    """Check what Paddle itself checks in the first step only.
 
     Args:
-        state: as `check_state` has it.
-        parameters: shapes of the network's parameters by Paddle's own names, which those of the optimizer begin with.
-        n_classes: outputs of the network.
+        state: a state that `check_state` accepts.
+        parameters: shapes of the network's parameters by Paddle's own names; names in the optimizer begin with these.
+        n_classes: number of outputs of the network.
 
     Raises:
         InputError: the optimizer is of another network, or the metric of other classes.
@@ -113,11 +113,11 @@ def check_fits(state: "State", parameters: Mapping[str, tuple[int, ...]], n_clas
         shape = next((shape for owner, shape in parameters.items() if name.startswith(f"{owner}_")), None)
         if isinstance(value, np.ndarray) and value.size != 1 and value.shape != shape:
             raise InputError(f"the saved state: {name[:80]} of the optimizer does not fit the network")
-    if state.seen and state.seen["labels"].shape[1] != n_classes:
-        raise InputError(f"the saved state: labels of {state.seen['labels'].shape[1]} classes, expected {n_classes}")
+    if state.metric_state and (found := state.metric_state["labels"].shape[1]) != n_classes:
+        raise InputError(f"the saved state: labels of {found} classes, expected {n_classes}")
 
 
-def _wrong_in(progress: "Progress") -> Iterable[str]:
+def _wrong_in(progress: "TrainProgress") -> Iterable[str]:
     for name in ("epoch", "step", "samples", "best_epoch", "skipped_steps"):
         if not _is_whole(getattr(progress, name)):
             yield name
@@ -173,12 +173,12 @@ def _is_plain(value: Any) -> bool:
     return _is_number(value) or type(value) is bool or isinstance(value, np.ndarray)
 
 
-def _is_seen(seen: Mapping[str, Any]) -> bool:
-    if not seen:
+def _is_metric_state(metric_state: Mapping[str, Any]) -> bool:
+    if not metric_state:
         return True
-    if seen.keys() != {"labels", "probabilities"} or not _are_weights(seen):
+    if metric_state.keys() != {"labels", "probabilities"} or not _are_weights(metric_state):
         return False
-    labels, probabilities = seen["labels"], seen["probabilities"]
+    labels, probabilities = metric_state["labels"], metric_state["probabilities"]
     return (
         labels.ndim == 2
         and labels.shape == probabilities.shape
@@ -187,11 +187,13 @@ def _is_seen(seen: Mapping[str, Any]) -> bool:
 
 
 def _is_skipped(skipped: Mapping[str, Any]) -> bool:
-    if skipped.keys() != {"train", "val"} or not all(type(part) is list for part in skipped.values()):
+    if skipped.keys() != {"train", "val"} or not all(type(split) is list for split in skipped.values()):
         return False
     kinds = {"image": str, "line": int, "reason": str}
     return all(
-        type(one) is dict and {name: type(value) for name, value in one.items()} == kinds and _is_whole(one["line"], 1)
-        for part in skipped.values()
-        for one in part
+        type(image) is dict
+        and {name: type(value) for name, value in image.items()} == kinds
+        and _is_whole(image["line"], 1)
+        for split in skipped.values()
+        for image in split
     )

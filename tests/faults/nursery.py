@@ -22,7 +22,7 @@ import pytest
 from conftest import ROOT
 from miniature import Miniature, small_config
 
-from chexnet.training import state
+from chexnet.training import run_state
 
 FILE_EVENTS = ("open", "os.rename", "os.remove", "os.truncate")
 """Audit events of the interpreter that go before a file is touched."""
@@ -105,7 +105,7 @@ def assert_same_outcome(folder: Path, reference: Path) -> None:
     """Weights, optimizer and history are those of the reference, bit for bit, and nothing lies about."""
     for name in ("final.pdparams", "best_model.pdparams", "best_model.json", "final.json"):
         assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
-    ours, theirs = (state.load(state.paths(one)[-1]) for one in (folder, reference))
+    ours, theirs = (run_state.load(run_state.paths(one)[-1]) for one in (folder, reference))
     _assert_equal(ours.optimizer, theirs.optimizer)
     assert len(ours.progress.rows) == len(theirs.progress.rows)
     for our_row, their_row in zip(ours.progress.rows, theirs.progress.rows, strict=True):
@@ -161,12 +161,12 @@ def _child(
     from chexnet.backbones import BACKBONES
     from chexnet.errors import InputError, Interrupted
     from chexnet.files import write_text
-    from chexnet.training import callbacks, checkpoints, resume
+    from chexnet.training import checkpoint_callback, resume, training_callbacks
 
     # Drawing would be most of the time; the file is written all the same.
-    checkpoints.draw_curves = lambda rows, path: write_text(path, str(len(rows)))  # type: ignore[attr-defined]
+    checkpoint_callback.draw_curves = lambda rows, path: write_text(path, str(len(rows)))  # type: ignore[attr-defined]
     if counter:
-        _count_steps(callbacks.Steps, counter)
+        _count_steps(training_callbacks.StepCallback, counter)
     BACKBONES["densenet121"] = Miniature
     events = 0
 

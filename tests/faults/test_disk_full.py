@@ -18,7 +18,7 @@ from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES
 from chexnet.model import CheXNet
 from chexnet.predictor import predict_files
-from chexnet.training import state
+from chexnet.training import run_state
 from faults.conftest import how_many
 from faults.nursery import assert_same_outcome, config
 
@@ -38,8 +38,8 @@ def test_a_full_disk_ends_the_run_in_one_line_with_the_last_state_intact(
         message = said.read_text().splitlines()[-2]
         assert message.startswith(str(folder))
         assert ": cannot be written: File too large" in message
-        for path in state.paths(folder):
-            state.load(path)
+        for path in run_state.paths(folder):
+            run_state.load(path)
         assert not list(folder.glob(".*.tmp-*"))
         assert nursery.run(config(small_data, folder)) == 0
         assert_same_outcome(folder, reference.folder)

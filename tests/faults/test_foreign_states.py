@@ -16,7 +16,7 @@ from chexnet import checkpoint
 from chexnet.backbones import BACKBONES
 from chexnet.config import TrainConfig
 from chexnet.errors import InputError
-from chexnet.training import resume, state, train
+from chexnet.training import resume, run_state, train
 
 NAN = float("nan")
 
@@ -133,7 +133,7 @@ CONTENT: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 def assert_refused(folder: Path, change: Callable[[dict[str, Any]], Any]) -> str:
     """A changed newest state is refused in one line; of all files around it none is new, gone or changed."""
-    newest = state.paths(folder)[-1]
+    newest = run_state.paths(folder)[-1]
     content = checkpoint.load(newest)
     change(content)
     data = pickle.dumps(content, 4) + b"\n"
@@ -167,7 +167,7 @@ def test_a_state_is_gone_on_with_in_its_own_folder_only(folder, tmp_path):
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "best_model.json").write_text("years of work")
-    newest = state.paths(folder)[-1]
+    newest = run_state.paths(folder)[-1]
     content = checkpoint.load(newest)
     content["config"]["save_dir"] = str(victim)
     checkpoint.save(content, newest)

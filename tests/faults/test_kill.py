@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from chexnet.training import state
+from chexnet.training import run_state
 from faults.conftest import how_many
 from faults.nursery import assert_same_outcome, config
 
 
 def steps_saved(folder: Path) -> int:
     """Finished steps of the newest state; every state of the folder must be whole."""
-    progresses = [state.load(path).progress for path in state.paths(folder)]
+    progresses = [run_state.load(path).progress for path in run_state.paths(folder)]
     return max((6 * one.epoch + one.step for one in progresses), default=0)
 
 

@@ -65,14 +65,14 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(small_data, referenc
     said = training.log.read_text()
     assert f"=> {number.name}: finishing this step, then saving" in said
     last = said.splitlines()[-1]
-    assert last.startswith(f"{number.name}: stopped with ")
-    command = last.split("go on: python ")[1].split()
+    assert last.startswith(f"{number.name}: stopped at ")
+    command = last.split(": python ")[1].split()
     assert command == ["train.py", "--resume", "--save_dir", str(tmp_path / "save")]
     assert "Traceback" not in said
 
     training.begin(command[1:])
     assert training.end() == 0, training.log.read_text()
-    assert "=> going on from " in training.log.read_text()
+    assert "=> resuming from " in training.log.read_text()
     for name in ("final.pdparams", "best_model.pdparams"):
         assert (tmp_path / "save" / name).read_bytes() == (reference / name).read_bytes()
 

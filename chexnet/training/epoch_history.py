@@ -1,4 +1,4 @@
-"""What happened in each epoch, as a table and as a picture."""
+"""The history of a run: one row per epoch, as a CSV file and as curves."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ Row = dict[str, float]
 
 
 def write_csv(rows: list[Row], path: Path) -> None:
-    """Writes one line an epoch, columns named as in `Row`, whole or not at all."""
+    """Write one line per epoch, with the columns of `Row`, whole or not at all."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -21,21 +21,21 @@ def write_csv(rows: list[Row], path: Path) -> None:
 
 
 def draw_curves(rows: list[Row], path: Path) -> None:
-    """Draws loss, mean AUROC and learning rate over the epochs as a PNG."""
+    """Draw loss, mean AUROC and learning rate over the epochs as a PNG."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     epochs = [row["epoch"] for row in rows]
     figure = Figure(figsize=(12, 3.6))
-    # Margins by hand: to find them, Matplotlib's layouts draw everything twice.
+    # Fixed margins, because Matplotlib's layout engines draw everything twice to find them.
     margins = {"left": 0.055, "right": 0.99, "bottom": 0.14, "top": 0.9, "wspace": 0.2}
     loss, auroc, rate = figure.subplots(1, 3, gridspec_kw=margins)
     for axes, quantity in ((loss, "loss"), (auroc, "AUROC_avg")):
-        for part, colour, marker in (("train", "#0072B2", "o"), ("val", "#D55E00", "s")):
-            values = [row[f"{part}_{quantity}"] for row in rows]
-            axes.plot(epochs, values, color=colour, marker=marker, markersize=4, label=part)
+        for split, color, marker in (("train", "#0072B2", "o"), ("val", "#D55E00", "s")):
+            values = [row[f"{split}_{quantity}"] for row in rows]
+            axes.plot(epochs, values, color=color, marker=marker, markersize=4, label=split)
         axes.legend()
-    loss.set(title="Binary cross-entropy", ylabel="mean over the epoch")
+    loss.set(title="Loss", ylabel="mean over the epoch")
     best = max(rows, key=lambda row: row["val_AUROC_avg"])
     auroc.set(title=f"Mean AUROC (best: {best['val_AUROC_avg']:.4f}, epoch {best['epoch']:.0f})")
     auroc.axvline(best["epoch"], color="0.6", linestyle=":", zorder=0)

@@ -1,0 +1,145 @@
+"""Saving a run: its state, the best and the last weights, the history and its curves."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paddle.callbacks import Callback
+
+from chexnet import audit, checkpoint
+from chexnet.config import TrainConfig
+from chexnet.errors import InputError, Interrupted
+from chexnet.training import run_state
+from chexnet.training.auroc_metric import AUROC
+from chexnet.training.epoch_history import draw_curves, write_csv
+from chexnet.training.graceful_stop import GracefulStop
+from chexnet.training.progress_logger import Logs
+from chexnet.training.run_state import RunState, TrainProgress
+
+
+class CheckpointCallback(Callback):
+    """Save the state of the run when it is due, after every epoch, and when the process is asked to stop.
+
+    The state is written first. All other files in `save_dir` are written from it, and again when the run is resumed,
+    so that they never mix two moments, whenever the process ends.
+
+    Args:
+        config: configuration of the run.
+        input_hashes: part of the state, see `RunState`.
+        metadata: metadata of the weight files; epoch and AUROC_avg are added. The state also holds its `skipped` and
+            the fingerprint of the training images.
+        progress: progress of the run.
+        metric: its samples are part of the state.
+        restored: state of the optimizer that the run was resumed with. Paddle 2.6 does not return it before the first
+            step.
+        stop: checked between two steps.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        input_hashes: Mapping[str, str],
+        metadata: Mapping[str, Any],
+        progress: TrainProgress,
+        metric: AUROC,
+        restored: Mapping[str, Any],
+        stop: GracefulStop,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.input_hashes = input_hashes
+        self.metadata = metadata
+        self.progress = progress
+        self.metric = metric
+        self.restored = restored
+        self.stop = stop
+        self.folder = Path(config.save_dir)
+        self.best_written = 0
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        if not run_state.paths(self.folder):
+            self._save_state()
+        self.saved = time.monotonic()
+        self.write_outputs()
+
+    def on_train_batch_end(self, step: int, logs: Logs = None) -> None:
+        self.restored = {}
+        every, minutes = self.config.save_every_steps, self.config.save_every_minutes
+        by_steps = every and self.progress.step % every == 0
+        by_time = minutes and time.monotonic() - self.saved >= 60 * minutes
+        if by_steps or by_time or self.stop.signal:
+            self._save_state()
+        self._stop_if_requested()
+
+    def on_eval_batch_end(self, step: int, logs: Logs = None) -> None:
+        if self.stop.signal:
+            self._save_state()
+        self._stop_if_requested()
+
+    def on_eval_end(self, logs: Logs = None) -> None:
+        self.progress.stopped_early = bool(self.model.stop_training)  # whatever a callback has set
+        self._save_state()
+        self.write_outputs()
+        if not self.finished:
+            self._stop_if_requested()
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.progress.stopped_early or self.progress.epoch >= self.config.epoch
+
+    def write_outputs(self) -> None:
+        """Write `history.csv`, `curves.png`, `best_model` and, at the end, `final`, all from the state."""
+        progress = self.progress
+        if not progress.rows:
+            return
+        write_csv(progress.rows, self.folder / "history.csv")
+        draw_curves(progress.rows, self.folder / "curves.png")
+        if progress.best_epoch != self.best_written:
+            self._write_weights("best_model", progress.best_weights, progress.best_epoch, progress.best_auroc)
+            self.best_written = progress.best_epoch
+        if self.finished:
+            last = self.model.network.state_dict()
+            self._write_weights("final", last, progress.epoch, progress.rows[-1]["val_AUROC_avg"])
+
+    def _write_weights(self, name: str, weights: Mapping[str, Any], epoch: int, auroc: float) -> None:
+        metadata = {**self.metadata, "epoch": epoch, "val_AUROC_avg": None if math.isnan(auroc) else auroc}
+        checkpoint.save_checkpoint(weights, self.folder / f"{name}.{self.config.format}", metadata)
+
+    def _save_state(self) -> None:
+        weights = {name: tensor.numpy() for name, tensor in self.model.network.state_dict().items()}
+        if broken := [name for name, value in weights.items() if not np.isfinite(value).all()]:
+            raise run_state.divergence_error(
+                f"{self.progress}: {len(broken)} weights are no longer finite numbers ({broken[0]}, ...)", self.folder
+            )
+        within_training = 0 < self.progress.step < self.params["steps"]
+        state = RunState(
+            config=asdict(self.config),
+            input_hashes=self.input_hashes,
+            skipped=self.metadata["skipped"],
+            trained_on=self.metadata[audit.KEY],
+            progress=self.progress,
+            weights=weights,
+            optimizer={**self.restored, **self.model.optimizer.state_dict()},
+            scaler=self.model.scaler.state_dict(),
+            metric_state=self.metric.state_dict() if within_training else {},
+        )
+        try:
+            run_state.save(state, self.folder, self.config.keep_states)
+        except InputError as error:
+            raise InputError(
+                f"{error}; all states saved before are intact: free some space, then run train.py --resume"
+            ) from error
+        self.saved = time.monotonic()
+
+    def _stop_if_requested(self) -> None:
+        if self.stop.signal:
+            raise Interrupted(
+                f"{self.stop.signal.name}: stopped at {self.progress}, and saved; "
+                f"to resume: python train.py --resume --save_dir {self.folder}",
+                self.stop.signal,
+            )

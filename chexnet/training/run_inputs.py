@@ -1,0 +1,136 @@
+"""What makes a run the same run when it is resumed, and what its weight files say of it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from chexnet import __version__, audit
+from chexnet.config import TrainConfig
+from chexnet.data import ChestXrayDataSet, DataSet, ExternalDataSet
+from chexnet.errors import InputError
+from chexnet.files import sha256
+from chexnet.model import FirstWeights
+from chexnet.training.extensions import COMPARED_FIELDS, Extensions
+from chexnet.training.run_state import RunState
+from chexnet.training.state_checks import check_config
+from chexnet.training.training_data import TrainingData
+
+OUTPUT_FIELDS = frozenset({"save_dir", "format", "save_every_minutes", "save_every_steps", "keep_states"})
+"""Fields of a TrainConfig that may always differ in a resumed run."""
+
+ENVIRONMENT_FIELDS = frozenset(
+    {"epoch", "num_workers", "device", "data_dir", "train_list", "val_list", "classes", "image_cache"}
+)
+"""Fields that --force may change. List files may move, but their contents must be the same."""
+
+
+def resumed_config(saved: RunState, file: Path, changes: Mapping[str, Any], force: bool) -> TrainConfig:
+    """Return the configuration of a resumed run.
+
+    Args:
+        saved: the state to resume from.
+        file: its file, for messages.
+        changes: fields that the user has set.
+        force: whether ENVIRONMENT_FIELDS may change.
+
+    Raises:
+        InputError: the changes would make it another run, or the state's configuration is invalid.
+    """
+    try:
+        # An earlier version did not have every field.
+        before = TrainConfig(**{**asdict(TrainConfig()), **saved.config})
+    except TypeError as error:
+        reason = str(error)[:200]
+        raise InputError(f"{file}: its configuration is of another version of this program: {reason}") from error
+    check_config(before, str(file))
+    differing = {name for name in changes if getattr(before, name) != changes[name]} - OUTPUT_FIELDS
+    refused = sorted(differing - ENVIRONMENT_FIELDS if force else differing)
+    if refused:
+        found = ", ".join(f"{name} {getattr(before, name)} (now {changes[name]})" for name in refused)
+        advice = "--force allows it" if differing <= ENVIRONMENT_FIELDS else "leave these flags out, or start a new run"
+        raise InputError(f"{file}: this run has {found}; {advice}")
+    return replace(before, **changes)
+
+
+def check_extensions(saved: RunState, extensions: Extensions, file: Path) -> None:
+    """Check that a resumed run is given the extensions, by name, that it began with. Raises InputError."""
+    names = extensions.names()
+    for field in COMPARED_FIELDS:
+        before, now = saved.input_hashes.get(field, "").partition(" ")[0], names.get(field, "")
+        if before != now:
+            again = f"resume it from Python with the same: chexnet.training.resume(..., {field}=...)"
+            raise InputError(
+                f"{file}: this run began with {field} {before[:80] or 'not set'} (now {now[:80] or 'not set'}); "
+                + (again if before else f"leave {field} out, or start a new run")
+            )
+
+
+def input_hashes(config: TrainConfig, extensions: Extensions, data: TrainingData) -> dict[str, str]:
+    """Return what decides the results of a run besides its configuration: inputs by content, the version of Paddle."""
+    hashes = {"Paddle": paddle.__version__, **extensions.names()}
+    for field, images, list_file in (
+        ("train_set", data.train, config.train_list),
+        ("val_set", data.val, config.val_list),
+    ):
+        if isinstance(images, ExternalDataSet):
+            hashes[field] += f" sha256 {images.sha256()}"
+        else:
+            hashes[f"content of {field.replace('set', 'list')}"] = sha256(list_file)
+    if config.classes is not None:
+        hashes["content of classes"] = sha256(config.classes)
+    return hashes
+
+
+def check_same_inputs(saved: RunState, now: Mapping[str, str], config: TrainConfig, file: Path) -> None:
+    """Check that a resumed run has the inputs that it began with, see `input_hashes`. Raises InputError."""
+    differing = [name for name in {**saved.input_hashes, **now} if saved.input_hashes.get(name) != now.get(name)]
+    if differing:
+        fields = [name.removeprefix("content of ") for name in differing]
+        changed = ", ".join(f"{name} ({getattr(config, name)})" if hasattr(config, name) else name for name in fields)
+        raise InputError(
+            f"{file}: {changed} changed since this run began, so it cannot be resumed exactly; start a new run, for "
+            "example with --init best_model.pdparams"
+        )
+
+
+def trained_on(images: DataSet, begun_with: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the fingerprint of the training images, see `audit.fingerprint`."""
+    if isinstance(images, ChestXrayDataSet):
+        return audit.fingerprint(images.names, begun_with, images.list.patients)
+    if images.has_names:
+        return audit.fingerprint(images.names, begun_with)
+    return {**audit.fingerprint((), begun_with), "complete": False}
+
+
+def weights_metadata(config: TrainConfig, data: TrainingData, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of the weight files of a run; `fingerprint` as `trained_on` returns it."""
+    return {
+        "backbone": config.backbone,
+        "classes": list(data.classes),
+        "resize": config.resize,
+        "crop": config.crop,
+        "scaling": config.scaling,
+        "sample_bits": config.sample_bits,
+        "train_list": config.train_list if isinstance(data.train, ChestXrayDataSet) else data.train.source,
+        "skipped": {
+            split: [asdict(skipped) for skipped in images.skipped]
+            for split, images in (("train", data.train), ("val", data.val))
+        },
+        "chexnet": __version__,
+        "paddle": paddle.__version__,
+        audit.KEY: dict(fingerprint),
+    }
+
+
+def differences(first: FirstWeights, config: TrainConfig, data: TrainingData) -> list[str]:
+    """Describe where the metadata of the initial weights disagrees with the run, one line per difference."""
+    now = {"classes": list(data.classes), "scaling": config.scaling}
+    before = first.metadata or {}
+    return [
+        f"its {name} were {repr(before[name])[:200]}, those of this run are {repr(value)[:200]}"
+        for name, value in now.items()
+        if name in before and before[name] != value
+    ]

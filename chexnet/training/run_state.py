@@ -1,0 +1,159 @@
+"""The state of a run: everything that the rest of the run depends on, in one file that is written whole."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chexnet import checkpoint
+from chexnet.errors import InputError
+from chexnet.training.epoch_history import Row
+from chexnet.training.state_checks import check_state
+
+SUFFIX = ".state"
+
+_NAME = re.compile(r"after_epoch_(\d+)(?:_step_(\d+))?\.state")
+
+_KEYS = {"input_hashes": "identity", "metric_state": "seen"}
+"""Keys in the file of the fields of a RunState that are named otherwise."""
+
+
+@dataclass
+class TrainProgress:
+    """How far a run is. Its callbacks share one of these and update it.
+
+    Shuffling, augmentation and random generators are functions of (seed, epoch, step), so that these two numbers are
+    all that is saved of them.
+
+    Attributes:
+        epoch: number of finished epochs, each trained and validated.
+        step: number of finished training steps of the epoch after them.
+        seconds: time spent on that epoch.
+        loss_sum: sum of the losses of its samples so far.
+        samples: number of those samples.
+        row: its row of the history so far.
+        rows: history of the finished epochs.
+        best_epoch: the epoch with the highest validation AUROC_avg, counted from 1; 0 for none.
+        best_auroc: its AUROC_avg.
+        best_weights: its weights.
+        stopped_early: whether a callback has stopped the run, as early stopping does.
+        skipped_steps: number of steps that the loss scaler of mixed precision skipped.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    samples: int = 0
+    row: Row = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    best_epoch: int = 0
+    best_auroc: float = -math.inf
+    best_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    stopped_early: bool = False
+    skipped_steps: int = 0
+
+    def __str__(self) -> str:
+        if self.step:
+            return f"epoch {self.epoch + 1}, step {self.step}"
+        return f"the end of epoch {self.epoch}" if self.epoch else "the start"
+
+
+@dataclass
+class RunState:
+    """The contents of a state file.
+
+    Attributes:
+        config: fields of the TrainConfig.
+        input_hashes: what else decides the results of the run, see `chexnet.training.run_inputs.input_hashes`.
+        skipped: the images that were left out of the `train` and the `val` list.
+        progress: progress of the run.
+        weights: state dict of the network.
+        optimizer: state dict of the optimizer, including the learning-rate schedule.
+        scaler: state dict of the loss scaler of mixed precision, empty without.
+        metric_state: labels and probabilities of the training samples of the epoch so far, for its AUROC.
+        trained_on: see `audit.fingerprint`; empty in a state of an earlier version.
+    """
+
+    config: Mapping[str, Any]
+    input_hashes: Mapping[str, str]
+    skipped: Mapping[str, list[dict[str, Any]]]
+    progress: TrainProgress
+    weights: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    scaler: Mapping[str, Any]
+    metric_state: Mapping[str, np.ndarray]
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save(state: RunState, folder: Path, keep: int) -> Path:
+    """Write `after_epoch_NN[_step_NNNNNN].state`, then remove all but the newest `keep` states of the folder.
+
+    Raises:
+        InputError: it cannot be written; the earlier states are intact.
+    """
+    progress = state.progress
+    step = f"_step_{progress.step:06d}" if progress.step else ""
+    path = folder / f"after_epoch_{progress.epoch:02d}{step}{SUFFIX}"
+    content = {_KEYS.get(name, name): value for name, value in vars(state).items()}
+    checkpoint.save({**content, "progress": vars(progress)}, path)
+    for old in paths(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load(path: Path) -> RunState:
+    """Read a state file.
+
+    Raises:
+        InputError: the file is missing, damaged or of another kind, or a part of it is not what a run saves there.
+    """
+    content = checkpoint.load(path)
+    fields = {key: name for name, key in _KEYS.items()}
+    try:
+        progress = TrainProgress(**content["progress"])
+        state = RunState(**{**{fields.get(key, key): value for key, value in content.items()}, "progress": progress})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the state of a training run: {str(error)[:200]}") from error
+    expected = {name: type(value) for name, value in vars(TrainProgress()).items()}
+    expected |= {name: dict for name in vars(state) if name != "progress"}
+    found = {name: type(value) for name, value in (vars(progress) | vars(state)).items() if name in expected}
+    if wrong := [name for name in expected if found[name] is not expected[name]]:
+        raise InputError(f"{path}: not the state of a training run: {', '.join(wrong)} of another type than expected")
+    check_state(state, str(path))
+    return state
+
+
+def newest(folder: Path, log: Callable[[str], None]) -> tuple[Path, RunState]:
+    """Read the newest intact state of a folder.
+
+    A damaged one is logged and renamed to `*.damaged`, so that it is never taken for the newest again.
+
+    Raises:
+        InputError: there is none, every one is damaged, or the newest cannot be used for another reason.
+    """
+    for path in reversed(paths(folder)):
+        try:
+            return path, load(path)
+        except checkpoint.Damaged as error:
+            log(f"=> {error}; trying the state before it")
+            path.rename(path.with_suffix(".damaged"))
+    raise InputError(f"{folder}: has no intact state to resume from, expected a file *{SUFFIX}")
+
+
+def paths(folder: Path) -> list[Path]:
+    """Return the state files of a folder, the oldest first."""
+    found = [(match, path) for path in folder.glob(f"*{SUFFIX}") if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda item: (int(item[0][1]), int(item[0][2] or 0)))]
+
+
+def divergence_error(message: str, folder: Path) -> InputError:
+    """Return the error of a run whose numbers are no longer finite; it names the last good state."""
+    return InputError(
+        f"{message}; the last good state is {paths(folder)[-1]}; to train with other settings, start a new run: "
+        f"--init with a lower --learning_rate and another --save_dir"
+    )

@@ -1,0 +1,130 @@
+"""The images and labels of a run, checked before anything is computed."""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import paddle
+from tqdm import tqdm
+
+from chexnet import device
+from chexnet.config import TrainConfig
+from chexnet.data import BatchLoader, ChestXrayDataSet, DataSet, ExternalDataSet, Skipped, find_unusable
+from chexnet.errors import InputError
+from chexnet.lists import check_classes, class_names
+from chexnet.model import check_crop
+from chexnet.training.extensions import Extensions
+from chexnet.training.progress_logger import LogFn
+from chexnet.training.run_state import RunState
+from chexnet.training.state_checks import check_config
+from chexnet.transforms import Preprocessing
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The images and labels of a run.
+
+    Attributes:
+        classes: names of the labels.
+        train: training images.
+        val: validation images.
+    """
+
+    classes: tuple[str, ...]
+    train: DataSet
+    val: DataSet
+
+    def loaders(self, config: TrainConfig) -> tuple[BatchLoader, BatchLoader]:
+        """Return the loaders of the training batches, in a new order per epoch, and of the validation batches."""
+        size, workers = config.batch_size, config.num_workers
+        return (
+            BatchLoader(self.train, size, shuffle=True, workers=workers, upload=True),
+            BatchLoader(self.val, size, shuffle=False, workers=workers, upload=True),
+        )
+
+
+def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: RunState | None = None) -> TrainingData:
+    """Check what a run needs before it computes: configuration, device, classes, lists; and open its images.
+
+    Args:
+        config: configuration of the run.
+        extensions: may replace the lists.
+        log: receives what is worth knowing about the data.
+        saved: the state that the run is resumed from; its skipped images are skipped again.
+
+    Raises:
+        InputError: something of it cannot be used.
+    """
+    check_config(config, "the configuration")
+    check_crop(config.crop, config.backbone)
+    classes = class_names(config.classes)
+    for list_file, given in ((config.train_list, extensions.train_set), (config.val_list, extensions.val_set)):
+        if given is None:
+            check_classes(list_file, classes)
+    device.select(config.device)
+    if config.amp != "off" and not device.is_gpu():
+        raise InputError(f"--amp {config.amp}: mixed precision needs a GPU, and Paddle uses none; use --amp off")
+    train, val = (_open(split, config, extensions, len(classes), saved) for split in ("train", "val"))
+    undefined = _undefined_classes(val, classes)
+    precision = "float32" if config.amp == "off" else f"AMP {config.amp}"
+    log(f"=> Paddle {paddle.__version__}, {device.name()}, {precision}, seed {config.seed}")
+    log(f"=> {len(train)} images to train on, {len(val)} to validate on")
+    for images in (train, val):
+        if isinstance(images, ChestXrayDataSet) and (warning := images.range_warning(config.num_workers)):
+            log(f"=> warning: {warning}")
+    if undefined:
+        log(
+            f"=> {val.source}: no AUROC for {', '.join(undefined)}: only positives or only negatives; AUROC_avg is "
+            f"over the other {len(classes) - len(undefined)} classes"
+        )
+    return TrainingData(classes, train, val)
+
+
+def _open(split: str, config: TrainConfig, extensions: Extensions, n_classes: int, saved: RunState | None) -> DataSet:
+    """Open the `train` or `val` images, from their list unless a data set replaces it."""
+    training = split == "train"
+    given = extensions.train_set if training else extensions.val_set
+    preprocessing = Preprocessing(config.resize, config.crop, config.scaling, config.sample_bits)
+    if given is not None:
+        return ExternalDataSet(given, f"{split}_set", n_classes, config.crop, config.seed)
+    list_file = config.train_list if training else config.val_list
+    if saved:
+        skipped = tuple(Skipped(**image) for image in saved.skipped[split])
+    else:
+        skipped = _find_bad_images(config, list_file, preprocessing, n_classes)
+    return ChestXrayDataSet(
+        config.data_dir,
+        list_file,
+        "train" if training else "center",
+        preprocessing,
+        config.seed,
+        n_classes,
+        config.image_cache,
+        skipped,
+        transform=extensions.transform if training else None,
+    )
+
+
+def _find_bad_images(
+    config: TrainConfig, list_file: str, preprocessing: Preprocessing, n_classes: int
+) -> tuple[Skipped, ...]:
+    if config.on_bad_image == "error":
+        return ()
+    with tqdm(desc=f"checking {list_file}", unit="image", leave=False, disable=None, file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return find_unusable(
+            config.data_dir, list_file, preprocessing, n_classes, config.image_cache, config.num_workers, show
+        )
+
+
+def _undefined_classes(images: DataSet, classes: tuple[str, ...]) -> list[str]:
+    """Return the classes with only positives or only negatives. Raises InputError if these are all classes."""
+    positives = np.asarray(images.labels).sum(axis=0)
+    undefined = [name for name, count in zip(classes, positives, strict=True) if count in (0, len(images))]
+    if len(undefined) == len(classes):
+        raise InputError(f"{images.source}: no class has both positives and negatives, so no epoch can be the best")
+    return undefined
