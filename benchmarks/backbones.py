@@ -1,11 +1,11 @@
-"""Compares the backbones: size, work, speed on each engine, memory, and what they learn of phantoms in as many epochs.
+"""Compare the backbones: size, operations, speed per engine, memory, and AUROC on phantoms after the same epochs.
 
-    python -m benchmarks.backbones --out comparison
-    python -m benchmarks.backbones --out comparison --backbones densenet121 resnet50
+    python -m benchmarks.backbones --output_prefix comparison
+    python -m benchmarks.backbones --output_prefix comparison --backbones densenet121 resnet50
 
-writes comparison.json, comparison.md (a table) and comparison.png (a plot); some two hours on two cores. Everything
-runs on the CPU. Each backbone has processes of its own, and computes in turn with DenseNet-121, so that ratios depend
-less on what else the machine does.
+writes comparison.json, comparison.md (a table) and comparison.png (a plot) in about two hours on two cores. Everything
+runs on the CPU. Each backbone has its own processes and alternates with DenseNet-121, so that the ratios depend less on
+what else the machine does.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.harness import in_child, interleaved, rate
 from chexnet import cli
+from chexnet.argument_types import positive_int
 from chexnet.config import BACKBONES, CPUS, DEFAULT_BACKBONE, ENGINES, EvalConfig, TrainConfig
 from chexnet.files import check_writable, replacing, write_text
 
@@ -59,33 +60,33 @@ class Measured:
 
 
 def build_parser() -> cli.Parser:
-    """The flags."""
+    """Return the parser."""
     parser = cli.Parser("Compare the backbones.", __doc__)
     add = parser.add_argument
-    add("--out", required=True, metavar="NAME", help="NAME.json, NAME.md and NAME.png are written")
-    add("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME", help="which ones")
-    add("--images", type=cli.positive_int, default=640, help="phantoms, 70 %% of which are learned from")
+    add("--output_prefix", required=True, metavar="NAME", help="write NAME.json, NAME.md and NAME.png")
+    add("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, metavar="NAME", help="backbones to compare")
+    add("--images", type=positive_int, default=640, help="number of phantoms, 70 %% of them for training")
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
-    """Measures one after the other, prints and writes."""
+def compare_backbones(args: argparse.Namespace) -> None:
+    """Measure the backbones one after another, print and write the results."""
     from benchmarks import machine
     from chexnet.phantom import make_dataset
 
     for suffix in (".json", ".md", ".png"):
-        check_writable(f"{args.out}{suffix}", suffix, keep=())
+        check_writable(f"{args.output_prefix}{suffix}", suffix, keep=())
     found: dict[str, Measured] = {}
     with tempfile.TemporaryDirectory(prefix="chexnet-backbones-") as folder:
         data = Path(folder) / "phantom"
         make_dataset(data, args.images, size=128, seed=0, min_prevalence=0.12)
         for name in args.backbones:
             found[name] = measure(name, data, Path(folder) / name)
-            cli.say(_row(name, found[name]))
+            cli.echo(_row(name, found[name]))
             facts = {"machine": machine.facts(), "backbones": {name: asdict(one) for name, one in found.items()}}
-            write_text(f"{args.out}.json", json.dumps(facts, indent=2) + "\n")
-    write_text(f"{args.out}.md", table(found))
-    draw(found, Path(f"{args.out}.png"))
+            write_text(f"{args.output_prefix}.json", json.dumps(facts, indent=2) + "\n")
+    write_text(f"{args.output_prefix}.md", table(found))
+    draw(found, Path(f"{args.output_prefix}.png"))
 
 
 def measure(name: str, data: Path, folder: Path) -> Measured:
@@ -234,8 +235,8 @@ def _learned(name: str, data: str, folder: str) -> tuple[float, float, float, fl
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script; returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    """Run the script and return its exit code."""
+    return cli.run(build_parser(), compare_backbones, argv)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,16 @@ def script():
 def test_the_script_builds_goes_on_verifies_and_says_what_next(folder, tmp_path, capsys):
     data_dir, train_list = folder(6, "train.txt")
     _, val_list = folder(4, "val.txt")
-    flags = ["--data_dir", str(data_dir), "--out", str(tmp_path / "cache"), "--resize", "32", "--workers", "1"]
+    flags = [
+        "--data_dir",
+        str(data_dir),
+        "--output_dir",
+        str(tmp_path / "cache"),
+        "--resize",
+        "32",
+        "--num_workers",
+        "1",
+    ]
     assert script().main([*flags, "--lists", str(train_list)]) == 0
     lists = ["--lists", str(train_list), str(val_list)]
     assert script().main([*flags, "--verify", *lists]) == 2
@@ -39,7 +48,7 @@ def test_the_script_builds_goes_on_verifies_and_says_what_next(folder, tmp_path,
 def test_the_script_names_every_file_that_does_not_decode(folder, tmp_path, capsys):
     data_dir, lists = folder(4)
     (data_dir / "list_002.png").write_bytes(b"")
-    flags = ["--data_dir", str(data_dir), "--out", str(tmp_path / "cache"), "--resize", "32"]
+    flags = ["--data_dir", str(data_dir), "--output_dir", str(tmp_path / "cache"), "--resize", "32"]
     assert script().main([*flags, "--lists", str(lists)]) == 2
     output = capsys.readouterr()
     assert output.out.startswith(f"failed: {data_dir / 'list_002.png'}: cannot be decoded")
@@ -50,7 +59,7 @@ def test_the_script_names_every_file_that_does_not_decode(folder, tmp_path, caps
 def test_bad_lists_are_reported_before_anything_is_decoded(folder, tmp_path, capsys, read_names):
     data_dir, good = folder(3)
     (tmp_path / "bad.txt").write_text("a.png 0 1\n")
-    flags = ["--data_dir", str(data_dir), "--out", str(tmp_path / "cache")]
+    flags = ["--data_dir", str(data_dir), "--output_dir", str(tmp_path / "cache")]
     assert script().main([*flags, "--lists", str(good), str(tmp_path / "bad.txt")]) == 2
     (data_dir / "list_001.png").unlink()
     assert script().main([*flags, "--lists", str(good)]) == 2

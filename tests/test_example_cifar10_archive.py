@@ -83,7 +83,7 @@ TOO_FEW_LABELS = batch(some_images(4, 0)[0], [0, 1, 2])
 def test_what_is_no_batch_is_refused_in_one_line(tmp_path, monkeypatch, capsys, change, message):
     monkeypatch.chdir(tmp_path)
     path = pack(tmp_path / "broken.tar.gz", change(small_files(a_batch=4, tests=4)))
-    assert cifar10.main(["--data", str(path), "--network", "lenet"]) == 2
+    assert cifar10.main(["--data", str(path), "--backbone", "lenet"]) == 2
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 1
     assert error[0].startswith(f"error: {path}: ")
@@ -115,7 +115,7 @@ def test_without_data_paddle_downloads_and_says_so(archive, tmp_path, monkeypatc
     monkeypatch.setattr("paddle.vision.datasets.cifar.CIFAR10_URL", f"{web.url}/cifar-10-python.tar.gz")
     monkeypatch.setattr("paddle.vision.datasets.cifar.CIFAR10_MD5", md5(archive.read_bytes()).hexdigest())
     monkeypatch.setattr("paddle.dataset.common.DATA_HOME", str(tmp_path / "cache"))
-    args = ["--network", "lenet", "--epochs", "1", "--save_dir"]
+    args = ["--backbone", "lenet", "--epoch", "1", "--save_dir"]
     assert cifar10.main([*args, str(tmp_path / "run")]) == 0
     printed = capsys.readouterr().out
     assert printed.index("downloads 170 MB") < printed.index("=> 160 images")

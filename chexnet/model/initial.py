@@ -101,7 +101,7 @@ def check_fit(state: Mapping[str, Any], backbone: str, out_size: int, path: str 
     outputs = _outputs(backbone, state)
     if outputs not in (None, out_size):
         raise InputError(
-            f"{path}: has {outputs} outputs, expected {out_size}, one for each class; --classes FILE names "
+            f"{path}: has {outputs} outputs, expected {out_size}, one for each class; --classes_file FILE names "
             "them, and the JSON beside it has to hold the same names if there is one"
         )
 

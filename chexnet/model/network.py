@@ -9,7 +9,7 @@ import paddle
 from paddle import nn
 
 from chexnet.backbones import NETWORKS, Backbone, Grid
-from chexnet.config import DEFAULT_BACKBONE, SCALINGS
+from chexnet.config import DEFAULT_BACKBONE, NORMALIZATIONS
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 from chexnet.model.initial import initialise
@@ -28,7 +28,7 @@ class CheXNet(nn.Layer):
     Args:
         out_size: number of findings.
         backbone: one of `chexnet.config.BACKBONES`.
-        scaling: one of `chexnet.config.SCALINGS`.
+        scaling: one of `chexnet.config.NORMALIZATIONS`.
         backbone_pretrained: True takes Paddle's ImageNet weights for all but the head, and downloads them unless they
             are in Paddle's cache. The earlier Paddle-CheXNet did that unless it was told not to; here weights are
             random until something else is asked for, since nothing is downloaded that nobody asked for. Where it was
@@ -42,7 +42,7 @@ class CheXNet(nn.Layer):
         self,
         out_size: int = N_CLASSES,
         backbone: str | bool = DEFAULT_BACKBONE,
-        scaling: str = SCALINGS[0],
+        scaling: str = NORMALIZATIONS[0],
         backbone_pretrained: bool = False,
     ) -> None:
         super().__init__()
@@ -50,8 +50,8 @@ class CheXNet(nn.Layer):
             backbone_pretrained, backbone = backbone, DEFAULT_BACKBONE
         if backbone not in NETWORKS:
             raise InputError(f"CheXNet: backbone is {backbone!r}, expected one of {', '.join(NETWORKS)}")
-        if scaling not in SCALINGS:
-            raise InputError(f"CheXNet: scaling is {scaling!r}, expected one of {', '.join(SCALINGS)}")
+        if scaling not in NORMALIZATIONS:
+            raise InputError(f"CheXNet: normalization is {scaling!r}, expected one of {', '.join(NORMALIZATIONS)}")
         self.out_size = out_size
         self.backbone = backbone
         self.scaling = scaling

@@ -10,7 +10,7 @@ import paddle
 from tqdm import tqdm
 
 from chexnet import __version__, audit, device
-from chexnet.config import TrainConfig
+from chexnet.config import TrainConfig, present_names
 from chexnet.data import ChestXrayDataSet, Skipped, View, find_unusable
 from chexnet.errors import InputError
 from chexnet.files import sha256
@@ -32,7 +32,7 @@ HOW_IT_IS_KEPT = frozenset({"save_dir", "format", "save_every_minutes", "save_ev
 """Fields of a TrainConfig that may differ when a run goes on."""
 
 WHERE_IT_RUNS = frozenset(
-    {"epoch", "num_workers", "device", "data_dir", "train_list", "val_list", "classes", "image_cache"}
+    {"epoch", "num_workers", "device", "data_dir", "train_list", "val_list", "classes_file", "image_cache"}
 )
 """Fields that may differ if the user insists. The files' contents may not, so that they only have moved."""
 
@@ -60,9 +60,9 @@ class Data:
 def open_data(config: TrainConfig, tell: Report, saved: State | None = None) -> Data:
     """Checks what a run needs before it computes, and opens its images."""
     check_config(config, "the configuration")
-    preprocessing = Preprocessing(config.resize, config.crop, config.scaling, config.sample_bits)
+    preprocessing = Preprocessing(config.resize, config.crop, config.normalization, config.sample_bits)
     check_crop(config.crop, config.backbone)
-    classes = class_names(config.classes)
+    classes = class_names(config.classes_file)
     for path in (config.train_list, config.val_list):
         check_classes(path, classes)
     device.select(config.device)
@@ -101,7 +101,7 @@ def facts(config: TrainConfig, data: Data, trained_on: Mapping[str, Any]) -> dic
         "classes": list(data.classes),
         "resize": config.resize,
         "crop": config.crop,
-        "scaling": config.scaling,
+        "normalization": config.normalization,
         "sample_bits": config.sample_bits,
         "train_list": config.train_list,
         "skipped": {
@@ -116,8 +116,8 @@ def facts(config: TrainConfig, data: Data, trained_on: Mapping[str, Any]) -> dic
 
 def differences(first: FirstWeights, config: TrainConfig, data: Data) -> list[str]:
     """What the JSON beside the first weights of a run says otherwise than the run has it, in words."""
-    now = {"classes": list(data.classes), "scaling": config.scaling}
-    before = first.metadata or {}
+    now = {"classes": list(data.classes), "normalization": config.normalization}
+    before = present_names(first.metadata or {})
     return [
         f"its {name} were {repr(before[name])[:200]}, those of this run are {repr(value)[:200]}"
         for name, value in now.items()
@@ -127,7 +127,7 @@ def differences(first: FirstWeights, config: TrainConfig, data: Data) -> list[st
 
 def identity(config: TrainConfig) -> dict[str, str]:
     """What the fields of a configuration do not say and yet decides what a run computes."""
-    files = {name: getattr(config, name) for name in ("train_list", "val_list", "classes")}
+    files = {"train_list": config.train_list, "val_list": config.val_list, "classes": config.classes_file}
     digests = {f"content of {name}": sha256(path) for name, path in files.items() if path is not None}
     return {"Paddle": paddle.__version__, **digests}
 
@@ -135,8 +135,7 @@ def identity(config: TrainConfig) -> dict[str, str]:
 def continued(saved: State, file: Path, changes: Mapping[str, Any], force: bool) -> TrainConfig:
     """The configuration of a run that goes on, if `changes` leave it the same run."""
     try:
-        # An earlier version did not know every field.
-        before = TrainConfig(**{**asdict(TrainConfig()), **saved.config})
+        before = TrainConfig.from_dict(saved.config)
     except TypeError as error:
         reason = str(error)[:200]
         raise InputError(f"{file}: its configuration is not of this version of this program: {reason}") from error

@@ -74,7 +74,7 @@ def train(config: TrainConfig, report: Report | None = None) -> TrainResult:
     seed_everything(config.seed)
     # Optimizer state is keyed by parameter names, which the guard starts anew for this network.
     with paddle.utils.unique_name.guard():
-        network = CheXNet(len(data.classes), config.backbone, config.scaling)
+        network = CheXNet(len(data.classes), config.backbone, config.normalization)
         if config.init == "imagenet":
             tell("=> taking Paddle's ImageNet weights from its cache, or downloading them")
         first = initialise(network, config.init)
@@ -126,7 +126,7 @@ def resume(
         data = open_data(config, tell, saved)
         tell(f"=> going on from {file}: {saved.progress}")
         with paddle.utils.unique_name.guard():
-            network = CheXNet(len(data.classes), config.backbone, config.scaling)
+            network = CheXNet(len(data.classes), config.backbone, config.normalization)
             checkpoint.assign(network, saved.weights, str(file))
             trained_on = saved.trained_on or _fingerprint_of(config, data)
             return _fit(config, network, data, report, trained_on, saved)
@@ -182,7 +182,7 @@ def _fit(
 
 def _prepared(config: TrainConfig, network: CheXNet, metric: AUROC, saved: State | None) -> paddle.Model:
     schedule = MultiStepDecay(config.learning_rate, list(config.decay_epochs), config.decay_factor)
-    kinds = {"adam": Adam, "momentum": Momentum}  # Paddle's momentum is 0.9 unless something else is said
+    kinds = {"adam": Adam, "sgd": Momentum}  # Paddle's momentum is 0.9 unless something else is said
     optimizer = kinds[config.optimizer](schedule, parameters=network.parameters(), use_multi_tensor=True)
     model = paddle.Model(network)
     model.prepare(optimizer, BinaryCrossEntropy(), metric, amp_configs=None if config.amp == "off" else config.amp)
