@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,25 @@ def needed(parser: cli.Parser) -> list[str]:
         elif action.required and action.nargs == "+":
             argv.insert(0, "x")
     return argv
+
+
+COMMAND = re.compile(r"python (?:-m )?(\S+\.py|benchmarks\S*)((?:\\\n|[^\n`|])*)")
+
+
+def test_the_commands_of_the_pages_have_flags_that_exist():
+    pages = [path for depth in ("*.md", "*/*.md", "*/*/*.md") for path in ROOT.glob(depth)]
+    pages.remove(ROOT / "CHANGELOG.md")
+    pages += [ROOT / script for script in SCRIPTS if script.endswith(".py")]
+    parsers = {script: parser_of(script) for script in SCRIPTS}
+    parsers["benchmarks"] = parsers["benchmarks.__main__"]
+    count = 0
+    for page in pages:
+        for script, rest in COMMAND.findall(page.read_text(encoding="utf-8")):
+            if script in parsers:
+                count += 1
+                flags = set(re.findall(r"(?<!\S)--\w+", rest))
+                assert flags <= parsers[script]._option_string_actions.keys(), f"{page}: {script}{rest}"
+    assert count > 60
 
 
 def test_flags_cannot_be_abbreviated(capsys):
