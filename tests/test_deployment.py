@@ -128,7 +128,7 @@ def test_the_script_names_the_files_and_the_difference(ckpt, tmp_path, capsys):
     assert tool.main(["--ckpt", str(ckpt), "--output_dir", str(tmp_path / "out")]) == 0
     _, first, second, third = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r".*out/model\.(json|pdmodel): lenet, 3 outputs, crops of 64 px", first)
-    assert re.fullmatch(r"Loaded again, its probabilities are those of .*model\.pdparams to \d\.\de-\d\d\.", second)
+    assert re.fullmatch(r"Verified: .*model\.pdparams by at most \d\.\de-\d\d\.", second)
     assert str(tmp_path / "out" / DESCRIPTION) in third
     assert tool.main(["--ckpt", str(ckpt), "--output_dir", str(tmp_path / "out"), "--backbone", "resnet50"]) == 2
     assert "the checkpoint is a lenet, not a resnet50" in capsys.readouterr().err

@@ -142,7 +142,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(archive, tmp_path, cap
         process.kill()
     assert not (tmp_path / "killed" / "network.pdparams").exists()
     assert cifar10.main([*args, str(tmp_path / "killed"), "--seed", "1"]) == 2
-    assert "run.state: is of a run with another recipe or other images" in capsys.readouterr().err
+    assert "run.state: belongs to a run with another recipe or other images" in capsys.readouterr().err
     assert cifar10.main([*args, str(tmp_path / "killed")]) == 0
     assert re.search(r"run\.state: resuming after epoch ([3-9]|10|11)\n", capsys.readouterr().out)
     for name in ("network.pdparams", "history.csv"):

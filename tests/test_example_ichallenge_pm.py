@@ -251,11 +251,11 @@ def unpacked_half(palm: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "labels", "message"),
     [
-        (another_name("X0001.jpg"), "labels.csv", "X0001.jpg: the name says nothing of the label"),
-        (another_name("p0001.jpg"), "labels.csv", "p0001.jpg: the name says nothing of the label"),
-        (another_name("P0001 (1).jpg"), "labels.csv", "P0001 (1).jpg: the name says nothing of the label"),
+        (another_name("X0001.jpg"), "labels.csv", "X0001.jpg: the name does not start with a label"),
+        (another_name("p0001.jpg"), "labels.csv", "p0001.jpg: the name does not start with a label"),
+        (another_name("P0001 (1).jpg"), "labels.csv", "P0001 (1).jpg: the name does not start with a label"),
         (lambda palm: (palm / "PALM-Validation400").rename(palm / "x"), "labels.csv", "no such folder, expected the"),
-        (unpacked_half, "labels.csv", "holds PALM-Training400.zip, expected images; unpack it there"),
+        (unpacked_half, "labels.csv", "contains PALM-Training400.zip, expected images; unpack it there"),
         (remove_label, "labels.csv", "1 images without a label in"),
         (
             lambda palm: (palm / "PALM-Validation400" / "V0004.jpg").unlink(),

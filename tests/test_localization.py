@@ -374,7 +374,7 @@ def test_the_script_ends_with_code_2_when_something_was_left_out(planted, capsys
     output = capsys.readouterr()
     assert "mean of 1" in output.out
     assert output.out.splitlines()[-1].startswith(f"left out: {config.boxes}:3: a.png: the box 0,0,0,9 is not inside")
-    assert output.err.splitlines()[-1].endswith("1 boxes or images, named above, were left out; the rest is done")
+    assert output.err.splitlines()[-1].endswith("1 boxes or images, listed above, were left out; the rest was scored")
 
 
 def test_outputs_are_checked_before_the_work(tmp_path, capsys):

@@ -76,13 +76,13 @@ def test_a_csv_of_another_data_set(tmp_path, capsys):
     [
         (
             "--metadata x --split random --uncertain ones",
-            "--uncertain: means nothing with --metadata and --split random",
+            "--uncertain: has no effect with --metadata and --split random",
         ),
-        ("--metadata x --split random --val_fraction 0.2", "--val_fraction: means nothing"),
-        ("--metadata x --split official --reference a b c", "--reference: means nothing"),
+        ("--metadata x --split random --val_fraction 0.2", "--val_fraction: has no effect"),
+        ("--metadata x --split official --reference a b c", "--reference: has no effect"),
         ("--metadata x --split clean", "--split clean: needs --reference TRAIN VAL TEST"),
         ("--csv x --split random --label_columns a", "--csv: needs --image_column and --label_columns"),
-        ("--csv x --split official --image_column a --label_columns b", "--split official: is of NIH's images"),
+        ("--csv x --split official --image_column a --label_columns b", "--split official: is for NIH's images"),
         ("--metadata nowhere.csv --split random", "nowhere.csv: the label file cannot be read"),
     ],
 )

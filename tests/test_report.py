@@ -280,7 +280,7 @@ def test_the_script_makes_it_of_files(full, script, tmp_path, capsys):
     assert script.main(["--predictions", *files[:3], "--output_dir", files[4]]) == 2
     assert script.main(["--predictions", files[0], files[2], "--output_dir", files[4]]) == 2
     errors = capsys.readouterr().err.splitlines()
-    assert errors[0] == "error: --predictions: 3 files, expected one, or two to be compared"
+    assert errors[0] == "error: --predictions: 3 files, expected one, or two to compare"
     assert "val.csv: other images than" in errors[1]
 
 

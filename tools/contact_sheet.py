@@ -49,7 +49,7 @@ def draw_contact_sheet(args: argparse.Namespace) -> None:
     if not files:
         raise paths[0] if isinstance(paths[0], InputError) else InputError(f"{paths[0]}: no such image file")
     if skipped:
-        cli.echo(f"skipped in folders: {folders.describe(skipped)}")
+        cli.echo(f"passed over in folders: {folders.describe(skipped)}")
     check_inputs(files, [args.output])
     ckpt = shipped.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
     check_inputs([ckpt, *filter(None, [args.classes_file])], [args.output])
