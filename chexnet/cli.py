@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from chexnet import __version__, process
-from chexnet.config import GROUPS, choices_of
 from chexnet.errors import InputError, Interrupted, printable
+from chexnet.settings import GROUPS, choices_of
 
 ConfigType = TypeVar("ConfigType")
 
@@ -150,7 +150,7 @@ def add_config_arguments(parser: Parser, config: Any, names: Collection[str] | N
 
     Args:
         parser: parser to extend.
-        config: dataclass whose fields are made by `chexnet.config.setting`; other fields have no flag.
+        config: dataclass whose fields are made by `chexnet.settings.setting`; other fields have no flag.
         names: fields to take; None takes all.
     """
     fields = [field for field in dataclasses.fields(config) if field.metadata]

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from chexnet.argument_types import (
     positive_int,
     random_seed,
 )
+from chexnet.settings import data, hardware, inference, model, outputs, same_setting, training
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """Number of CPUs that this process may use."""
@@ -62,46 +63,6 @@ MIN_SAMPLE_BITS, MAX_SAMPLE_BITS = 8, 16
 OPTIMIZERS = ("adam", "sgd")
 """Adam with Paddle's defaults, or SGD with momentum 0.9."""
 
-GROUPS = ("data", "model", "training", "inference", "hardware", "outputs")
-"""Titles of the groups in `--help`, in their order."""
-
-
-def setting(
-    default: Any,
-    help: str,
-    *,
-    group: str,
-    type: Callable[[str], Any] | None = None,
-    choices: tuple[Any, ...] | Callable[[], tuple[Any, ...]] | None = None,
-    metavar: str | None = None,
-    nargs: str | None = None,
-) -> Any:
-    """Return a dataclass field that `cli.add_config_arguments` makes a flag of.
-
-    Args:
-        default: default value; `dataclasses.MISSING` makes the flag required.
-        help: help text, in which `%` is written `%%`.
-        group: one of GROUPS.
-        type: function that turns the flag's text into the value; None keeps the text.
-        choices: allowed values, or a function that returns them when the parser is built.
-        metavar: placeholder for the value in `--help`.
-        nargs: number of values, as for argparse.
-    """
-    metadata = {"help": help, "group": group, "type": type, "choices": choices, "metavar": metavar, "nargs": nargs}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def same_setting(config: Any, name: str) -> Any:
-    """Return a field with the default and the flag of a field of another configuration."""
-    (field,) = (field for field in dataclasses.fields(config) if field.name == name)
-    return dataclasses.field(default=field.default, metadata=field.metadata)
-
-
-def choices_of(field: "dataclasses.Field[Any]") -> tuple[Any, ...] | None:
-    """Return the values that a field may have, None for any. This is the only reader of `choices`."""
-    choices = field.metadata.get("choices")
-    return choices() if callable(choices) else choices
-
 
 def backbone_names() -> tuple[str, ...]:
     """Return the names that `--backbone` accepts."""
@@ -134,102 +95,69 @@ class TrainConfig:
     batches of 128, from ImageNet weights.
     """
 
-    data_dir: str = setting("dataset/images", "folder of the images", metavar="DIR", group="data")
-    train_list: str = setting(
-        "dataset/labels/train_list.txt",
-        "list file to train on: `name v1 ... v14` per line",
-        metavar="FILE",
-        group="data",
+    data_dir: str = data("dataset/images", "folder of the images", metavar="DIR")
+    train_list: str = data(
+        "dataset/labels/train_list.txt", "list file to train on: `name v1 ... v14` per line", metavar="FILE"
     )
-    val_list: str = setting(
-        "dataset/labels/val_list.txt",
-        "list file to validate on; it selects the best epoch",
-        metavar="FILE",
-        group="data",
+    val_list: str = data(
+        "dataset/labels/val_list.txt", "list file to validate on; it selects the best epoch", metavar="FILE"
     )
-    save_dir: str = setting(
-        "save", "folder for checkpoints, saved states, history and curves", metavar="DIR", group="outputs"
+    save_dir: str = outputs("save", "folder for checkpoints, saved states, history and curves", metavar="DIR")
+    batch_size: int = training(128, "images per step", type=positive_int)
+    learning_rate: float = training(0.001, "learning rate before any decay", type=positive_float)
+    epoch: int = training(20, "number of epochs", type=positive_int)
+    decay_epochs: tuple[int, ...] = training(
+        (10, 15, 18), "epochs after which the learning rate decays, increasing, separated by commas", type=epoch_list
     )
-    batch_size: int = setting(128, "images per step", type=positive_int, group="training")
-    learning_rate: float = setting(0.001, "learning rate before any decay", type=positive_float, group="training")
-    epoch: int = setting(20, "number of epochs", type=positive_int, group="training")
-    decay_epochs: tuple[int, ...] = setting(
-        (10, 15, 18),
-        "epochs after which the learning rate decays, increasing, separated by commas",
-        type=epoch_list,
-        group="training",
+    decay_factor: float = training(0.1, "factor applied to the learning rate at each decay epoch", type=positive_float)
+    init: str = model(
+        "imagenet", "initial weights: imagenet (downloads them), random, or a .pdparams or .safetensors file"
     )
-    decay_factor: float = setting(
-        0.1, "factor applied to the learning rate at each decay epoch", type=positive_float, group="training"
+    seed: int = training(0, "random seed for initial weights, shuffling and augmentation", type=random_seed)
+    device: str = hardware("auto", "device to compute on", choices=DEVICES)
+    num_workers: int = hardware(DEFAULT_WORKERS, "image-decoding threads; 0 for none", type=non_negative_int)
+    resize: int = data(256, "shorter side after resizing, in pixels", type=positive_int)
+    crop: int = data(224, "side of the square crop, in pixels", type=positive_int)
+    amp: str = hardware("off", "level of automatic mixed precision, on a GPU only", choices=AMP_LEVELS)
+    image_cache: str | None = data(
+        None, "image cache made by tools/build_cache.py, read instead of the image files", metavar="DIR"
     )
-    init: str = setting(
-        "imagenet",
-        "initial weights: imagenet (downloads them), random, or a .pdparams or .safetensors file",
-        group="model",
-    )
-    seed: int = setting(
-        0, "random seed for initial weights, shuffling and augmentation", type=random_seed, group="training"
-    )
-    device: str = setting("auto", "device to compute on", choices=DEVICES, group="hardware")
-    num_workers: int = setting(
-        DEFAULT_WORKERS, "image-decoding threads; 0 for none", type=non_negative_int, group="hardware"
-    )
-    resize: int = setting(256, "shorter side after resizing, in pixels", type=positive_int, group="data")
-    crop: int = setting(224, "side of the square crop, in pixels", type=positive_int, group="data")
-    amp: str = setting("off", "level of automatic mixed precision, on a GPU only", choices=AMP_LEVELS, group="hardware")
-    image_cache: str | None = setting(
-        None,
-        "image cache made by tools/build_cache.py, read instead of the image files",
-        metavar="DIR",
-        group="data",
-    )
-    format: str = setting("pdparams", "format of the weight files", choices=WEIGHT_FORMATS, group="outputs")
-    save_every_minutes: float = setting(
+    format: str = outputs("pdparams", "format of the weight files", choices=WEIGHT_FORMATS)
+    save_every_minutes: float = outputs(
         10.0,
         "also save a resumable state every M minutes; 0 saves after each epoch only",
         type=non_negative_float,
         metavar="M",
-        group="outputs",
     )
-    save_every_steps: int = setting(
-        0, "also save a state every N steps; 0 turns this off", type=non_negative_int, metavar="N", group="outputs"
+    save_every_steps: int = outputs(
+        0, "also save a state every N steps; 0 turns this off", type=non_negative_int, metavar="N"
     )
-    keep_states: int = setting(2, "number of saved states to keep, the newest ones", type=positive_int, group="outputs")
-    on_bad_image: str = setting(
+    keep_states: int = outputs(2, "number of saved states to keep, the newest ones", type=positive_int)
+    on_bad_image: str = data(
         "error",
         "for missing or corrupt images: stop, or check all images first and skip up to 1 %% of each list",
         choices=ON_BAD_IMAGE,
-        group="data",
     )
-    backbone: str = setting(
-        DEFAULT_BACKBONE,
-        "backbone (docs/backbones.md): %(choices)s",
-        choices=backbone_names,
-        metavar="NAME",
-        group="model",
+    backbone: str = model(
+        DEFAULT_BACKBONE, "backbone (docs/backbones.md): %(choices)s", choices=backbone_names, metavar="NAME"
     )
-    classes_file: str | None = setting(
+    classes_file: str | None = data(
         None,
         "file with the class names of the lists' columns, one per line (default: the 14 of ChestX-ray14)",
         metavar="FILE",
-        group="data",
     )
-    normalization: str = setting(
+    normalization: str = model(
         NORMALIZATIONS[0],
         "pixel normalization: ImageNet mean/std, [-1, 1] or [0, 1]; recorded in the checkpoint, so the other scripts "
         "use the same",
         choices=NORMALIZATIONS,
-        group="model",
     )
-    optimizer: str = setting(
-        OPTIMIZERS[0], "optimizer: Adam, or SGD with momentum 0.9", choices=OPTIMIZERS, group="training"
-    )
-    sample_bits: int = setting(
+    optimizer: str = training(OPTIMIZERS[0], "optimizer: Adam, or SGD with momentum 0.9", choices=OPTIMIZERS)
+    sample_bits: int = data(
         MAX_SAMPLE_BITS,
         "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 and not by 65535",
         type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
         metavar="N",
-        group="data",
     )
 
     @classmethod
@@ -255,56 +183,45 @@ class TrainConfig:
 class InferenceConfig:
     """How a trained network is loaded and run: the part that evaluation, localization and prediction share."""
 
-    ckpt: str = setting(
-        "pretrained_models/model_paddle.pdparams",
-        "checkpoint, .pdparams or .safetensors",
-        metavar="FILE",
-        group="model",
+    ckpt: str = model(
+        "pretrained_models/model_paddle.pdparams", "checkpoint, .pdparams or .safetensors", metavar="FILE"
     )
-    crops: int | None = setting(
+    crops: int | None = inference(
         None,
         f"crops per image, averaged (default: as the checkpoint says, else {DEFAULT_CROPS})",
         type=int,
         choices=CROPS,
-        group="inference",
     )
     device: str = same_setting(TrainConfig, "device")
-    num_workers: int = setting(
+    num_workers: int = hardware(
         DEFAULT_WORKERS,
         "image-decoding threads, in addition to the inference threads; 0 for none",
         type=non_negative_int,
-        group="hardware",
     )
-    engine: str = setting(
-        "auto",
-        "inference engine; auto: Paddle on a GPU, else the fastest one installed",
-        choices=("auto", *ENGINES),
-        group="hardware",
+    engine: str = hardware(
+        "auto", "inference engine; auto: Paddle on a GPU, else the fastest one installed", choices=("auto", *ENGINES)
     )
-    precision: str = setting(
-        "float32", "precision of the computation, where the hardware supports it", choices=PRECISIONS, group="hardware"
+    precision: str = hardware(
+        "float32", "precision of the computation, where the hardware supports it", choices=PRECISIONS
     )
-    backbone: str | None = setting(
+    backbone: str | None = model(
         None,
         f"backbone, if the checkpoint does not name one: %(choices)s (default: {DEFAULT_BACKBONE})",
         choices=backbone_names,
         metavar="NAME",
-        group="model",
     )
-    classes_file: str | None = setting(
+    classes_file: str | None = model(
         None,
         "file with the class names, one per line, if the checkpoint does not list them (default: the 14 of "
         "ChestX-ray14)",
         metavar="FILE",
-        group="model",
     )
-    sample_bits: int | None = setting(
+    sample_bits: int | None = data(
         None,
         "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 "
         "(default: as the checkpoint says, else 16)",
         type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
         metavar="N",
-        group="data",
     )
 
 
@@ -313,29 +230,22 @@ class EvalConfig(InferenceConfig):
     """One evaluation."""
 
     data_dir: str = same_setting(TrainConfig, "data_dir")
-    test_list: str = setting(
-        "dataset/labels/test_list.txt",
-        "list file to evaluate on: `name v1 ... v14` per line",
-        metavar="FILE",
-        group="data",
+    test_list: str = data(
+        "dataset/labels/test_list.txt", "list file to evaluate on: `name v1 ... v14` per line", metavar="FILE"
     )
-    val_list: str | None = setting(
+    val_list: str | None = data(
         None,
         "list file for the report: it is scored too, to select operating points and fit the calibration",
         metavar="FILE",
-        group="data",
     )
-    ckpt: str = setting(
+    ckpt: str = model(
         InferenceConfig.ckpt,
         "checkpoint, .pdparams or .safetensors; the probabilities of several are averaged",
         metavar="FILE",
         nargs="+",
-        group="model",
     )
     ensemble: tuple[str, ...] = ()  # more checkpoints; no flag of its own, --ckpt takes several
-    batch_size: int = setting(
-        128, "maximum images per batch; fewer where that suits the engine", type=positive_int, group="inference"
-    )
+    batch_size: int = inference(128, "maximum images per batch; fewer where that suits the engine", type=positive_int)
     image_cache: str | None = same_setting(TrainConfig, "image_cache")
     on_bad_image: str = same_setting(TrainConfig, "on_bad_image")
 
@@ -344,10 +254,10 @@ class EvalConfig(InferenceConfig):
 class LocalizationConfig(InferenceConfig):
     """One comparison of class activation maps with ground-truth boxes."""
 
-    boxes: str = setting(dataclasses.MISSING, "box file in NIH's format, .csv or .csv.gz", metavar="FILE", group="data")
+    boxes: str = data(dataclasses.MISSING, "box file in NIH's format, .csv or .csv.gz", metavar="FILE")
     data_dir: str = same_setting(TrainConfig, "data_dir")
-    test_list: str | None = setting(
-        None, "list file; boxes of other images are ignored (default: all boxes)", metavar="FILE", group="data"
+    test_list: str | None = data(
+        None, "list file; boxes of other images are ignored (default: all boxes)", metavar="FILE"
     )
 
 
@@ -355,32 +265,23 @@ class LocalizationConfig(InferenceConfig):
 class PredictConfig(InferenceConfig):
     """Predictions for image files."""
 
-    ckpt: str = setting(
+    ckpt: str = model(
         InferenceConfig.ckpt,
         "checkpoint; without the flag, and if the default is missing, a network trained on synthetic images",
         metavar="FILE",
-        group="model",
     )
-    top: int = setting(
+    top: int = outputs(
         3,
         "number of findings shown and drawn per image; with thresholds also all that are present",
         type=positive_int,
         metavar="N",
-        group="outputs",
     )
-    cam: str | None = setting(
-        None, "write one heat-map PNG per image and finding to DIR", metavar="DIR", group="outputs"
+    cam: str | None = outputs(None, "write one heat-map PNG per image and finding to DIR", metavar="DIR")
+    sheet: bool = outputs(False, "with --cam: one PNG per image instead, with the heat maps of all findings")
+    thresholds: str | None = inference(
+        None, "JSON file of operating points (default: the one next to the checkpoint, if any)", metavar="FILE.json"
     )
-    sheet: bool = setting(
-        False, "with --cam: one PNG per image instead, with the heat maps of all findings", group="outputs"
-    )
-    thresholds: str | None = setting(
-        None,
-        "JSON file of operating points (default: the one next to the checkpoint, if any)",
-        metavar="FILE.json",
-        group="inference",
-    )
-    output_json: str | None = setting(None, "write all results to this JSON file", metavar="FILE.json", group="outputs")
-    output_csv: str | None = setting(
-        None, "write all probabilities to this CSV file, one line per image", metavar="FILE.csv", group="outputs"
+    output_json: str | None = outputs(None, "write all results to this JSON file", metavar="FILE.json")
+    output_csv: str | None = outputs(
+        None, "write all probabilities to this CSV file, one line per image", metavar="FILE.csv"
     )

@@ -11,14 +11,13 @@ from conftest import ROOT, load_script
 
 from chexnet import cli
 from chexnet.config import (
-    GROUPS,
     EvalConfig,
     InferenceConfig,
     LocalizationConfig,
     PredictConfig,
     TrainConfig,
-    choices_of,
 )
+from chexnet.settings import GROUPS, choices_of
 
 CONFIGS = (TrainConfig, InferenceConfig, EvalConfig, LocalizationConfig, PredictConfig)
 SCRIPTS = [

@@ -68,7 +68,7 @@ def test_a_csv_of_another_data_set(tmp_path, capsys):
     assert "Pleural Effusion: 1 uncertain, --uncertain ones" in printed
     assert printed.splitlines()[-1].endswith(f"test_list.txt --classes_file {out / 'classes.txt'}")
     assert run(*columns, "--split", "whole", "--output_dir", tmp_path / "fewer", "--uncertain", "drop") == 0
-    assert "1 images left out" in capsys.readouterr().out
+    assert "1 images with uncertain labels left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

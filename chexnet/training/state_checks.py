@@ -13,9 +13,9 @@ from chexnet.config import (
     MAX_SAMPLE_BITS,
     MIN_SAMPLE_BITS,
     TrainConfig,
-    choices_of,
 )
 from chexnet.errors import InputError
+from chexnet.settings import choices_of
 
 if TYPE_CHECKING:
     from chexnet.training.state import Progress, State
