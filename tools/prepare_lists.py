@@ -48,6 +48,8 @@ def build_parser() -> cli.Parser:
         "that both of the first two use for testing; whole: all images for testing",
     )
     add("--output_dir", required=True, metavar="DIR", help="folder for the lists, which must not contain such lists")
+    add("--seed", type=random_seed, default=0, metavar="K", help="random seed for the split")
+    add = parser.group("lists of --split").add_argument
     add("--train_val_list", metavar="FILE", help="NIH's train_val_list.txt (default: the one next to --metadata)")
     add("--test_list", metavar="FILE", help="NIH's test_list.txt (default: the one next to --metadata)")
     add("--reference", nargs=3, metavar=("TRAIN", "VAL", "TEST"), help="list files that name the images of each split")
@@ -58,14 +60,15 @@ def build_parser() -> cli.Parser:
         metavar="F",
         help="fraction of the official training patients to validate on",
     )
-    add("--seed", type=random_seed, default=0, metavar="K", help="random seed for the split")
-    add("--image_column", metavar="NAME", help="column of --csv with the image files")
-    add("--label_columns", metavar="A,B,...", help="columns of --csv that become the classes, in this order")
-    patients = parser.add_mutually_exclusive_group()
+    columns = parser.group("columns of --csv")
+    add = columns.add_argument
+    add("--image_column", metavar="NAME", help="column with the image files")
+    add("--label_columns", metavar="A,B,...", help="columns that become the classes, in this order")
+    patients = columns.add_mutually_exclusive_group()
     patients.add_argument(
         "--patient_column",
         metavar="NAME",
-        help="column of --csv with the patients, which are stored next to the lists (default: taken from file names)",
+        help="column with the patients, which are stored next to the lists (default: taken from file names)",
     )
     patients.add_argument(
         "--each_image_a_patient", action="store_true", help="no two images of --csv belong to the same patient"
