@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +167,8 @@ def train(
         rows = _restored(state, run, network, optimizer) if state.exists() else []
         if rows:
             report(f"=> {state}: resuming after epoch {len(rows)}")
-        recorder = EpochRecorder(
-            recipe.epochs,
-            recipe.seed,
-            rows,
-            lambda: _save(state, run, network, optimizer, rows),
-            report,
-            progress,
-        )
+        save = partial(_save, state, run, network, optimizer, rows)
+        recorder = EpochRecorder(recipe.epochs, recipe.seed, rows, save, report, progress)
         if len(rows) < recipe.epochs:
             model.fit(
                 Batches(images, recipe.batch_size, recipe.seed, len(rows), augment if recipe.augment else None),
