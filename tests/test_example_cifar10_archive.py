@@ -128,5 +128,5 @@ def test_a_download_that_fails_says_what_to_do(monkeypatch):
         raise RuntimeError("no network")
 
     monkeypatch.setattr("paddle.vision.datasets.Cifar10", offline)
-    with pytest.raises(InputError, match="name it: --data FILE"):
+    with pytest.raises(InputError, match="--data FILE"):
         cifar10_data.download()
