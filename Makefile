@@ -18,8 +18,8 @@ help: ## this list
 
 demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-crop evaluation and a report; 5 minutes
 	$(BIN)/python eval.py --data_dir $(DEMO_DATA)/images --test_list $(DEMO_LISTS)/test_list.txt \
-	    --ckpt $(DEMO_RUN)/best_model.pdparams --output $(DEMO_RUN)/result.json \
-	    --report $(DEMO_RUN)/report --val_list $(DEMO_LISTS)/val_list.txt
+	    --ckpt $(DEMO_RUN)/best_model.pdparams --output_json $(DEMO_RUN)/result.json \
+	    --output_dir $(DEMO_RUN)/report --val_list $(DEMO_LISTS)/val_list.txt
 	@echo
 	@echo "The report is $(DEMO_RUN)/report/report.html: open it in a browser. The curves are $(DEMO_RUN)/curves.png."
 	@echo "To drop images of $(DEMO_DATA)/images onto a page of this network, run"
@@ -66,7 +66,7 @@ $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
 
 $(DEMO_LISTS)/test_list.txt: | $(INSTALLED)
 	rm -rf $(DEMO_DATA)
-	$(BIN)/python tools/make_phantom.py --out $(DEMO_DATA) --images $(DEMO_IMAGES) --size 128 --seed 0 --min_prevalence 0.12
+	$(BIN)/python tools/make_phantom.py --output_dir $(DEMO_DATA) --images $(DEMO_IMAGES) --size 128 --seed 0 --min_prevalence 0.12
 
 # A run that was cut short goes on; only a finished one has final.pdparams.
 $(DEMO_RUN)/final.pdparams: $(DEMO_LISTS)/test_list.txt | $(INSTALLED)

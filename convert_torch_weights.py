@@ -1,25 +1,26 @@
-"""Converts PyTorch weights to Paddle's names and layouts, or back.
+"""Convert PyTorch weights to Paddle's names and layouts, or back.
 
     python convert_torch_weights.py --torch_ckpt model.pth.tar --output pretrained_models/model_torch.pdparams
     python convert_torch_weights.py --torch_ckpt densenet121-a639ec97.pth --output densenet121.pdparams
     python convert_torch_weights.py --reverse pretrained_models/model_paddle.pdparams --output model.pth
 
-The first writes a whole model for `eval.py --ckpt`. The second, an ImageNet network of torchvision or timm, becomes
-a backbone for `train.py --init`. No code in a file is executed unless --allow_pickle says so. PyTorch itself is needed
-for --reverse alone, and not for `.safetensors`.
+The first command writes a complete model for `eval.py --ckpt`. The second one turns an ImageNet network of torchvision
+or timm into a backbone for `train.py --init`. No code in a file is executed without --allow_pickle. PyTorch itself is
+needed only for --reverse, and not for `.safetensors`.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from chexnet.cli import Parser, positive_int, run
-from chexnet.config import CROPS
+from chexnet.argument_types import positive_int
+from chexnet.cli import Parser, run
+from chexnet.config import CROPS, DEFAULT_CROPS, NORMALIZATIONS
 from chexnet.errors import InputError
 
 
 def build_parser() -> Parser:
-    """The flags, their defaults and help."""
+    """Return the parser."""
     parser = Parser("Convert PyTorch weights of CheXNet or DenseNet-121 to Paddle, or back.", __doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
@@ -32,44 +33,49 @@ def build_parser() -> Parser:
         "--reverse",
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="Paddle model, .pdparams or .safetensors, to convert to PyTorch",
+        help="Paddle model to convert to PyTorch, .pdparams or .safetensors",
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
         required=True,
         default=argparse.SUPPRESS,
-        help="file to write, replaced if it exists: .pdparams or .safetensors; with --reverse .pth or .safetensors",
+        help="file to write, replaced if it exists: .pdparams or .safetensors; with --reverse, .pth or .safetensors",
     )
     add = parser.add_argument
-    add("--key", metavar="NAME", help="network to take, if --torch_ckpt holds several")
+    add("--key", metavar="NAME", help="network to convert, if --torch_ckpt holds several")
     add(
-        "--classes",
+        "--classes_file",
         metavar="FILE",
-        help="names of the outputs, one per line, in their order; the 14 of ChestX-ray14 else",
+        help="file with the names of the outputs, one per line, in their order (default: the 14 of ChestX-ray14)",
     )
-    add("--resize", type=positive_int, help="shorter side after resizing, pixels; 256 where the program is not known")
-    add("--crop", type=positive_int, help="side of the crop, pixels; 224 where the program is not known")
-    add("--crops", type=int, choices=CROPS, help="crops per image that eval.py and predict.py average; 10 else")
+    add("--resize", type=positive_int, help="shorter side after resizing, in pixels; 256 if the program is unknown")
+    add("--crop", type=positive_int, help="side of the square crop, in pixels; 224 if the program is unknown")
     add(
-        "--scaling",
-        choices=("imagenet", "symmetric", "unit", "torchxrayvision"),
-        help="pixel values that the network was trained on: ImageNet's mean and deviation, -1..1, 0..1 or -1024..1024; "
-        "imagenet else",
+        "--crops",
+        type=int,
+        choices=CROPS,
+        help=f"crops per image that eval.py and predict.py average (default: {DEFAULT_CROPS})",
+    )
+    add(
+        "--normalization",
+        choices=(*NORMALIZATIONS, "torchxrayvision"),
+        help="pixel values that the network was trained on: ImageNet mean/std, [-1, 1], [0, 1] or [-1024, 1024] "
+        "(default: imagenet)",
     )
     add(
         "--allow_pickle",
         action="store_true",
-        help="run the code in --torch_ckpt, which very few files need: only for a file that you trust",
+        help="run the code in --torch_ckpt, which very few files need; only for a file that you trust",
     )
     return parser
 
 
 def convert(args: argparse.Namespace) -> None:
-    """Converts and prints the report."""
+    """Convert and print a summary."""
     if "reverse" in args:
-        if others := [name for name in args.given if name not in ("reverse", "output", "debug")]:
-            raise InputError(f"--{others[0]}: is for --torch_ckpt, expected none with --reverse")
+        if others := [name for name in args.explicit_args if name not in ("reverse", "output", "debug")]:
+            raise InputError(f"--{others[0]}: is for --torch_ckpt only; leave it out with --reverse")
         from chexnet.convert import to_torch
 
         print(to_torch(args.reverse, args.output))
@@ -78,18 +84,18 @@ def convert(args: argparse.Namespace) -> None:
     from chexnet.lists import class_names
 
     choices = Choices(
-        classes=class_names(args.classes) if args.classes else None,
+        classes=class_names(args.classes_file) if args.classes_file else None,
         resize=args.resize,
         crop=args.crop,
         crops=args.crops,
-        scaling=args.scaling,
+        normalization=args.normalization,
         key=args.key,
     )
     print(from_torch(args.torch_ckpt, args.output, args.allow_pickle, choices))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script; returns the exit code."""
+    """Run the script and return its exit code."""
     return run(build_parser(), convert, argv)
 
 

@@ -1,20 +1,20 @@
-"""Scores a CheXNet checkpoint: per-class and mean AUROC, averaged over ten crops.
+"""Evaluate a CheXNet checkpoint: per-class and mean AUROC, averaged over ten crops.
 
     python eval.py --ckpt pretrained_models/model_paddle.pdparams --compare
-    python eval.py --ckpt save/best_model.pdparams --report report --val_list dataset/labels/val_list.txt
+    python eval.py --ckpt save/best_model.pdparams --output_dir report --val_list dataset/labels/val_list.txt
 
-The second writes a page with intervals, curves, operating points and calibration; docs/report.md explains it.
+The second command writes a report with confidence intervals, curves, operating points and calibration; docs/report.md
+explains it.
 """
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from chexnet import cli
-from chexnet.config import ON_BAD_IMAGE, EvalConfig
+from chexnet.config import EvalConfig
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,71 +22,58 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> cli.Parser:
-    """The flags; their defaults are EvalConfig's."""
-    default = EvalConfig()
-    parser = cli.Parser("Score a CheXNet checkpoint on a list of images.", __doc__)
-    add = parser.add_argument
-    add("--data_dir", default=default.data_dir, help="folder of the images")
-    add("--test_list", default=default.test_list, help="list file to score on: `name v1 ... v14` a line")
-    add("--batch_size", type=cli.positive_int, default=default.batch_size, help="images computed together, at most")
+    """Return the parser: the flags of EvalConfig and those for the outputs."""
+    parser = cli.Parser("Evaluate a CheXNet checkpoint on a list of images.", __doc__)
+    cli.add_config_arguments(parser, EvalConfig)
+    add = parser.group("outputs").add_argument
+    add("--output_json", metavar="FILE.json", help="write AUROCs, configuration and checksums to this JSON file")
+    add("--output_csv", metavar="FILE.csv", help="write each image's probabilities and labels to this CSV file")
     add(
-        "--ckpt",
-        nargs="+",
-        default=default.ckpt,
-        help="weight file; a JSON beside it may give its resize and crop; of several, the probabilities are averaged",
+        "--output_dir",
+        metavar="DIR",
+        help="write a report with confidence intervals, curves and calibration to this folder (docs/report.md)",
     )
-    add("--image_cache", metavar="DIR", help="folder made by tools/build_cache.py, read instead of the images")
-    add(
-        "--on_bad_image",
-        choices=ON_BAD_IMAGE,
-        default=default.on_bad_image,
-        help="missing or broken ones: end the run, or look at all first and leave out up to 1 %% of the list",
-    )
-    add("--output", metavar="FILE.json", help="write AUROCs, configuration and checksums there")
-    add("--predictions", metavar="FILE.csv", help="write each image's probabilities and labels there")
-    add("--report", metavar="DIR", help="write a page with intervals, curves and calibration there (docs/report.md)")
-    add(
-        "--val_list", metavar="FILE", help="for --report: scored too, to choose operating points and fit calibration on"
-    )
-    add("--compare", action="store_true", help="print the published AUROCs beside this run's")
-    cli.add_checkpoint_flags(parser)
-    cli.add_computing_flags(parser, default)
+    add("--compare", action="store_true", help="print the published AUROCs next to those of this run")
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
-    """Evaluates, prints and writes what was asked for."""
+def evaluate_checkpoint(args: argparse.Namespace) -> None:
+    """Evaluate, print the AUROCs and write the requested files."""
     first, *others = [args.ckpt] if isinstance(args.ckpt, str) else args.ckpt
-    fields = {field.name: getattr(args, field.name, None) for field in dataclasses.fields(EvalConfig)}
-    config = EvalConfig(**{**fields, "ckpt": first, "ensemble": tuple(others)})
+    config = cli.config_from_args(EvalConfig, args, ckpt=first, ensemble=tuple(others))
     from chexnet.checkpoint import sidecar_path
     from chexnet.evaluation import evaluate
     from chexnet.files import check_writable, write_each
 
-    if config.val_list and not args.report:
-        raise InputError("--val_list: is for the report, expected --report DIR with it")
+    if config.val_list and not args.output_dir:
+        raise InputError("--val_list: is for the report only; give --output_dir DIR too")
     ckpts = (config.ckpt, *config.ensemble)
-    inputs = [config.test_list, *filter(None, [config.val_list, config.classes]), *ckpts, *map(sidecar_path, ckpts)]
+    inputs = [
+        config.test_list,
+        *filter(None, [config.val_list, config.classes_file]),
+        *ckpts,
+        *map(sidecar_path, ckpts),
+    ]
     outputs: list[str] = []
-    for path, suffix in ((args.output, ".json"), (args.predictions, ".csv")):
+    for path, suffix in ((args.output_json, ".json"), (args.output_csv, ".csv")):
         if path:
             check_writable(path, suffix, keep=inputs, others=outputs)
             outputs.append(path)
-    if args.report:
+    if args.output_dir:
         from chexnet.report import check_folder
 
-        check_folder(args.report, keep=inputs, others=outputs)
+        check_folder(args.output_dir, keep=inputs, others=outputs)
     with cli.progress_bar("image") as progress:
-        result = evaluate(config, cli.say, progress)
-    writers = [partial(result.write_json, args.output)] if args.output else []
-    writers += [partial(result.write_csv, args.predictions)] if args.predictions else []
+        result = evaluate(config, cli.echo, progress)
+    writers = [partial(result.write_json, args.output_json)] if args.output_json else []
+    writers += [partial(result.write_csv, args.output_csv)] if args.output_csv else []
     writers += [partial(show, result, args.compare)]
-    writers += [partial(write_report_on, result, args.report)] if args.report else []
+    writers += [partial(write_report_on, result, args.output_dir)] if args.output_dir else []
     write_each(writers)
 
 
 def show(result: "EvalResult", compare: bool) -> None:
-    """Prints the AUROCs and what was left out."""
+    """Print the AUROCs and the skipped images."""
     from chexnet.data import format_skipped
     from chexnet.evaluation import format_comparison, format_result
 
@@ -100,7 +87,7 @@ def show(result: "EvalResult", compare: bool) -> None:
 
 
 def write_report_on(result: "EvalResult", folder: str) -> None:
-    """Writes the report and prints what it comes to."""
+    """Write the report and print its summary."""
     from chexnet.evaluation.reporting import report_on
     from chexnet.report import format_report, write_report
 
@@ -111,7 +98,7 @@ def write_report_on(result: "EvalResult", folder: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the script and returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    return cli.run(build_parser(), evaluate_checkpoint, argv)
 
 
 if __name__ == "__main__":

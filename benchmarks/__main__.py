@@ -1,11 +1,11 @@
-"""Measures ours beside plain reference pipelines, in the same run, and prints the ratios.
+"""Compare speed and memory with plain reference pipelines in the same run, and print the ratios.
 
     python -m benchmarks
     python -m benchmarks ten_crop loader --data_dir dataset/images --list dataset/labels/test_list.txt
 
-Everything runs on the CPU. Without --data_dir it draws phantoms of 1024 pixels, which decode somewhat faster than
-real radiographs. Paddle's eager mode uses one thread, as always unless OMP_NUM_THREADS says otherwise; PyTorch
-and ours use all cores.
+Everything runs on the CPU. Without --data_dir the benchmark draws phantoms of 1024 pixels, which decode somewhat faster
+than real radiographs. Paddle's eager mode uses one thread, as it does by default unless OMP_NUM_THREADS is set; PyTorch
+and this library use all cores.
 """
 
 import argparse
@@ -36,71 +36,71 @@ MODULE_OF = {
     "startup": "processes",
     "memory": "processes",
 }
-"""The cases, which are functions (Material, Scale) -> list of Comparison, and where they are."""
+"""Benchmark cases, functions (Material, Scale) -> list of Comparison -> modules that define them."""
 
 
 def build_parser() -> cli.Parser:
-    """The flags."""
+    """Return the parser."""
     parser = cli.Parser("Measure speed and memory beside plain reference pipelines.", __doc__)
     add = parser.add_argument
-    add("cases", nargs="*", type=case, metavar="CASE", help=f"of {', '.join(MODULE_OF)}; all if none is named")
-    add("--data_dir", help="folder of real radiographs to use instead of phantoms, with --list")
-    add("--list", help="list file of these radiographs")
-    add("--json", default="benchmarks/results.json", metavar="FILE", help="write every value there")
+    add("cases", nargs="*", type=case, metavar="CASE", help=f"cases to run (default: all): {', '.join(MODULE_OF)}")
+    add("--data_dir", help="folder of real radiographs to use instead of phantoms; needs --list")
+    add("--list", help="list file of the radiographs in --data_dir")
+    add("--output_json", default="benchmarks/results.json", metavar="FILE.json", help="write all values to this file")
     return parser
 
 
 def case(text: str) -> str:
-    """argparse type: a key of MODULE_OF."""
+    """Return the name of a case if there is such a case."""
     if text not in MODULE_OF:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(MODULE_OF)}")
     return text
 
 
-def body(args: argparse.Namespace) -> None:
-    """Measures, prints and writes."""
+def run_benchmarks(args: argparse.Namespace) -> None:
+    """Run the cases, print and write the results."""
     if (args.data_dir is None) != (args.list is None):
-        raise InputError("--data_dir and --list belong together, expected both or neither")
+        raise InputError("--data_dir and --list are needed together, expected both or neither")
     from benchmarks.material import Data, Material, Scale
     from chexnet.files import check_writable
     from chexnet.transforms import Preprocessing
 
-    check_writable(args.json, ".json", keep=())
+    check_writable(args.output_json, ".json", keep=())
     data = Data(Path(args.data_dir), Path(args.list)) if args.data_dir else None
     with tempfile.TemporaryDirectory(prefix="chexnet-benchmarks-") as folder:
         material = Material(Path(folder), images=32, size=1024, preprocessing=Preprocessing(), data=data)
-        measure(args.cases or list(MODULE_OF), material, Scale(), args.json)
+        measure(args.cases or list(MODULE_OF), material, Scale(), args.output_json)
 
 
 def measure(cases: Sequence[str], material: "Material", scale: "Scale", json_file: str) -> list["Comparison"]:
-    """Runs cases one after the other, prints what they find and, at the end, the targets.
+    """Run the cases one after another, print their results and, at the end, the targets.
 
-    The JSON file is written anew after each case, so that a run that breaks off leaves what it has.
+    The JSON file is rewritten after each case, so that an interrupted run leaves the results so far.
     """
     from benchmarks import machine
     from benchmarks.targets import TARGETS, format_table
     from chexnet.files import write_text
 
     facts = machine.facts()
-    cli.say("\n".join(f"{name}: {value}" for name, value in facts.items()))
+    cli.echo("\n".join(f"{name}: {value}" for name, value in facts.items()))
     comparisons: list[Comparison] = []
     for name in cases:
         run = getattr(import_module(f"benchmarks.{MODULE_OF[name]}"), name)
-        cli.say(f"\n{name}: {run.__doc__}")
+        cli.echo(f"\n{name}: {run.__doc__}")
         found = run(material, scale)
-        cli.say("\n".join(map(str, found)))
+        cli.echo("\n".join(map(str, found)))
         comparisons += found
-        results = {"machine": facts, "comparisons": [one.facts() for one in comparisons]}
+        results = {"machine": facts, "comparisons": [comparison.facts() for comparison in comparisons]}
         write_text(json_file, json.dumps(results, indent=2) + "\n")
     rows = [target.row(comparisons, machine.has_bfloat16()) for target in TARGETS]
-    cli.say("\n" + format_table([("target", "against", "measured", "aimed at", "verdict"), *rows]))
-    cli.say(f"Every value is in {json_file}.")
+    cli.echo("\n" + format_table([("target", "against", "measured", "aimed at", "verdict"), *rows]))
+    cli.echo(f"All values are in {json_file}.")
     return comparisons
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the script and returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    return cli.run(build_parser(), run_benchmarks, argv)
 
 
 if __name__ == "__main__":

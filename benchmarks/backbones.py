@@ -1,11 +1,11 @@
-"""Compares the backbones: size, work, speed on each engine, memory, and what they learn of phantoms in as many epochs.
+"""Compare the backbones: size, operations, speed per engine, memory, and AUROC on phantoms after the same epochs.
 
-    python -m benchmarks.backbones --out comparison
-    python -m benchmarks.backbones --out comparison --backbones densenet121 resnet50
+    python -m benchmarks.backbones --output_prefix comparison
+    python -m benchmarks.backbones --output_prefix comparison --backbones densenet121 resnet50
 
-writes comparison.json, comparison.md (a table) and comparison.png (a plot); some two hours on two cores. Everything
-runs on the CPU. Each backbone has processes of its own, and computes in turn with DenseNet-121, so that ratios depend
-less on what else the machine does.
+writes comparison.json, comparison.md (a table) and comparison.png (a plot) in about two hours on two cores. Everything
+runs on the CPU. Each backbone has its own processes and alternates with DenseNet-121, so that the ratios depend less on
+what else the machine does.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.harness import in_child, interleaved, rate
 from chexnet import cli
+from chexnet.argument_types import positive_int
 from chexnet.backbone_registry import list_backbones
 from chexnet.config import CPUS, DEFAULT_BACKBONE, ENGINES, EvalConfig, TrainConfig
 from chexnet.files import check_writable, replacing, write_text
@@ -28,25 +29,25 @@ from chexnet.files import check_writable, replacing, write_text
 SIDE = 224
 REPETITIONS = 5
 CROPS = 20
-"""Crops whose time is taken, of one repetition."""
+"""Crops per timed repetition."""
 
 RESIZE, CROP, EPOCHS, BATCH = 72, 64, 5, 16
-"""What all of them learn with, from random weights, by the recipe's Adam; the smallest crop that all of them take."""
+"""Training settings of all backbones, from random weights with Adam; CROP is the smallest crop that all accept."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of one backbone.
+    """Measurements of one backbone.
 
     Attributes:
-        parameters: that are trained, with a head of 14.
-        multiply_adds: of one image of SIDE x SIDE, convolutions and linear layers.
-        crops_per_second: by engine, this one's and DenseNet-121's median; None where the engine cannot run it.
-        memory: megabytes that a process had at most that computed with the fastest engine.
-        auroc: mean over the classes on the test phantoms.
-        low: of its 95 % interval, by resampling patients.
-        high: likewise.
-        seconds: that the training took.
+        parameters: trainable parameters, with 14 outputs.
+        multiply_adds: multiply-adds of convolutions and linear layers for one image of SIDE x SIDE.
+        crops_per_second: engine -> medians of this backbone and of DenseNet-121; None if the engine cannot run it.
+        memory: peak memory in megabytes of a process that predicts with the fastest engine.
+        auroc: mean AUROC over the classes on the test phantoms.
+        low: lower end of its 95 % interval, from resampled patients.
+        high: upper end of that interval.
+        seconds: duration of the training.
     """
 
     parameters: int
@@ -60,37 +61,47 @@ class Measured:
 
 
 def build_parser() -> cli.Parser:
-    """The flags."""
+    """Return the parser."""
     parser = cli.Parser("Compare the backbones.", __doc__)
     add = parser.add_argument
-    add("--out", required=True, metavar="NAME", help="NAME.json, NAME.md and NAME.png are written")
-    add("--backbones", nargs="+", choices=list_backbones(), default=list_backbones(), metavar="NAME", help="which ones")
-    add("--images", type=cli.positive_int, default=640, help="phantoms, 70 %% of which are learned from")
+    add("--output_prefix", required=True, metavar="NAME", help="write NAME.json, NAME.md and NAME.png")
+    add(
+        "--backbones",
+        nargs="+",
+        choices=list_backbones(),
+        default=list_backbones(),
+        metavar="NAME",
+        help="backbones to compare",
+    )
+    add("--images", type=positive_int, default=640, help="number of phantoms, 70 %% of them for training")
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
-    """Measures one after the other, prints and writes."""
+def compare_backbones(args: argparse.Namespace) -> None:
+    """Measure the backbones one after another, print and write the results."""
     from benchmarks import machine
     from chexnet.phantom import make_dataset
 
     for suffix in (".json", ".md", ".png"):
-        check_writable(f"{args.out}{suffix}", suffix, keep=())
+        check_writable(f"{args.output_prefix}{suffix}", suffix, keep=())
     found: dict[str, Measured] = {}
     with tempfile.TemporaryDirectory(prefix="chexnet-backbones-") as folder:
         data = Path(folder) / "phantom"
         make_dataset(data, args.images, size=128, seed=0, min_prevalence=0.12)
         for name in args.backbones:
             found[name] = measure(name, data, Path(folder) / name)
-            cli.say(_row(name, found[name]))
-            facts = {"machine": machine.facts(), "backbones": {name: asdict(one) for name, one in found.items()}}
-            write_text(f"{args.out}.json", json.dumps(facts, indent=2) + "\n")
-    write_text(f"{args.out}.md", table(found))
-    draw(found, Path(f"{args.out}.png"))
+            cli.echo(_row(name, found[name]))
+            facts = {
+                "machine": machine.facts(),
+                "backbones": {name: asdict(measured) for name, measured in found.items()},
+            }
+            write_text(f"{args.output_prefix}.json", json.dumps(facts, indent=2) + "\n")
+    write_text(f"{args.output_prefix}.md", table(found))
+    draw(found, Path(f"{args.output_prefix}.png"))
 
 
 def measure(name: str, data: Path, folder: Path) -> Measured:
-    """Everything of one backbone."""
+    """Measure one backbone."""
     parameters, multiply_adds = in_child(_work, name)
     speeds = {engine: in_child(_speeds, name, engine) for engine in ENGINES}
     auroc, low, high, seconds = in_child(_learned, name, str(data), str(folder))
@@ -100,30 +111,30 @@ def measure(name: str, data: Path, folder: Path) -> Measured:
 
 
 def table(found: dict[str, Measured]) -> str:
-    """The table in Markdown; speeds are crops a second, in brackets how many times DenseNet-121's."""
+    """Return the table in Markdown; speeds are crops per second, in brackets relative to DenseNet-121."""
     engines = list(next(iter(found.values())).crops_per_second)
     head = ["backbone", "parameters", "multiply-adds", *engines, "memory", "mean AUROC"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(_row(*one) for one in found.items())]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(_row(*item) for item in found.items())]
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, one: Measured) -> str:
+def _row(name: str, measured: Measured) -> str:
     def speed(values: tuple[float, float] | None) -> str:
         return f"{values[0]:.1f} ({values[0] / values[1]:.2f})" if values else "-"
 
     cells = [
         name,
-        f"{one.parameters / 1e6:.2f} M",
-        f"{one.multiply_adds / 1e9:.3f} G",
-        *map(speed, one.crops_per_second.values()),
-        f"{one.memory:.0f} MB",
-        f"{one.auroc:.3f} ({one.low:.3f} to {one.high:.3f})",
+        f"{measured.parameters / 1e6:.2f} M",
+        f"{measured.multiply_adds / 1e9:.3f} G",
+        *map(speed, measured.crops_per_second.values()),
+        f"{measured.memory:.0f} MB",
+        f"{measured.auroc:.3f} ({measured.low:.3f} to {measured.high:.3f})",
     ]
     return "| " + " | ".join(cells) + " |"
 
 
 def draw(found: dict[str, Measured], path: Path) -> None:
-    """What each has learned, with its interval, beside the work and the speed of the fastest engine."""
+    """Plot AUROCs with their intervals, multiply-adds, and speeds with the fastest engine."""
     from matplotlib.figure import Figure
 
     names = sorted(found, key=lambda name: found[name].auroc)
@@ -136,10 +147,10 @@ def draw(found: dict[str, Measured], path: Path) -> None:
     learned.errorbar(aurocs, names, xerr=(below, above), fmt="o", color="#0072B2", ecolor="0.6", capsize=3)
     learned.set_xlabel(f"mean AUROC on test phantoms after {EPOCHS} epochs\nat {CROP} x {CROP}, with 95 % intervals")
     work.barh(names, [found[name].multiply_adds / 1e9 for name in names], color="#E69F00")
-    work.set_xlabel(f"multiply-adds of {SIDE} x {SIDE},\nthousand millions")
+    work.set_xlabel(f"multiply-adds for {SIDE} x {SIDE},\nbillions")
     rates = [found[name].crops_per_second[fastest] for name in names]
-    speed.plot([one[0] / one[1] if one else math.nan for one in rates], names, "o", color="#009E73")
-    speed.set(xscale="log", xlabel=f"crops a second with {fastest},\ntimes {DEFAULT_BACKBONE}'s")
+    speed.plot([pair[0] / pair[1] if pair else math.nan for pair in rates], names, "o", color="#009E73")
+    speed.set(xscale="log", xlabel=f"crops per second with {fastest},\nrelative to {DEFAULT_BACKBONE}")
     for axes in (learned, work, speed):
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
@@ -148,7 +159,7 @@ def draw(found: dict[str, Measured], path: Path) -> None:
 
 
 def _work(name: str) -> tuple[int, int]:
-    """Parameters that are trained, and multiply-adds of one image."""
+    """Return the number of trainable parameters and the multiply-adds for one image."""
     import paddle
     from paddle import nn
 
@@ -167,12 +178,12 @@ def _work(name: str) -> tuple[int, int]:
             layer.register_forward_post_hook(count)
     with paddle.no_grad():
         network(paddle.zeros([1, 1, SIDE, SIDE], "uint8"))
-    parameters = sum(math.prod(one.shape) for one in network.parameters() if not one.stop_gradient)
+    parameters = sum(math.prod(weight.shape) for weight in network.parameters() if not weight.stop_gradient)
     return parameters, sum(counted)
 
 
 def _speeds(name: str, engine: str) -> tuple[float, float] | None:
-    """Crops a second of this backbone and of DenseNet-121, medians of runs in turn."""
+    """Return crops per second of this backbone and of DenseNet-121, medians of alternating runs."""
     import numpy as np
 
     from chexnet.engine import choose
@@ -184,14 +195,14 @@ def _speeds(name: str, engine: str) -> tuple[float, float] | None:
         compiled = {which: choose(engine).compile(CheXNet(backbone=which), SIDE) for which in (name, DEFAULT_BACKBONE)}
     except InputError:
         return None
-    sides = {which: rate(lambda one=one: one.predict(crops), CROPS) for which, one in compiled.items()}
+    sides = {which: rate(lambda network=network: network.predict(crops), CROPS) for which, network in compiled.items()}
     interleaved(sides, 1)
     values = interleaved(sides, REPETITIONS)
     return median(values[name]), median(values[DEFAULT_BACKBONE])
 
 
 def _memory(name: str) -> float:
-    """Megabytes that this process had at most when it predicts with the fastest engine."""
+    """Return the peak memory of this process in megabytes when it predicts with the fastest engine."""
     import resource
 
     import numpy as np
@@ -204,7 +215,7 @@ def _memory(name: str) -> float:
 
 
 def _learned(name: str, data: str, folder: str) -> tuple[float, float, float, float]:
-    """Mean AUROC with its interval on the test phantoms, and how long the training took, seconds."""
+    """Return the mean AUROC on the test phantoms, the ends of its interval, and the training time in seconds."""
     from chexnet.evaluation import evaluate
     from chexnet.metrics.bootstrap import mean_over_classes, percentile_interval, resampled_aurocs
     from chexnet.training import train
@@ -235,8 +246,8 @@ def _learned(name: str, data: str, folder: str) -> tuple[float, float, float, fl
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script; returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    """Run the script and return its exit code."""
+    return cli.run(build_parser(), compare_backbones, argv)
 
 
 if __name__ == "__main__":

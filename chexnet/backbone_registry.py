@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from chexnet.config import DEFAULT_BACKBONE
 from chexnet.errors import InputError
+
+DEFAULT_BACKBONE = "densenet121"
 
 _BUILT_IN = (
     *(DEFAULT_BACKBONE, "densenet161", "densenet169", "densenet201", "densenet264", "densenet_cifar"),

@@ -149,8 +149,8 @@ def _columns(kind: str, classes: Sequence[str]) -> list[str]:
 def _check_header(table: CsvFile, columns: Sequence[str], classes: Sequence[str]) -> None:
     """Refuses a header that lacks columns, has one twice, or one of an unknown finding."""
     expected = (
-        f"expected image, prob_<class> and label_<class> of the {len(classes)} classes, as eval.py --predictions "
-        "writes them; --classes FILE names others"
+        f"expected image, prob_<class> and label_<class> of the {len(classes)} classes, as eval.py --output_csv "
+        "writes them; --classes_file FILE names others"
     )
     labels = set(_columns("label", classes))
     known = {"image", "patient", *_columns("prob", classes), *labels}

@@ -10,9 +10,6 @@ from chexnet.errors import InputError
 SHIPPED = Path(__file__).parent.parent / "pretrained_models" / "phantom_densenet121.safetensors"
 """Trained on synthetic images only, for trying the software out; a package from elsewhere does not have it."""
 
-HELP = "weight file; if it is not given and the default is not there, a network trained on synthetic images"
-"""Of the flag whose value `choose_checkpoint` takes."""
-
 
 def choose_checkpoint(given: str | None, published: str, report: Callable[[str], None]) -> str:
     """Return the weights for images of a user's own: where nothing better is there, those for trying out.

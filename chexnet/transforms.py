@@ -11,15 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from chexnet.config import MAX_SAMPLE_BITS, MIN_SAMPLE_BITS, SCALINGS
+from chexnet.config import MAX_SAMPLE_BITS, MIN_SAMPLE_BITS, NORMALIZATIONS
 from chexnet.errors import InputError
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's channel statistics for pixels in 0..1, as the reference code uses them on radiographs."""
 
-MEAN_AND_STD = dict(zip(SCALINGS, ((MEAN, STD), ((0.5,) * 3, (0.5,) * 3), ((0.0,) * 3, (1.0,) * 3)), strict=True))
-"""What is taken from each channel of pixels in 0..1, and what that is divided by, for each of SCALINGS."""
+MEAN_AND_STD = dict(zip(NORMALIZATIONS, ((MEAN, STD), ((0.5,) * 3, (0.5,) * 3), ((0.0,) * 3, (1.0,) * 3)), strict=True))
+"""What is taken from each channel of pixels in 0..1, and what that is divided by, for each of NORMALIZATIONS."""
 
 MAX_RESIZE = 4096
 """Larger than any radiograph needs, small enough not to exhaust memory on a mistyped size."""
@@ -39,7 +39,7 @@ class Preprocessing:
     Args:
         resize: length of the shorter side after resizing, in pixels.
         crop: side of the square crop, in pixels, at most `resize`.
-        scaling: one of `chexnet.config.SCALINGS`; `CheXNet` does it.
+        scaling: one of `chexnet.config.NORMALIZATIONS`; `CheXNet` does it.
         sample_bits: bits per sample that are in use in image files that declare more, 8 to 16; `chexnet.images.read`
             does it.
 
@@ -56,7 +56,7 @@ class Preprocessing:
 
     resize: int = 256
     crop: int = 224
-    scaling: str = SCALINGS[0]
+    scaling: str = NORMALIZATIONS[0]
     sample_bits: int = MAX_SAMPLE_BITS
 
     def __post_init__(self) -> None:
@@ -64,8 +64,8 @@ class Preprocessing:
             raise InputError(f"resize {self.resize} is above {MAX_RESIZE} pixels")
         if not 1 <= self.crop <= self.resize:
             raise InputError(f"crop {self.crop} is not within 1..{self.resize}, the size after resizing")
-        if self.scaling not in SCALINGS:
-            raise InputError(f"scaling is {self.scaling!r}, expected {' or '.join(SCALINGS)}")
+        if self.scaling not in NORMALIZATIONS:
+            raise InputError(f"normalization is {self.scaling!r}, expected {' or '.join(NORMALIZATIONS)}")
         if not MIN_SAMPLE_BITS <= self.sample_bits <= MAX_SAMPLE_BITS:
             raise InputError(f"sample_bits {self.sample_bits} is not within {MIN_SAMPLE_BITS}..{MAX_SAMPLE_BITS}")
 

@@ -1,10 +1,10 @@
-"""Train a DenseNet on CIFAR-10: small color photographs of ten kinds of things.
+"""Train a DenseNet on CIFAR-10: small color photographs of ten kinds of objects.
 
     python examples/cifar10.py --data cifar-10-python.tar.gz
     python examples/cifar10.py --predict photograph.jpg
 
-The second command asks the network that the first one left in --save_dir. A run that was cut short is resumed after its
-last whole epoch when the same command is given again.
+The second command classifies an image with the network that the first one saved in --save_dir. To resume an interrupted
+run after its last complete epoch, repeat the command.
 
 From the text that this example comes from: a DenseNet with a 3 x 3 stem and a growth rate of 12, pixels scaled to
 -1..1, SGD 0.1 with momentum 0.9 and weight decay 0.0001, times 0.1 after epochs 10 and 15, 20 epochs. The text gives no
@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet import cli
+from chexnet.argument_types import positive_float, positive_int, random_seed
 from chexnet.backbone_registry import list_backbones
+from chexnet.config import DEVICES
 
 if TYPE_CHECKING:
     from classification import Classifier
 
-NETWORKS = (
+BACKBONE_CHOICES = (
     "densenet_cifar",
     "densenet121",
     *(name for name in list_backbones() if name not in ("densenet_cifar", "densenet121")),
@@ -33,7 +35,7 @@ NETWORKS = (
 
 def build_parser() -> cli.Parser:
     """Return the parser; its defaults are the text's where the text gives a value."""
-    parser = cli.Parser("Train a network on CIFAR-10, or ask a trained one what an image shows.", __doc__)
+    parser = cli.Parser("Train a network on CIFAR-10, or classify an image with a trained one.", __doc__)
     add = parser.add_argument
     add(
         "--data",
@@ -41,24 +43,38 @@ def build_parser() -> cli.Parser:
         help="cifar-10-python.tar.gz from www.cs.toronto.edu/~kriz/cifar.html, or the folder that it unpacks to; "
         "without it Paddle uses its cached copy or downloads 170 MB",
     )
-    add("--predict", metavar="IMAGE", help="image to classify with the trained network instead of training; its center")
-    add("--save_dir", default="save/cifar10", help="folder for the network, its curves and the 8 x 8 test images")
     add(
-        "--network",
-        choices=NETWORKS,
-        default="densenet_cifar",
-        help="network; densenet121 is the text's for 32 pixels, 6,956,298 parameters",
+        "--predict",
+        metavar="IMAGE",
+        help="classify the center of this image with the trained network, instead of training",
     )
-    add("--epochs", type=cli.positive_int, default=20, help="passes over the training images")
-    add("--batch_size", type=cli.positive_int, default=128, help="images per step")
-    add("--learning_rate", type=cli.positive_float, default=0.1, help="times 0.1 after epochs 10 and 15")
+    add(
+        "--save_dir",
+        default="save/cifar10",
+        help="folder for the network, its curves and a picture of 8 x 8 test images",
+    )
+    add(
+        "--backbone",
+        choices=BACKBONE_CHOICES,
+        default="densenet_cifar",
+        metavar="NAME",
+        help="network (densenet121: the text's variant for 32 pixels, 6,956,298 parameters): %(choices)s",
+    )
+    add("--epoch", type=positive_int, default=20, help="number of epochs")
+    add("--batch_size", type=positive_int, default=128, help="images per step")
+    add(
+        "--learning_rate",
+        type=positive_float,
+        default=0.1,
+        help="initial learning rate, times 0.1 after epochs 10 and 15",
+    )
     add("--augment", action="store_true", help="shift training images by up to 4 pixels and flip half of them")
-    add("--seed", type=cli.seed, default=0, help="random seed for weights, order and augmentation")
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
+    add("--seed", type=random_seed, default=0, help="random seed for initial weights, shuffling and augmentation")
+    add("--device", choices=DEVICES, default="auto", help="device to compute on")
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
+def train_or_predict(args: argparse.Namespace) -> None:
     """Train or predict, and print the result."""
     from chexnet import device
 
@@ -87,7 +103,9 @@ def build(network: str) -> "Classifier":
         return Classifier(DenseNetCIFAR(len(CLASSES), growth=32), [0.5], [0.5])
     least = backbones.BACKBONES[network].min_input_size
     if least > SIDE:
-        raise InputError(f"--network {network}: needs images of at least {least} pixels, those of CIFAR-10 have {SIDE}")
+        raise InputError(
+            f"--backbone {network}: needs images of at least {least} pixels, those of CIFAR-10 have {SIDE}"
+        )
     return Classifier(backbones.BACKBONES[network](len(CLASSES)), [0.5], [0.5])
 
 
@@ -102,15 +120,15 @@ def train(args: argparse.Namespace, weights: Path) -> None:
     from chexnet.files import check_writable
 
     if weights.exists():
-        raise InputError(f"{weights}: is there already; choose another --save_dir, or ask this network with --predict")
+        raise InputError(f"{weights}: exists already; choose another --save_dir, or use this network with --predict")
     check_writable(weights, ".pdparams", keep=[])
     if args.data is None:
-        cli.say("=> no --data: Paddle takes CIFAR-10 from its cache, or downloads 170 MB into it")
+        cli.echo("=> no --data: Paddle takes CIFAR-10 from its cache, or downloads 170 MB into it")
     images, tests = cifar10_data.read_archive(args.data or cifar10_data.download())
-    cli.say(f"=> {len(images)} images to train on, {len(tests)} to test on")
+    cli.echo(f"=> {len(images)} images to train on, {len(tests)} to test on")
     recipe = classification.Recipe(
-        network=args.network,
-        epochs=args.epochs,
+        network=args.backbone,
+        epochs=args.epoch,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         seed=args.seed,
@@ -120,7 +138,7 @@ def train(args: argparse.Namespace, weights: Path) -> None:
     )
     with cli.progress_bar("step") as progress:
         probabilities = classification.run(
-            recipe, lambda: build(args.network), images, tests, weights, cli.say, progress, cifar10_data.augmented
+            recipe, lambda: build(args.backbone), images, tests, weights, cli.echo, progress, cifar10_data.augmented
         )
     pictures.draw_samples(tests, probabilities, CLASSES, weights.with_name("samples.png"))
     print(classification.format_accuracies(tests.labels.tolist(), probabilities.argmax(axis=1).tolist(), CLASSES))
@@ -140,8 +158,8 @@ def predict(image: Path, weights: Path) -> None:
     from chexnet.errors import InputError
 
     network_name = checkpoint.read_metadata(weights)[0].get("network")
-    if network_name not in NETWORKS:
-        raise InputError(f"{weights}: no network of this example, expected one; train it first: --data FILE")
+    if network_name not in BACKBONE_CHOICES:
+        raise InputError(f"{weights}: not a network of this example; train one first, with --data FILE")
     pixels = cifar10_data.read_image(image)
     network = build(network_name)
     checkpoint.load_weights(network, weights)
@@ -152,7 +170,7 @@ def predict(image: Path, weights: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    return cli.run(build_parser(), body, argv)
+    return cli.run(build_parser(), train_or_predict, argv)
 
 
 if __name__ == "__main__":

@@ -27,11 +27,11 @@ _AS_IN_PYTHON_3 = {"SHORT_BINSTRING": b"\x8c", "BINSTRING": b"B"}  # SHORT_BINUN
 def read_archive(path: str | os.PathLike[str]) -> tuple[Images, Images]:
     """Read the training and the test images of CIFAR-10's archive for Python, or of the folder that it unpacks to.
 
-    The format is that of https://www.cs.toronto.edu/~kriz/cifar.html. Nothing that a file in it asks for is run.
+    The format is that of https://www.cs.toronto.edu/~kriz/cifar.html. No code in the files is executed.
 
     Raises:
-        InputError: there is no such archive, it is damaged, has no batches, asks to run something, or a batch has
-            other content than images of 32 x 32 with labels from 0 to 9.
+        InputError: the archive is missing or damaged, has no batches or contains code, or a batch contains anything but
+            images of 32 x 32 with labels from 0 to 9.
     """
     if Path(path).is_dir():
         inner = Path(path) / _FOLDER
@@ -55,23 +55,23 @@ def _read_folder(folder: Path, origin: str) -> tuple[Images, Images]:
 
 
 def download() -> Path:
-    """The archive in the cache of Paddle's own CIFAR-10 class, which fetches it if it is not there.
+    """Return the archive in the cache of Paddle's CIFAR-10 class, which downloads it if it is missing.
 
     Raises:
-        InputError: it cannot be had.
+        InputError: the download failed.
     """
     from paddle.vision.datasets import Cifar10
 
     try:
-        return Path(Cifar10(mode="test").data_file)  # whose MD5 Paddle compares before it reads it
+        return Path(Cifar10(mode="test").data_file)  # Paddle checks its MD5 first
     except Exception as error:  # whatever the network or the file system raised
         raise InputError(
-            f"CIFAR-10 could not be downloaded; fetch {ARCHIVE} elsewhere and name it: --data FILE"
+            f"CIFAR-10 could not be downloaded; download {ARCHIVE} elsewhere and pass it as --data FILE"
         ) from error
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """The middle of any image file, in the size of CIFAR-10's: uint8 [3, 32, 32].
+    """Return the center of any image file in the size of CIFAR-10's images: uint8 [3, 32, 32].
 
     Raises:
         InputError: as `chexnet.images.read`.
@@ -84,17 +84,17 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def augmented(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [B, 3, 32, 32] -> the same, each at a random place of itself with a black edge of 4, half of them mirrored.
+    """Return images uint8 [B, 3, 32, 32], each padded by 4 black pixels and cropped at random, half of them flipped.
 
     Krizhevsky et al.'s idea in the form of He et al., CVPR 2016, section 4.2.
     """
     edge = (PADDING, PADDING)
     padded = np.pad(pixels, ((0, 0), (0, 0), edge, edge))
-    places = np.lib.stride_tricks.sliding_window_view(padded, (SIDE, SIDE), axis=(2, 3))  # [B, 3, 9, 9, 32, 32]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (SIDE, SIDE), axis=(2, 3))  # [B, 3, 9, 9, 32, 32]
     top, left = rng.integers(0, 2 * PADDING + 1, (2, len(pixels)))
-    cropped = places[np.arange(len(pixels)), :, top, left]  # [B, 3, 32, 32]
-    mirrored = rng.random(len(pixels)) < 0.5
-    return np.where(mirrored[:, None, None, None], cropped[..., ::-1], cropped)
+    cropped = windows[np.arange(len(pixels)), :, top, left]  # [B, 3, 32, 32]
+    flipped = rng.random(len(pixels)) < 0.5
+    return np.where(flipped[:, None, None, None], cropped[..., ::-1], cropped)
 
 
 def _read_batch(file: Path, where: str) -> Images:
@@ -104,22 +104,22 @@ def _read_batch(file: Path, where: str) -> Images:
     except InputError as error:
         raise InputError(f"{where}: refused: {error}") from error
     except Exception as error:  # a damaged pickle raises almost anything
-        raise InputError(f"{where}: no batch of CIFAR-10: {str(error) or type(error).__name__}") from error
+        raise InputError(f"{where}: not a batch of CIFAR-10: {str(error) or type(error).__name__}") from error
     if length != len(data) or not _is_batch(content):
-        raise InputError(f"{where}: no batch of CIFAR-10, expected bytes [N, 3072] as data and N labels from 0 to 9")
+        raise InputError(f"{where}: not a batch of CIFAR-10, expected bytes [N, 3072] as data and N labels from 0 to 9")
     pixels = content["data"].reshape(-1, 3, SIDE, SIDE)
     return Images(pixels, np.array(content["labels"], np.int64))
 
 
 def _as_in_python_3(data: bytes) -> bytes:
-    """A pickle of Python 2 whose short strings, up to 255 bytes, are text, and whose long ones are bytes.
+    """Return a pickle of Python 2 whose short strings, up to 255 bytes, are text and whose longer ones are bytes.
 
-    Both kinds have the same layout in either language, so that one byte of each changes. Nothing is run.
+    Both kinds have the same layout in both versions of Python, so only one byte of each changes. No code is executed.
     """
     changed = bytearray(data)
-    for instruction, _, place in pickletools.genops(data):
-        if instruction.name in _AS_IN_PYTHON_3 and place is not None:
-            changed[place : place + 1] = _AS_IN_PYTHON_3[instruction.name]
+    for instruction, _, position in pickletools.genops(data):
+        if instruction.name in _AS_IN_PYTHON_3 and position is not None:
+            changed[position : position + 1] = _AS_IN_PYTHON_3[instruction.name]
     return bytes(changed)
 
 
@@ -133,9 +133,9 @@ def _is_batch(content: Any) -> bool:
     return (
         isinstance(labels, list)
         and 0 < len(labels) == len(data)
-        and all(type(one) is int and one in known for one in labels)
+        and all(type(label) is int and label in known for label in labels)
     )
 
 
 def _joined(parts: list[Images]) -> Images:
-    return Images(np.concatenate([one.pixels for one in parts]), np.concatenate([one.labels for one in parts]))
+    return Images(np.concatenate([part.pixels for part in parts]), np.concatenate([part.labels for part in parts]))

@@ -1,17 +1,18 @@
 """A network on images in memory, and its training by `paddle.Model`."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
 import pictures
+from epoch_recorder import EpochRecorder
 from labeled_images import Images
 from paddle import nn
-from paddle.callbacks import Callback, LRScheduler
+from paddle.callbacks import LRScheduler
 from paddle.optimizer import Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
@@ -67,8 +68,8 @@ class Batches:
 class Classifier(nn.Layer):
     """Images uint8 [N, C, H, W] -> logits float32 [N, K].
 
-    Of a network with one output, which is the logit of the second of two classes, the first class has the logit 0.
-    Softmax and cross-entropy are then the sigmoid and the binary cross-entropy of that output.
+    For two classes the network may have one output, the logit of the second class; the logit of the first class is then
+    0, and softmax and cross-entropy equal the sigmoid and the binary cross-entropy of that output.
 
     Args:
         body: network on normalized images.
@@ -103,10 +104,10 @@ class Recipe:
         network: name of the network, with all that distinguishes it.
         epochs: passes over the training images.
         batch_size: images per step.
-        learning_rate: of SGD, before any decay.
+        learning_rate: learning rate of SGD before any decay.
         seed: random seed for initial weights, shuffling, augmentation and dropout.
         augment: whether the training images are augmented.
-        momentum: of SGD.
+        momentum: momentum of SGD.
         weight_decay: L2 penalty on all parameters.
         decay_epochs: the learning rate is multiplied by 0.1 after these epochs.
     """
@@ -132,14 +133,14 @@ def train(
     progress: Callable[[int, int], None],
     augment: Augment | None = None,
 ) -> tuple[Classifier, list[Row]]:
-    """Train a network, or resume a run after its last whole epoch.
+    """Train a network, or resume a run after its last complete epoch.
 
     Args:
         recipe: how to train.
         build: makes the network with new random weights.
         images: training images.
-        tests: images measured after each epoch; nothing is selected by them.
-        state: file that holds the run after each epoch; where it exists, the run is resumed from it.
+        tests: images evaluated after each epoch; they select nothing.
+        state: file with the run after each epoch; if it exists, the run is resumed from it.
         report: called with a line per epoch.
         progress: called with the steps done and the steps of the epoch.
         augment: augmentation, used where `recipe.augment` says so.
@@ -166,7 +167,8 @@ def train(
         rows = _restored(state, run, network, optimizer) if state.exists() else []
         if rows:
             report(f"=> {state}: resuming after epoch {len(rows)}")
-        recorder = _Recorder(recipe, rows, lambda: _save(state, run, network, optimizer, rows), report, progress)
+        save = partial(_save, state, run, network, optimizer, rows)
+        recorder = EpochRecorder(recipe.epochs, recipe.seed, rows, save, report, progress)
         if len(rows) < recipe.epochs:
             model.fit(
                 Batches(images, recipe.batch_size, recipe.seed, len(rows), augment if recipe.augment else None),
@@ -195,7 +197,7 @@ def run(
         build: see `train`.
         images: see `train`.
         tests: see `train`.
-        weights: `.pdparams` file to write; where it exists, the run is over.
+        weights: `.pdparams` file to write; if it exists, the run is finished.
         report: see `train`.
         progress: see `train`.
         augment: see `train`.
@@ -208,7 +210,7 @@ def run(
     write_csv(rows, weights.with_name("history.csv"))
     pictures.draw_curves(rows, weights.with_name("curves.png"))
     probabilities = network.predict(tests.pixels)
-    checkpoint.save_checkpoint(network.state_dict(), weights, asdict(recipe))  # where this file is, the run is over
+    checkpoint.save_checkpoint(network.state_dict(), weights, asdict(recipe))  # written last: it marks a finished run
     state.unlink()
     return probabilities
 
@@ -237,80 +239,9 @@ def _restored(state: Path, run: Mapping[str, Any], network: nn.Layer, optimizer:
     content = checkpoint.load(state)
     if content.get("run") != run:
         raise InputError(
-            f"{state}: is of a run with another recipe or other images, expected one of {run['recipe']}; choose "
+            f"{state}: belongs to a run with another recipe or other images, expected {run['recipe']}; choose "
             "another --save_dir"
         )
     checkpoint.assign(network, content["weights"], str(state))
     optimizer.set_state_dict(content["optimizer"])
     return content["rows"]
-
-
-class _Recorder(Callback):
-    """Adds the row of each epoch and saves the run; losses are means over the images, Paddle's are the last batch's.
-
-    Paddle counts epochs from 0 in every process; here the rows count them.
-    """
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        rows: list[Row],
-        save: Callable[[], None],
-        report: Callable[[str], None],
-        progress: Callable[[int, int], None],
-    ) -> None:
-        super().__init__()
-        self.recipe = recipe
-        self.rows = rows
-        self.save = save
-        self.report = report
-        self.progress = progress
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Seed dropout, and note the learning rate, which changes at the end of an epoch, before the tests."""
-        done = len(self.rows)
-        seed_everything(int(np.random.SeedSequence((self.recipe.seed, done)).generate_state(1)[0]))
-        self.row: Row = {"epoch": done + 1, "learning_rate": float(self.model._optimizer.get_lr())}
-        self.loss = self.count = 0
-
-    def on_train_batch_end(self, step: int, logs: Any = None) -> None:
-        """Add the loss of a batch."""
-        self._add(logs)
-        self.progress(step + 1, self.params["steps"])
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Record loss and accuracy of training."""
-        self._record("train", logs)
-
-    def on_eval_begin(self, logs: Any = None) -> None:
-        """Start a new mean."""
-        self.loss = self.count = 0
-
-    def on_eval_batch_end(self, step: int, logs: Any = None) -> None:
-        """Add the loss of a batch."""
-        self._add(logs)
-
-    def on_eval_end(self, logs: Any = None) -> None:
-        """Complete the row, save the run and report the epoch."""
-        self._record("test", logs)
-        self.rows.append(self.row)
-        self.save()
-        row = self.row
-        parts = [
-            f"{part} loss {row[f'{part}_loss']:.4f} accuracy {row[f'{part}_accuracy']:.4f}"
-            for part in ("train", "test")
-        ]
-        self.report(
-            f"epoch {row['epoch']}/{self.recipe.epochs} learning rate {row['learning_rate']:g}: {', '.join(parts)}"
-        )
-
-    def _add(self, logs: Mapping[str, Any]) -> None:
-        loss = float(logs["loss"][0])
-        if not math.isfinite(loss):
-            raise InputError(f"epoch {self.row['epoch']}: the loss is {loss}, expected a number; lower --learning_rate")
-        self.loss += loss * logs["batch_size"]
-        self.count += logs["batch_size"]
-
-    def _record(self, part: str, logs: Mapping[str, Any]) -> None:
-        self.row[f"{part}_loss"] = self.loss / self.count
-        self.row[f"{part}_accuracy"] = float(logs["acc"])

@@ -1,11 +1,11 @@
-"""Train the text's five networks to tell pathologic myopia on photographs of the retina (iChallenge-PM, PALM).
+"""Train the text's five networks to detect pathologic myopia in photographs of the retina (iChallenge-PM, PALM).
 
-    python examples/ichallenge_pm.py --data palm --labels palm/PALM-Validation-GT/PM_Label_and_Fovea_Location.xlsx
+    python examples/ichallenge_pm.py --data_dir palm --labels palm/PALM-Validation-GT/PM_Label_and_Fovea_Location.xlsx
 
 Networks and recipe are those of the text that this example comes from: color images squeezed to 224 x 224 pixels and
 scaled to -1..1, SGD 0.001 with momentum 0.9, 5 epochs of batches of 10. Accuracy and loss on the 400 validation images
-are printed after every epoch. The text's exercise, LeNet with ReLU, is `--activation relu`. A run that was cut short is
-resumed after its last whole epoch when the same command is given again. This code has not been run on the whole of
+are printed after every epoch. The text's exercise, LeNet with ReLU, is `--activation relu`. To resume an
+interrupted run after its last complete epoch, repeat the command. This code has not been run on the whole of
 iChallenge-PM yet.
 """
 
@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet import cli
+from chexnet.argument_types import positive_float, positive_int, random_seed
+from chexnet.config import DEVICES
 
 if TYPE_CHECKING:
     from classification import Classifier
 
 REFERENCE = {
-    "lenet": "that it does not learn",
+    "lenet": "does not train",
     "alexnet": "about 94 %",
     "vgg16": "about 94 %",
     "googlenet": "about 95 %",
@@ -33,11 +35,11 @@ REFERENCE = {
 def build_parser() -> cli.Parser:
     """Return the parser; its defaults are the text's."""
     parser = cli.Parser(
-        "Train a network on iChallenge-PM's photographs of the retina and measure it after each epoch.", __doc__
+        "Train a network on iChallenge-PM's photographs of the retina and evaluate it after each epoch.", __doc__
     )
     add = parser.add_argument
     add(
-        "--data",
+        "--data_dir",
         required=True,
         metavar="DIR",
         help="folder with PALM-Training400 and PALM-Validation400 as training.zip and validation.zip unpack; unpack "
@@ -50,14 +52,25 @@ def build_parser() -> cli.Parser:
         help="labels of the validation images: PM_Label_and_Fovea_Location.xlsx of valid_gt.zip (needs openpyxl), or a "
         "CSV with the columns imgName and Label",
     )
-    add("--network", choices=tuple(REFERENCE), default="resnet50", help="network to train")
+    add(
+        "--backbone",
+        choices=tuple(REFERENCE),
+        default="resnet50",
+        metavar="NAME",
+        help="network to train: %(choices)s",
+    )
     add("--activation", choices=("sigmoid", "relu"), default="sigmoid", help="activation of lenet")
     add("--save_dir", default="save/ichallenge_pm", help="folder for the network, its curves and two photographs")
-    add("--epochs", type=cli.positive_int, default=5, help="passes over the training images")
-    add("--batch_size", type=cli.positive_int, default=10, help="images per step")
-    add("--learning_rate", type=cli.positive_float, default=0.001, help="of SGD with momentum 0.9, in all epochs")
-    add("--seed", type=cli.seed, default=0, help="random seed for weights and order")
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
+    add("--epoch", type=positive_int, default=5, help="number of epochs")
+    add("--batch_size", type=positive_int, default=10, help="images per step")
+    add(
+        "--learning_rate",
+        type=positive_float,
+        default=0.001,
+        help="learning rate of SGD with momentum 0.9, the same in all epochs",
+    )
+    add("--seed", type=random_seed, default=0, help="random seed for initial weights and shuffling")
+    add("--device", choices=DEVICES, default="auto", help="device to compute on")
     return parser
 
 
@@ -75,8 +88,8 @@ def build(network: str, activation: str) -> "Classifier":
     return Classifier(networks[network](1), [0.5], [0.5])
 
 
-def body(args: argparse.Namespace) -> None:
-    """Read the photographs, train, measure and print."""
+def train_and_evaluate(args: argparse.Namespace) -> None:
+    """Read the photographs, train, and print accuracy and AUROC."""
     from chexnet import device
 
     device.select(args.device)
@@ -87,31 +100,31 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.errors import InputError
     from chexnet.files import check_writable
 
-    if args.activation == "relu" and args.network != "lenet":
-        raise InputError(f"--activation relu: changes lenet only, and --network is {args.network}")
+    if args.activation == "relu" and args.backbone != "lenet":
+        raise InputError(f"--activation relu: changes lenet only, and --backbone is {args.backbone}")
     weights = Path(args.save_dir) / "network.pdparams"
     if weights.exists():
-        raise InputError(f"{weights}: is there already; choose another --save_dir")
-    photographs, _ = ichallenge_pm_data.find(args.data, args.labels)
+        raise InputError(f"{weights}: exists already; choose another --save_dir")
+    photographs, _ = ichallenge_pm_data.find(args.data_dir, args.labels)
     check_writable(weights, ".pdparams", keep=[])
     with cli.progress_bar("image") as progress:
-        images, tests = ichallenge_pm_data.read_folder(args.data, args.labels, progress)
-    cli.say(f"=> {len(images)} images to train on, {len(tests)} to validate on")
+        images, tests = ichallenge_pm_data.read_folder(args.data_dir, args.labels, progress)
+    cli.echo(f"=> {len(images)} images to train on, {len(tests)} to validate on")
     pictures.draw_pair(ichallenge_pm_data.pair(photographs), weights.with_name("photographs.png"))
     recipe = classification.Recipe(
-        network=f"lenet_{args.activation}" if args.network == "lenet" else args.network,
-        epochs=args.epochs,
+        network=f"lenet_{args.activation}" if args.backbone == "lenet" else args.backbone,
+        epochs=args.epoch,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         seed=args.seed,
     )
     with cli.progress_bar("step") as progress:
         probabilities = classification.run(
-            recipe, lambda: build(args.network, args.activation), images, tests, weights, cli.say, progress
+            recipe, lambda: build(args.backbone, args.activation), images, tests, weights, cli.echo, progress
         )
     print(format_scores(tests.labels.tolist(), probabilities[:, 1].tolist()))
     if args.activation == "sigmoid":
-        print(f"The text reports {REFERENCE[args.network]} for {args.network}.")
+        print(f"Published accuracy of {args.backbone} on color images: {REFERENCE[args.backbone]}.")
     print(f"{weights.parent}: network.pdparams, history.csv, curves.png, photographs.png")
 
 
@@ -120,7 +133,7 @@ def format_scores(labels: Sequence[int], probabilities: Sequence[float]) -> str:
 
     Args:
         labels: 0 or 1 per image.
-        probabilities: of label 1, per image.
+        probabilities: probability of label 1 per image.
     """
     import numpy as np
 
@@ -141,7 +154,7 @@ def format_scores(labels: Sequence[int], probabilities: Sequence[float]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    return cli.run(build_parser(), body, argv)
+    return cli.run(build_parser(), train_and_evaluate, argv)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ VALIDATION = "PALM-Validation400"
 NAME_COLUMN, LABEL_COLUMN = "imgName", "Label"
 
 _LABEL_OF = {"P": 1, "H": 0, "N": 0}
-"""By the first letter of a training image's name: pathologic, high (but not pathologic) myopia, normal."""
+"""First letter of a training image's name -> label: pathologic myopia, high (but not pathologic) myopia, normal."""
 
 
 def read_folder(
@@ -37,7 +37,7 @@ def read_folder(
 
     Args:
         data: folder with TRAINING and VALIDATION, unpacked.
-        labels: CSV or XLSX with the columns NAME_COLUMN and LABEL_COLUMN, a row for each image of VALIDATION.
+        labels: CSV or XLSX with the columns NAME_COLUMN and LABEL_COLUMN, one row per image of VALIDATION.
         progress: called with the images decoded and their number.
         workers: decoding threads.
 
@@ -45,8 +45,8 @@ def read_folder(
         Images of uint8 [N, 3, SIDE, SIDE], red, green and blue, and labels, 1 for pathologic myopia.
 
     Raises:
-        InputError: a folder is missing or still packed, the name of a training image does not tell its label, an image
-            has no label or a label no image, or an image does not decode.
+        InputError: a folder is missing or not unpacked, the name of a training image does not give its label, an
+            image has no label or a label no image, or an image cannot be decoded.
     """
     parts = find(data, labels)
     paths = [path for part in parts for path in part]
@@ -88,11 +88,11 @@ def _read_color(path: Path) -> np.ndarray:
 
 
 def read_labels(path: Path) -> dict[str, int]:
-    """Image -> label, 0 or 1, of a CSV or XLSX file; columns other than NAME_COLUMN and LABEL_COLUMN are not read.
+    """Read image -> label, 0 or 1, from the columns NAME_COLUMN and LABEL_COLUMN of a CSV or XLSX file.
 
     Raises:
-        InputError: the file cannot be read, a column is missing, or the first row without a name and a label of its
-            own.
+        InputError: the file cannot be read, a column is missing, or a row has no name, a repeated name or no
+            label.
     """
     rows = _xlsx_rows(path) if path.suffix.lower() == ".xlsx" else _csv_rows(path)
     header = next(rows, (1, []))[1]
@@ -115,7 +115,7 @@ def read_labels(path: Path) -> dict[str, int]:
 
 
 def _images(data: Path, name: str) -> list[Path]:
-    """The files of one of the two folders; unpacking as published may have put it into one of its own name."""
+    """List the files of a folder; unpacking the published archive may nest it in a folder of the same name."""
     folder = data / name
     if (folder / name).is_dir():
         folder /= name
@@ -123,7 +123,7 @@ def _images(data: Path, name: str) -> list[Path]:
         raise InputError(f"{folder}: no such folder, expected the images of {name}.zip, unpacked there")
     files = sorted(folder.iterdir())
     if packed := [file.name for file in files if file.suffix.lower() == ".zip"]:
-        raise InputError(f"{folder}: holds {packed[0]}, expected images; unpack it there, and move the archive away")
+        raise InputError(f"{folder}: contains {packed[0]}, expected images; unpack it there, and move the archive away")
     if not files:
         raise InputError(f"{folder}: is empty, expected images")
     return files
@@ -133,7 +133,7 @@ def _label_by_name(images: list[Path]) -> dict[Path, int]:
     for image in images:
         if not re.fullmatch(r"[PHN]\S*\.jpg", image.name):
             raise InputError(
-                f"{image}: the name says nothing of the label, expected one like P0001.jpg (pathologic myopia), "
+                f"{image}: the name does not start with a label, expected a name like P0001.jpg (pathologic myopia), "
                 "H0001.jpg (high myopia) or N0001.jpg (normal); move other files away"
             )
     return {image: _LABEL_OF[image.name[0]] for image in images}
@@ -150,7 +150,7 @@ def _label_by_table(images: list[Path], table: Path) -> dict[Path, int]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line and cells of each row."""
+    """Yield line number and cells of each row."""
     reader = csv.reader(io.StringIO(read_text(path, "label file")), strict=True)
     try:
         for row in reader:
@@ -160,7 +160,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _xlsx_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells of each row of the first sheet."""
+    """Yield number and cells of each row of the first sheet."""
     try:
         from openpyxl import load_workbook
     except ImportError as error:

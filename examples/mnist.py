@@ -1,11 +1,11 @@
 """Train the texts' LeNet on MNIST: 28 x 28 gray pictures of handwritten digits.
 
-    python examples/mnist.py --data mnist
+    python examples/mnist.py --data_dir mnist
 
 The script first prints the shapes of the network, layer by layer. Recipe of the text that this example comes from: SGD
 0.001 with momentum 0.9, 5 epochs of batches of 10, pixels in 0..1. Accuracy and loss on the 10,000 test images are
-printed after every epoch. A run that was cut short is resumed after its last whole epoch when the same command is given
-again. This code has not been run on the whole of MNIST yet.
+printed after every epoch. To resume an interrupted run after its last complete epoch, repeat the command.
+This code has not been run on the whole of MNIST yet.
 """
 
 import argparse
@@ -14,32 +14,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chexnet import cli
+from chexnet.argument_types import positive_float, positive_int, random_seed
+from chexnet.config import DEVICES
 
 CLASSES = tuple("0123456789")
 
 
 def build_parser() -> cli.Parser:
     """Return the parser; its defaults are the text's."""
-    parser = cli.Parser("Train LeNet on MNIST and measure it on the test images.", __doc__)
+    parser = cli.Parser("Train LeNet on MNIST and evaluate it on the test images.", __doc__)
     add = parser.add_argument
     add(
-        "--data",
+        "--data_dir",
         required=True,
         metavar="DIR",
         help="folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
-        "t10k-labels-idx1-ubyte, each as it is or as .gz",
+        "t10k-labels-idx1-ubyte, each uncompressed or as .gz",
     )
-    add("--save_dir", default="save/mnist", help="folder for the network, its curves and the 8 x 8 test images")
+    add(
+        "--save_dir", default="save/mnist", help="folder for the network, its curves and a picture of 8 x 8 test images"
+    )
     add("--activation", choices=("sigmoid", "relu"), default="sigmoid", help="activation between the layers")
-    add("--epochs", type=cli.positive_int, default=5, help="passes over the training images")
-    add("--batch_size", type=cli.positive_int, default=10, help="images per step")
-    add("--learning_rate", type=cli.positive_float, default=0.001, help="of SGD with momentum 0.9")
-    add("--seed", type=cli.seed, default=0, help="random seed for weights and order")
-    add("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
+    add("--epoch", type=positive_int, default=5, help="number of epochs")
+    add("--batch_size", type=positive_int, default=10, help="images per step")
+    add("--learning_rate", type=positive_float, default=0.001, help="learning rate of SGD with momentum 0.9")
+    add("--seed", type=random_seed, default=0, help="random seed for initial weights and shuffling")
+    add("--device", choices=DEVICES, default="auto", help="device to compute on")
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
+def train_lenet(args: argparse.Namespace) -> None:
     """Read the images, train, and print shapes, epochs and accuracies."""
     from chexnet import device
 
@@ -55,10 +59,10 @@ def body(args: argparse.Namespace) -> None:
 
     weights = Path(args.save_dir) / "network.pdparams"
     if weights.exists():
-        raise InputError(f"{weights}: is there already; choose another --save_dir")
+        raise InputError(f"{weights}: exists already; choose another --save_dir")
     check_writable(weights, ".pdparams", keep=[])
-    images, tests = mnist_data.read_folder(args.data)
-    cli.say(f"=> {len(images)} images to train on, {len(tests)} to test on")
+    images, tests = mnist_data.read_folder(args.data_dir)
+    cli.echo(f"=> {len(images)} images to train on, {len(tests)} to test on")
 
     def build() -> classification.Classifier:
         activation = getattr(functional, args.activation)
@@ -66,16 +70,16 @@ def body(args: argparse.Namespace) -> None:
         return classification.Classifier(lenet, mean=[0.0], std=[1.0])
 
     for line in text_networks.shapes(build().body, (1, 1, mnist_data.SIDE, mnist_data.SIDE)):
-        cli.say(line)
+        cli.echo(line)
     recipe = classification.Recipe(
         network=f"lenet_{args.activation}",
-        epochs=args.epochs,
+        epochs=args.epoch,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         seed=args.seed,
     )
     with cli.progress_bar("step") as progress:
-        probabilities = classification.run(recipe, build, images, tests, weights, cli.say, progress)
+        probabilities = classification.run(recipe, build, images, tests, weights, cli.echo, progress)
     pictures.draw_samples(tests, probabilities, CLASSES, weights.with_name("samples.png"))
     print(classification.format_accuracies(tests.labels.tolist(), probabilities.argmax(axis=1).tolist(), CLASSES))
     print(f"{weights.parent}: network.pdparams, history.csv, curves.png, samples.png")
@@ -83,7 +87,7 @@ def body(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    return cli.run(build_parser(), body, argv)
+    return cli.run(build_parser(), train_lenet, argv)
 
 
 if __name__ == "__main__":

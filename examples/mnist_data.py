@@ -14,7 +14,7 @@ from chexnet.errors import InputError
 SIDE = 28
 
 _IMAGES, _LABELS = b"\x00\x00\x08\x03", b"\x00\x00\x08\x01"
-"""Magic numbers: unsigned bytes in three dimensions, and in one."""
+"""Magic numbers of unsigned bytes in three dimensions and in one dimension."""
 
 _MAX_COUNT = 1_000_000
 """Images per file, more than any data set in this format has; a compressed file may announce billions."""
@@ -23,8 +23,8 @@ _MAX_COUNT = 1_000_000
 def read_folder(folder: str | os.PathLike[str]) -> tuple[Images, Images]:
     """Read the training and the test images of a folder with MNIST's four IDX files.
 
-    The format is that of http://yann.lecun.com/exdb/mnist. Files may be compressed as `.gz`, and some sources write a
-    dot in place of the last but one hyphen (`train-images.idx3-ubyte`).
+    The format is that of http://yann.lecun.com/exdb/mnist. Files may be compressed as `.gz`. Some sources write a dot
+    instead of the second-to-last hyphen (`train-images.idx3-ubyte`).
 
     Raises:
         InputError: a file is missing, damaged, or of another format; or images and labels differ in number.
@@ -41,7 +41,7 @@ def _read_part(folder: Path, part: str) -> Images:
     if len(pixels) != len(classes):
         raise InputError(f"{labels}: {len(classes)} labels, expected one for each of the {len(pixels)} of {images}")
     if not len(classes):
-        raise InputError(f"{images}: holds no images")
+        raise InputError(f"{images}: contains no images")
     if classes.max() > 9:
         row = int((classes > 9).argmax())
         raise InputError(f"{labels}: label {row + 1} is {classes[row]}, expected a digit, 0 to 9")
@@ -53,11 +53,11 @@ def _find(folder: Path, stem: str, suffix: str) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise InputError(f"{folder}: holds no {names[0]} and no {names[1]}, expected MNIST's four files")
+    raise InputError(f"{folder}: contains no {names[0]} and no {names[1]}, expected MNIST's four files")
 
 
 def _read_idx(path: Path, magic: bytes, item: tuple[int, ...]) -> np.ndarray:
-    """The array of an IDX file: uint8 [N, *item]. No more is read than its header announces."""
+    """Read the array of an IDX file: uint8 [N, *item]. Nothing is read beyond what the header announces."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             header = file.read(8 + 4 * len(item))

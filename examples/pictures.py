@@ -15,15 +15,15 @@ from chexnet.files import replacing
 from chexnet.training.epoch_history import Row
 
 SAMPLES = 8
-"""Images along each side of the picture."""
+"""Images per row and per column of the picture."""
 
 TILE = 96
 CAPTION = 40
-"""Sides of an image on it, and the room for what stands above; pixels."""
+"""Side of an image on the picture, and height of the caption above it, in pixels."""
 
 
 def draw_curves(rows: list[Row], path: Path) -> None:
-    """Draws loss, accuracy and learning rate over the epochs as a PNG."""
+    """Draw loss, accuracy and learning rate over the epochs as a PNG."""
     epochs = [row["epoch"] for row in rows]
     figure = Figure(figsize=(12, 3.6))
     margins = {"left": 0.055, "right": 0.99, "bottom": 0.14, "top": 0.9, "wspace": 0.2}
@@ -51,7 +51,7 @@ def draw_samples(images: Images, probabilities: np.ndarray, classes: Sequence[st
 
     Args:
         images: at least one.
-        probabilities: [N, K], the network's.
+        probabilities: [N, K], from the network.
         classes: names of the K classes.
         path: PNG file to write.
     """

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 FLOORS = (
-    {"errors"},
+    {"errors", "argument_types", "settings"},
     {"files", "json_files", "text_files", "threads", "config", "framework", "process"},
     {
         "labels",
@@ -57,6 +57,8 @@ WITHOUT_PADDLE = {
     "download",
     "cli",
     "process",
+    "argument_types",
+    "settings",
 }
 LIBRARY = ROOT / "chexnet"
 EXAMPLES = tuple(ROOT / f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist"))

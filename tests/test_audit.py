@@ -116,7 +116,7 @@ def test_an_audit_is_printed_and_written(tmp_path, capsys):
     a_list(tmp_path, "train_list.txt", images("1.0", "2.0"))
     a_list(tmp_path, "test_list.txt", images("2.1", "3.0"))
     lists = [tmp_path / "train_list.txt", tmp_path / "test_list.txt"]
-    assert run(*lists, "--json", tmp_path / "audit.json") == 0
+    assert run(*lists, "--output_json", tmp_path / "audit.json") == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].split() == ["train_list", "test_list"]
     assert printed[1].split() == ["images", "2", "2"]
@@ -126,13 +126,13 @@ def test_an_audit_is_printed_and_written(tmp_path, capsys):
     assert facts["shared"] == [{"first": str(lists[0]), "second": str(lists[1]), "images": 0, "patients": 1}]
     assert facts["lists"][0]["positives"] == dict.fromkeys(CLASS_NAMES, 0) | {"Atelectasis": 2}
     assert any("share 1 patients" in warning for warning in facts["warnings"])
-    assert run(*lists, "--json", lists[0]) == 2
+    assert run(*lists, "--output_json", lists[0]) == 2
 
 
 def test_lists_of_other_classes_are_audited(tmp_path, capsys):
     (tmp_path / "list.txt").write_text("patient1/a.jpg 1 0\npatient2/b.jpg 0 0\n")
     (tmp_path / "classes.txt").write_text("Edema\nFracture\n")
-    assert run(tmp_path / "list.txt", "--classes", tmp_path / "classes.txt") == 0
+    assert run(tmp_path / "list.txt", "--classes_file", tmp_path / "classes.txt") == 0
     assert [line.split() for line in capsys.readouterr().out.splitlines()[1:5]] == [
         ["images", "2"],
         ["patients", "2"],

@@ -190,7 +190,7 @@ def test_bad_flags_are_one_line(capsys):
     assert exit_.value.code == 2
     assert "'eleven_crop' is none of" in capsys.readouterr().err
     assert main(["--data_dir", "images"]) == 2
-    assert "--data_dir and --list belong together" in capsys.readouterr().err
+    assert "--data_dir and --list are needed together" in capsys.readouterr().err
 
 
 def test_a_table_is_aligned():

@@ -79,7 +79,7 @@ def test_images_that_are_not_cached_are_named_with_the_command_that_adds_them(or
     originals.build(names=originals.names[:7])
     message = (
         rf"list\.txt: 2 of 9 images are not in the cache {originals.cache}: 007\.png \(line 8\), 008\.png \(line 9\); "
-        rf"run: python tools/build_cache\.py --data_dir {originals.images} --lists list\.txt --out "
+        rf"run: python tools/build_cache\.py --data_dir {originals.images} --lists list\.txt --output_dir "
     )
     with pytest.raises(InputError, match=message):
         originals.open().rows(originals.names, "list.txt", originals.images)

@@ -50,7 +50,7 @@ def trained(request, tmp_path_factory):
     lists(root, request.param)
     flags = ["--train_list", root / "train.txt", "--val_list", root / "val.txt", "--save_dir", root / "save"]
     flags += ["--backbone", "lenet", "--init", "random", "--epoch", "1", "--batch_size", "4"]
-    flags += ["--resize", "64", "--crop", "60", "--classes", root / "classes.txt"]
+    flags += ["--resize", "64", "--crop", "60", "--classes_file", root / "classes.txt"]
     assert run("train", root, *flags) == 0
     return root
 
@@ -73,7 +73,7 @@ def test_from_training_to_the_report(trained, tmp_path, capsys):
     ]
     capsys.readouterr()
 
-    files = {"output": "r.json", "predictions": "p.csv", "report": "rep", "val_list": trained / "val.txt"}
+    files = {"output_json": "r.json", "output_csv": "p.csv", "output_dir": "rep", "val_list": trained / "val.txt"}
     outputs = [part for name, value in files.items() for part in (f"--{name}", tmp_path / value)]
     assert run("eval", trained, "--ckpt", ckpt, "--test_list", trained / "test.txt", "--compare", *outputs) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -92,7 +92,7 @@ def test_from_training_to_the_report(trained, tmp_path, capsys):
     assert "<myopia>" not in page
     assert f"mean AUROC over {len(names)} of {len(names)} findings" in page
 
-    outputs = ["--json", tmp_path / "a.json", "--csv", tmp_path / "a.csv", "--cam", tmp_path / "cam"]
+    outputs = ["--output_json", tmp_path / "a.json", "--output_csv", tmp_path / "a.csv", "--cam", tmp_path / "cam"]
     points = ["--thresholds", tmp_path / "rep" / "thresholds.json"]
     image = trained / "images" / "test1.png"
     assert run("predict", trained, image, "--ckpt", ckpt, *outputs, *points) == 0
@@ -102,9 +102,16 @@ def test_from_training_to_the_report(trained, tmp_path, capsys):
     pictures = [Path(one) for one in said["images"][0]["cam"].values()]
     assert len({one.name.lower() for one in pictures}) == len(names)
     assert all(one.parent == tmp_path / "cam" and one.is_file() for one in pictures)
-    assert run("tools/export", trained, "--ckpt", ckpt, "--out", tmp_path / "exported") == 0
+    assert run("tools/export", trained, "--ckpt", ckpt, "--output_dir", tmp_path / "exported") == 0
     assert json.loads((tmp_path / "exported" / "description.json").read_text())["classes"] == list(names)
-    both = ["--predictions", tmp_path / "p.csv", "--output", tmp_path / "again", "--classes", trained / "classes.txt"]
+    both = [
+        "--predictions",
+        tmp_path / "p.csv",
+        "--output_dir",
+        tmp_path / "again",
+        "--classes_file",
+        trained / "classes.txt",
+    ]
     assert run("tools/report", trained, *both) == 0
     assert json.loads((tmp_path / "again" / "metrics.json").read_text())["classes"].keys() == set(names)
 
@@ -115,7 +122,7 @@ def test_a_list_of_another_number_of_columns_is_an_error_with_both_numbers(train
     other.write_text("test1.png 0 1 1\n")
     ckpt = trained / "save" / "best_model.pdparams"
     assert run("eval", trained, "--ckpt", ckpt, "--test_list", other) == 2
-    message = rf"three\.txt:1: 3 labels after the name, expected {count}: `name v1.*--classes FILE names others"
+    message = rf"three\.txt:1: 3 labels after the name, expected {count}: `name v1.*--classes_file FILE names others"
     assert re.search(message, capsys.readouterr().err)
     assert run("train", trained, "--train_list", trained / "train.txt", "--save_dir", tmp_path / "save") == 2
     assert f"train.txt:1: {count} labels after the name, expected 14" in capsys.readouterr().err
@@ -126,7 +133,7 @@ def test_names_that_contradict_the_checkpoint_are_refused(trained, tmp_path):
     (tmp_path / "other.txt").write_text("Cat\nDog\nFish\n")
     config = EvalConfig(data_dir=str(trained / "images"), test_list=str(trained / "test.txt"), ckpt=ckpt, device="cpu")
     with pytest.raises(InputError, match=r"best_model\.pdparams: the checkpoint has \d classes, .* expected the 3 of"):
-        evaluate(EvalConfig(**{**vars(config), "classes": str(tmp_path / "other.txt")}))
+        evaluate(EvalConfig(**{**vars(config), "classes_file": str(tmp_path / "other.txt")}))
     with pytest.raises(InputError, match=r"the checkpoint is a lenet, not a resnet50"):
         evaluate(EvalConfig(**{**vars(config), "backbone": "resnet50"}))
 
@@ -138,14 +145,14 @@ def test_without_metadata_the_flags_say_what_a_file_is(trained, tmp_path):
     checkpoint.save_weights(checkpoint.read_weights(kept), bare)
     count = len(class_names(trained / "classes.txt"))
     shared = {"data_dir": str(trained / "images"), "test_list": str(trained / "test.txt"), "device": "cpu", "crops": 1}
-    named = {"classes": str(trained / "classes.txt")}
+    named = {"classes_file": str(trained / "classes.txt")}
     said = evaluate(EvalConfig(ckpt=str(bare), backbone="lenet", **named, **shared))
     assert said.probabilities.shape == (8, count)
     with pytest.raises(InputError, match="of the backbone lenet, expected those of densenet121"):
         evaluate(EvalConfig(ckpt=str(bare), **named, **shared))
     (tmp_path / "three.txt").write_text("a\nb\nc\n")
     with pytest.raises(InputError, match=rf"bare\.pdparams: has {count} outputs, expected 3"):
-        evaluate(EvalConfig(ckpt=str(bare), backbone="lenet", classes=str(tmp_path / "three.txt"), **shared))
+        evaluate(EvalConfig(ckpt=str(bare), backbone="lenet", classes_file=str(tmp_path / "three.txt"), **shared))
 
 
 def test_checkpoints_of_other_classes_are_not_averaged(trained, tmp_path):

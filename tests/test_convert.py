@@ -331,7 +331,9 @@ def test_another_number_of_classes_goes_back(torch_arrays, tmp_path, capsys):
     state = {name: array[:5] if "classifier" in name else array for name, array in torch_arrays.items()}
     save_file(state, tmp_path / "in.safetensors")
     (tmp_path / "names.txt").write_text("A\nB\nC\nD\nE\n")
-    assert run(tmp_path / "in.safetensors", tmp_path / "in.pdparams", "--classes", str(tmp_path / "names.txt")) == 0
+    assert (
+        run(tmp_path / "in.safetensors", tmp_path / "in.pdparams", "--classes_file", str(tmp_path / "names.txt")) == 0
+    )
     assert main(["--reverse", str(tmp_path / "in.pdparams"), "--output", str(tmp_path / "back.safetensors")]) == 0
     assert_equal(load_file(tmp_path / "back.safetensors"), state)
     assert "its classes: ['A', 'B', 'C', 'D', 'E']" in capsys.readouterr().out

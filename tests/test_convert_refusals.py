@@ -202,7 +202,7 @@ def test_a_file_of_another_size_of_densenet_is_refused_in_a_short_line(torch_arr
     assert len(line) < 1500
 
 
-@pytest.mark.parametrize("flag", ["--key=x", "--classes=x", "--allow_pickle", "--resize=224"])
+@pytest.mark.parametrize("flag", ["--key=x", "--classes_file=x", "--allow_pickle", "--resize=224"])
 def test_flags_for_the_other_direction_are_refused(flag, tmp_path, capsys):
     assert main(["--reverse", str(tmp_path / "in.pdparams"), "--output", str(tmp_path / "out.pth"), flag]) == 2
     assert f"{flag.partition('=')[0]}: is for --torch_ckpt" in capsys.readouterr().err

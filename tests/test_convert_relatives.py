@@ -14,11 +14,11 @@ GRAY = np.random.default_rng(5).integers(0, 256, (2, 1, 48, 48), dtype=np.uint8)
 
 INPUTS = {
     "torchxrayvision": lambda gray: (2 * (gray / np.float32(255)) - 1) * 1024,
-    "unit": lambda gray: gray / np.float32(255),
-    "symmetric": lambda gray: 2 * (gray / np.float32(255)) - 1,
+    "zero_one": lambda gray: gray / np.float32(255),
+    "minus_one_one": lambda gray: 2 * (gray / np.float32(255)) - 1,
     "imagenet": lambda gray: (gray / np.float32(255) - np.float32(0.485)) / np.float32(0.229),
 }
-"""Scaling -> what a network of one channel is given for pixels."""
+"""Normalization -> what a network of one channel is given for pixels."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_torchxrayvision(torch, relatives, xrv, tmp_path, capsys):
     assert "4 outputs: untrained, they have no operating point: Lung Lesion, Fracture, " in report
     assert "op_threshs" in report
     facts = json.loads((tmp_path / "xrv.json").read_text())
-    assert (facts["resize"], facts["crop"], facts["crops"], facts["scaling"]) == (224, 224, 1, "symmetric")
+    assert (facts["resize"], facts["crop"], facts["crops"], facts["normalization"]) == (224, 224, 1, "minus_one_one")
     assert facts["classes"][:3] == ["Atelectasis", "Consolidation", "Infiltration"]
     assert len(facts["classes"]) == 14
     found = predicted(tmp_path / "xrv.pdparams")
@@ -94,19 +94,19 @@ def test_a_whole_module_of_torchxrayvision_says_what_it_is(torch, relatives, xrv
     assert len(model.describe(tmp_path / "xrv.pdparams").classes) == 18
 
 
-@pytest.mark.parametrize("scaling", INPUTS)
-def test_one_channel(scaling, torch, relatives, tmp_path, capsys):
-    """At every scaling, at the borders too, where a wrong offset would show: `predicted` images are 48 pixels small."""
+@pytest.mark.parametrize("normalization", INPUTS)
+def test_one_channel(normalization, torch, relatives, tmp_path, capsys):
+    """Also at the borders, where a wrong offset would show: `predicted` images have 48 pixels only."""
     network = made(relatives.MonaiDenseNet121(in_channels=1, outputs=5))
-    inputs = INPUTS[scaling](GRAY)
+    inputs = INPUTS[normalization](GRAY)
     with torch.no_grad():
         network.features.conv0.weight /= float(np.abs(inputs).max())
     torch.save(network.state_dict(), tmp_path / "monai.pt")
     (tmp_path / "names.txt").write_text("A\nB\nC\nD\nE\n")
-    flags = ["--classes", str(tmp_path / "names.txt")]
+    flags = ["--classes_file", str(tmp_path / "names.txt")]
     assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", *flags) == 2
     assert "takes one channel, and the file does not say how pixels were scaled" in capsys.readouterr().err
-    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", *flags, "--scaling", scaling) == 0
+    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", *flags, "--normalization", normalization) == 0
     wanted = sigmoid(outputs(torch, network, inputs))
     assert wanted.std(axis=0).max() > 1e-3
     np.testing.assert_allclose(predicted(tmp_path / "out.pdparams"), wanted, rtol=0, atol=1e-5)
@@ -119,12 +119,21 @@ def test_monai_of_three_channels_and_any_number_of_classes(count, torch, relativ
     assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams") == 2
     line = capsys.readouterr().err
     assert f"{count} outputs found" in line
-    assert "--classes FILE" in line
+    assert "--classes_file FILE" in line
     (tmp_path / "names.txt").write_text("".join(f"finding {number}\n" for number in range(count)))
-    flags = ["--classes", str(tmp_path / "names.txt"), "--scaling", "unit", "--resize", "240", "--crop", "192"]
+    flags = [
+        "--classes_file",
+        str(tmp_path / "names.txt"),
+        "--normalization",
+        "zero_one",
+        "--resize",
+        "240",
+        "--crop",
+        "192",
+    ]
     assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", *flags, "--crops", "1") == 0
     assert "MONAI's dense layers" in capsys.readouterr().out
-    wanted = sigmoid(outputs(torch, network, np.repeat(INPUTS["unit"](GRAY), 3, axis=1)))
+    wanted = sigmoid(outputs(torch, network, np.repeat(INPUTS["zero_one"](GRAY), 3, axis=1)))
     np.testing.assert_allclose(predicted(tmp_path / "out.pdparams"), wanted, rtol=0, atol=1e-5)
     known = model.describe(tmp_path / "out.pdparams")
     assert known.classes == tuple(f"finding {number}" for number in range(count))
@@ -135,7 +144,7 @@ def test_another_number_of_names_than_outputs_is_refused(torch, relatives, tmp_p
     network = made(relatives.MonaiDenseNet121(in_channels=3, outputs=3))
     torch.save(network.state_dict(), tmp_path / "monai.pt")
     (tmp_path / "names.txt").write_text("A\nB\n")
-    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", "--classes", str(tmp_path / "names.txt")) == 2
+    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", "--classes_file", str(tmp_path / "names.txt")) == 2
     assert "3 outputs found, expected 2" in capsys.readouterr().err
 
 
@@ -143,7 +152,7 @@ def test_a_network_of_volumes_is_refused(torch, relatives, tmp_path, capsys):
     state = relatives.MonaiDenseNet121(in_channels=1, outputs=14).state_dict()
     state["features.conv0.weight"] = torch.ones(64, 1, 7, 7, 7)
     torch.save(state, tmp_path / "monai.pt")
-    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", "--scaling", "unit") == 2
+    assert run(tmp_path / "monai.pt", tmp_path / "out.pdparams", "--normalization", "zero_one") == 2
     assert "features.conv0.weight [64, 1, 7, 7, 7] for [64, 1, 7, 7]" in capsys.readouterr().err
 
 

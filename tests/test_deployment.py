@@ -43,7 +43,7 @@ def ckpt(tmp_path_factory) -> Path:
     body.fc2.weight.set_value(body.fc2.weight - body.fc2.weight.mean(axis=0))
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     checkpoint.save(network.state_dict(), path)
-    facts = {"backbone": "lenet", "classes": CLASSES, "resize": RESIZE, "crop": CROP, "scaling": "symmetric"}
+    facts = {"backbone": "lenet", "classes": CLASSES, "resize": RESIZE, "crop": CROP, "normalization": "minus_one_one"}
     checkpoint.write_sidecar(path, {**facts, "notice": "Of a test."})
     return path
 
@@ -125,12 +125,12 @@ def test_the_script_names_the_files_and_the_difference(ckpt, tmp_path, capsys):
     spec = importlib.util.spec_from_file_location("tool_export", ROOT / "tools/export.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    assert tool.main(["--ckpt", str(ckpt), "--out", str(tmp_path / "out")]) == 0
+    assert tool.main(["--ckpt", str(ckpt), "--output_dir", str(tmp_path / "out")]) == 0
     _, first, second, third = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r".*out/model\.(json|pdmodel): lenet, 3 outputs, crops of 64 px", first)
-    assert re.fullmatch(r"Loaded again, its probabilities are those of .*model\.pdparams to \d\.\de-\d\d\.", second)
+    assert re.fullmatch(r"Verified: .*model\.pdparams by at most \d\.\de-\d\d\.", second)
     assert str(tmp_path / "out" / DESCRIPTION) in third
-    assert tool.main(["--ckpt", str(ckpt), "--out", str(tmp_path / "out"), "--backbone", "resnet50"]) == 2
+    assert tool.main(["--ckpt", str(ckpt), "--output_dir", str(tmp_path / "out"), "--backbone", "resnet50"]) == 2
     assert "the checkpoint is a lenet, not a resnet50" in capsys.readouterr().err
 
 

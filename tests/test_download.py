@@ -298,7 +298,7 @@ def test_the_script_fetches_unpacks_and_may_be_repeated(web, tmp_path, capsys):
     lines = [f"{web.url}{path} {hashlib.sha256(content).hexdigest()}" for path, content in web.files.items()]
     (tmp_path / "urls.txt").write_text("\n".join(lines))
     for _ in range(2):
-        assert script.main(["--urls", str(tmp_path / "urls.txt"), "--out", str(tmp_path / "data")]) == 0
+        assert script.main(["--urls", str(tmp_path / "urls.txt"), "--output_dir", str(tmp_path / "data")]) == 0
     assert "2.tar.gz: 1 files" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "data" / "images").iterdir()) == [
         "00000001_000.png",
@@ -307,5 +307,5 @@ def test_the_script_fetches_unpacks_and_may_be_repeated(web, tmp_path, capsys):
     assert web.asked == [None, None]
     (tmp_path / "data" / "archives" / "2.tar.gz").unlink()
     web.files["/2.tar.gz"] = b"x"
-    assert script.main(["--urls", str(tmp_path / "urls.txt"), "--out", str(tmp_path / "data")]) == 2
+    assert script.main(["--urls", str(tmp_path / "urls.txt"), "--output_dir", str(tmp_path / "data")]) == 2
     assert "its SHA-256 is" in capsys.readouterr().err

@@ -236,7 +236,7 @@ def test_what_was_skipped_is_in_the_files_and_printed_last(spoilt, ckpt, tmp_pat
     monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
     images, lists = spoilt
     flags = ["--data_dir", str(images), "--test_list", str(lists), "--ckpt", str(ckpt), "--device", "cpu"]
-    outputs = ["--output", str(tmp_path / "r.json"), "--predictions", str(tmp_path / "p.csv"), "--compare"]
+    outputs = ["--output_json", str(tmp_path / "r.json"), "--output_csv", str(tmp_path / "p.csv"), "--compare"]
     assert eval_script.main([*flags, *outputs, "--on_bad_image", "skip"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-3] == f"left out of {lists}: 2 images (--on_bad_image skip)"

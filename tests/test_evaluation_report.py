@@ -89,7 +89,7 @@ def test_an_ensemble_is_the_mean_of_its_members(data):
 
 
 def test_the_spread_is_printed_and_written(data, capsys):
-    assert eval_script.main(flags(data, 0, 1, 2, output="r.json", predictions="p.csv")) == 0
+    assert eval_script.main(flags(data, 0, 1, 2, output_json="r.json", output_csv="p.csv")) == 0
     lines = capsys.readouterr().out.splitlines()
     facts = json.loads((data / "r.json").read_text())
     means = [one["mean"]["auroc"] for one in facts["members"]]
@@ -107,7 +107,7 @@ def test_the_spread_is_printed_and_written(data, capsys):
 
 
 def test_one_checkpoint_speaks_of_no_others(data, capsys):
-    assert eval_script.main(flags(data, 0, output="r.json")) == 0
+    assert eval_script.main(flags(data, 0, output_json="r.json")) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:5] == [
         "=> 1 crop of 32 px from 40 px",
@@ -136,7 +136,7 @@ def test_the_last_member_is_looked_at_before_the_first_computes(data, monkeypatc
 
 def test_a_notice_is_told(data, capsys):
     checkpoint.write_sidecar(data / "model0.pdparams", {"resize": 40, "crop": CROP, "notice": "of phantoms only"})
-    assert eval_script.main(flags(data, 0, output="r.json", report="rep")) == 0
+    assert eval_script.main(flags(data, 0, output_json="r.json", output_dir="rep")) == 0
     assert f"=> {data / 'model0.pdparams'}: of phantoms only" in capsys.readouterr().out.splitlines()
     assert json.loads((data / "r.json").read_text())["notice"] == "of phantoms only"
     assert '<p class="notice">of phantoms only</p>' in (data / "rep" / "report.html").read_text()
@@ -146,7 +146,7 @@ def test_images_that_the_checkpoint_was_trained_on_are_counted(data, capsys):
     trained = [f"test_{index:03d}.png" for index in range(5)] + ["elsewhere.png"]
     facts = {"resize": 40, "crop": CROP, KEY: fingerprint(trained)}
     checkpoint.write_sidecar(data / "model0.pdparams", facts)
-    assert eval_script.main(flags(data, 0, output="r.json", report="rep")) == 0
+    assert eval_script.main(flags(data, 0, output_json="r.json", output_dir="rep")) == 0
     warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("=> warning: ")]
     assert len(warned) == 1
     assert "5 of these 12 images were used for training; the patients of 12 of them are unknown" in warned[0]
@@ -160,7 +160,7 @@ def test_images_that_the_checkpoint_was_trained_on_are_counted(data, capsys):
 
 
 def test_the_report_has_thresholds_of_the_validation_list(data, capsys):
-    assert eval_script.main(flags(data, 0, report="rep", val_list="val.txt", predictions="p.csv")) == 0
+    assert eval_script.main(flags(data, 0, output_dir="rep", val_list="val.txt", output_csv="p.csv")) == 0
     ckpt = data / "model0.pdparams"
     found = read_thresholds(data / "rep" / "thresholds.json", sha256(ckpt))
     assert found.chosen.endswith("on val.txt, 1 crop")
@@ -183,7 +183,7 @@ def test_the_report_has_thresholds_of_the_validation_list(data, capsys):
     ((0, 1), "val.txt", "predict.py uses one checkpoint"),
 ])  # fmt: skip
 def test_why_there_are_no_thresholds_is_said(data, capsys, ckpts, val_list, why):
-    assert eval_script.main(flags(data, *ckpts, report="rep", val_list=val_list)) == 0
+    assert eval_script.main(flags(data, *ckpts, output_dir="rep", val_list=val_list)) == 0
     assert not (data / "rep" / "thresholds.json").exists()
     assert why in capsys.readouterr().out
 
@@ -193,7 +193,7 @@ def test_what_is_left_out_of_either_list_is_said(data, capsys):
     make_folder(data, 120, "val.txt")
     for name in ("test_007.png", "val_011.png"):
         (data / "images" / name).unlink()
-    assert eval_script.main([*flags(data, 0, report="rep", val_list="val.txt"), "--on_bad_image", "skip"]) == 0
+    assert eval_script.main([*flags(data, 0, output_dir="rep", val_list="val.txt"), "--on_bad_image", "skip"]) == 0
     output = capsys.readouterr().out
     for name, path in (("test_007.png", "test.txt"), ("val_011.png", "val.txt")):
         assert f"left out of {data / path}: 1 image (--on_bad_image skip)" in output
@@ -205,9 +205,9 @@ def test_what_is_left_out_of_either_list_is_said(data, capsys):
 def test_flags_that_cannot_be_are_refused_before_the_work(data, monkeypatch, capsys):
     monkeypatch.setattr(Choice, "compile", lambda *_: pytest.fail("computed"))
     assert eval_script.main(flags(data, 0, val_list="val.txt")) == 2
-    assert eval_script.main(flags(data, 0, report="images")) == 2
-    assert eval_script.main(flags(data, 0, report="rep", val_list="test.txt")) == 2
+    assert eval_script.main(flags(data, 0, output_dir="images")) == 2
+    assert eval_script.main(flags(data, 0, output_dir="rep", val_list="test.txt")) == 2
     errors = capsys.readouterr().err.splitlines()
-    assert errors[0] == "error: --val_list: is for the report, expected --report DIR with it"
+    assert errors[0] == "error: --val_list: is for the report only; give --output_dir DIR too"
     assert "images: holds " in errors[1]
     assert "test.txt: is the test list" in errors[2]

@@ -44,7 +44,7 @@ def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
 
 
 def test_train_then_predict_from_another_folder(archive, tmp_path):
-    done = run("--data", archive, "--network", "lenet", "--epochs", 2, "--learning_rate", 0.02, cwd=tmp_path)
+    done = run("--data", archive, "--backbone", "lenet", "--epoch", 2, "--learning_rate", 0.02, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "=> 160 images to train on, 40 to test on"
@@ -72,14 +72,14 @@ def test_train_then_predict_from_another_folder(archive, tmp_path):
 
     again = run("--data", archive, cwd=tmp_path)
     assert again.returncode == 2
-    assert "network.pdparams: is there already" in again.stderr
+    assert "network.pdparams: exists already" in again.stderr
 
 
 def test_the_default_network_trains_and_predicts(tmp_path, capsys):
     path = pack(tmp_path / "tiny.tar.gz", small_files(a_batch=2, tests=4))
     save_dir = str(tmp_path / "run")
     with warnings.catch_warnings(record=True) as remarks:
-        assert cifar10.main(["--data", str(path), "--epochs", "1", "--augment", "--save_dir", save_dir]) == 0
+        assert cifar10.main(["--data", str(path), "--epoch", "1", "--augment", "--save_dir", save_dir]) == 0
     assert not [str(remark.message) for remark in remarks if "track global mean" in str(remark.message)]
     assert checkpoint.read_sidecar(tmp_path / "run" / "network.pdparams")["network"] == "densenet_cifar"
     Image.fromarray(np.full((40, 40, 3), 9, np.uint8)).save(tmp_path / "one.png")
@@ -105,7 +105,7 @@ def test_images_change_only_where_augmentation_is_asked_for(archive, tmp_path, m
     """The text shifts and flips nothing."""
     asked = []
     monkeypatch.setattr(cifar10_data, "augmented", lambda pixels, rng: asked.append(len(pixels)) or pixels)
-    args = ["--data", str(archive), "--network", "lenet", "--epochs", "1", "--batch_size", "80", "--save_dir"]
+    args = ["--data", str(archive), "--backbone", "lenet", "--epoch", "1", "--batch_size", "80", "--save_dir"]
     assert cifar10.main([*args, str(tmp_path / "plain")]) == 0
     assert not asked
     assert cifar10.main([*args, str(tmp_path / "augmented"), "--augment"]) == 0
@@ -120,8 +120,8 @@ def small_network(monkeypatch) -> None:
 
 def test_a_network_learns_to_tell_colours(archive, tmp_path, capsys, small_network):
     save_dir = str(tmp_path / "run")
-    args = ["--network", "lenet", "--save_dir", save_dir]
-    assert cifar10.main([*args, "--data", str(archive), "--epochs", "12", "--batch_size", "16"]) == 0
+    args = ["--backbone", "lenet", "--save_dir", save_dir]
+    assert cifar10.main([*args, "--data", str(archive), "--epoch", "12", "--batch_size", "16"]) == 0
     found = re.search(r"all +([\d.]+) %", capsys.readouterr().out)
     assert float(found[1]) > 60  # by chance 10
     pixels, labels = some_images(10, seed=77)
@@ -134,7 +134,7 @@ def test_a_network_learns_to_tell_colours(archive, tmp_path, capsys, small_netwo
 
 
 def test_a_run_that_is_killed_goes_on_to_the_same_weights(archive, tmp_path, capsys):
-    args = ["--data", str(archive), "--network", "lenet", "--epochs", "12", "--batch_size", "64", "--save_dir"]
+    args = ["--data", str(archive), "--backbone", "lenet", "--epoch", "12", "--batch_size", "64", "--save_dir"]
     assert cifar10.main([*args, str(tmp_path / "whole")]) == 0
     command = [sys.executable, str(SCRIPT), *args, str(tmp_path / "killed")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -142,7 +142,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(archive, tmp_path, cap
         process.kill()
     assert not (tmp_path / "killed" / "network.pdparams").exists()
     assert cifar10.main([*args, str(tmp_path / "killed"), "--seed", "1"]) == 2
-    assert "run.state: is of a run with another recipe or other images" in capsys.readouterr().err
+    assert "run.state: belongs to a run with another recipe or other images" in capsys.readouterr().err
     assert cifar10.main([*args, str(tmp_path / "killed")]) == 0
     assert re.search(r"run\.state: resuming after epoch ([3-9]|10|11)\n", capsys.readouterr().out)
     for name in ("network.pdparams", "history.csv"):
@@ -152,7 +152,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(archive, tmp_path, cap
 
 def test_a_run_that_is_over_but_for_its_pictures_is_finished(archive, tmp_path, monkeypatch, small_network):
     """The small network has dropout, whose random numbers belong to the epoch."""
-    args = ["--data", str(archive), "--network", "lenet", "--epochs", "2", "--batch_size", "64", "--save_dir"]
+    args = ["--data", str(archive), "--backbone", "lenet", "--epoch", "2", "--batch_size", "64", "--save_dir"]
     assert cifar10.main([*args, str(tmp_path / "whole")]) == 0
     one = pictures.draw_curves
     monkeypatch.setattr(pictures, "draw_curves", lambda rows, path: pytest.fail("killed here"))
@@ -165,7 +165,7 @@ def test_a_run_that_is_over_but_for_its_pictures_is_finished(archive, tmp_path, 
 
 
 def test_dropout_does_not_depend_on_where_a_run_went_on(archive, tmp_path, monkeypatch, small_network):
-    args = ["--data", str(archive), "--network", "lenet", "--epochs", "3", "--batch_size", "64", "--save_dir"]
+    args = ["--data", str(archive), "--backbone", "lenet", "--epoch", "3", "--batch_size", "64", "--save_dir"]
     assert cifar10.main([*args, str(tmp_path / "whole")]) == 0
     save = classification._save
 
@@ -185,7 +185,7 @@ def test_dropout_does_not_depend_on_where_a_run_went_on(archive, tmp_path, monke
 
 
 def test_the_learning_rate_falls_after_epochs_10_and_15(archive, tmp_path, small_network):
-    args = ["--data", str(archive), "--network", "lenet", "--epochs", "17", "--save_dir", str(tmp_path / "run")]
+    args = ["--data", str(archive), "--backbone", "lenet", "--epoch", "17", "--save_dir", str(tmp_path / "run")]
     assert cifar10.main(args) == 0
     with open(tmp_path / "run" / "history.csv") as file:
         rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
@@ -195,7 +195,7 @@ def test_the_learning_rate_falls_after_epochs_10_and_15(archive, tmp_path, small
 def test_the_same_seed_gives_the_same_network(archive, tmp_path, small_network):
     weights = []
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        args = ["--data", str(archive), "--network", "lenet", "--epochs", "1", "--seed", seed, "--device", "cpu"]
+        args = ["--data", str(archive), "--backbone", "lenet", "--epoch", "1", "--seed", seed, "--device", "cpu"]
         assert cifar10.main([*args, "--save_dir", str(tmp_path / name)]) == 0
         weights.append((tmp_path / name / "network.pdparams").read_bytes())
     assert weights[0] == weights[1] != weights[2]
@@ -266,13 +266,13 @@ def test_what_is_not_there_is_one_line(tmp_path, monkeypatch, capsys, arguments,
 
 
 def test_a_network_for_larger_images_says_so(archive, tmp_path, capsys):
-    args = ["--data", str(archive), "--network", "alexnet", "--save_dir", str(tmp_path)]
+    args = ["--data", str(archive), "--backbone", "alexnet", "--save_dir", str(tmp_path)]
     assert cifar10.main(args) == 2
-    assert "--network alexnet: needs images of at least 63 pixels" in capsys.readouterr().err
+    assert "--backbone alexnet: needs images of at least 63 pixels" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_no_number_ends_the_run(archive, tmp_path, capsys, small_network):
-    args = ["--data", str(archive), "--network", "lenet", "--learning_rate", "1e30", "--save_dir", str(tmp_path)]
+    args = ["--data", str(archive), "--backbone", "lenet", "--learning_rate", "1e30", "--save_dir", str(tmp_path)]
     assert cifar10.main(args) == 2
     assert "lower --learning_rate" in capsys.readouterr().err
     assert not (tmp_path / "network.pdparams").exists()

@@ -69,10 +69,10 @@ TOO_FEW_LABELS = batch(some_images(4, 0)[0], [0, 1, 2])
         (lambda files: {**files, "test_batch": a_gadget(b"posix", b"system")}, "it asks to run posix.system"),
         (lambda files: {**files, "data_batch_2": a_gadget(b"os", b"system")}, "data_batch_2: refused"),
         (lambda files: {**files, "test_batch": a_gadget(b"__builtin__", b"eval")}, "was not run"),
-        (lambda files: {**files, "test_batch": files["test_batch"][:-2000]}, "test_batch: no batch of CIFAR-10"),
-        (lambda files: {**files, "test_batch": files["test_batch"] + b"x"}, "test_batch: no batch of CIFAR-10"),
-        (lambda files: {**files, "test_batch": b""}, "test_batch: no batch of CIFAR-10"),
-        (lambda files: {**files, "test_batch": pickle.dumps([1, 2], 2)}, "test_batch: no batch of CIFAR-10"),
+        (lambda files: {**files, "test_batch": files["test_batch"][:-2000]}, "test_batch: not a batch of CIFAR-10"),
+        (lambda files: {**files, "test_batch": files["test_batch"] + b"x"}, "test_batch: not a batch of CIFAR-10"),
+        (lambda files: {**files, "test_batch": b""}, "test_batch: not a batch of CIFAR-10"),
+        (lambda files: {**files, "test_batch": pickle.dumps([1, 2], 2)}, "test_batch: not a batch of CIFAR-10"),
         (lambda files: {**files, "test_batch": WRONG_SHAPE}, "expected bytes [N, 3072] as data"),
         (lambda files: {**files, "test_batch": WRONG_LABEL}, "N labels from 0 to 9"),
         (lambda files: {**files, "test_batch": TOO_FEW_LABELS}, "N labels from 0 to 9"),
@@ -83,7 +83,7 @@ TOO_FEW_LABELS = batch(some_images(4, 0)[0], [0, 1, 2])
 def test_what_is_no_batch_is_refused_in_one_line(tmp_path, monkeypatch, capsys, change, message):
     monkeypatch.chdir(tmp_path)
     path = pack(tmp_path / "broken.tar.gz", change(small_files(a_batch=4, tests=4)))
-    assert cifar10.main(["--data", str(path), "--network", "lenet"]) == 2
+    assert cifar10.main(["--data", str(path), "--backbone", "lenet"]) == 2
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 1
     assert error[0].startswith(f"error: {path}: ")
@@ -115,7 +115,7 @@ def test_without_data_paddle_downloads_and_says_so(archive, tmp_path, monkeypatc
     monkeypatch.setattr("paddle.vision.datasets.cifar.CIFAR10_URL", f"{web.url}/cifar-10-python.tar.gz")
     monkeypatch.setattr("paddle.vision.datasets.cifar.CIFAR10_MD5", md5(archive.read_bytes()).hexdigest())
     monkeypatch.setattr("paddle.dataset.common.DATA_HOME", str(tmp_path / "cache"))
-    args = ["--network", "lenet", "--epochs", "1", "--save_dir"]
+    args = ["--backbone", "lenet", "--epoch", "1", "--save_dir"]
     assert cifar10.main([*args, str(tmp_path / "run")]) == 0
     printed = capsys.readouterr().out
     assert printed.index("downloads 170 MB") < printed.index("=> 160 images")
@@ -128,5 +128,5 @@ def test_a_download_that_fails_says_what_to_do(monkeypatch):
         raise RuntimeError("no network")
 
     monkeypatch.setattr("paddle.vision.datasets.Cifar10", offline)
-    with pytest.raises(InputError, match="name it: --data FILE"):
+    with pytest.raises(InputError, match="--data FILE"):
         cifar10_data.download()

@@ -73,14 +73,14 @@ def palm(tmp_path) -> Path:
 
 
 def run(palm: Path, save_dir: Path, *flags: str) -> int:
-    common = ["--data", str(palm), "--labels", str(palm / "labels.csv"), "--save_dir", str(save_dir)]
+    common = ["--data_dir", str(palm), "--labels", str(palm / "labels.csv"), "--save_dir", str(save_dir)]
     return ichallenge_pm.main([*common, "--device", "cpu", *flags])
 
 
 def test_from_the_original_xlsx_to_scores_from_another_folder(palm, tmp_path):
     labels = write_xlsx(palm / "PALM-Validation-GT" / "PM_Label_and_Fovea_Location.xlsx", table(VALIDATION))
-    flags = ["--network", "lenet", "--epochs", "2", "--device", "cpu"]
-    command = [sys.executable, str(SCRIPT), "--data", "palm", "--labels", str(labels), *flags]
+    flags = ["--backbone", "lenet", "--epoch", "2", "--device", "cpu"]
+    command = [sys.executable, str(SCRIPT), "--data_dir", "palm", "--labels", str(labels), *flags]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -123,15 +123,15 @@ def test_a_network_learns_color_that_gray_does_not_have(tmp_path, monkeypatch, c
         Image.new("RGB", (60, 40), red if positive else green).save(root / folder / name, quality=95)
     write_csv(root / "labels.csv", table(VALIDATION))
     monkeypatch.setattr(ichallenge_pm, "build", lambda network, activation: Classifier(Miniature(1), [0.5], [0.5]))
-    assert run(root, tmp_path / "run", "--epochs", "12", "--learning_rate", "0.03") == 0
+    assert run(root, tmp_path / "run", "--epoch", "12", "--learning_rate", "0.03") == 0
     assert "AUROC: 1.0000 (95 % interval" in capsys.readouterr().out
     assert run(root, tmp_path / "run") == 2
-    assert "network.pdparams: is there already" in capsys.readouterr().err
+    assert "network.pdparams: exists already" in capsys.readouterr().err
 
 
 def test_the_defaults_are_the_texts():
-    flags = ichallenge_pm.build_parser().parse_args(["--data", "a", "--labels", "b"])
-    assert (flags.epochs, flags.batch_size, flags.learning_rate, flags.activation) == (5, 10, 0.001, "sigmoid")
+    flags = ichallenge_pm.build_parser().parse_args(["--data_dir", "a", "--labels", "b"])
+    assert (flags.epoch, flags.batch_size, flags.learning_rate, flags.activation) == (5, 10, 0.001, "sigmoid")
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,10 @@ def test_two_logits_give_the_binary_cross_entropy_of_one():
 
 
 def test_the_exercise_is_relu_for_lenet_only(palm, tmp_path, capsys):
-    assert run(palm, tmp_path / "run", "--network", "lenet", "--activation", "relu", "--epochs", "1") == 0
+    assert run(palm, tmp_path / "run", "--backbone", "lenet", "--activation", "relu", "--epoch", "1") == 0
     assert "The text reports" not in capsys.readouterr().out
-    assert run(palm, tmp_path / "other", "--network", "alexnet", "--activation", "relu") == 2
-    assert capsys.readouterr().err == "error: --activation relu: changes lenet only, and --network is alexnet\n"
+    assert run(palm, tmp_path / "other", "--backbone", "alexnet", "--activation", "relu") == 2
+    assert capsys.readouterr().err == "error: --activation relu: changes lenet only, and --backbone is alexnet\n"
 
 
 @pytest.mark.parametrize("nested", [True, False])
@@ -251,11 +251,11 @@ def unpacked_half(palm: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "labels", "message"),
     [
-        (another_name("X0001.jpg"), "labels.csv", "X0001.jpg: the name says nothing of the label"),
-        (another_name("p0001.jpg"), "labels.csv", "p0001.jpg: the name says nothing of the label"),
-        (another_name("P0001 (1).jpg"), "labels.csv", "P0001 (1).jpg: the name says nothing of the label"),
+        (another_name("X0001.jpg"), "labels.csv", "X0001.jpg: the name does not start with a label"),
+        (another_name("p0001.jpg"), "labels.csv", "p0001.jpg: the name does not start with a label"),
+        (another_name("P0001 (1).jpg"), "labels.csv", "P0001 (1).jpg: the name does not start with a label"),
         (lambda palm: (palm / "PALM-Validation400").rename(palm / "x"), "labels.csv", "no such folder, expected the"),
-        (unpacked_half, "labels.csv", "holds PALM-Training400.zip, expected images; unpack it there"),
+        (unpacked_half, "labels.csv", "contains PALM-Training400.zip, expected images; unpack it there"),
         (remove_label, "labels.csv", "1 images without a label in"),
         (
             lambda palm: (palm / "PALM-Validation400" / "V0004.jpg").unlink(),
@@ -271,7 +271,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(palm, tmp_path, capsys, ch
     if labels.endswith("xlsx"):
         pytest.importorskip("openpyxl")
     change(palm)
-    args = ["--data", str(palm), "--labels", str(palm / labels), "--save_dir", str(tmp_path / "run")]
+    args = ["--data_dir", str(palm), "--labels", str(palm / labels), "--save_dir", str(tmp_path / "run")]
     assert ichallenge_pm.main(args) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -281,7 +281,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(palm, tmp_path, capsys, ch
 
 def test_a_broken_photograph_is_named(palm, tmp_path, capsys):
     (palm / "PALM-Training400" / "PALM-Training400" / "H0002.jpg").write_bytes(b"\xff\xd8\xff")
-    args = ["--data", str(palm), "--labels", str(palm / "labels.csv"), "--network", "lenet", "--device", "cpu"]
+    args = ["--data_dir", str(palm), "--labels", str(palm / "labels.csv"), "--backbone", "lenet", "--device", "cpu"]
     assert ichallenge_pm.main([*args, "--save_dir", str(tmp_path / "run")]) == 2
     assert "H0002.jpg: cannot be decoded" in capsys.readouterr().err
 

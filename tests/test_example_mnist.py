@@ -49,7 +49,7 @@ def write(folder: Path, train: int = 200, tests: int = 40, suffix: str = "") -> 
 
 def test_shapes_then_epochs_then_accuracies_from_another_folder(tmp_path):
     write(tmp_path / "mnist", suffix=".gz")
-    command = [sys.executable, str(SCRIPT), "--data", "mnist", "--epochs", "2", "--device", "cpu"]
+    command = [sys.executable, str(SCRIPT), "--data_dir", "mnist", "--epoch", "2", "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
@@ -70,17 +70,17 @@ def test_shapes_then_epochs_then_accuracies_from_another_folder(tmp_path):
 
 def test_lenet_learns_and_a_second_run_is_refused(tmp_path, capsys):
     data = write(tmp_path / "mnist")
-    args = ["--data", str(data), "--save_dir", str(tmp_path / "run"), "--device", "cpu"]
-    fast = ["--activation", "relu", "--learning_rate", "0.01", "--epochs", "5"]
+    args = ["--data_dir", str(data), "--save_dir", str(tmp_path / "run"), "--device", "cpu"]
+    fast = ["--activation", "relu", "--learning_rate", "0.01", "--epoch", "5"]
     assert mnist.main([*args, *fast]) == 0
     assert float(re.search(r"all +([\d.]+) %", capsys.readouterr().out)[1]) > 60  # by chance 10
     assert mnist.main(args) == 2
-    assert "network.pdparams: is there already" in capsys.readouterr().err
+    assert "network.pdparams: exists already" in capsys.readouterr().err
 
 
 def test_the_defaults_are_the_texts():
-    flags = mnist.build_parser().parse_args(["--data", "a"])
-    assert (flags.epochs, flags.batch_size, flags.learning_rate, flags.activation) == (5, 10, 0.001, "sigmoid")
+    flags = mnist.build_parser().parse_args(["--data_dir", "a"])
+    assert (flags.epoch, flags.batch_size, flags.learning_rate, flags.activation) == (5, 10, 0.001, "sigmoid")
 
 
 def test_images_are_those_of_the_files_and_of_paddles_own_reader(tmp_path):
@@ -123,7 +123,7 @@ def test_bad_files_are_one_line_and_nothing_is_written(tmp_path, capsys, name, c
         (data / name).unlink()
     else:
         (data / name).write_bytes(content)
-    assert mnist.main(["--data", str(data), "--save_dir", str(tmp_path / "run")]) == 2
+    assert mnist.main(["--data_dir", str(data), "--save_dir", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -134,7 +134,7 @@ def test_a_damaged_gz_file_is_one_line(tmp_path, capsys):
     data = write(tmp_path / "mnist", suffix=".gz")
     path = data / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-9])
-    assert mnist.main(["--data", str(data), "--save_dir", str(tmp_path / "run")]) == 2
+    assert mnist.main(["--data_dir", str(data), "--save_dir", str(tmp_path / "run")]) == 2
     assert f"error: {path}: cannot be read: " in capsys.readouterr().err
 
 

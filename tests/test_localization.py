@@ -353,7 +353,7 @@ def test_the_script_from_phantoms_to_its_files(tmp_path, capsys):
     checkpoint.save_weights(network.state_dict(), ckpt)
     checkpoint.write_sidecar(ckpt, {"resize": 72, "crop": 64, "notice": "random weights"})
     flags = ["--boxes", phantoms.box_file, "--data_dir", phantoms.image_dir, "--ckpt", ckpt, "--device", "cpu"]
-    outputs = ["--output", tmp_path / "out.json", "--contact_sheet", tmp_path / "sheet.png"]
+    outputs = ["--output_json", tmp_path / "out.json", "--contact_sheet", tmp_path / "sheet.png"]
     assert script().main([str(flag) for flag in [*flags, *outputs, "--num_workers", "1"]]) == 0
     output = capsys.readouterr()
     lines = output.out.splitlines()
@@ -374,13 +374,13 @@ def test_the_script_ends_with_code_2_when_something_was_left_out(planted, capsys
     output = capsys.readouterr()
     assert "mean of 1" in output.out
     assert output.out.splitlines()[-1].startswith(f"left out: {config.boxes}:3: a.png: the box 0,0,0,9 is not inside")
-    assert output.err.splitlines()[-1].endswith("1 boxes or images, named above, were left out; the rest is done")
+    assert output.err.splitlines()[-1].endswith("1 boxes or images, listed above, were left out; the rest was scored")
 
 
 def test_outputs_are_checked_before_the_work(tmp_path, capsys):
     ckpt = str(tmp_path / "model.pdparams")
     for flag, path, message in (
-        ("--output", "model.json", "is read by this run"),
+        ("--output_json", "model.json", "is read by this run"),
         ("--contact_sheet", "sheet.jpg", "ends in .png"),
     ):
         assert script().main(["--boxes", "b.csv", "--ckpt", ckpt, flag, str(tmp_path / path)]) == 2

@@ -59,11 +59,11 @@ def test_gray_bytes_are_normalised_as_three_equal_channels(network):
     np.testing.assert_allclose(network.predict(gray), probabilities, atol=1e-6)
 
 
-def test_scaling_is_the_networks_own_and_its_json_says_which(network, tmp_path):
+def test_normalization_is_the_networks_own_and_its_json_says_which(network, tmp_path):
     """-1..1 in the place of ImageNet's statistics; weights that say so are loaded so."""
     gray = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64), dtype=np.uint8)
     checkpoint.save(network.state_dict(), tmp_path / "a.pdparams")
-    checkpoint.write_sidecar(tmp_path / "a.pdparams", {"scaling": "symmetric"})
+    checkpoint.write_sidecar(tmp_path / "a.pdparams", {"normalization": "minus_one_one"})
     scaled = paddle.to_tensor(np.repeat(gray / 127.5 - 1, 3, axis=1).astype(np.float32))
     found = model.load(tmp_path / "a.pdparams").predict(gray)
     np.testing.assert_allclose(found, network(scaled).numpy(), atol=1e-6)
@@ -136,6 +136,13 @@ def test_a_checkpoint_brings_its_preprocessing_or_has_the_default_one(tmp_path):
     assert model.describe(tmp_path / "b.pdparams").preprocessing == Preprocessing(128, 112)
 
 
+@pytest.mark.parametrize(("before", "now"), [("symmetric", "minus_one_one"), ("unit", "zero_one")])
+def test_a_checkpoint_of_an_earlier_version_says_its_normalization(tmp_path, before, now):
+    for number, facts in enumerate(({"scaling": before}, {"normalization": now})):
+        checkpoint.write_sidecar(tmp_path / f"{number}.pdparams", facts)
+        assert model.describe(tmp_path / f"{number}.pdparams").preprocessing.scaling == now
+
+
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
@@ -149,8 +156,8 @@ def test_a_checkpoint_brings_its_preprocessing_or_has_the_default_one(tmp_path):
         ({"backbone": "densenet"}, "the backbone is 'densenet', expected one of densenet121, "),
         ({"backbone": ["resnet50"]}, r"the backbone is \['resnet50'\]"),
         ({"backbone": "alexnet", "crop": 62}, "crop 62 is too small for the network, expected at least 63"),
-        ({"scaling": "none"}, "scaling is 'none', expected imagenet or symmetric"),
-        ({"scaling": [1]}, r"scaling is \[1\], expected imagenet"),
+        ({"normalization": "none"}, "normalization is 'none', expected imagenet or minus_one_one"),
+        ({"scaling": [1]}, r"normalization is \[1\], expected imagenet"),
         ({"resize": "256"}, "resize, crop and sample_bits are {'resize': '256'}, expected whole numbers"),
         ({"crop": True}, "resize, crop and sample_bits are {'crop': True}"),
         ({"resize": 100, "crop": 200}, "crop 200 is not within"),

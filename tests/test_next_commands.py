@@ -32,7 +32,7 @@ def printed_command(text: str) -> list[str]:
 
 def test_from_a_phantom_over_training_to_scores(place, capsys):
     out = place / "a phantom"
-    flags = ["--out", str(out), "--images", "12", "--size", "32", "--min_prevalence", "0.2"]
+    flags = ["--output_dir", str(out), "--images", "12", "--size", "32", "--min_prevalence", "0.2"]
     assert run_script("tools/make_phantom.py", *flags) == 0
     train, *words = printed_command(capsys.readouterr().out)
     run = str(place / "a run")
@@ -47,7 +47,7 @@ def test_from_a_cache_over_training_to_scores_on_the_validation_list(place, fold
     images, train_list = folder(6, name="train.txt")
     _, val_list = folder(4, name="validation.txt")
     flags = ["--data_dir", str(images), "--lists", str(val_list), str(train_list), "--resize", "32"]
-    assert run_script("tools/build_cache.py", *flags, "--out", "a cache") == 0
+    assert run_script("tools/build_cache.py", *flags, "--output_dir", "a cache") == 0
     train, *words = printed_command(capsys.readouterr().out)
     assert run_script(train, *words, *QUICK, "--save_dir", "a run") == 0
     evaluate, *words = printed_command(capsys.readouterr().out)
@@ -61,9 +61,9 @@ def test_a_cache_of_lists_with_other_classes_trains_on_them(place, folder, capsy
     for name in ("train_list.txt", "val_list.txt"):
         Path(name).write_text("".join(f"list_{row:03d}.png {row % 2} {row // 3}\n" for row in range(6)))
     flags = ["--data_dir", str(images), "--lists", "train_list.txt", "val_list.txt", "--resize", "32"]
-    assert run_script("tools/build_cache.py", *flags, "--out", "cache") == 2
-    assert "--classes FILE" in capsys.readouterr().err
-    assert run_script("tools/build_cache.py", *flags, "--out", "cache", "--classes", "classes.txt") == 0
+    assert run_script("tools/build_cache.py", *flags, "--output_dir", "cache") == 2
+    assert "--classes_file FILE" in capsys.readouterr().err
+    assert run_script("tools/build_cache.py", *flags, "--output_dir", "cache", "--classes_file", "classes.txt") == 0
     train, *words = printed_command(capsys.readouterr().out)
     assert run_script(train, *words, *QUICK) == 0
     evaluate, *words = printed_command(capsys.readouterr().out)

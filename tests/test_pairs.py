@@ -124,7 +124,7 @@ def test_first_weights_of_other_classes_are_said(small_data, small_run, tmp_path
     names = [*CLASS_NAMES[1:], CLASS_NAMES[0]]
     (tmp_path / "names.txt").write_text("\n".join(names))
     said: list[str] = []
-    changes = {"init": str(first), "classes": str(tmp_path / "names.txt"), "save_dir": str(tmp_path / "on")}
+    changes = {"init": str(first), "classes_file": str(tmp_path / "names.txt"), "save_dir": str(tmp_path / "on")}
     train(small_run(epoch=1, **changes), said.append)
     assert any(line.startswith(f"=> warning: {first}: its classes were ['Atelectasis'") for line in said)
     said.clear()
@@ -173,7 +173,7 @@ def test_an_evaluation_says_what_it_scored(ckpt, replaced, tmp_path):
 
 def test_predictions_say_what_made_them(ckpt, replaced, tmp_path):
     images, _ = make_folder(tmp_path, 2)
-    config = PredictConfig(ckpt=str(ckpt), crops=1, device="cpu", num_workers=0, json=str(tmp_path / "p.json"))
+    config = PredictConfig(ckpt=str(ckpt), crops=1, device="cpu", num_workers=0, output_json=str(tmp_path / "p.json"))
     assert len(list(predict_files(config, [str(images)]))) == 2
     assert json.loads((tmp_path / "p.json").read_text())["ckpt_sha256"] == replaced
 

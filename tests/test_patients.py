@@ -52,7 +52,11 @@ def prepared(tmp_path):
     """Lists of a random split with the patients of a column."""
     path = a_csv(tmp_path / "labels.csv")
     assert (
-        run("prepare_lists", *flags(path, "--split", "random", "--patient_column", "Who", "--out", tmp_path / "l")) == 0
+        run(
+            "prepare_lists",
+            *flags(path, "--split", "random", "--patient_column", "Who", "--output_dir", tmp_path / "l"),
+        )
+        == 0
     )
     return {part: tmp_path / "l" / f"{part}_list.txt" for part in ("train", "val", "test")}
 
@@ -62,7 +66,7 @@ def test_a_split_that_would_guess_patients_is_refused_and_one_that_need_not_says
     tmp_path, capsys, split
 ):
     out = tmp_path / "lists"
-    code = run("prepare_lists", *flags(a_csv(tmp_path / "labels.csv"), "--split", split, "--out", out))
+    code = run("prepare_lists", *flags(a_csv(tmp_path / "labels.csv"), "--split", split, "--output_dir", out))
     told = capsys.readouterr()
     assert code == (2 if split == "random" else 0)
     assert out.exists() == (split == "whole")
@@ -73,7 +77,7 @@ def test_a_split_that_would_guess_patients_is_refused_and_one_that_need_not_says
 @pytest.mark.parametrize("name", ["files/p10/p{number}/s50000000/{image}.jpg", "p{number}_s50000000_{image}.jpg"])
 def test_mimics_paths_tell_the_patient(tmp_path, name):
     path = a_csv(tmp_path / "labels.csv", name=name)
-    assert run("prepare_lists", *flags(path, "--split", "random", "--out", tmp_path / "l")) == 0
+    assert run("prepare_lists", *flags(path, "--split", "random", "--output_dir", tmp_path / "l")) == 0
     lists = [read_list(tmp_path / "l" / f"{part}_list.txt", 1) for part in ("train", "val", "test")]
     known = [one.patients.known for one in lists]
     assert sum(map(len, known)) == len(frozenset().union(*known)) == 12
@@ -83,12 +87,12 @@ def test_mimics_paths_tell_the_patient(tmp_path, name):
 def test_each_image_a_patient_is_taken_at_its_word_unless_names_say_otherwise(tmp_path, capsys):
     out = tmp_path / "l"
     path = a_csv(tmp_path / "labels.csv")
-    assert run("prepare_lists", *flags(path, "--split", "random", "--each_image_a_patient", "--out", out)) == 0
+    assert run("prepare_lists", *flags(path, "--split", "random", "--each_image_a_patient", "--output_dir", out)) == 0
     assert read_list(out / "test_list.txt", 1).patients.unknown == 0
     (tmp_path / "two.csv").write_text("Path,Edema\n00000001_000.png,0\n00000001_001.png,1\n")
     code = run(
         "prepare_lists",
-        *flags(tmp_path / "two.csv", "--split", "whole", "--each_image_a_patient", "--out", tmp_path / "m"),
+        *flags(tmp_path / "two.csv", "--split", "whole", "--each_image_a_patient", "--output_dir", tmp_path / "m"),
     )
     assert code == 2
     assert "are of one patient by their names, 00000001" in capsys.readouterr().err
@@ -122,7 +126,7 @@ def test_the_audit_counts_and_compares_patients_of_the_files(prepared, tmp_path,
     found = audit.audit([read_list(path, 1) for path in prepared.values()], ("Edema",))
     assert sum(one.patients for one in found.shared) == 1
     assert sum(one.images for one in found.shared) == 0
-    assert run("audit_split", *prepared.values(), "--classes", tmp_path / "l/classes.txt") == 0
+    assert run("audit_split", *prepared.values(), "--classes_file", tmp_path / "l/classes.txt") == 0
     assert "share 1 patients and 0 images" in capsys.readouterr().out
 
 
@@ -313,8 +317,8 @@ def test_a_list_is_not_taken_for_one_of_other_classes(tmp_path, capsys):
 def test_the_command_that_is_printed_next_runs_as_it_stands(tmp_path, capsys):
     out = tmp_path / "a folder's lists"
     path = a_csv(tmp_path / "label's file.csv")
-    assert run("prepare_lists", *flags(path, "--split", "random", "--patient_column", "Who", "--out", out)) == 0
-    command = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
+    assert run("prepare_lists", *flags(path, "--split", "random", "--patient_column", "Who", "--output_dir", out)) == 0
+    command = capsys.readouterr().out.splitlines()[-1].removeprefix("Next: ")
     done = subprocess.run(
         ["sh", "-c", command.replace("python", shlex.quote(sys.executable), 1)],
         cwd=ROOT,

@@ -219,7 +219,7 @@ def script():
 
 def test_the_script_writes_the_set_and_says_how_to_train(tmp_path, capsys):
     out = tmp_path / "set"
-    assert script().main(["--out", str(out), "--images", "12", "--size", "32", "--seed", "4"]) == 0
+    assert script().main(["--output_dir", str(out), "--images", "12", "--size", "32", "--seed", "4"]) == 0
     printed = capsys.readouterr().out
     assert f"python train.py --data_dir {out / 'images'} --train_list {out / 'labels' / 'train_list.txt'}" in printed
     assert "Pleural_Thickening" in printed
@@ -227,6 +227,6 @@ def test_the_script_writes_the_set_and_says_how_to_train(tmp_path, capsys):
 
 
 def test_the_script_complains_in_one_line(tmp_path, capsys):
-    assert script().main(["--out", str(tmp_path / "set"), "--images", "3"]) == 2
+    assert script().main(["--output_dir", str(tmp_path / "set"), "--images", "3"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: images: 3 found")

@@ -138,7 +138,7 @@ def test_numbers_of_what_is_no_radiograph_are_called_meaningless(predict, tmp_pa
     Image.fromarray(noise).save(tmp_path / "noise.png")
     every = deciding(tmp_path / "t.json", CLASS_NAMES)
     for flags in ([], ["--thresholds", every]):
-        outputs = ["--json", tmp_path / "p.json", "--csv", tmp_path / "p.csv"]
+        outputs = ["--output_json", tmp_path / "p.json", "--output_csv", tmp_path / "p.csv"]
         _, lines, _ = predict(tmp_path / "noise.png", *outputs, *flags)
         rows, words = table(lines, tmp_path / "noise.png")
         assert len(rows) == 3
@@ -151,7 +151,7 @@ def test_numbers_of_what_is_no_radiograph_are_called_meaningless(predict, tmp_pa
 
 
 def test_one_sheet_has_all_findings_of_an_image(predict, images, tmp_path):
-    flags = ["--cam", tmp_path / "cam", "--sheet", "--json", tmp_path / "p.json"]
+    flags = ["--cam", tmp_path / "cam", "--sheet", "--output_json", tmp_path / "p.json"]
     code, lines, _ = predict(images, *flags)
     assert code == 0
     sheets = [tmp_path / "cam" / f"{name}_sheet.png" for name in ("a", "b")]
@@ -170,11 +170,11 @@ def test_those_beside_the_weights_decide(predict, images, ckpt, tmp_path):
     facts = json.loads(thresholds(tmp_path / "t.json").read_text())
     beside.write_text(json.dumps({**facts, "ckpt_sha256": sha256(ckpt)}))
     try:
-        _, lines, _ = predict(images / "a.png", "--json", tmp_path / "p.json")
+        _, lines, _ = predict(images / "a.png", "--output_json", tmp_path / "p.json")
         assert f"=> thresholds of {beside}: by hand" in lines
         assert len(table(lines, images / "a.png")[0]) == 14
         assert json.loads((tmp_path / "p.json").read_text())["thresholds"]["file"] == str(beside)
-        code, _, errors = predict(images / "a.png", "--json", beside)
+        code, _, errors = predict(images / "a.png", "--output_json", beside)
         assert code == 2
         assert "is read by this run" in errors[0]
     finally:
@@ -192,7 +192,7 @@ def test_without_weights_those_of_synthetic_images_are_taken_and_said_at_once(na
     monkeypatch.setattr(shipped, "choose_checkpoint", chosen)
     monkeypatch.chdir(tmp_path)
     Image.new("L", (64, 64)).save(tmp_path / "x.png")
-    flags = {"predict": ["x.png"], "tools/contact_sheet": ["x.png", "--out", "s.png"], "tools/serve": []}[name]
+    flags = {"predict": ["x.png"], "tools/contact_sheet": ["x.png", "--output", "s.png"], "tools/serve": []}[name]
     with pytest.raises(Chosen, match="phantom_densenet121"):
         script(name).main(flags)
     (line,) = capsys.readouterr().out.splitlines()
@@ -216,7 +216,7 @@ def test_scripts_that_measure_or_pass_on_never_take_them(name, tmp_path, monkeyp
     flags = {
         "eval": ["--device", "cpu"],
         "tools/localize": ["--boxes", "boxes.csv", "--data_dir", "images", "--device", "cpu"],
-        "tools/export": ["--ckpt", "pretrained_models/model_paddle.pdparams", "--out", "out"],
+        "tools/export": ["--ckpt", "pretrained_models/model_paddle.pdparams", "--output_dir", "out"],
     }[name]
     assert script(name).main(flags) == 2
     captured = capsys.readouterr()
@@ -235,7 +235,7 @@ def test_a_folder_is_read_with_all_below_it(predict, images):
 
 def test_warnings_stand_below_the_image_and_in_the_files(predict, images, tmp_path):
     Image.open(images / "a.png").resize((30, 30)).save(tmp_path / "small.png")
-    outputs = ["--json", tmp_path / "p.json", "--csv", tmp_path / "p.csv"]
+    outputs = ["--output_json", tmp_path / "p.json", "--output_csv", tmp_path / "p.csv"]
     code, lines, _ = predict(tmp_path / "small.png", *outputs)
     warning = "only 30 x 30 pixels, at least 32 a side are wanted"
     assert code == 0
@@ -247,7 +247,7 @@ def test_warnings_stand_below_the_image_and_in_the_files(predict, images, tmp_pa
 def test_what_is_written_is_what_was_found(predict, images, tmp_path, ckpt):
     decisive = thresholds(tmp_path / "t.json", Hernia={"threshold": 1, "sensitivity": 0, "specificity": 1})
     (tmp_path / "bad.png").write_bytes(b"")
-    outputs = ["--json", tmp_path / "p.json", "--csv", tmp_path / "p.csv", "--cam", tmp_path / "cam"]
+    outputs = ["--output_json", tmp_path / "p.json", "--output_csv", tmp_path / "p.csv", "--cam", tmp_path / "cam"]
     code, lines, errors = predict(images, tmp_path / "bad.png", *outputs, "--thresholds", decisive, "--top", 14)
     assert code == 2
     facts = json.loads((tmp_path / "p.json").read_text())
@@ -292,8 +292,8 @@ def test_a_run_that_ends_early_leaves_no_half_files(ckpt, images, tmp_path):
         crops=1,
         device="cpu",
         num_workers=1,
-        json=str(tmp_path / "o/p.json"),
-        csv=str(tmp_path / "o/p.csv"),
+        output_json=str(tmp_path / "o/p.json"),
+        output_csv=str(tmp_path / "o/p.csv"),
     )
     results = predict_files(config, [str(images)])
     next(results)
@@ -333,12 +333,14 @@ def test_what_cannot_be_used_is_a_line_each_and_the_rest_is_done(predict, images
     assert len(errors) == len(names) + 1
     for name, error in zip(names, errors, strict=False):
         assert error.startswith(f"error: {name}: ")
-    assert errors[-1] == f"error: {len(names)} of the images and folders cannot be used, see above; the others are done"
+    assert errors[-1].startswith(f"error: {len(names)} of the images and folders cannot be used")
 
 
 def test_nothing_but_bad_ones_is_no_success(predict, tmp_path):
     (tmp_path / "empty").mkdir()
-    code, _, errors = predict(tmp_path / "empty", "--json", tmp_path / "p.json", "--csv", tmp_path / "p.csv")
+    code, _, errors = predict(
+        tmp_path / "empty", "--output_json", tmp_path / "p.json", "--output_csv", tmp_path / "p.csv"
+    )
     assert code == 2
     assert "a folder without images" in errors[0]
     facts = json.loads((tmp_path / "p.json").read_text())
@@ -383,9 +385,9 @@ def test_pictures_do_not_go_where_images_come_from(predict, images, cam, given):
 
 
 BAD_FLAGS = [
-    (["--json", "p.txt"], "p.txt: expected a name that ends in .json"),
-    (["--csv", "MODEL.json"], "expected a name that ends in .csv"),
-    (["--json", "MODEL.json"], "is read by this run and would be lost"),
+    (["--output_json", "p.txt"], "p.txt: expected a name that ends in .json"),
+    (["--output_csv", "MODEL.json"], "expected a name that ends in .csv"),
+    (["--output_json", "MODEL.json"], "is read by this run and would be lost"),
     (["--thresholds", "none.json"], "none.json: cannot be read: No such file"),
     (["--thresholds", "OTHER"], "thresholds for other classes than the network's: unknown Fracture"),
     (["--cam", "FILE/cam"], "cannot be written: "),
@@ -431,26 +433,26 @@ def test_it_says_what_it_needs_and_nothing_else(images, ckpt):
 def test_a_contact_sheet(predict, images, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"")
     sheet = tmp_path / "sheet.png"
-    code, lines, errors = predict(images, "--out", sheet, "--top", 2, "--tile", 64, name="tools/contact_sheet")
+    code, lines, errors = predict(images, "--output", sheet, "--top", 2, "--tile", 64, name="tools/contact_sheet")
     assert (code, errors) == (0, [])
     size = Image.open(sheet).size
     assert lines[-1] == f"{sheet}: {size[0]} x {size[1]} pixels"
     more = ["--findings", "Mass", "Nodule", "Hernia", "--tile", 64]
-    code, _, errors = predict(images, tmp_path / "bad.png", "--out", sheet, *more, name="tools/contact_sheet")
+    code, _, errors = predict(images, tmp_path / "bad.png", "--output", sheet, *more, name="tools/contact_sheet")
     assert code == 2
     assert errors[0].startswith(f"error: {tmp_path / 'bad.png'}: ")
     assert "1 of the images and folders cannot be used" in errors[1]
     assert Image.open(sheet).width == size[0] + 64 + 12
-    code, _, errors = predict(images, "--out", sheet, "--findings", "Masses", name="tools/contact_sheet")
+    code, _, errors = predict(images, "--output", sheet, "--findings", "Masses", name="tools/contact_sheet")
     assert code == 2
     assert errors[0].startswith("error: --findings Masses: unknown, expected some of Atelectasis, ")
-    code, _, errors = predict(images / "a.png", "--out", images / "a.png", name="tools/contact_sheet")
+    code, _, errors = predict(images / "a.png", "--output", images / "a.png", name="tools/contact_sheet")
     assert "is read by this run" in errors[0]
 
 
 def test_what_no_sheet_can_be_made_of_is_found_before_the_work(predict, tmp_path, monkeypatch):
     monkeypatch.setattr(predictor, "Predictor", lambda *_, **__: pytest.fail("loaded"))
-    sheet = ["--out", tmp_path / "sheet.png"]
+    sheet = ["--output", tmp_path / "sheet.png"]
     (tmp_path / "empty").mkdir()
     code, lines, errors = predict(tmp_path / "none.png", *sheet, name="tools/contact_sheet")
     assert (code, lines, errors) == (2, [], [f"error: {tmp_path / 'none.png'}: no such image file"])

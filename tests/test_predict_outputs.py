@@ -65,7 +65,16 @@ def test_odd_names_cost_nothing(run, tmp_path, way):
     else:
         lines = [os.fsencode(tmp_path / "images" / name) for name in names if "\n" not in name]
         given, stdin, number = ["-"], b"\n".join(lines), len(lines)
-    outputs = ["--json", tmp_path / "p.json", "--csv", tmp_path / "p.csv", "--cam", tmp_path / "cam", "--top", 2]
+    outputs = [
+        "--output_json",
+        tmp_path / "p.json",
+        "--output_csv",
+        tmp_path / "p.csv",
+        "--cam",
+        tmp_path / "cam",
+        "--top",
+        2,
+    ]
     code, out, err = run("predict", *given, *outputs, stdin=stdin)
     assert (code, err) == (0, "")
     assert r"\xe9" in out or r"\udce9" in out
@@ -78,14 +87,14 @@ def test_odd_names_cost_nothing(run, tmp_path, way):
     assert len(list((tmp_path / "cam").iterdir())) == 2 * number
     assert {Image.open(path).format for path in (tmp_path / "cam").iterdir()} == {"PNG"}
     if way == "folder":
-        code, _, err = run("tools/contact_sheet", tmp_path / "images", "--out", tmp_path / "sheet.png")
+        code, _, err = run("tools/contact_sheet", tmp_path / "images", "--output", tmp_path / "sheet.png")
         assert (code, err) == (0, "")
 
 
 def test_one_impossible_name_costs_one_line(run, tmp_path):
     write_png(tmp_path / "good.png")
     names = [tmp_path / ("n" * 300), tmp_path / "good.png", tmp_path / ("d" * 300) / "x.png"]
-    code, _, err = run("predict", *names, "--csv", tmp_path / "p.csv")
+    code, _, err = run("predict", *names, "--output_csv", tmp_path / "p.csv")
     assert code == 2
     lines = err.splitlines()
     assert [line.endswith("cannot be read: File name too long") for line in lines] == [True, True, False]
@@ -97,7 +106,7 @@ def test_a_picture_that_cannot_be_written_costs_no_other(run, tmp_path):
         write_png(tmp_path / "images" / f"{name}.png")
     for finding in CLASS_NAMES:
         (tmp_path / "cam" / f"a_{finding}.png").mkdir(parents=True)
-    code, out, err = run("predict", tmp_path / "images", "--cam", tmp_path / "cam", "--csv", tmp_path / "p.csv")
+    code, out, err = run("predict", tmp_path / "images", "--cam", tmp_path / "cam", "--output_csv", tmp_path / "p.csv")
     assert code == 2
     assert err.count("\n") == 1
     assert "Is a directory" in err
@@ -117,7 +126,7 @@ def test_a_sheet_is_never_written_over_an_image_that_it_shows(run, tmp_path):
         (tmp_path / "sub", image),
         (image, tmp_path / "soft.png"),
     ):
-        code, _, err = run("tools/contact_sheet", given, "--out", out)
+        code, _, err = run("tools/contact_sheet", given, "--output", out)
         assert code == 2
         assert "is read by this run" in err
         assert err.count("\n") == 1
@@ -155,7 +164,7 @@ def test_predictions_are_never_written_over_an_image(run, tmp_path):
     scan.write_bytes((tmp_path / "images" / "a.png").read_bytes())
     for given, stdin in (([tmp_path / "images" / "a.png", scan], b""), (["-"], os.fsencode(scan))):
         before = scan.read_bytes()
-        code, _, err = run("predict", *given, "--csv", scan, stdin=stdin)
+        code, _, err = run("predict", *given, "--output_csv", scan, stdin=stdin)
         assert code == 2
         assert "is read by this run" in err
         assert scan.read_bytes() == before
@@ -164,10 +173,14 @@ def test_predictions_are_never_written_over_an_image(run, tmp_path):
 @pytest.mark.parametrize(
     ("script", "flags", "said"),
     [
-        ("predict", ["--json", "p.json", "--csv", "p.csv", "--json", "OTHER.json"], "would be taken for the JSON that"),
-        ("eval", ["--output", "r/metrics.json", "--report", "r"], "this run writes the whole folder r"),
-        ("eval", ["--output", "OTHER.json"], "would be taken for the JSON that describes OTHER.pdparams"),
-        ("eval", ["--report", "images"], "which would be lost"),
+        (
+            "predict",
+            ["--output_json", "p.json", "--output_csv", "p.csv", "--output_json", "OTHER.json"],
+            "would be taken for the JSON that",
+        ),
+        ("eval", ["--output_json", "r/metrics.json", "--output_dir", "r"], "this run writes the whole folder r"),
+        ("eval", ["--output_json", "OTHER.json"], "would be taken for the JSON that describes OTHER.pdparams"),
+        ("eval", ["--output_dir", "images"], "which would be lost"),
     ],
 )
 def test_outputs_that_would_cost_each_other_or_weights_are_refused_before_the_work(

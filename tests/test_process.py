@@ -60,7 +60,7 @@ def test_printable_escapes_what_is_not_shown_and_nothing_else():
 def test_no_way_of_printing_reaches_the_terminal_raw(script):
     def body(args):
         print(HOSTILE)
-        cli.say(HOSTILE)
+        cli.echo(HOSTILE)
         sys.stdout.write(HOSTILE)
         print(HOSTILE, file=sys.stderr)
         with cli.progress_bar(HOSTILE) as move:
@@ -87,7 +87,7 @@ def test_hostile_flags_are_shown_escaped(script):
     [
         (["--batchsize", "3"], "did you mean --batch_size?"),
         (["--batch-size=3"], "did you mean --batch_size?"),
-        (["--ouput", "x", "--batch_siz", "3"], "did you mean --output?"),
+        (["--ouput", "x", "--batch_siz", "3"], "did you mean --output and --batch_size?"),
         (["--ouput", "x", "--bach_size", "3"], "did you mean --output and --batch_size?"),
     ],
 )

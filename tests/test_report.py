@@ -273,7 +273,7 @@ def test_the_script_makes_it_of_files(full, script, tmp_path, capsys):
         (tmp_path / one.source).write_text(one.to_csv())
     (tmp_path / "list.txt").write_text(format_list(TEST.names[::-1], TEST.labels[::-1]))
     files = [str(tmp_path / name) for name in ("test.csv", "other.csv", "val.csv", "list.txt", "out")]
-    flags = ["--predictions", *files[:2], "--validation", files[2], "--labels", files[3], "--output", files[4]]
+    flags = ["--predictions", *files[:2], "--val_predictions", files[2], "--labels", files[3], "--output_dir", files[4]]
     assert script.main(flags) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == format_report(report, "").splitlines()[0]
@@ -282,10 +282,10 @@ def test_the_script_makes_it_of_files(full, script, tmp_path, capsys):
     assert found["classes"] == facts["classes"]
     assert found["comparison"] == facts["comparison"]
     assert len(found["run"]["sha256"]) == 4
-    assert script.main(["--predictions", *files[:3], "--output", files[4]]) == 2
-    assert script.main(["--predictions", files[0], files[2], "--output", files[4]]) == 2
+    assert script.main(["--predictions", *files[:3], "--output_dir", files[4]]) == 2
+    assert script.main(["--predictions", files[0], files[2], "--output_dir", files[4]]) == 2
     errors = capsys.readouterr().err.splitlines()
-    assert errors[0] == "error: --predictions: 3 files, expected one, or two to be compared"
+    assert errors[0] == "error: --predictions: 3 files, expected one, or two to compare"
     assert "val.csv: other images than" in errors[1]
 
 

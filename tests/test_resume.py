@@ -78,16 +78,31 @@ def test_the_real_network_goes_on_to_the_same_bytes_within_an_epoch(small_data, 
 
 
 def test_momentum_goes_on_to_the_same_bytes(small_run, tmp_path):
-    """Its state is another than Adam's; the scaling comes with the weights."""
-    config = small_run(optimizer="momentum", scaling="symmetric", save_every_steps=4)
+    """Its state is another than Adam's; the normalization comes with the weights."""
+    config = small_run(optimizer="sgd", normalization="minus_one_one", save_every_steps=4)
     train(config)
     middle = Path(config.save_dir) / "after_epoch_01_step_000004.state"
     assert any("velocity" in name for name in run_state.load(middle).optimizer)
     resume(middle, {"save_dir": str(tmp_path / "on")})
     assert_same_outcome(tmp_path / "on", Path(config.save_dir))
-    assert model.describe(tmp_path / "on" / "best_model.pdparams").preprocessing.scaling == "symmetric"
-    with pytest.raises(InputError, match=r"this run has optimizer momentum \(now adam\)"):
+    assert model.describe(tmp_path / "on" / "best_model.pdparams").preprocessing.scaling == "minus_one_one"
+    with pytest.raises(InputError, match=r"this run has optimizer sgd \(now adam\)"):
         resume(tmp_path / "on", {"optimizer": "adam"}, force=True)
+
+
+def test_a_run_with_the_names_of_an_earlier_version_resumes_to_the_same_bytes(small_run, tmp_path):
+    """States of 0.1.0 say `scaling: symmetric`, `optimizer: momentum` and `classes`."""
+    config = small_run(optimizer="sgd", normalization="minus_one_one", save_every_steps=4)
+    train(config)
+    middle = Path(config.save_dir) / "after_epoch_01_step_000004.state"
+    content = checkpoint.load(middle)
+    new = content["config"]
+    renamed = {"scaling": "symmetric", "optimizer": "momentum", "classes": new.pop("classes_file")}
+    del new["normalization"]
+    content["config"] = {**new, **renamed}
+    checkpoint.save(content, tmp_path / middle.name)
+    resume(tmp_path / middle.name, {"save_dir": str(tmp_path / "on")})
+    assert_same_outcome(tmp_path / "on", Path(config.save_dir))
 
 
 def test_half_an_epoch_is_recorded_as_a_whole_one(whole, copied, tmp_path):

@@ -106,7 +106,7 @@ def test_training_and_evaluation_say_it_once_for_each_list(radiographs, ckpt, ca
     assert eval_script.main(flags) == 0
     (said,) = warnings_in(capsys.readouterr().out)
     assert said == f"=> warning: {radiographs / 'train.txt'}: {SAID.format(6)}"
-    assert eval_script.main([*flags, "--sample_bits", "12", "--output", str(tmp_path / "result.json")]) == 0
+    assert eval_script.main([*flags, "--sample_bits", "12", "--output_json", str(tmp_path / "result.json")]) == 0
     assert warnings_in(capsys.readouterr().out) == []
     assert json.loads((tmp_path / "result.json").read_text())["preprocessing"]["sample_bits"] == 12
 
@@ -130,8 +130,8 @@ def test_localization_and_the_cache_say_it_once(radiographs, ckpt, capsys, tmp_p
     assert script("localize").main([*flags, "--sample_bits", "12"]) == 0
     assert warnings_in(capsys.readouterr().out) == []
 
-    flags = ["--data_dir", str(radiographs / "deep"), "--out", str(tmp_path / "cache"), "--resize", "40", "--lists",
-             str(radiographs / "train.txt"), str(radiographs / "val.txt")]  # fmt: skip
+    flags = ["--data_dir", str(radiographs / "deep"), "--output_dir", str(tmp_path / "cache"), "--resize", "40",
+             "--lists", str(radiographs / "train.txt"), str(radiographs / "val.txt")]  # fmt: skip
     assert script("build_cache").main(flags) == 0
     assert warnings_in(capsys.readouterr().out) == [f"=> warning: {radiographs / 'deep'}: {SAID.format(10)}"]
     dark = ChestXrayDataSet(

@@ -60,12 +60,12 @@ def test_the_defaults_are_those_of_the_earlier_paddle_chexnet():
 
 def test_a_flag_that_is_set_to_its_default_is_set():
     parser = script("train").build_parser()
-    assert parser.given(["--resume", "--epoch", "20", "--decay_epochs", "1,2"]) == {
+    assert parser.explicit_args(["--resume", "--epoch", "20", "--decay_epochs", "1,2"]) == {
         "resume": "",
         "epoch": 20,
         "decay_epochs": (1, 2),
     }
-    assert parser.given([]) == {}
+    assert parser.explicit_args([]) == {}
 
 
 def test_train_then_eval_from_another_folder(folder, tmp_path):
@@ -85,7 +85,7 @@ def test_train_then_eval_from_another_folder(folder, tmp_path):
     assert step.endswith("/step")
     assert "Next: python eval.py" in lines[-1]
 
-    outputs = ["--output", "r.json", "--predictions", "p.csv", "--compare"]
+    outputs = ["--output_json", "r.json", "--output_csv", "p.csv", "--compare"]
     scored = run("eval", *common, "--test_list", val_list, "--ckpt", "run/best_model.pdparams", *outputs, cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     lines = scored.stdout.splitlines()
@@ -103,8 +103,8 @@ def test_train_then_eval_from_another_folder(folder, tmp_path):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("train", ["--decay_epochs", "10,5"], "'10,5' is not a rising list of epochs"),
-        ("train", ["--decay_epochs", "ten"], "'ten' is not a rising list"),
+        ("train", ["--decay_epochs", "10,5"], "'10,5' is not an increasing list of epochs"),
+        ("train", ["--decay_epochs", "ten"], "'ten' is not an increasing list"),
         ("train", ["--batch_size", "0"], "'0' is not a whole number of at least 1"),
         ("train", ["--learning_rate", "nan"], "'nan' is not a finite number above 0"),
         ("train", ["--seed", "4294967296"], "'4294967296' is not a whole number below 2**32"),
@@ -173,7 +173,7 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path, cap
     (tmp_path / "folder.json").mkdir()
     ckpt = str(tmp_path / "model.pdparams")
     for output, message in (("folder.json", "is a folder"), ("model.json", "read by this run"), ("a.txt", "ends in")):
-        assert script("eval").main(["--output", str(tmp_path / output), "--ckpt", ckpt]) == 2
+        assert script("eval").main(["--output_json", str(tmp_path / output), "--ckpt", ckpt]) == 2
         assert message in capsys.readouterr().err
 
 

@@ -1,8 +1,9 @@
-"""Looks for what is wrong with list files: patients in two of them, changed labels, missing images, seen patients.
+"""Check list files for problems: patients in two lists, changed labels, missing images, overlap with training data.
 
     python tools/audit_split.py dataset/labels/*_list.txt --metadata Data_Entry_2017_v2020.csv --data_dir dataset/images
 
-prints counts, what the lists share, and warnings. Files may be packed (.gz). docs/data.md says more.
+prints counts, overlaps between the lists, and warnings. Files may be gzip-compressed (.gz). docs/data.md has the
+details.
 """
 
 import argparse
@@ -17,31 +18,35 @@ from chexnet.errors import InputError
 
 
 def build_parser() -> cli.Parser:
-    """The flags."""
-    parser = cli.Parser("Look for what is wrong with list files.", __doc__)
+    """Return the parser."""
+    parser = cli.Parser("Check list files for problems.", __doc__)
     add = parser.add_argument
-    add("lists", nargs="+", metavar="LIST", help="list files of one data set, as for training, validation and testing")
-    add("--metadata", metavar="FILE", help="NIH's label file, Data_Entry_2017*.csv: compare the labels with it")
-    add("--official", nargs="+", metavar="FILE", help="NIH's test_list.txt or others: compare the images")
-    add("--data_dir", metavar="DIR", help="folder of the images: look whether all are there")
-    add("--ckpt", metavar="FILE", help="a checkpoint: compare with what it was trained on")
-    add("--classes", metavar="FILE", help="names of the labels, one a line, if they are not the 14")
-    add("--json", metavar="FILE.json", help="write everything there")
+    add("lists", nargs="+", metavar="LIST", help="list files of one data set, for example for training and testing")
+    add("--metadata", metavar="FILE", help="NIH's label file, Data_Entry_2017*.csv, to compare the labels with")
+    add("--official", nargs="+", metavar="FILE", help="NIH's test_list.txt or other lists to compare the images with")
+    add("--data_dir", metavar="DIR", help="folder of the images, to check that none is missing")
+    add("--ckpt", metavar="FILE", help="checkpoint whose training images are compared with the lists")
+    add(
+        "--classes_file",
+        metavar="FILE",
+        help="file with the class names of the lists, one per line (default: the 14 of ChestX-ray14)",
+    )
+    add("--output_json", metavar="FILE.json", help="write all results to this JSON file")
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
-    """Audits, prints and writes."""
+def audit_lists(args: argparse.Namespace) -> None:
+    """Audit the lists, print the result and write it."""
     from chexnet.audit import audit, format_audit
     from chexnet.files import check_writable, write_text
     from chexnet.labels import CLASS_NAMES
     from chexnet.lists import read_classes, read_list, read_nih
 
     official = args.official or []
-    inputs = [*args.lists, *official, *filter(None, (args.metadata, args.ckpt, args.classes))]
-    if args.json:
-        check_writable(args.json, ".json", keep=inputs)
-    classes = read_classes(args.classes) if args.classes else CLASS_NAMES
+    inputs = [*args.lists, *official, *filter(None, (args.metadata, args.ckpt, args.classes_file))]
+    if args.output_json:
+        check_writable(args.output_json, ".json", keep=inputs)
+    classes = read_classes(args.classes_file) if args.classes_file else CLASS_NAMES
     found = audit(
         [read_list(path, len(classes)) for path in args.lists],
         classes,
@@ -51,12 +56,12 @@ def body(args: argparse.Namespace) -> None:
         trained=trained_on(args.ckpt) if args.ckpt else None,
     )
     print(format_audit(found))
-    if args.json:
-        write_text(args.json, json.dumps(found.facts(), indent=2) + "\n")
+    if args.output_json:
+        write_text(args.output_json, json.dumps(found.facts(), indent=2) + "\n")
 
 
 def trained_on(ckpt: str) -> dict[str, Any]:
-    """The metadata of a checkpoint, which has to say what it was trained on."""
+    """Return the metadata of a checkpoint, which must include the hashes of its training images."""
     from chexnet.audit import KEY
     from chexnet.checkpoint import open_weights
 
@@ -72,8 +77,8 @@ def trained_on(ckpt: str) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script; returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    """Run the script and return its exit code."""
+    return cli.run(build_parser(), audit_lists, argv)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Puts several images and where their findings are on one picture, for a paper or a talk.
+"""Draw several images and the heat maps of their findings on one sheet, for a paper or a talk.
 
-    python tools/contact_sheet.py images/*.png --out sheet.png
-    python tools/contact_sheet.py folder --findings Mass Effusion --out sheet.png
+    python tools/contact_sheet.py images/*.png --output sheet.png
+    python tools/contact_sheet.py folder --findings Mass Effusion --output sheet.png
 
-A row is an image: alone, then under the map of each finding. Without --findings these are its own most probable ones.
+Each row shows an image: first alone, then under the heat map of each finding. Without --findings these are the most
+probable findings of that image.
 """
 
 import argparse
+import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet import cli, shipped
-from chexnet.config import PredictConfig
+from chexnet.argument_types import positive_int
+from chexnet.config import InferenceConfig, PredictConfig
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,37 +25,34 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> cli.Parser:
-    """The flags; those that predict.py has too have its defaults."""
-    default = PredictConfig()
-    parser = cli.Parser("Put images and where their findings are on one picture.", __doc__)
-    add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="as for predict.py")
-    add("--out", required=True, metavar="FILE.png", help="the picture, replaced if it exists")
-    add("--findings", nargs="+", default=[], metavar="NAME", help="a column each; without, --top of each image")
-    add("--top", type=cli.positive_int, default=default.top, metavar="N", help="columns, without --findings")
-    add("--tile", type=cli.positive_int, default=224, metavar="PIXELS", help="longer side of an image on the sheet")
-    add("--ckpt", default=default.ckpt, help=shipped.HELP)
-    cli.add_checkpoint_flags(parser)
-    cli.add_computing_flags(parser, default)
+    """Return the parser; the flags that predict.py has too have its defaults."""
+    parser = cli.Parser("Draw images and the heat maps of their findings on one sheet.", __doc__)
+    parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="images and folders, as for predict.py")
+    names = {field.name for field in dataclasses.fields(InferenceConfig)} | {"top"}
+    cli.add_config_arguments(parser, PredictConfig, names)
+    add = parser.group("outputs").add_argument
+    add("--output", required=True, metavar="FILE.png", help="picture to write, replaced if it exists")
+    add("--findings", nargs="+", default=[], metavar="NAME", help="one column per finding (default: --top per image)")
+    add("--tile", type=positive_int, default=224, metavar="PIXELS", help="longer side of an image on the sheet")
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
-    """Draws and writes the sheet; names the images that cannot be read."""
+def draw_contact_sheet(args: argparse.Namespace) -> None:
+    """Draw and write the sheet, and report images that cannot be read."""
     from chexnet.files import check_inputs, check_writable, replacing
     from chexnet.images import folders
 
-    check_writable(args.out, ".png", keep=args.images)
-    passed_over: Counter[str] = Counter()
-    paths = list(folders.find(args.images, passed_over))
+    check_writable(args.output, ".png", keep=args.images)
+    skipped: Counter[str] = Counter()
+    paths = list(folders.find(args.images, skipped))
     files = [path for path in paths if isinstance(path, Path) and path.exists()]
     if not files:
         raise paths[0] if isinstance(paths[0], InputError) else InputError(f"{paths[0]}: no such image file")
-    if passed_over:
-        cli.say(f"passed over in folders: {folders.describe(passed_over)}")
-    check_inputs(files, [args.out])
-    ckpt = shipped.choose_checkpoint(args.given.get("ckpt"), args.ckpt, cli.say)
-    check_inputs([ckpt, *filter(None, [args.classes])], [args.out])
+    if skipped:
+        cli.echo(f"passed over in folders: {folders.describe(skipped)}")
+    check_inputs(files, [args.output])
+    ckpt = shipped.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
+    check_inputs([ckpt, *filter(None, [args.classes_file])], [args.output])
     from tqdm import tqdm
 
     from chexnet.lists import class_names
@@ -60,7 +60,7 @@ def body(args: argparse.Namespace) -> None:
     from chexnet.predictor import Predictor, check_rows, contact_sheet
 
     check_rows(len(files))
-    named = class_names(args.classes) if args.classes else None
+    named = class_names(args.classes_file) if args.classes_file else None
     opened = open_checkpoint(ckpt, args.backbone, named, args.sample_bits)
     classes = opened.description.classes
     if unknown := [name for name in args.findings if name not in classes]:
@@ -72,30 +72,30 @@ def body(args: argparse.Namespace) -> None:
         args.precision,
         args.device,
         images=len(paths),
-        report=cli.say,
+        report=cli.echo,
     )
     errors: list[InputError] = []
 
     def readable() -> "Iterator[Prediction]":
         found = predictor.predict_all(paths, args.num_workers)
-        for one in tqdm(found, total=len(paths), unit="image", disable=None):  # on a terminal only
-            if isinstance(one, InputError):
-                print(f"error: {one}", file=sys.stderr)
-                errors.append(one)
+        for prediction in tqdm(found, total=len(paths), unit="image", disable=None):  # on a terminal only
+            if isinstance(prediction, InputError):
+                print(f"error: {prediction}", file=sys.stderr)
+                errors.append(prediction)
             else:
-                yield one
+                yield prediction
 
     sheet = contact_sheet(readable(), args.findings, args.top, args.tile, predictor.notice)
-    with replacing(args.out) as temporary:
+    with replacing(args.output) as temporary:
         sheet.save(temporary)
-    print(f"{args.out}: {sheet.width} x {sheet.height} pixels")
+    print(f"{args.output}: {sheet.width} x {sheet.height} pixels")
     if errors:
-        raise InputError(f"{len(errors)} of the images and folders cannot be used, see above; the others are drawn")
+        raise InputError(f"{len(errors)} of the images and folders cannot be used, see above; all others were drawn")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script; returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    """Run the script and return its exit code."""
+    return cli.run(build_parser(), draw_contact_sheet, argv)
 
 
 if __name__ == "__main__":

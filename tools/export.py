@@ -1,9 +1,9 @@
-"""Exports a checkpoint for programs that have neither this library nor, with ONNX, Paddle.
+"""Export a checkpoint for programs without this library and, with ONNX, without Paddle.
 
-    python tools/export.py --ckpt save/best_model.pdparams --format onnx --out exported
+    python tools/export.py --ckpt save/best_model.pdparams --format onnx --output_dir exported
 
-writes exported/model.onnx and exported/description.json, after the written network was loaded again and had given the
-checkpoint's probabilities. docs/export.md shows how to run it.
+writes exported/model.onnx and exported/description.json after loading the exported network again and comparing its
+probabilities with those of the checkpoint. docs/export.md shows how to run it.
 """
 
 import argparse
@@ -11,42 +11,42 @@ import sys
 from collections.abc import Sequence
 
 from chexnet import cli
-from chexnet.config import EXPORT_FORMATS, EvalConfig
+from chexnet.config import EXPORT_FORMATS, InferenceConfig
 
 
 def build_parser() -> cli.Parser:
-    """The flags."""
+    """Return the parser."""
     parser = cli.Parser("Export a checkpoint as a graph for other programs, and verify it.", __doc__)
-    add = parser.add_argument
-    add("--ckpt", default=EvalConfig.ckpt, metavar="FILE", help="weight file; a JSON beside it may say what it is")
-    add("--out", required=True, metavar="DIR", help="folder to write; one that this wrote before is replaced")
+    cli.add_config_arguments(parser, InferenceConfig, ("ckpt", "backbone", "classes_file"))
+    add = parser.group("outputs").add_argument
+    add("--output_dir", required=True, metavar="DIR", help="folder to write; an earlier export is replaced")
     add(
         "--format",
         choices=EXPORT_FORMATS,
         default=EXPORT_FORMATS[0],
-        help="paddle: for Paddle Inference of the same version; onnx: for all else (needs paddle2onnx and onnxruntime)",
+        help="paddle: for Paddle Inference of the same version; onnx: for all other programs (needs paddle2onnx and "
+        "onnxruntime)",
     )
-    cli.add_checkpoint_flags(parser)
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
-    """Exports and prints what was written."""
-    cli.say(f"=> {args.ckpt}: exporting, then loading the export again to compare; this takes some seconds")
+def export_checkpoint(args: argparse.Namespace) -> None:
+    """Export the checkpoint and print the written files."""
+    cli.echo(f"=> {args.ckpt}: exporting, then loading the export to compare the results; this takes some seconds")
     from chexnet.deployment import DESCRIPTION, deploy
     from chexnet.lists import class_names
 
-    classes = class_names(args.classes) if args.classes else None
-    done = deploy(args.ckpt, args.out, args.format, args.backbone, classes)
+    classes = class_names(args.classes_file) if args.classes_file else None
+    done = deploy(args.ckpt, args.output_dir, args.format, args.backbone, classes)
     facts, outputs = done.facts, len(done.facts["classes"])
     print(f"{done.graph}: {facts['backbone']}, {outputs} output{'s' * (outputs > 1)}, crops of {facts['crop']} px")
-    print(f"Loaded again, its probabilities are those of {args.ckpt} to {facts['largest_difference']:.1e}.")
-    print(f"{done.folder / DESCRIPTION} says how to prepare images; docs/export.md shows it.")
+    print(f"Verified: its probabilities differ from those of {args.ckpt} by at most {facts['largest_difference']:.1e}.")
+    print(f"{done.folder / DESCRIPTION} describes how to prepare images; docs/export.md has an example.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script; returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    """Run the script and return its exit code."""
+    return cli.run(build_parser(), export_checkpoint, argv)
 
 
 if __name__ == "__main__":

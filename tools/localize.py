@@ -1,13 +1,13 @@
-"""Compares where a checkpoint looks with the boxes that radiologists drew.
+"""Compare the class activation maps of a checkpoint with boxes drawn by radiologists.
 
     python tools/localize.py --boxes dataset/BBox_List_2017.csv --data_dir dataset/images
 
-prints, for each finding and in the mean, how often the class map's maximum lies in the drawn box (the pointing
-game) and how often a box around the map's highest part agrees with it (IoBB, IoU). docs/localization.md has the rules.
+prints, per finding and on average, how often the maximum of the class activation map lies in the ground-truth box (the
+pointing game) and how often a box around the map's highest region agrees with it (IoBB, IoU). docs/localization.md has
+the rules.
 """
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -22,52 +22,50 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> cli.Parser:
-    """The flags; their defaults are LocalizationConfig's."""
-    default = LocalizationConfig(boxes="")
-    parser = cli.Parser("Compare where a CheXNet checkpoint looks with drawn boxes.", __doc__)
-    add = parser.add_argument
-    add("--boxes", required=True, metavar="FILE", help="box file in NIH's format, .csv or .csv.gz")
-    add("--data_dir", default=default.data_dir, help="folder of the images")
-    add("--test_list", metavar="FILE", help="list file; boxes of images that are not in it are left alone")
+    """Return the parser: the flags of LocalizationConfig and those for the outputs."""
+    parser = cli.Parser("Compare the class activation maps of a checkpoint with ground-truth boxes.", __doc__)
+    cli.add_config_arguments(parser, LocalizationConfig)
+    add = parser.group("outputs").add_argument
     add(
-        "--ckpt",
-        default=default.ckpt,
-        help="weight file; a JSON beside it may give its resize and crop",
+        "--output_json",
+        metavar="FILE.json",
+        help="write scores, every case, configuration and checksums to this JSON file",
     )
-    add("--output", metavar="FILE.json", help="write scores, every case, configuration and checksums there")
-    add("--contact_sheet", metavar="FILE.png", help="draw two cases of each finding there")
-    cli.add_checkpoint_flags(parser)
-    cli.add_computing_flags(parser, default)
+    add("--contact_sheet", metavar="FILE.png", help="draw two cases per finding on this picture")
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
-    """Compares, prints and writes what was asked for; names what was left out."""
-    names = [field.name for field in dataclasses.fields(LocalizationConfig)]
-    config = LocalizationConfig(**{name: getattr(args, name) for name in names})
+def localize_checkpoint(args: argparse.Namespace) -> None:
+    """Compare, print the scores, write the requested files and report skipped boxes."""
+    config = cli.config_from_args(LocalizationConfig, args)
     from chexnet.checkpoint import sidecar_path
     from chexnet.files import check_writable, write_each
     from chexnet.localization import localize, write_contact_sheet
 
-    inputs = [config.boxes, config.ckpt, sidecar_path(config.ckpt), *filter(None, (config.test_list, config.classes))]
+    inputs = [
+        config.boxes,
+        config.ckpt,
+        sidecar_path(config.ckpt),
+        *filter(None, (config.test_list, config.classes_file)),
+    ]
     outputs: list[str] = []
-    for path, suffix in ((args.output, ".json"), (args.contact_sheet, ".png")):
+    for path, suffix in ((args.output_json, ".json"), (args.contact_sheet, ".png")):
         if path:
             check_writable(path, suffix, keep=inputs, others=outputs)
             outputs.append(path)
     with cli.progress_bar("image") as progress:
-        result = localize(config, cli.say, progress, outputs)
-    writers = [partial(result.write_json, args.output)] if args.output else []
+        result = localize(config, cli.echo, progress, outputs)
+    writers = [partial(result.write_json, args.output_json)] if args.output_json else []
     writers += [partial(write_contact_sheet, args.contact_sheet, result.samples)] if args.contact_sheet else []
     write_each([*writers, partial(show, result)])
     if result.left_out:
         raise InputError(
-            f"{config.boxes}: {len(result.left_out)} boxes or images, named above, were left out; the rest is done"
+            f"{config.boxes}: {len(result.left_out)} boxes or images, listed above, were left out; the rest was scored"
         )
 
 
 def show(result: "LocalizationResult") -> None:
-    """Prints the scores and what was left out."""
+    """Print the scores and the boxes and images that were left out."""
     from chexnet.localization import format_result
 
     print(format_result(result))
@@ -76,8 +74,8 @@ def show(result: "LocalizationResult") -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script; returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    """Run the script and return its exit code."""
+    return cli.run(build_parser(), localize_checkpoint, argv)
 
 
 if __name__ == "__main__":

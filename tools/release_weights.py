@@ -1,10 +1,10 @@
-"""Makes a weight file for passing on: half the size, with a line on what it is and is not.
+"""Make a weight file for publication: half the size, with a notice that describes the weights and their limits.
 
     python tools/release_weights.py --ckpt save/best_model.pdparams --output model.safetensors \\
         --notice "Trained on 1,000 radiographs of one hospital. Not tested on others."
 
-writes model.safetensors in float16, which every script reads, with its metadata in it, and model.json, a copy of that
-for people. predict.py shows the notice whenever it uses the weights, and in every picture.
+writes model.safetensors in float16, which every script reads, with its metadata in it, and model.json, a copy of the
+metadata for people. predict.py shows the notice whenever it uses the weights, and on every picture.
 """
 
 import argparse
@@ -13,38 +13,39 @@ import sys
 from collections.abc import Sequence
 
 from chexnet import cli
+from chexnet.argument_types import positive_float
 
 
 def build_parser() -> cli.Parser:
-    """The flags."""
-    parser = cli.Parser("Make a weight file for passing on.", __doc__)
+    """Return the parser."""
+    parser = cli.Parser("Make a weight file for publication.", __doc__)
     add = parser.add_argument
-    add("--ckpt", required=True, metavar="FILE", help="weight file; its metadata is passed on, too")
-    add("--output", required=True, metavar="FILE.safetensors", help="the file to write")
-    add("--notice", default="", metavar="LINE", help="what everybody has to know who uses the weights")
+    add("--ckpt", required=True, metavar="FILE", help="checkpoint; its metadata is published too")
+    add("--output", required=True, metavar="FILE.safetensors", help="file to write")
+    add("--notice", default="", metavar="LINE", help="notice for everybody who uses the weights")
     add(
         "--map_limit",
-        type=cli.positive_float,
+        type=positive_float,
         metavar="LOGITS",
-        help="what heat maps show at full strength, about what those of present findings reach; 10 if nothing is said",
+        help="logit shown at full opacity in heat maps, about the peak of a present finding (default: 10)",
     )
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
-    """Writes the file and prints what is passed on."""
+def release_weights(args: argparse.Namespace) -> None:
+    """Write the file and print what it contains."""
     from chexnet import checkpoint
 
     facts = checkpoint.release(args.ckpt, args.output, args.notice, args.map_limit)
     print(f"{args.output}: {os.path.getsize(args.output) / 1e6:.1f} MB, SHA-256 {facts[checkpoint.WEIGHTS_SHA256]}")
     print(f"{checkpoint.sidecar_path(args.output)}: {', '.join(facts)}")
     if not facts.get("notice"):
-        print("It says nothing of what the weights are: --notice does.")
+        print("The file has no notice that describes the weights; --notice adds one.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script; returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    """Run the script and return its exit code."""
+    return cli.run(build_parser(), release_weights, argv)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Makes a report of files of predictions, this program's or any other's: intervals, curves, calibration, a comparison.
+"""Write a report on files of predictions, from this or any other program: intervals, curves, calibration, comparison.
 
-    python tools/report.py --predictions mine.csv --output report
-    python tools/report.py --predictions mine.csv theirs.csv --labels dataset/labels/test_list.txt --output comparison
+    python tools/report.py --predictions mine.csv --output_dir report
+    python tools/report.py --predictions mine.csv theirs.csv --labels test_list.txt --output_dir comparison
 
-A file has the columns that `eval.py --predictions` writes: image, prob_<class> and label_<class> of the 14 classes, in
-any order. docs/report.md describes what is written.
+A file needs the columns that `eval.py --output_csv` writes, in any order: image, prob_<class> and label_<class> for
+each of the 14 classes. docs/report.md describes the report.
 """
 
 import argparse
@@ -16,42 +16,59 @@ from chexnet.errors import InputError
 
 
 def build_parser() -> cli.Parser:
-    """The flags."""
-    parser = cli.Parser("Make a report of files of predictions.", __doc__)
+    """Return the parser."""
+    parser = cli.Parser("Write a report on files of predictions.", __doc__)
     add = parser.add_argument
-    add("--predictions", nargs="+", required=True, metavar="FILE.csv", help="one file, or two to be compared")
-    add("--classes", metavar="FILE", help="names of the classes, one a line, if they are not the 14")
-    add("--labels", metavar="FILE", help="list file of exactly these images: its labels are taken, not the files'")
     add(
-        "--validation",
+        "--predictions",
+        nargs="+",
+        required=True,
         metavar="FILE.csv",
-        help="the first model's predictions on other images, to choose operating points and fit calibration on",
+        help="predictions of one model, or of two to compare",
     )
-    add("--output", required=True, metavar="DIR", help="folder for the report: new, empty or that of an earlier report")
+    add(
+        "--classes_file",
+        metavar="FILE",
+        help="file with the class names, one per line (default: the 14 of ChestX-ray14)",
+    )
+    add("--labels", metavar="FILE", help="list file of exactly these images, whose labels replace those in the files")
+    add(
+        "--val_predictions",
+        metavar="FILE.csv",
+        help="the first model's predictions for a validation set, to select operating points and fit the calibration",
+    )
+    add(
+        "--output_dir",
+        required=True,
+        metavar="DIR",
+        help="folder for the report: new, empty or with an earlier report",
+    )
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
-    """Reads, computes, writes and says where the report is."""
+def write_report_on_files(args: argparse.Namespace) -> None:
+    """Read the predictions, write the report and print its summary."""
     if len(args.predictions) > 2:
-        raise InputError(f"--predictions: {len(args.predictions)} files, expected one, or two to be compared")
+        raise InputError(f"--predictions: {len(args.predictions)} files, expected one, or two to compare")
     from chexnet.report import check_folder, format_report, report_from_files, write_report
 
-    check_folder(args.output, keep=[*args.predictions, *filter(None, (args.labels, args.validation, args.classes))])
+    check_folder(
+        args.output_dir, keep=[*args.predictions, *filter(None, (args.labels, args.val_predictions, args.classes_file))]
+    )
     report = report_from_files(
         args.predictions[0],
         *args.predictions[1:],
         labels=args.labels,
-        validation=args.validation,
-        classes=args.classes,
+        validation=args.val_predictions,
+        classes=args.classes_file,
     )
-    write_report(report, args.output)
-    print(format_report(report, args.output))
+    write_report(report, args.output_dir)
+    print(format_report(report, args.output_dir))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script; returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    """Run the script and return its exit code."""
+    return cli.run(build_parser(), write_report_on_files, argv)
 
 
 if __name__ == "__main__":

@@ -1,67 +1,72 @@
-"""A page on this machine to drop an image on: findings, and heat maps of where.
+"""Serve a web page on this computer that shows the findings of an image dropped onto it, with heat maps.
 
     python tools/serve.py --ckpt save/best_model.pdparams
 
-prints an address for the browser. Ctrl-C ends it. docs/predict.md says who can see what.
+prints an address for the browser. Ctrl-C stops the server. docs/predict.md describes who can access the page.
 """
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 
 from chexnet import cli, shipped
-from chexnet.config import PredictConfig
+from chexnet.argument_types import non_negative_int
+from chexnet.config import InferenceConfig, PredictConfig
 
 
 def build_parser() -> cli.Parser:
-    """The flags; their defaults are PredictConfig's."""
-    default = PredictConfig()
-    parser = cli.Parser("Serve a page to drop an image on.", __doc__)
-    add = parser.add_argument
-    add("--ckpt", default=default.ckpt, help=shipped.HELP)
-    add("--thresholds", metavar="FILE.json", help="operating points; default: those beside the weights, if any")
-    add("--host", default="127.0.0.1", help="address to listen on; this one is heard on this machine only")
-    add("--port", type=cli.non_negative_int, default=8000, help="to listen on, 0 for any that is free")
-    cli.add_checkpoint_flags(parser)
-    cli.add_computing_flags(parser, default, workers=False)
+    """Return the parser; the flags that predict.py has too have its defaults."""
+    parser = cli.Parser("Serve a web page that shows the findings of an image.", __doc__)
+    names = {field.name for field in dataclasses.fields(InferenceConfig)} - {"num_workers"} | {"thresholds"}
+    cli.add_config_arguments(parser, PredictConfig, names)
+    add = parser.group("server").add_argument
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; the default accepts connections from this computer only",
+    )
+    add("--port", type=non_negative_int, default=8000, help="port to listen on; 0 picks a free one")
     return parser
 
 
-def body(args: argparse.Namespace) -> None:
-    """Loads the network and serves until it is interrupted."""
-    ckpt = shipped.choose_checkpoint(args.given.get("ckpt"), args.ckpt, cli.say)
+def serve_page(args: argparse.Namespace) -> None:
+    """Load the network and serve until interrupted."""
+    ckpt = shipped.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
     from chexnet import model
     from chexnet.lists import class_names
     from chexnet.predictor import Predictor
     from chexnet.thresholds import find_thresholds
     from chexnet.web import Looks, serve
 
-    named = class_names(args.classes) if args.classes else None
+    named = class_names(args.classes_file) if args.classes_file else None
     opened = model.open_checkpoint(ckpt, args.backbone, named, args.sample_bits)
     classes = opened.description.classes
     crops = args.crops or opened.description.crops
-    found = find_thresholds(args.thresholds, ckpt, opened.sha256, classes, crops, cli.say)
+    found = find_thresholds(args.thresholds, ckpt, opened.sha256, classes, crops, cli.echo)
     predictor = Predictor(
         opened,
         crops,
         args.engine,
         args.precision,
         args.device,
-        report=cli.say,
+        report=cli.echo,
     )
     if args.host not in ("127.0.0.1", "localhost"):
-        cli.say(f"=> {args.host}: whoever reaches this machine can use the page; nothing is encrypted")
+        cli.echo(
+            f"=> {args.host}: everybody who can reach this computer can use the page; connections are not encrypted"
+        )
     serve(
         Looks(predictor, found[1] if found else None),
         args.host,
         args.port,
-        lambda address: cli.say(f"=> open {address}"),
+        lambda address: cli.echo(f"=> open {address}"),
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script; returns its exit code."""
-    return cli.run(build_parser(), body, argv)
+    """Run the script and return its exit code."""
+    return cli.run(build_parser(), serve_page, argv)
 
 
 if __name__ == "__main__":

@@ -105,6 +105,6 @@ class ImageCache:
         raise InputError(
             f"{list_file}: {len(indices)} of {len(names)} images {fault} {self.folder}: "
             f"{shown}{', ...' * (len(indices) > 10)}; run: python tools/build_cache.py --data_dir {data_dir} "
-            f"--lists {list_file} --out {self.folder} --resize {self.preprocessing.resize}"
+            f"--lists {list_file} --output_dir {self.folder} --resize {self.preprocessing.resize}"
             f"{f' --sample_bits {bits}' if bits != MAX_SAMPLE_BITS else ''}"
         )

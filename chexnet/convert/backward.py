@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chexnet import checkpoint
+from chexnet.config import present_names
 from chexnet.convert import names, torch_files
 from chexnet.convert.checks import Arrays, check_output, checked, compare, count_values, to_array, writing
 from chexnet.convert.report import Conversion
@@ -73,5 +74,6 @@ def _read_back(path: Path) -> Arrays:
 
 def _preprocessing(known: Mapping[str, Any]) -> tuple[str, ...]:
     """How images are prepared for a model in Paddle, which PyTorch has to do alike."""
-    said = {name: known[name] for name in ("resize", "crop", "crops", "scaling", "classes") if name in known}
+    known = present_names(known)
+    said = {name: known[name] for name in ("resize", "crop", "crops", "normalization", "classes") if name in known}
     return tuple(f"its {name}: {value}" for name, value in said.items())

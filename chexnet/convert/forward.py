@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chexnet import checkpoint
-from chexnet.config import SCALINGS
+from chexnet.config import NORMALIZATIONS
 from chexnet.convert import layouts, names, report, search, torch_files
 from chexnet.convert.checks import Arrays, check_output, check_unchanged, checked, compare, count_values, writing
 from chexnet.convert.layouts import Choices, Layout
@@ -59,7 +59,9 @@ def from_torch(
     ignored = report.ignored(file, found, converted.untrained)
     if not known and found.head:
         ignored[found.head] = f"the {IMAGENET_CLASSES} ImageNet classes; train.py starts a head of its own"
-    scaling = f" --scaling {layouts.SCALINGS[choices.scaling][0]}" if choices.scaling and not known else ""
+    next_step = ["python", "eval.py", "--ckpt", str(output)] if known else ["python", "train.py", "--init", str(output)]
+    if choices.normalization and not known:
+        next_step += ["--normalization", layouts.NORMALIZATIONS[choices.normalization][0]]
     layout = report.layout(file, found, program)
     metadata = _metadata(known, {"file": source.name, "sha256": source_sha256, "layout": layout})
     with writing(output) as temporary:
@@ -76,7 +78,7 @@ def from_torch(
         notes=report.notes(file, found, known, converted.channels),
         source_sha256=source_sha256,
         output_sha256=output_sha256,
-        next_step=f"python {'eval.py --ckpt' if known else 'train.py --init'} {shlex.quote(str(output))}{scaling}",
+        next_step=shlex.join(next_step),
     )
 
 
@@ -131,8 +133,8 @@ def _converted(source: Path, file: torch_files.TorchFile, found: search.Found, c
     wanted = {weight.torch: weight.shape for weight in table}
     wanted[stem.torch] = (stem.shape[0], channels, *stem.shape[2:])
     arrays = checked(source, wanted, tensors, found.spellings, found.left_over, found.prefix and found.key)
-    scaling = layout.scaling if layout else layouts.scaling_of_backbone(choices, channels, source)
-    arrays[stem.torch] = layouts.three_channels(arrays[stem.torch], scaling)
+    normalization = layout.normalization if layout else layouts.normalization_of_backbone(choices, channels, source)
+    arrays[stem.torch] = layouts.three_channels(arrays[stem.torch], normalization)
     untrained: tuple[str, ...] = ()
     if layout:
         kept = layouts.trained(found.thresholds if choices.classes is None else None, outputs)
@@ -158,6 +160,6 @@ def _metadata(known: Layout | None, source: Mapping[str, str]) -> dict[str, Any]
         facts |= {"classes": list(known.classes), "resize": known.resize, "crop": known.crop}
         if known.crops is not None:
             facts["crops"] = known.crops
-        if (scaling := layouts.SCALINGS[known.scaling][0]) != SCALINGS[0]:
-            facts["scaling"] = scaling
+        if (normalization := layouts.NORMALIZATIONS[known.normalization][0]) != NORMALIZATIONS[0]:
+            facts["normalization"] = normalization
     return {**facts, "source": dict(source)}

@@ -17,13 +17,13 @@ from chexnet.convert.torch_files import TorchFile
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, N_CLASSES
 
-SCALINGS = {
+NORMALIZATIONS = {
     "imagenet": ("imagenet", 1),
-    "symmetric": ("symmetric", 1),
-    "unit": ("unit", 1),
-    "torchxrayvision": ("symmetric", 1024),
+    "minus_one_one": ("minus_one_one", 1),
+    "zero_one": ("zero_one", 1),
+    "torchxrayvision": ("minus_one_one", 1024),
 }
-"""How a PyTorch program scales pixels -> our scaling, and what its values are of ours.
+"""How a PyTorch program scales pixels -> our normalization, and the factor from our values to its own.
 
 torchxrayvision has -1024..1024, which is -1..1 times 1024. The padding's 0 is the same gray on both sides.
 """
@@ -45,7 +45,7 @@ class Layout:
         resize: shorter side after resizing, pixels.
         crop: side of the crop, pixels.
         crops: crops per image; None for no opinion.
-        scaling: one of SCALINGS.
+        normalization: one of NORMALIZATIONS.
         classes: meaning of the outputs; empty if nobody knows.
         certain: whether the file itself says which program it is.
     """
@@ -54,7 +54,7 @@ class Layout:
     resize: int
     crop: int
     crops: int | None
-    scaling: str
+    normalization: str
     classes: tuple[str, ...] = ()
     certain: bool = False
 
@@ -75,7 +75,7 @@ class Choices:
         resize: shorter side after resizing, pixels.
         crop: side of the crop, pixels.
         crops: crops per image, 10 or 1.
-        scaling: one of SCALINGS.
+        normalization: one of NORMALIZATIONS.
         key: of one of several networks in the file, see `search.find`.
     """
 
@@ -83,7 +83,7 @@ class Choices:
     resize: int | None = None
     crop: int | None = None
     crops: int | None = None
-    scaling: str | None = None
+    normalization: str | None = None
     key: str | None = None
 
 
@@ -107,33 +107,35 @@ def settle(layout: Layout, choices: Choices, channels: int, outputs: int, path: 
     if not classes:
         raise InputError(
             f"{path}: {outputs} outputs found, {N_CLASSES} expected of a CheXNet, and the file does not say what they "
-            f"mean; --classes FILE names them, {outputs} lines in the order of the outputs; nothing was converted"
+            f"mean; --classes_file FILE names them, {outputs} lines in the order of the outputs; nothing was converted"
         )
     if len(classes) != outputs:
-        raise InputError(f"{path}: {outputs} outputs found, expected {len(classes)}, one for each name of --classes")
+        raise InputError(
+            f"{path}: {outputs} outputs found, expected {len(classes)}, one for each name of --classes_file"
+        )
     if not layout.certain:
-        _check_scaling(choices, channels, path)
+        _check_normalization(choices, channels, path)
     return replace(
         layout,
         resize=layout.resize if choices.resize is None else choices.resize,
         crop=layout.crop if choices.crop is None else choices.crop,
         crops=layout.crops if choices.crops is None else choices.crops,
-        scaling=choices.scaling or layout.scaling,
+        normalization=choices.normalization or layout.normalization,
         classes=classes,
     )
 
 
-def scaling_of_backbone(choices: Choices, channels: int, path: Path) -> str:
+def normalization_of_backbone(choices: Choices, channels: int, path: Path) -> str:
     """How pixels are scaled for weights that training starts from. Raises InputError as `settle` does."""
-    _check_scaling(choices, channels, path)
-    return choices.scaling or "imagenet"
+    _check_normalization(choices, channels, path)
+    return choices.normalization or "imagenet"
 
 
-def _check_scaling(choices: Choices, channels: int, path: Path) -> None:
-    if channels == 1 and choices.scaling is None:
+def _check_normalization(choices: Choices, channels: int, path: Path) -> None:
+    if channels == 1 and choices.normalization is None:
         raise InputError(
             f"{path}: the network takes one channel, and the file does not say how pixels were scaled for it: "
-            "--scaling unit (0..1), symmetric (-1..1), torchxrayvision (-1024..1024) or imagenet "
+            "--normalization zero_one (0..1), minus_one_one (-1..1), torchxrayvision (-1024..1024) or imagenet "
             "((x - 0.485) / 0.229, x in 0..1)"
         )
 
@@ -143,13 +145,13 @@ def without(layout: Layout, left_out: Sequence[str]) -> Layout:
     return replace(layout, classes=tuple(name for name in layout.classes if name not in left_out))
 
 
-def three_channels(stem: np.ndarray, scaling: str) -> np.ndarray:
+def three_channels(stem: np.ndarray, normalization: str) -> np.ndarray:
     """The first convolution for three equal channels that are scaled as ours: [64, 1 or 3, 7, 7] -> [64, 3, 7, 7].
 
     One channel becomes the first of three, the others having no weight, and factors are powers of two. So the network
     computes exactly what it did, at the borders too, where convolutions see zeros.
     """
-    factor = np.float32(SCALINGS[scaling][1])
+    factor = np.float32(NORMALIZATIONS[normalization][1])
     if stem.shape[1] == 1:
         stem = np.concatenate([stem, np.zeros_like(stem), np.zeros_like(stem)], axis=1)
     return stem * factor

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chexnet.convert import names
-from chexnet.convert.layouts import SCALINGS, Layout
+from chexnet.convert.layouts import NORMALIZATIONS, Layout
 from chexnet.convert.search import Found
 from chexnet.convert.torch_files import TorchFile
 from chexnet.errors import printable
@@ -105,15 +105,15 @@ def notes(file: TorchFile, found: Found, known: Layout | None, channels: int) ->
         crops = "" if known.crops is None else f", {known.crops} crop{'s' * (known.crops > 1)}"
         program = f" {known.program}" if known.certain else ""
         lines.append(
-            f"preprocessing {said}{program} shorter side {known.resize} pixels, crop {known.crop}{crops}, scaling "
-            f"{known.scaling}; see the .json beside"
+            f"preprocessing {said}{program} shorter side {known.resize} pixels, crop {known.crop}{crops}, "
+            f"normalization {known.normalization}; see the .json beside"
         )
         if known.classes != CLASS_NAMES:
             lines.append("each output goes through a sigmoid; one trained with softmax would need another formula")
     if channels == 1:
         lines.append("one input channel became the first of three, the others having no weight: same results")
-    if known and SCALINGS[known.scaling][1] != 1:
-        lines.append(f"the first convolution was multiplied by {SCALINGS[known.scaling][1]}, so that pixels are -1..1")
+    if known and (factor := NORMALIZATIONS[known.normalization][1]) != 1:
+        lines.append(f"the first convolution was multiplied by {factor}, so that pixels are -1..1")
     widened = {*file.widened, *_precisions(file, found)} - {"float32"}
     for precision in sorted(widened):
         lines.append(f"{precision} was {'rounded' if precision == 'float64' else 'widened'} to float32")

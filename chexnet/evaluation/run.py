@@ -95,7 +95,7 @@ def evaluate(config: EvalConfig, report: Report | None = None, progress: Progres
 
 def _opened(config: EvalConfig, ckpts: Sequence[str]) -> list[model.Checkpoint]:
     """The checkpoints, which have to have the same classes."""
-    classes = class_names(config.classes) if config.classes else None
+    classes = class_names(config.classes_file) if config.classes_file else None
     opened = [model.open_checkpoint(ckpt, config.backbone, classes, config.sample_bits) for ckpt in ckpts]
     described = [one.description for one in opened]
     for ckpt, one in zip(ckpts, described, strict=True):

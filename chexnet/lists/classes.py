@@ -52,8 +52,8 @@ def check_classes(list_file: str | os.PathLike[str], classes: Sequence[str]) -> 
         place = next(place for place, pair in enumerate(zip(beside, classes, strict=True)) if pair[0] != pair[1])
         raise InputError(
             f"{list_file}: its label {place + 1} is {shorten(beside[place])} by {path}, expected "
-            f"{shorten(classes[place])}; give the classes of the list (--classes {path}) and a checkpoint of these, or "
-            f"remove {CLASSES_FILE} if it is of other lists"
+            f"{shorten(classes[place])}; give its classes (--classes_file {path}) and a checkpoint with these, "
+            f"or remove {CLASSES_FILE} if it is of other lists"
         )
 
 

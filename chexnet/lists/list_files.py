@@ -161,4 +161,4 @@ def _form(n_classes: int) -> str:
     if n_classes == 0:
         return "a name alone"
     values = "v1" if n_classes == 1 else f"v1 ... v{n_classes}"
-    return f"`name {values}`, one for each class (--classes FILE names others)"
+    return f"`name {values}`, one for each class (--classes_file FILE names others)"

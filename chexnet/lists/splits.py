@@ -159,7 +159,9 @@ def check_unused(folder: str | os.PathLike[str]) -> None:
     lists = [_path(Path(folder), part) for part in ("train", "val", "test")]
     names = (*lists, *map(patients_path, lists), Path(folder, CLASSES_FILE))
     if there := [path.name for path in names if path.exists()]:
-        raise InputError(f"{folder}: has {', '.join(there)} already, expected none; remove it or choose another --out")
+        raise InputError(
+            f"{folder}: has {', '.join(there)} already, expected none; remove it or choose another --output_dir"
+        )
 
 
 def format_counts(parts: Parts, classes: Sequence[str]) -> str:

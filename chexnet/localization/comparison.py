@@ -119,7 +119,7 @@ def localize(
     device.select(config.device)
     choice = engine.choose(config.engine, config.precision)
     tell(f"=> {choice.description}")
-    named = lists.class_names(config.classes) if config.classes else None
+    named = lists.class_names(config.classes_file) if config.classes_file else None
     opened = model.open_checkpoint(config.ckpt, config.backbone, named, config.sample_bits)
     description = opened.description
     preprocessing = description.preprocessing

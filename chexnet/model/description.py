@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chexnet import checkpoint
-from chexnet.backbone_registry import check_backbone
+from chexnet.backbone_registry import DEFAULT_BACKBONE, check_backbone
 from chexnet.backbones import BACKBONES
-from chexnet.config import CROPS, DEFAULT_BACKBONE, DEFAULT_CROPS
+from chexnet.config import CROPS, DEFAULT_CROPS, NORMALIZATIONS, present_names
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, check_names
 from chexnet.transforms import Preprocessing
@@ -67,7 +67,7 @@ def describe_metadata(
 ) -> Description:
     """The same of metadata that was read from `source`, the weight file or the JSON beside it."""
     sizes = {name: facts[name] for name in ("resize", "crop", "sample_bits") if name in facts}
-    scaling = {name: facts[name] for name in ("scaling",) if name in facts}
+    scaling = present_names(facts).get("normalization", NORMALIZATIONS[0])
     if not all(type(size) is int for size in sizes.values()):
         raise InputError(f"{source}: resize, crop and sample_bits are {str(sizes)[:80]}, expected whole numbers")
     if sample_bits is not None:
@@ -86,9 +86,9 @@ def describe_metadata(
         if classes is not None and list(classes) != names:
             raise InputError(
                 f"the checkpoint has {len(names)} classes, {_shown(names)}, expected the {len(classes)} of "
-                f"--classes: {_shown(classes)}; leave --classes out"
+                f"--classes_file: {_shown(classes)}; leave --classes_file out"
             )
-        preprocessing = Preprocessing(**sizes, **scaling)
+        preprocessing = Preprocessing(**sizes, scaling=scaling)
         check_crop(preprocessing.crop, said)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chexnet import checkpoint
-from chexnet.backbone_registry import check_backbone
+from chexnet.backbone_registry import DEFAULT_BACKBONE, check_backbone
 from chexnet.backbones import BACKBONES
-from chexnet.config import DEFAULT_BACKBONE
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def check_fit(state: Mapping[str, Any], backbone: str, out_size: int, path: str 
     outputs = _outputs(backbone, state)
     if outputs not in (None, out_size):
         raise InputError(
-            f"{path}: has {outputs} outputs, expected {out_size}, one for each class; --classes FILE names "
+            f"{path}: has {outputs} outputs, expected {out_size}, one for each class; --classes_file FILE names "
             "them, and the JSON beside it has to hold the same names if there is one"
         )
 

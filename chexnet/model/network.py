@@ -8,9 +8,9 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from chexnet.backbone_registry import check_backbone
+from chexnet.backbone_registry import DEFAULT_BACKBONE, check_backbone
 from chexnet.backbones import BACKBONES, Backbone, FeatureGrid
-from chexnet.config import DEFAULT_BACKBONE, SCALINGS
+from chexnet.config import NORMALIZATIONS
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 from chexnet.model.initial import initialise
@@ -29,7 +29,7 @@ class CheXNet(nn.Layer):
     Args:
         out_size: number of findings.
         backbone: one of `chexnet.list_backbones()`.
-        scaling: one of `chexnet.config.SCALINGS`.
+        scaling: one of `chexnet.config.NORMALIZATIONS`.
         backbone_pretrained: True loads Paddle's ImageNet weights into all layers but the head, and downloads them
             unless they are in Paddle's cache. By default weights are random and nothing is downloaded, other than in
             the earlier Paddle-CheXNet. There this was the second argument; a boolean in its place still is.
@@ -40,7 +40,7 @@ class CheXNet(nn.Layer):
             new network.
 
     Raises:
-        InputError: the backbone or the scaling is unknown; or the ImageNet weights are not available.
+        InputError: the backbone or the normalization is unknown; or the ImageNet weights are not available.
 
     Example:
         >>> network = CheXNet(2, "lenet")
@@ -55,15 +55,15 @@ class CheXNet(nn.Layer):
         self,
         out_size: int = N_CLASSES,
         backbone: str | bool = DEFAULT_BACKBONE,
-        scaling: str = SCALINGS[0],
+        scaling: str = NORMALIZATIONS[0],
         backbone_pretrained: bool = False,
     ) -> None:
         super().__init__()
         if isinstance(backbone, bool):
             backbone_pretrained, backbone = backbone, DEFAULT_BACKBONE
         check_backbone(backbone, "CheXNet")
-        if scaling not in SCALINGS:
-            raise InputError(f"CheXNet: scaling is {scaling!r}, expected one of {', '.join(SCALINGS)}")
+        if scaling not in NORMALIZATIONS:
+            raise InputError(f"CheXNet: normalization is {scaling!r}, expected one of {', '.join(NORMALIZATIONS)}")
         self.out_size = out_size
         self.backbone = backbone
         self.scaling = scaling

@@ -63,15 +63,15 @@ def predict_files(
     """
     if config.sheet and not config.cam:
         raise InputError("--sheet: needs a folder for the sheets, expected --cam DIR with it")
-    optional = filter(None, [config.thresholds, config.classes])
+    optional = filter(None, [config.thresholds, config.classes_file])
     beside = (checkpoint.sidecar_path(config.ckpt), thresholds_path(config.ckpt))
     inputs = [config.ckpt, *map(str, beside), *optional]
     outputs: list[str] = []
-    for path, suffix in ((config.json, ".json"), (config.csv, ".csv")):
+    for path, suffix in ((config.output_json, ".json"), (config.output_csv, ".csv")):
         if path:
             check_writable(path, suffix, keep=inputs, others=outputs)
             outputs.append(path)
-    named = class_names(config.classes) if config.classes else None
+    named = class_names(config.classes_file) if config.classes_file else None
     opened = model.open_checkpoint(config.ckpt, config.backbone, named, config.sample_bits)
     classes = opened.description.classes
     tell = report or (lambda line: None)
@@ -98,8 +98,12 @@ def predict_files(
     )
     with ExitStack() as stack:
         facts = _facts(config, predictor, found)
-        json_file = stack.enter_context(Output(JsonFile.opened(config.json, facts) if config.json else None))
-        csv_file = stack.enter_context(Output(CsvFile.opened(config.csv, classes, thresholds) if config.csv else None))
+        json_file = stack.enter_context(
+            Output(JsonFile.opened(config.output_json, facts) if config.output_json else None)
+        )
+        csv_file = stack.enter_context(
+            Output(CsvFile.opened(config.output_csv, classes, thresholds) if config.output_csv else None)
+        )
         for prediction, drawn in stack.enter_context(closing(_drawn(predictor, paths, pictures, thresholds, config))):
             if isinstance(prediction, InputError):
                 json_file.write(JsonFile.add_error, prediction)

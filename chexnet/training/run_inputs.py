@@ -8,7 +8,7 @@ from typing import Any
 import paddle
 
 from chexnet import __version__, audit
-from chexnet.config import TrainConfig
+from chexnet.config import TrainConfig, present_names
 from chexnet.data import ChestXrayDataSet, DataSet, ExternalDataSet
 from chexnet.errors import InputError
 from chexnet.files import sha256
@@ -22,7 +22,7 @@ OUTPUT_FIELDS = frozenset({"save_dir", "format", "save_every_minutes", "save_eve
 """Fields of a TrainConfig that may always differ in a resumed run."""
 
 ENVIRONMENT_FIELDS = frozenset(
-    {"epoch", "num_workers", "device", "data_dir", "train_list", "val_list", "classes", "image_cache"}
+    {"epoch", "num_workers", "device", "data_dir", "train_list", "val_list", "classes_file", "image_cache"}
 )
 """Fields that --force may change. List files may move, but their contents must be the same."""
 
@@ -40,8 +40,7 @@ def resumed_config(saved: RunState, file: Path, changes: Mapping[str, Any], forc
         InputError: the changes would make it another run, or the state's configuration is invalid.
     """
     try:
-        # An earlier version did not have every field.
-        before = TrainConfig(**{**asdict(TrainConfig()), **saved.config})
+        before = TrainConfig.from_dict(saved.config)
     except TypeError as error:
         reason = str(error)[:200]
         raise InputError(f"{file}: its configuration is of another version of this program: {reason}") from error
@@ -79,8 +78,8 @@ def input_hashes(config: TrainConfig, extensions: Extensions, data: TrainingData
             hashes[field] += f" sha256 {images.sha256()}"
         else:
             hashes[f"content of {field.replace('set', 'list')}"] = sha256(list_file)
-    if config.classes is not None:
-        hashes["content of classes"] = sha256(config.classes)
+    if config.classes_file is not None:
+        hashes["content of classes"] = sha256(config.classes_file)
     return hashes
 
 
@@ -112,7 +111,7 @@ def weights_metadata(config: TrainConfig, data: TrainingData, fingerprint: Mappi
         "classes": list(data.classes),
         "resize": config.resize,
         "crop": config.crop,
-        "scaling": config.scaling,
+        "normalization": config.normalization,
         "sample_bits": config.sample_bits,
         "train_list": config.train_list if isinstance(data.train, ChestXrayDataSet) else data.train.source,
         "skipped": {
@@ -127,8 +126,8 @@ def weights_metadata(config: TrainConfig, data: TrainingData, fingerprint: Mappi
 
 def differences(first: FirstWeights, config: TrainConfig, data: TrainingData) -> list[str]:
     """Describe where the metadata of the initial weights disagrees with the run, one line per difference."""
-    now = {"classes": list(data.classes), "scaling": config.scaling}
-    before = first.metadata or {}
+    now = {"classes": list(data.classes), "normalization": config.normalization}
+    before = present_names(first.metadata or {})
     return [
         f"its {name} were {repr(before[name])[:200]}, those of this run are {repr(value)[:200]}"
         for name, value in now.items()

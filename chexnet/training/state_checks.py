@@ -1,5 +1,6 @@
 """Checks of a state file before anything in it is used. Its checksum is no secret: anybody may have made the file."""
 
+import dataclasses
 import math
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -12,29 +13,19 @@ from chexnet.backbone_registry import check_backbone
 from chexnet.config import (
     MAX_SAMPLE_BITS,
     MIN_SAMPLE_BITS,
-    ON_BAD_IMAGE,
-    OPTIMIZERS,
-    SCALINGS,
-    WEIGHT_FORMATS,
     TrainConfig,
 )
 from chexnet.errors import InputError
+from chexnet.settings import choices_of
 
 if TYPE_CHECKING:
     from chexnet.training.run_state import RunState, TrainProgress
 
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "device": ("auto", "cpu", "gpu"),
-    "amp": ("off", "O1", "O2"),
-    "format": WEIGHT_FORMATS,
-    "on_bad_image": ON_BAD_IMAGE,
-    "scaling": SCALINGS,
-    "optimizer": OPTIMIZERS,
-}
+_CHOICES = {field.name: field for field in dataclasses.fields(TrainConfig) if choices_of(field)}
 _LEAST = {"batch_size": 1, "epoch": 1, "resize": 1, "crop": 1, "keep_states": 1, "save_every_steps": 0, "seed": 0}
 _ABOVE_0 = ("learning_rate", "decay_factor")
 _TEXTS = ("data_dir", "train_list", "val_list", "save_dir", "init")
-_TEXTS_OR_NONE = ("image_cache", "classes")
+_TEXTS_OR_NONE = ("image_cache", "classes_file")
 _MAX_WORKERS = 1024
 
 _COLUMNS = {"epoch", "learning_rate", "train_loss", "val_loss", "train_AUROC_avg", "val_AUROC_avg"}
@@ -59,7 +50,7 @@ def _shown(value: Any) -> str:
 
 def _is_sound(name: str, value: Any) -> bool:
     if name in _CHOICES:
-        return value in _CHOICES[name]
+        return value in (choices_of(_CHOICES[name]) or ())
     if name in _LEAST:
         return _is_whole(value, _LEAST[name])
     if name == "num_workers":

@@ -123,7 +123,7 @@ def train(
     seed_everything(config.seed)
     # The optimizer's state is keyed by parameter names, which the guard counts from 0 for this network.
     with paddle.utils.unique_name.guard():
-        network = CheXNet(len(data.classes), config.backbone, config.scaling)
+        network = CheXNet(len(data.classes), config.backbone, config.normalization)
         if config.init == "imagenet":
             say("=> taking Paddle's ImageNet weights from its cache, or downloading them")
         first = initialise(network, config.init)
@@ -191,7 +191,7 @@ def resume(
         run_inputs.check_same_inputs(saved, hashes, config, file)
         say(f"=> resuming from {file}: {saved.progress}")
         with paddle.utils.unique_name.guard():
-            network = CheXNet(len(data.classes), config.backbone, config.scaling)
+            network = CheXNet(len(data.classes), config.backbone, config.normalization)
             checkpoint.assign(network, saved.weights, str(file))
             trained_on = saved.trained_on or _trained_on_before(config, data)
             return _fit(config, network, data, extensions, log, hashes, trained_on, saved)
@@ -212,7 +212,7 @@ def _fit(
     progress = saved.progress if saved else TrainProgress()
     metric = AUROC(len(data.classes), data.classes)
     schedule = MultiStepDecay(config.learning_rate, list(config.decay_epochs), config.decay_factor)
-    optimizers = {"adam": Adam, "momentum": Momentum}  # Momentum's is 0.9 by default
+    optimizers = {"adam": Adam, "sgd": Momentum}  # Momentum's is 0.9 by default
     optimizer = optimizers[config.optimizer](schedule, parameters=network.parameters(), use_multi_tensor=True)
     model = TrainingModel(network, extensions.loss or BinaryCrossEntropy(), metric, optimizer, config.amp)
     if saved:

@@ -57,7 +57,7 @@ def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: Ru
     """
     check_config(config, "the configuration")
     check_crop(config.crop, config.backbone)
-    classes = class_names(config.classes)
+    classes = class_names(config.classes_file)
     for list_file, given in ((config.train_list, extensions.train_set), (config.val_list, extensions.val_set)):
         if given is None:
             check_classes(list_file, classes)
@@ -84,7 +84,7 @@ def _open(split: str, config: TrainConfig, extensions: Extensions, n_classes: in
     """Open the `train` or `val` images, from their list unless a data set replaces it."""
     training = split == "train"
     given = extensions.train_set if training else extensions.val_set
-    preprocessing = Preprocessing(config.resize, config.crop, config.scaling, config.sample_bits)
+    preprocessing = Preprocessing(config.resize, config.crop, config.normalization, config.sample_bits)
     if given is not None:
         return ExternalDataSet(given, f"{split}_set", n_classes, config.crop, config.seed)
     list_file = config.train_list if training else config.val_list

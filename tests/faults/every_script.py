@@ -1,9 +1,9 @@
-"""Runs every script of the project on small data in one process, and prints whom it tried to reach.
+"""Run every script of the project on small data in one process, and print the network addresses it tried to reach.
 
     python tests/faults/every_script.py FOLDER
 
-It prints a line for each look-up and connection that Python code asks for, other than this machine itself, and each
-script that fails. What compiled code does is for strace to see.
+It prints a line per look-up and connection that Python code requests, except to this machine, and per script that
+fails. Requests of compiled code are seen by strace only.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def watch(event: str, arguments: tuple) -> None:
-    """Reports what the interpreter is asked to reach (an audit hook, which nothing can remove)."""
+    """Report the network requests of the interpreter (an audit hook, which nothing can remove)."""
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         address = arguments[1]
         foreign = isinstance(address, tuple) and address[0] not in LOOPBACK
@@ -39,12 +39,12 @@ def run(path: str, *arguments: object) -> None:
     spec = importlib.util.spec_from_file_location(f"script_{Path(path).stem}", ROOT / path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    if code := script.main([str(one) for one in arguments]):
+    if code := script.main(list(map(str, arguments))):
         report(f"{path} ended with {code}")
 
 
 def serve(ckpt: Path) -> None:
-    """The page, opened once and then ended by a signal."""
+    """Serve the page, open it once and end the server by a signal."""
     from chexnet import web
 
     def ready(address: str) -> None:
@@ -67,35 +67,46 @@ def serve(ckpt: Path) -> None:
 def main(folder: Path) -> None:
     data, save, lists = folder / "data", folder / "save", folder / "data" / "labels"
     train, val, test = (lists / f"{name}_list.txt" for name in ("train", "val", "test"))
-    run("tools/make_phantom.py", "--out", data, "--images", 60, "--size", 40, "--min_prevalence", 0.2)
+    run("tools/make_phantom.py", "--output_dir", data, "--images", 60, "--size", 40, "--min_prevalence", 0.2)
     images = data / "images"
     first = sorted(images.iterdir())[0]
     (folder / "own.csv").write_text("name,patient,Mass\n" + "".join(f"{n}.png,{n},{n % 2}\n" for n in range(20)))
     columns = ("--image_column", "name", "--patient_column", "patient", "--label_columns", "Mass")
     own = ("--csv", folder / "own.csv", *columns, "--split", "random")
-    run("tools/prepare_lists.py", *own, "--out", folder / "lists")
+    run("tools/prepare_lists.py", *own, "--output_dir", folder / "lists")
     run("tools/audit_split.py", train, val, test, "--data_dir", images)
-    run("tools/build_cache.py", "--data_dir", images, "--lists", train, val, "--out", folder / "cache", "--resize", 36)
+    run(
+        "tools/build_cache.py",
+        "--data_dir",
+        images,
+        "--lists",
+        train,
+        val,
+        "--output_dir",
+        folder / "cache",
+        "--resize",
+        36,
+    )
     small = ("--resize", 36, "--crop", 32, "--batch_size", 8, "--device", "cpu", "--backbone", "lenet")
-    of_run = ("--data_dir", images, "--train_list", train, "--val_list", val, "--save_dir", save, "--init", "random")
-    run("train.py", *of_run, *small, "--epoch", 1, "--decay_epochs", "", "--image_cache", folder / "cache")
+    run_flags = ("--data_dir", images, "--train_list", train, "--val_list", val, "--save_dir", save, "--init", "random")
+    run("train.py", *run_flags, *small, "--epoch", 1, "--decay_epochs", "", "--image_cache", folder / "cache")
     ckpt = save / "best_model.pdparams"
-    report_of = ("--output", folder / "result.json", "--report", folder / "report")
-    run("eval.py", "--data_dir", images, "--test_list", test, "--ckpt", ckpt, "--device", "cpu", *report_of)
-    run("tools/report.py", "--predictions", folder / "report" / "predictions.csv", "--output", folder / "report2")
+    outputs = ("--output_json", folder / "result.json", "--output_dir", folder / "report")
+    run("eval.py", "--data_dir", images, "--test_list", test, "--ckpt", ckpt, "--device", "cpu", *outputs)
+    run("tools/report.py", "--predictions", folder / "report" / "predictions.csv", "--output_dir", folder / "report2")
 
     from chexnet import engine
 
     engines = [name for name in ("openvino", "onnxruntime", "paddle") if not engine.missing(name)]
     for name in engines:
         ten = (first, "--ckpt", ckpt, "--engine", name, "--crops", 10, "--device", "cpu")
-        run("predict.py", *ten, "--cam", folder / f"cam_{name}", "--json", folder / f"{name}.json")
+        run("predict.py", *ten, "--cam", folder / f"cam_{name}", "--output_json", folder / f"{name}.json")
     for form in ["paddle"] + ["onnx"] * ("onnxruntime" in engines):
-        run("tools/export.py", "--ckpt", ckpt, "--out", folder / f"export_{form}", "--format", form)
+        run("tools/export.py", "--ckpt", ckpt, "--output_dir", folder / f"export_{form}", "--format", form)
     run("tools/release_weights.py", "--ckpt", ckpt, "--output", folder / "released.safetensors")
     boxes = next(data.rglob("*[Bb][Oo][Xx]*.csv"))
     run("tools/localize.py", "--boxes", boxes, "--data_dir", images, "--test_list", test, "--ckpt", ckpt)
-    run("tools/contact_sheet.py", first, "--ckpt", ckpt, "--out", folder / "sheet.png", "--device", "cpu")
+    run("tools/contact_sheet.py", first, "--ckpt", ckpt, "--output", folder / "sheet.png", "--device", "cpu")
     serve(ckpt)
     if importlib.util.find_spec("torch"):
         from chexnet import checkpoint
@@ -107,7 +118,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.dup2(os.dup(1), 3)  # for what is reported; the scripts' own output goes to standard error
+    os.dup2(os.dup(1), 3)  # for the reports; the scripts' own output goes to standard error
     os.dup2(2, 1)
     sys.addaudithook(watch)
     sys.path.insert(0, str(ROOT))

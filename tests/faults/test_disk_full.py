@@ -117,7 +117,13 @@ def test_a_full_disk_under_one_output_of_predictions_costs_no_other(ckpt, images
     disk = small_disk(16 if full == "cam" else 4)
     at = {name: str((disk if name == full else tmp_path) / "out") for name in ("json", "csv", "cam")}
     config = PredictConfig(
-        ckpt=str(ckpt), crops=1, json=f"{at['json']}.json", csv=f"{at['csv']}.csv", cam=at["cam"], top=1, device="cpu"
+        ckpt=str(ckpt),
+        crops=1,
+        output_json=f"{at['json']}.json",
+        output_csv=f"{at['csv']}.csv",
+        cam=at["cam"],
+        top=1,
+        device="cpu",
     )
     done = []
     said = f"^{disk}.*: cannot be written: No space left on device.*; the rest is written$"
@@ -137,7 +143,7 @@ def test_a_full_disk_under_one_output_of_predictions_costs_no_other(ckpt, images
 def test_full_standard_output_costs_no_file(ckpt, images, tmp_path, monkeypatch, capsys):
     import predict
 
-    files = ["--json", str(tmp_path / "p.json"), "--csv", str(tmp_path / "p.csv")]
+    files = ["--output_json", str(tmp_path / "p.json"), "--output_csv", str(tmp_path / "p.csv")]
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert predict.main([str(images), "--ckpt", str(ckpt), "--device", "cpu", *files]) == 2
@@ -153,7 +159,7 @@ def test_a_full_disk_under_one_output_of_an_evaluation_costs_no_other(ckpt, tmp_
     disk = small_disk(4)
     (disk / "in_the_way").write_bytes(bytes(4096))
     flags = ["--ckpt", ckpt, "--data_dir", folder, "--test_list", test_list, "--device", "cpu", "--crops", "1"]
-    flags += ["--output", disk / "r.json", "--predictions", tmp_path / "p.csv", "--engine", "paddle"]
+    flags += ["--output_json", disk / "r.json", "--output_csv", tmp_path / "p.csv", "--engine", "paddle"]
     assert script.main([*map(str, flags)]) == 2
     said = capsys.readouterr()
     assert "The AUROC of Hernia is" in said.out

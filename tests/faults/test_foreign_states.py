@@ -45,8 +45,8 @@ CONFIG: dict[str, list[Any]] = {
     "backbone": ["__class__", "../x", None],
     "device": ["gpu; rm", 0],
     "amp": ["O3", True],
-    "scaling": ["none", None],
-    "optimizer": ["sgd", {}],
+    "normalization": ["none", None],
+    "optimizer": ["rmsprop", {}],
     "on_bad_image": ["ignore"],
     "batch_size": [0, -1, True, 2.0, 10**400, "2"],
     "epoch": [0, 10**5000, "3"],
@@ -62,7 +62,7 @@ CONFIG: dict[str, list[Any]] = {
     "seed": [2**32, -1, 0.5],
     "data_dir": [None, b"x", "a\0b"],
     "image_cache": [3, b"x"],
-    "classes": [["a"], 1],
+    "classes_file": [["a"], 1],
     "init": [None, 3],
 }
 
