@@ -10,11 +10,12 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet import cli, shipped
-from chexnet.config import PredictConfig
+from chexnet.config import InferenceConfig, PredictConfig
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,29 +56,18 @@ def body(args: argparse.Namespace) -> None:
     check_inputs([ckpt, *filter(None, [args.classes])], [args.out])
     from tqdm import tqdm
 
-    from chexnet.lists import class_names
-    from chexnet.model import open_checkpoint
     from chexnet.predictor import Predictor, check_rows, contact_sheet
 
     check_rows(len(files))
-    named = class_names(args.classes) if args.classes else None
-    opened = open_checkpoint(ckpt, args.backbone, named, args.sample_bits)
-    classes = opened.description.classes
-    if unknown := [name for name in args.findings if name not in classes]:
-        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(classes)}")
-    predictor = Predictor(
-        opened,
-        args.crops,
-        args.engine,
-        args.precision,
-        args.device,
-        images=len(paths),
-        report=cli.say,
-    )
+    options = {field.name: getattr(args, field.name) for field in fields(InferenceConfig)}
+    predictor = Predictor(InferenceConfig(**options), ckpt=ckpt, images=len(paths))
+    if unknown := [name for name in args.findings if name not in predictor.classes]:
+        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(predictor.classes)}")
+    predictor.load(cli.say)
     errors: list[InputError] = []
 
     def readable() -> "Iterator[Prediction]":
-        found = predictor.predict_all(paths, args.num_workers)
+        found = predictor.predict_all(paths)
         for one in tqdm(found, total=len(paths), unit="image", disable=None):  # on a terminal only
             if isinstance(one, InputError):
                 print(f"error: {one}", file=sys.stderr)

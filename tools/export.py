@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from chexnet import cli
-from chexnet.config import EXPORT_FORMATS, EvalConfig
+from chexnet.config import EXPORT_FORMATS, EvalConfig, InferenceConfig
 
 
 def build_parser() -> cli.Parser:
@@ -34,10 +34,9 @@ def body(args: argparse.Namespace) -> None:
     """Exports and prints what was written."""
     cli.say(f"=> {args.ckpt}: exporting, then loading the export again to compare; this takes some seconds")
     from chexnet.deployment import DESCRIPTION, deploy
-    from chexnet.lists import class_names
 
-    classes = class_names(args.classes) if args.classes else None
-    done = deploy(args.ckpt, args.out, args.format, args.backbone, classes)
+    config = InferenceConfig(ckpt=args.ckpt, backbone=args.backbone, classes=args.classes)
+    done = deploy(config, args.out, args.format)
     facts, outputs = done.facts, len(done.facts["classes"])
     print(f"{done.graph}: {facts['backbone']}, {outputs} output{'s' * (outputs > 1)}, crops of {facts['crop']} px")
     print(f"Loaded again, its probabilities are those of {args.ckpt} to {facts['largest_difference']:.1e}.")

@@ -8,9 +8,10 @@ prints an address for the browser. Ctrl-C ends it. docs/predict.md says who can 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 
 from chexnet import cli, shipped
-from chexnet.config import PredictConfig
+from chexnet.config import InferenceConfig, PredictConfig
 
 
 def build_parser() -> cli.Parser:
@@ -30,25 +31,14 @@ def build_parser() -> cli.Parser:
 def body(args: argparse.Namespace) -> None:
     """Loads the network and serves until it is interrupted."""
     ckpt = shipped.choose_checkpoint(args.given.get("ckpt"), args.ckpt, cli.say)
-    from chexnet import model
-    from chexnet.lists import class_names
     from chexnet.predictor import Predictor
-    from chexnet.thresholds import find_thresholds
     from chexnet.web import Looks, serve
 
-    named = class_names(args.classes) if args.classes else None
-    opened = model.open_checkpoint(ckpt, args.backbone, named, args.sample_bits)
-    classes = opened.description.classes
-    crops = args.crops or opened.description.crops
-    found = find_thresholds(args.thresholds, ckpt, opened.sha256, classes, crops, cli.say)
-    predictor = Predictor(
-        opened,
-        crops,
-        args.engine,
-        args.precision,
-        args.device,
-        report=cli.say,
-    )
+    options = {field.name: getattr(args, field.name) for field in fields(InferenceConfig) if hasattr(args, field.name)}
+    predictor = Predictor(InferenceConfig(**options), ckpt=ckpt)
+    found = predictor.find_thresholds(args.thresholds, cli.say)
+    predictor.load(cli.say)
+    predictor.compile()
     if args.host not in ("127.0.0.1", "localhost"):
         cli.say(f"=> {args.host}: whoever reaches this machine can use the page; nothing is encrypted")
     serve(

@@ -1,7 +1,8 @@
-"""Image files -> the probability of each finding, where the network saw it, and what speaks against the image."""
+"""Predict findings for image files: probabilities, heat maps and image-quality warnings."""
 
 import chexnet.framework  # noqa: F401 - imports Paddle, before any module here does
-from chexnet.predictor.network import Prediction, Predictor
+from chexnet.predictor.network import Predictor, load_for_scoring
+from chexnet.predictor.prediction import Prediction
 from chexnet.predictor.run import Result, format_result, predict_files
 from chexnet.predictor.sheet import check_rows, contact_sheet, finding_sheet
 
@@ -13,5 +14,6 @@ __all__ = [
     "contact_sheet",
     "finding_sheet",
     "format_result",
+    "load_for_scoring",
     "predict_files",
 ]

@@ -16,7 +16,7 @@ from PIL import Image
 from chexnet import drawing
 from chexnet.errors import InputError, printable
 from chexnet.files import check_writable, replacing
-from chexnet.predictor.network import Prediction
+from chexnet.predictor.prediction import Prediction
 from chexnet.predictor.sheet import finding_sheet
 from chexnet.thresholds import Thresholds
 

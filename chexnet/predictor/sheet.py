@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from chexnet import drawing
 from chexnet.drawing import MARGIN, PAPER, TEXT
 from chexnet.errors import InputError, printable
-from chexnet.predictor.network import MEANINGLESS, Prediction
+from chexnet.predictor.prediction import MEANINGLESS, Prediction
 from chexnet.thresholds import Thresholds
 
 MAX_ROWS = 50
