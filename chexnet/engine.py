@@ -22,7 +22,6 @@ from chexnet.files import temporary_folder
 from chexnet.framework import paddle
 from chexnet.model import CheXNet
 
-
 FEW_CROPS = 40
 """On a CPU, eager Paddle computes up to this many crops in less time than compiling a faster engine takes."""
 
