@@ -1,7 +1,7 @@
 """Predict findings in radiographs with one checkpoint."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -262,29 +262,6 @@ class Predictor:
             )
             for image, image_probabilities, image_maps in zip(batch, means, per_image, strict=True)
         ]
-
-
-def load_for_scoring(config: InferenceConfig, ckpts: Sequence[str], log: Log) -> list[Predictor]:
-    """Load checkpoints one after the other, with the lines that eval.py has always printed.
-
-    Args:
-        config: of the evaluation.
-        ckpts: weight files, used in place of `config.ckpt`.
-        log: takes these lines.
-    """
-    predictors: list[Predictor] = []
-    for ckpt in ckpts:
-        predictor = Predictor(config, ckpt=ckpt)
-        if not predictors:
-            log(f"=> {predictor.engine}")
-        log(f"=> {f'{ckpt}: ' * (len(ckpts) > 1)}{predictor.crops_description}")
-        if predictor.notice:
-            log(f"=> {ckpt}: {predictor.notice}")
-        log("=> loading checkpoint")
-        predictor.load()
-        log("=> loaded checkpoint")
-        predictors.append(predictor)
-    return predictors
 
 
 def _mean_over_crops(probabilities: np.ndarray, count: int) -> np.ndarray:

@@ -77,21 +77,26 @@ def predict_files(
     predictor.load(log)
     with ExitStack() as stack:
         facts = _facts(config, predictor, named_thresholds)
-        json_file = stack.enter_context(Output(JsonFile.opened(config.json, facts) if config.json else None))
-        csv_writer = CsvFile.opened(config.csv, predictor.classes, thresholds) if config.csv else None
-        csv_file = stack.enter_context(Output(csv_writer))
+        json_file = csv_file = None
+        if config.json:
+            json_file = stack.enter_context(Output(JsonFile.opened(config.json, facts)))
+        if config.csv:
+            csv_file = stack.enter_context(Output(CsvFile.opened(config.csv, predictor.classes, thresholds)))
         results = stack.enter_context(closing(_with_pictures(predictor, paths, pictures, thresholds, config)))
         for prediction, drawn in results:
             if isinstance(prediction, InputError):
-                json_file.write(JsonFile.add_error, prediction)
+                if json_file:
+                    json_file.write(JsonFile.add_error, prediction)
                 yield prediction
                 continue
-            json_file.write(JsonFile.add, prediction, thresholds, drawn)
-            csv_file.write(CsvFile.add, prediction)
+            if json_file:
+                json_file.write(JsonFile.add, prediction, thresholds, drawn)
+            if csv_file:
+                csv_file.write(CsvFile.add, prediction)
             yield Result(prediction, thresholds, drawn, predictor.notice)
     if passed_over:
         log(f"passed over in folders: {folders.describe(passed_over)}")
-    failures = [failure for failure in (json_file.failure, csv_file.failure) if failure]
+    failures = [file.failure for file in (json_file, csv_file) if file and file.failure]
     failures += pictures.failures if pictures else []
     if failures:
         more = f"; {len(failures) - 3} more" if len(failures) > 3 else ""
@@ -199,7 +204,8 @@ def _reject_overwriting(
     folder = Path(cam).resolve() if cam else None
     for path in paths:
         if isinstance(path, Path):
-            check_inputs([path], outputs)
+            if outputs:
+                check_inputs([path], outputs)
             if folder and folder in path.resolve().parents:
                 raise InputError(f"{cam}: images are read from there ({path}); have the pictures drawn elsewhere")
         yield path
