@@ -1,4 +1,4 @@
-"""Class activation maps: what each place of an image adds to each finding's logit, and where that place is."""
+"""Class activation maps: how much each cell of the feature map adds to each logit, and where it lies in the image."""
 
 import math
 import os
@@ -25,17 +25,17 @@ __all__ = [
 
 
 def display_limit(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> float:
-    """The logit units that are shown at full strength for a checkpoint: `map_limit` of its metadata.
+    """Return the logit that heat maps of a checkpoint show at full opacity: its `map_limit`, else DISPLAY_LIMIT.
 
-    Networks differ: one that is sure of everything reaches ten times what another does. Within one it is the same
-    for all findings and images. DISPLAY_LIMIT if the metadata says nothing.
+    It is the same for all findings and images of a network. Networks differ: a confident one reaches ten times the
+    logits of another.
 
     Args:
-        metadata: of the checkpoint.
-        source: the file that it was read from, for the message.
+        metadata: metadata of the checkpoint.
+        source: file that the metadata came from, for the message.
 
     Raises:
-        InputError: the limit is no number above 0.
+        InputError: the limit is not a number above 0.
     """
     limit = metadata.get("map_limit", DISPLAY_LIMIT)
     if type(limit) not in (int, float) or not (math.isfinite(limit) and limit > 0):
@@ -44,10 +44,10 @@ def display_limit(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -
 
 
 def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """The network's outputs from its class maps: no second pass is needed.
+    """Compute the network's outputs from its class maps, without a second pass.
 
     Args:
-        maps: float32 [..., C, h, w], as `CheXNet.class_maps` gives them.
+        maps: float32 [..., C, h, w], from `CheXNet.class_maps`.
         bias: float32 [C], `CheXNet.bias`.
 
     Returns:
@@ -58,33 +58,32 @@ def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def to_image(maps: np.ndarray, geometry: Geometry, grid: FeatureGrid = Backbone.grid) -> np.ndarray:
-    """One finding's maps of an image's crops -> one map in the pixels of the original image.
+    """Combine the maps of an image's crops for one finding into one map, in pixels of the original image.
 
-    Each is enlarged bicubically to its crop, so that its maximum may lie between places. The centres of
-    the places are those of `grid`; what lies outside the outermost ones takes the nearest value. `Geometry.restored`
-    then puts the crops where they belong.
+    Each map is upsampled bicubically to its crop, so its maximum may lie between cells. The cell centers are those of
+    `grid`; beyond the centers of its border cells a map is constant. `Geometry.restored` then puts the crops together.
 
     Args:
         maps: float32 [K, h, w] of one finding, the crops in the order of `geometry`.
         geometry: `Preprocessing.geometry` of the image.
-        grid: `CheXNet.grid`, by default DenseNet's.
+        grid: `CheXNet.grid`, by default that of DenseNet.
 
     Returns:
-        float32 [height, width], in the maps' own units; NaN where no crop looked.
+        float32 [height, width], in the units of the maps; NaN outside all crops.
     """
-    return geometry.restored(np.stack([enlarged(one, geometry.side, grid) for one in maps]))
+    return geometry.restored(np.stack([enlarged(crop_map, geometry.side, grid) for crop_map in maps]))
 
 
 def grad_class_maps(network: CheXNet, images: np.ndarray) -> np.ndarray:
-    """Grad-CAM of every output, for networks whose head is not linear in the pooled features.
+    """Compute Grad-CAM of every output, for networks whose head is not linear in the pooled features.
 
-    Selvaraju et al., Grad-CAM, ICCV 2017, section 3, with two changes that keep it in logit units: the gradients
-    of a channel are summed over its places, where the paper takes their mean, and negative values stay, where the
-    paper cuts them off. So for a linear head this is exactly the class map; the paper's is its positive part
-    divided by the number of places.
+    Follows Selvaraju et al., Grad-CAM, ICCV 2017, section 3, with two changes that keep it in logit units: the
+    gradients of a channel are summed over its cells, where the paper takes their mean, and negative values are kept,
+    where the paper removes them. For a linear head the result equals the class map; the paper's map is its positive
+    part divided by the number of cells.
 
     Args:
-        network: put into evaluation mode; its weights get no gradients.
+        network: the network; it is put into evaluation mode, and its weights get no gradients.
         images: uint8 [N, 1, H, W].
 
     Returns:
@@ -96,8 +95,8 @@ def grad_class_maps(network: CheXNet, images: np.ndarray) -> np.ndarray:
     features.stop_gradient = False
     sums = network.classify(features).sum(axis=0)  # [C]
     maps = []
-    for one in sums:
-        (gradient,) = paddle.grad(one, features, retain_graph=True)
+    for logit_sum in sums:
+        (gradient,) = paddle.grad(logit_sum, features, retain_graph=True)
         weights = gradient.sum(axis=[2, 3], keepdim=True)  # [N, channels, 1, 1]
         maps.append((weights * features.detach()).sum(axis=1).astype("float32").numpy())
     return np.stack(maps, axis=1)

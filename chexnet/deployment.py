@@ -1,4 +1,4 @@
-"""A checkpoint as a folder that other programs run: the network as a graph, and what they have to know of it."""
+"""Export a checkpoint as a folder for other programs: the network as a graph, and a description of its input."""
 
 import json
 import os
@@ -10,31 +10,32 @@ from typing import Any
 import numpy as np
 
 import chexnet
-from chexnet import checkpoint, device, engine, export, model
-from chexnet.config import EXPORT_FORMATS
+from chexnet import checkpoint, engine, export, model
+from chexnet.config import EXPORT_FORMATS, InferenceConfig
 from chexnet.errors import InputError
 from chexnet.files import check_folder, replacing_folder, sha256, write_text
 from chexnet.framework import paddle
 from chexnet.phantom import draw
+from chexnet.predictor import Predictor
 
 DESCRIPTION = "description.json"
 FILES = ("model.onnx", "model.json", "model.pdmodel", "model.pdiparams", DESCRIPTION)
-"""What may stand in such a folder."""
+"""Names of the files in such a folder."""
 
 SCHEMA = 1
 
 TOLERANCE = 1e-4
-"""How far the probabilities of the exported network may be from those of the checkpoint."""
+"""Maximum difference between the probabilities of the exported network and those of the checkpoint."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What was written.
+    """Exported files.
 
     Attributes:
-        folder: where.
+        folder: the folder of all files.
         graph: the file to load.
-        facts: what DESCRIPTION says.
+        facts: content of the file DESCRIPTION.
     """
 
     folder: Path
@@ -43,67 +44,68 @@ class Deployment:
 
 
 def deploy(
-    ckpt: str | os.PathLike[str],
+    config: InferenceConfig | str | os.PathLike[str],
     folder: str | os.PathLike[str],
     form: str = EXPORT_FORMATS[0],
-    backbone: str | None = None,
-    classes: Sequence[str] | None = None,
 ) -> Deployment:
-    """Exports a checkpoint, loads what was written with the engine that it is for, and compares their probabilities.
+    """Export a checkpoint, load what was written with the engine that it is for, and compare the probabilities.
 
-    The graph takes uint8 [N, 1, crop, crop], any N, and gives probabilities float32 [N, C] in 0..1; scaling and sigmoid
-    are inside. Everything runs on the CPU.
+    The graph takes uint8 [N, 1, crop, crop], any N, and returns probabilities float32 [N, C] in 0..1; normalization
+    and sigmoid are inside. Everything runs on the CPU.
 
     Args:
-        ckpt: weight file.
-        folder: new, empty, or one that this made before, which is replaced when everything is well.
+        config: checkpoint to load, or the path of the weight file.
+        folder: new, empty, or made by this function before; it is replaced when everything has succeeded.
         form: `paddle`, the inference program of this Paddle, or `onnx`, which needs paddle2onnx and onnxruntime.
-        backbone: see `chexnet.model.describe`.
-        classes: likewise.
 
     Raises:
-        InputError: the checkpoint cannot be used, the folder not written, a package is missing, or the exported
+        InputError: the checkpoint cannot be used, the folder cannot be written, a package is missing, or the exported
             network gives other probabilities; then the folder is as it was.
     """
+    ckpt = config.ckpt if isinstance(config, InferenceConfig) else config
     check_folder(folder, FILES, keep=(ckpt, checkpoint.sidecar_path(ckpt)))
     _check_possible(form)
-    device.select("cpu")
-    opened = model.open_checkpoint(ckpt, backbone, classes)
-    description, network = opened.description, opened.network()
-    crop = description.preprocessing.crop
+    predictor = Predictor(config, device="cpu", engine="paddle")
+    network, crop = predictor.network, predictor.preprocessing.crop
     save = {"paddle": export.save_program, "onnx": export.save_onnx}[form]
     with replacing_folder(folder, FILES) as new:
         graph = save(network, new, crop)
         kept = [graph] if form == "onnx" else [graph, graph.with_suffix(".pdiparams")]
         for path in new.iterdir():
             if path not in kept:
-                path.unlink()  # of the way from Paddle to ONNX, or of use to no one
+                path.unlink()  # intermediate files of the conversion from Paddle to ONNX
         difference = _difference(network, graph, crop)
         if not difference <= TOLERANCE:  # nor NaN
             raise InputError(
                 f"{ckpt}: exported, its probabilities differ by {difference:.2g} from the checkpoint's, expected at "
                 f"most {TOLERANCE}; nothing is written"
             )
-        facts = {
-            "schema": SCHEMA,
-            "graph": graph.name,
-            "files": {path.name: sha256(path) for path in kept},
-            "input": {"name": export.INPUT, "dtype": "uint8", "shape": ["N", 1, crop, crop]},
-            "output": {"dtype": "float32", "shape": ["N", len(description.classes)], "is": "probabilities"},
-            "classes": list(description.classes),
-            "resize": description.preprocessing.resize,
-            "crop": crop,
-            "scaling": f"{description.preprocessing.scaling}, inside the graph",
-            "backbone": description.backbone,
-            "notice": opened.notice,
-            "ckpt": Path(ckpt).name,
-            "ckpt_sha256": opened.sha256,
-            "largest_difference": difference,
-            "chexnet": chexnet.__version__,
-            "paddle": paddle.__version__,
-        }
+        facts = _describe(predictor, graph, kept, difference)
         write_text(new / DESCRIPTION, json.dumps(facts, indent=2) + "\n")
     return Deployment(Path(folder), Path(folder) / graph.name, facts)
+
+
+def _describe(predictor: Predictor, graph: Path, files: Sequence[Path], difference: float) -> dict[str, Any]:
+    """Content of the file DESCRIPTION."""
+    preprocessing = predictor.preprocessing
+    return {
+        "schema": SCHEMA,
+        "graph": graph.name,
+        "files": {path.name: sha256(path) for path in files},
+        "input": {"name": export.INPUT, "dtype": "uint8", "shape": ["N", 1, preprocessing.crop, preprocessing.crop]},
+        "output": {"dtype": "float32", "shape": ["N", len(predictor.classes)], "is": "probabilities"},
+        "classes": list(predictor.classes),
+        "resize": preprocessing.resize,
+        "crop": preprocessing.crop,
+        "scaling": f"{preprocessing.scaling}, inside the graph",
+        "backbone": predictor.network.backbone,
+        "notice": predictor.notice,
+        "ckpt": predictor.ckpt.name,
+        "ckpt_sha256": predictor.ckpt_sha256,
+        "largest_difference": difference,
+        "chexnet": chexnet.__version__,
+        "paddle": paddle.__version__,
+    }
 
 
 def _check_possible(form: str) -> None:
@@ -116,7 +118,7 @@ def _check_possible(form: str) -> None:
 
 
 def _difference(network: model.CheXNet, graph: Path, crop: int) -> float:
-    """The largest difference of probabilities, on phantoms and noise, all at once and one alone."""
+    """Return the largest difference of probabilities on phantoms and noise, in one batch and one alone."""
     phantoms = [draw([], max(crop, 64), patient=patient).image[:crop, :crop] for patient in range(3)]
     noise = np.random.default_rng(0).integers(0, 256, (2, crop, crop), np.uint8)
     crops = np.stack([*phantoms, *noise])[:, None]

@@ -1,7 +1,7 @@
-"""One `predict` over Paddle, OpenVINO or ONNX Runtime.
+"""Run a network with Paddle, OpenVINO or ONNX Runtime.
 
-On a GPU the network runs in Paddle as it is. On a CPU it is exported and compiled, which is several times
-faster than Paddle's eager mode; docs/performance.md has the figures.
+On a GPU the network runs in Paddle's eager mode. On a CPU it is exported and compiled, which is several times
+faster than eager mode; docs/performance.md has the figures.
 """
 
 import os
@@ -15,19 +15,22 @@ from types import ModuleType
 
 import numpy as np
 
-from chexnet import cam, device, export
+from chexnet import device, export
 from chexnet.config import CPUS, ENGINES
 from chexnet.errors import InputError
 from chexnet.files import temporary_folder
 from chexnet.framework import paddle
 from chexnet.model import CheXNet
 
+FEW_CROPS = 40
+"""On a CPU, eager Paddle computes up to this many crops in less time than compiling a faster engine takes."""
+
 
 class Engine(ABC):
     """A network that is ready to compute.
 
     Attributes:
-        crops_a_pass: how many crops `predict` is best given at a time: enough to keep it busy, few enough for memory.
+        crops_a_pass: preferred number of crops per `predict`: enough to keep the engine busy, few enough for memory.
     """
 
     crops_a_pass: int
@@ -36,19 +39,19 @@ class Engine(ABC):
     def predict(self, images: np.ndarray) -> np.ndarray:
         """uint8 [N, 1, crop, crop] -> probabilities float32 [N, out_size].
 
-        One that was compiled with `maps` gives class maps float32 [N, out_size, h, w], see `CheXNet.class_maps`.
+        An engine compiled with `maps` returns class maps float32 [N, out_size, h, w], see `CheXNet.class_maps`.
         """
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine that this machine has, before it is given a network.
+    """An engine that runs on this machine, before it is given a network.
 
     Attributes:
         engine: `paddle`, `openvino` or `onnxruntime`.
         precision: `float32`, `bfloat16` or `float16`.
-        threads: of the CPU that it computes with.
-        description: engine, precision, device and threads, for a person.
+        threads: number of CPU threads.
+        description: engine, precision, device and threads, as text.
     """
 
     engine: str
@@ -57,12 +60,12 @@ class Choice:
     description: str
 
     def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
-        """The engine with a network and a crop size, ready to predict probabilities, or `maps`.
+        """Compile a network for square images of `crop` pixels; it returns probabilities or, with `maps`, class maps.
 
-        `chexnet.cam.probabilities` makes probabilities of maps, so that one pass gives both.
+        `chexnet.cam.probabilities` computes probabilities from class maps, so one pass gives both.
         """
         if device.is_gpu():
-            return _PaddleGPU(network, self.precision, maps)
+            return _EagerEngine(network, maps, self.precision, crops_a_pass=640)
         with temporary_folder() as folder:
             if self.engine == "paddle":
                 return _PaddleInference(export.save_program(network, folder, crop, maps), self.precision, self.threads)
@@ -71,44 +74,24 @@ class Choice:
             return _OpenVINO(network, folder, crop, maps, self.precision, self.threads)
 
 
-class Viewer:
-    """A network that is ready to say what it sees, and where.
+@dataclass(frozen=True)
+class _EagerSpec(Choice):
+    """Paddle's eager mode on a CPU, for few images."""
 
-    Class maps say both in one pass of the engine. A backbone without them is asked twice: the engine for the
-    probabilities, and Paddle for Grad-CAM, if that is wanted.
-
-    Args:
-        choice: the engine.
-        network: what it computes.
-        crop: side of the square images, pixels.
-        maps: whether maps are wanted where they take a pass of their own.
-    """
-
-    def __init__(self, choice: Choice, network: CheXNet, crop: int, maps: bool = True) -> None:
-        self.network = network
-        self.at_once = network.has_class_maps
-        self.bias = network.bias() if self.at_once else np.zeros(network.out_size, np.float32)
-        self.maps = maps
-        self.compiled = choice.compile(network, crop, maps=self.at_once)
-        self.crops_a_pass = self.compiled.crops_a_pass
-
-    def look(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, C], and maps float32 [N, C, h, w] or None."""
-        computed = self.compiled.predict(images)
-        if self.at_once:
-            return cam.probabilities(computed, self.bias), computed
-        return computed, cam.grad_class_maps(self.network, images) if self.maps else None
+    def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
+        return _EagerEngine(network, maps)
 
 
-def choose(engine: str = "auto", precision: str = "float32") -> Choice:
-    """Picks an engine for Paddle's current device.
+def choose(engine: str = "auto", precision: str = "float32", crops: int | None = None) -> Choice:
+    """Choose an engine for Paddle's current device.
 
     Args:
-        engine: one of `chexnet.config.ENGINES`, or `auto`: Paddle on a GPU, else the fastest one installed.
-        precision: one of `chexnet.config.PRECISIONS`. The weights are float32; less is a matter of speed, asked for.
+        engine: one of `chexnet.config.ENGINES`, or `auto`: Paddle on a GPU, else the fastest engine installed.
+        precision: one of `chexnet.config.PRECISIONS`. The weights are float32; less is faster and must be asked for.
+        crops: total number of crops to compute, None if unknown. On a CPU, `auto` does not compile for few.
 
     Raises:
-        InputError: the engine is not installed or does not run here, or it does not have the precision.
+        InputError: the engine is not installed or does not run here, or it does not compute in that precision.
     """
     if device.is_gpu():
         if engine not in ("auto", "paddle"):
@@ -116,6 +99,9 @@ def choose(engine: str = "auto", precision: str = "float32") -> Choice:
         if not device.gpu_has(precision):
             raise InputError(f"--precision {precision}: {device.name()} does not compute it; use float32")
         return Choice("paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.name()}, 1 thread")
+    if crops is not None and crops <= FEW_CROPS and (engine, precision) == ("auto", "float32"):
+        description = f"paddle {paddle.__version__}, not compiled for so few images, float32, {device.name()}"
+        return _EagerSpec("paddle", "float32", CPUS, description)
     if engine == "auto":
         engine = next(name for name in ENGINES if not missing(name))
     elif why := missing(engine):
@@ -127,16 +113,17 @@ def choose(engine: str = "auto", precision: str = "float32") -> Choice:
 
 
 def open_exported(path: Path) -> Engine:
-    """The engine of an exported file, on the CPU: ONNX Runtime of `.onnx`, else Paddle of a program."""
+    """Load an exported file on the CPU: `.onnx` with ONNX Runtime, a Paddle program with Paddle Inference."""
     return _OnnxRuntime(path) if path.suffix == ".onnx" else _PaddleInference(path)
 
 
-class _PaddleGPU(Engine):
-    crops_a_pass = 640
+class _EagerEngine(Engine):
+    """Paddle's eager mode."""
 
-    def __init__(self, network: CheXNet, precision: str, maps: bool) -> None:
+    def __init__(self, network: CheXNet, maps: bool, precision: str = "float32", crops_a_pass: int = 10) -> None:
         self.network_predict = network.predict_maps if maps else network.predict
         self.precision = precision
+        self.crops_a_pass = crops_a_pass
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         reduced = self.precision != "float32"
@@ -173,7 +160,7 @@ class _PaddleInference(Engine):
 
 
 class _OpenVINO(Engine):
-    """Single crops on asynchronous streams of one thread each, which keeps all of a crop in a core's cache."""
+    """One crop per request, on asynchronous streams of one thread each: a crop stays in its core's cache."""
 
     crops_a_pass = 80
 
@@ -186,7 +173,7 @@ class _OpenVINO(Engine):
             model = openvino.Model([sigmoid], model.get_parameters())
         model.reshape([1, 1, crop, crop])
         settings = {
-            # Left to itself it takes bfloat16 on a CPU that has it.
+            # By default it takes bfloat16 on a CPU that has it.
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision],
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": threads,
@@ -221,7 +208,7 @@ class _OnnxRuntime(Engine):
 
 
 def missing(engine: str) -> str:
-    """What keeps an engine from running here and what to do, or nothing."""
+    """Return why an engine cannot run here and what to do about it, or an empty string."""
     if engine == "onnxruntime" and not export.ONNX_POSSIBLE:
         return f"needs Paddle 3 for the export to ONNX, this is Paddle {paddle.__version__}; use openvino or paddle"
     needed = {"paddle": [], "openvino": ["openvino"], "onnxruntime": ["onnxruntime", "paddle2onnx"]}[engine]
@@ -234,18 +221,19 @@ def _version(engine: str) -> str:
 
 
 def _precisions(engine: str) -> set[str]:
-    """Those of `chexnet.config.PRECISIONS` that an engine computes on this CPU, as the engine says."""
+    """Return which of `chexnet.config.PRECISIONS` an engine supports on this CPU, as the engine reports it."""
     if engine == "openvino":
-        has = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        capabilities = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         # It emulates bfloat16 on some CPUs, and silently computes float32 on the others; both are slower than asked.
-        return {"float32"} | {name for name, word in (("bfloat16", "BF16"), ("float16", "FP16")) if word in has}
+        names = {"BF16": "bfloat16", "FP16": "float16"}
+        return {"float32"} | {name for capability, name in names.items() if capability in capabilities}
     if engine == "paddle" and paddle.base.core.supports_bfloat16_fast_performance():
         return {"float32", "bfloat16"}
     return {"float32"}
 
 
 def _openvino() -> ModuleType:
-    """OpenVINO without its telemetry, which reports each import to its maker's server if it can."""
+    """Import OpenVINO without its telemetry, which reports each import to its vendor's server."""
     hidden = sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
@@ -256,9 +244,9 @@ def _openvino() -> ModuleType:
 
 
 def _onnxruntime() -> ModuleType:
-    """ONNX Runtime without its telemetry: since 1.29 it keeps a device identifier and reports to its maker's server."""
+    """Import ONNX Runtime without the telemetry that it has had since version 1.29."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, when it is imported
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()  # where somebody else had imported it
+    onnxruntime.disable_telemetry_events()  # in case it was imported before
     return onnxruntime

@@ -27,7 +27,8 @@ FLOORS = (
     {"boxes", "phantom", "cache", "model", "convert", "guards", "thresholds"},
     {"data", "export", "cam", "audit", "predictions"},
     {"training", "engine", "drawing", "report"},
-    {"evaluation", "localization", "predictor", "deployment", "utility"},
+    {"predictor"},
+    {"evaluation", "localization", "deployment", "utility"},
     {"cli", "web"},
 )
 FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}

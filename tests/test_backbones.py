@@ -173,7 +173,7 @@ def test_maps_add_up_to_the_logit_where_the_head_is_linear(network, crops):
 
 @pytest.mark.parametrize("name", ["paddle", "openvino"])
 @pytest.mark.parametrize("backbone", ["resnext50_32x4d", "vgg16", "googlenet", "alexnet", "lenet"])
-def test_an_export_gives_what_eager_paddle_gives(backbone, name):
+def test_an_export_gives_what_eager_paddle_gives(backbone, name, tmp_path):
     """One of each kind, on maps of two by two places; tests/test_engine.py has DenseNet-121."""
     if engine.missing(name):
         pytest.skip(engine.missing(name))
@@ -187,12 +187,17 @@ def test_an_export_gives_what_eager_paddle_gives(backbone, name):
     for parameter_name, parameter in network.body.named_parameters():
         if parameter_name.startswith(network.body.head_prefixes) and parameter_name.endswith("weight"):
             parameter.set_value(parameter / deviation)  # so that a wrong logit is a wrong probability
-    choice = engine.choose(name)
-    probabilities, maps = engine.Viewer(choice, network, crops.shape[-1]).look(crops)
+    path = tmp_path / "model.pdparams"
+    checkpoint.save_weights(network.state_dict(), path)
+    facts = {"backbone": backbone, "resize": side, "crop": side, "classes": [f"finding {index}" for index in range(3)]}
+    checkpoint.write_sidecar(path, facts)
+    predictor = Predictor(path, engine=name, device="cpu")
+    probabilities, maps = predictor.predict_cam(crops)
+    np.testing.assert_allclose(predictor.predict_crops(crops), probabilities, rtol=0, atol=1e-6)
     np.testing.assert_allclose(probabilities, network.predict(crops), rtol=0, atol=1e-4)
     np.testing.assert_allclose(maps, cam.grad_class_maps(network, crops), rtol=0, atol=1e-4 * np.abs(maps).max())
     if backbone == "lenet":
-        assert engine.Viewer(choice, network, crops.shape[-1], maps=False).look(crops)[1] is None
+        assert Predictor(path, engine=name, device="cpu", maps=False).predict_cam(crops)[1] is None
 
 
 @pytest.mark.parametrize("backbone", ["densenet_cifar", "vgg16", "googlenet", "alexnet", "lenet", "resnet50"])

@@ -47,7 +47,7 @@ def ours(material):
 def eagerly(monkeypatch):
     """Engines are not compiled, which would take most of the time here; tests/test_engine.py has them."""
 
-    def compiled(choice, network, crop):
+    def compiled(choice, network, crop, maps=False):
         return SimpleNamespace(predict=network.predict, crops_a_pass=20)
 
     monkeypatch.setattr(engine.Choice, "compile", compiled)

@@ -61,7 +61,7 @@ def test_the_folder_says_what_it_holds_and_computes_what_the_checkpoint_does(ckp
     ]
     noise = np.random.default_rng(1).random((7, 1, CROP, CROP))
     crops = (noise * np.linspace(0, 255, 7).reshape(7, 1, 1, 1)).astype(np.uint8)  # from black to bright
-    wanted = Predictor(ckpt, device="cpu", images=1)._viewer.network.predict(crops)
+    wanted = Predictor(ckpt, device="cpu").network.predict(crops)
     assert np.ptp(wanted, axis=0).max() > 0.05
     np.testing.assert_allclose(engine.open_exported(done.graph).predict(crops), wanted, atol=1e-5)
 

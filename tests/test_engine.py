@@ -88,6 +88,15 @@ def test_on_a_gpu_the_network_gives_the_maps_itself(network, crops, monkeypatch)
     np.testing.assert_array_equal(ready.predict(crops), network.predict_maps(crops))
 
 
+def test_for_few_crops_auto_compiles_nothing(network, crops, monkeypatch):
+    monkeypatch.setattr(export, "save_program", lambda *_: pytest.fail("exported"))
+    monkeypatch.setattr(export, "save_logits_program", lambda *_: pytest.fail("exported"))
+    ready = engine.choose(crops=engine.FEW_CROPS).compile(network, CROP)
+    np.testing.assert_array_equal(ready.predict(crops), network.predict(crops))
+    assert type(engine.choose(crops=engine.FEW_CROPS + 1)) is engine.Choice
+    assert type(engine.choose("paddle", crops=1)) is engine.Choice
+
+
 def test_auto_takes_the_first_that_is_installed(monkeypatch):
     for missing, chosen in ((set(), "openvino"), ({"openvino", "onnxruntime"}, "paddle")):
         monkeypatch.setattr(engine, "find_spec", lambda name, missing=missing: None if name in missing else object())

@@ -14,10 +14,10 @@ import eval as eval_script
 from chexnet import checkpoint
 from chexnet.cache import build
 from chexnet.config import EvalConfig
-from chexnet.data import BatchLoader, ChestXrayDataSet
+from chexnet.data import ChestXrayDataSet
 from chexnet.engine import Choice
 from chexnet.errors import InputError
-from chexnet.evaluation import evaluate, format_comparison, format_result, predict_list
+from chexnet.evaluation import evaluate, format_comparison, format_result
 from chexnet.labels import CLASS_NAMES
 from chexnet.lists import read_list
 from chexnet.metrics import class_aurocs
@@ -79,15 +79,6 @@ def test_each_checkpoint_is_scored_with_its_own_crops(folder, tmp_path):
     both = scored(paths[0], ensemble=(str(paths[1]),))
     assert both.config.crops is None
     np.testing.assert_allclose(both.probabilities, (one.probabilities + ten.probabilities) / 2, atol=1e-6)
-
-
-def test_predictions_are_the_callers_function_of_the_crops_averaged(folder):
-    loader = BatchLoader(ChestXrayDataSet(*folder(3), "ten", Preprocessing(40, 32)), 2, shuffle=False, workers=0)
-    passes = []
-    probabilities = predict_list(lambda crops: (passes.append(len(crops)), crops.mean(axis=(2, 3)))[1], loader)
-    assert passes == [20, 10]
-    expected = [loader.dataset[index][0].mean(axis=(2, 3)).mean() for index in range(3)]
-    np.testing.assert_allclose(probabilities[:, 0], expected)
 
 
 def test_the_first_line_says_what_computes(folder, ckpt):
@@ -189,7 +180,7 @@ class _Means:
 
 
 def test_ten_crops_from_the_cache_are_those_from_the_files(folder, ckpt, tmp_path, monkeypatch):
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
     images, lists = folder(5, sizes=[(48, 40), (60, 90), (33, 80)])
     build(images, read_list(lists).names, tmp_path / "cache", Preprocessing(40, 32), workers=1)
     config = EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), batch_size=2, device="cpu")
@@ -209,7 +200,7 @@ def spoilt(folder):
 
 
 def test_what_is_skipped_is_as_if_it_had_not_been_in_the_list(spoilt, ckpt, tmp_path, monkeypatch):
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
     images, lists = spoilt
     config = EvalConfig(
         data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu", on_bad_image="skip"
@@ -233,7 +224,7 @@ def test_what_is_skipped_is_as_if_it_had_not_been_in_the_list(spoilt, ckpt, tmp_
 
 
 def test_what_was_skipped_is_in_the_files_and_printed_last(spoilt, ckpt, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
     images, lists = spoilt
     flags = ["--data_dir", str(images), "--test_list", str(lists), "--ckpt", str(ckpt), "--device", "cpu"]
     outputs = ["--output_json", str(tmp_path / "r.json"), "--output_csv", str(tmp_path / "p.csv"), "--compare"]
@@ -253,7 +244,7 @@ def test_what_was_skipped_is_in_the_files_and_printed_last(spoilt, ckpt, tmp_pat
 
 
 def test_a_broken_image_ends_an_evaluation_unless_it_is_to_be_skipped(spoilt, ckpt, monkeypatch, capsys):
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Means())
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
     images, lists = spoilt
     flags = ["--data_dir", str(images), "--test_list", str(lists), "--ckpt", str(ckpt), "--device", "cpu"]
     assert eval_script.main(flags) == 2
@@ -274,6 +265,6 @@ class _Broken:
 
 def test_probabilities_that_are_not_numbers_are_refused(folder, ckpt, monkeypatch):
     images, lists = folder(2)
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Broken())
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Broken())
     with pytest.raises(InputError, match=r"model\.pdparams: gives probabilities that are not finite"):
         evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu"))

@@ -46,7 +46,7 @@ class _Engine:
 def data(tmp_path, monkeypatch):
     """Flags for a test list of 12 images, with two validation lists and three checkpoints beside it."""
     monkeypatch.setattr(model.Checkpoint, "network", lambda opened: _Network(opened))
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop: _Engine(network.shift))
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Engine(network.shift))
     make_folder(tmp_path, 12, "test.txt")
     make_folder(tmp_path, 10, "val.txt")
     (tmp_path / "half.txt").write_text((tmp_path / "val.txt").read_text().replace("1\n", "0\n"))  # no Hernia

@@ -52,7 +52,7 @@ def seeing(monkeypatch):
     """The engine of `planted`'s checkpoint."""
     ready = Seeing()
     choice = SimpleNamespace(description="an eye", compile=lambda network, crop, maps: ready)
-    monkeypatch.setattr(engine, "choose", lambda name, precision: choice)
+    monkeypatch.setattr(engine, "choose", lambda name, precision, crops: choice)
     bias = np.linspace(-1, 1, len(CLASS_NAMES), dtype=np.float32)
     network = SimpleNamespace(bias=lambda: bias, has_class_maps=True, grid=FeatureGrid())
     monkeypatch.setattr(model.Checkpoint, "network", lambda opened: network)

@@ -175,7 +175,7 @@ def test_crops_come_from_the_description_unless_they_are_given(tmp_path):
     facts = {"backbone": "lenet", "resize": 40, "crop": 32}
     for said, given, wanted in (({}, None, 10), ({"crops": 1}, None, 1), ({"crops": 1}, 10, 10)):
         checkpoint.write_sidecar(tmp_path / "a.pdparams", {**facts, **said})
-        assert Predictor(tmp_path / "a.pdparams", given, "paddle").crops == wanted
+        assert Predictor(tmp_path / "a.pdparams", crops=given).crops == wanted
     for wrong in (5, "1", True, 1.0, [1]):
         checkpoint.write_sidecar(tmp_path / "a.pdparams", {**facts, "crops": wrong})
         with pytest.raises(InputError, match=r"a\.json: crops is .*, expected 10 or 1"):

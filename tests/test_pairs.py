@@ -187,7 +187,7 @@ def test_thresholds_are_compared_with_what_computes(ckpt, tmp_path):
     said: list[str] = []
     for digest, warned in ((sha256(ckpt), False), (None, True)):
         path.write_text(json.dumps({**facts, "ckpt_sha256": digest}))
-        list(predict_files(config, [str(images)], report=said.append))
+        list(predict_files(config, [str(images)], log=said.append))
         assert any(f"{path}: does not say for which weights it is" in line for line in said) is warned
     path.write_text(json.dumps({**facts, "ckpt_sha256": sha256(path)}))
     with pytest.raises(InputError, match="chosen for weights with SHA-256"):

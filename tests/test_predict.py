@@ -20,7 +20,6 @@ from chexnet.guards import MEANINGLESS, is_meaningful
 from chexnet.labels import CLASS_NAMES
 from chexnet.model import CheXNet
 from chexnet.phantom import draw
-from chexnet.predictor.network import _AsItIs
 from chexnet.predictor.sheet import MAX_ROWS
 from chexnet.shipped import choose_checkpoint
 from chexnet.thresholds import thresholds_path
@@ -58,7 +57,7 @@ def images(tmp_path):
 @pytest.fixture
 def predict(ckpt, capsys, monkeypatch):
     """Runs the script: exit code, lines of standard output, lines of standard error. Nothing takes time to compile."""
-    monkeypatch.setattr(engine.Choice, "compile", lambda self, network, crop, maps: _AsItIs(network))
+    monkeypatch.setattr(engine.Choice, "compile", lambda self, network, crop, maps: engine._EagerEngine(network, maps))
 
     def run(*arguments, stdin: str = "", name: str = "predict"):
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))

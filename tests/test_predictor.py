@@ -6,15 +6,19 @@ from dataclasses import replace
 import numpy as np
 import paddle
 import pytest
+from conftest import make_folder
 from PIL import Image
 
 from chexnet import cam, checkpoint, drawing, engine
+from chexnet.config import InferenceConfig
+from chexnet.data import ChestXrayDataSet
+from chexnet.engine import FEW_CROPS
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES
 from chexnet.model import CheXNet, load
 from chexnet.phantom import draw
 from chexnet.predictor import Prediction, Predictor
-from chexnet.predictor.network import FEW_CROPS, IMAGES_A_PASS
+from chexnet.predictor.network import IMAGES_A_PASS
 from chexnet.predictor.sheet import MAX_ROWS, contact_sheet, finding_sheet
 from chexnet.thresholds import OperatingPoint, Thresholds
 from chexnet.transforms import Preprocessing
@@ -48,7 +52,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def few(ckpt):
-    return Predictor(ckpt, device="cpu", images=1)
+    return Predictor(ckpt, device="cpu", images=1, num_workers=2)
 
 
 def paths(folder) -> list:
@@ -58,8 +62,8 @@ def paths(folder) -> list:
 @pytest.fixture
 def quick(ckpt, monkeypatch):
     """A predictor whose engine computes nothing."""
-    predictor = Predictor(ckpt, crops=1, device="cpu", images=1)
-    monkeypatch.setattr(predictor._viewer, "compiled", Constant(0.5))
+    predictor = Predictor(ckpt, crops=1, device="cpu", num_workers=1)
+    monkeypatch.setattr(engine.Choice, "compile", lambda self, network, crop, maps: Constant(0.5))
     return predictor
 
 
@@ -80,8 +84,8 @@ def test_probabilities_are_the_means_over_the_crops_compiled_or_not(ckpt, folder
     resized = [preprocessing.resized(Image.open(path)) for path in paths(folder)]
     expected = np.stack([network.predict(cut(image)).mean(axis=0) for image in resized])
     assert np.ptp(expected, axis=0).max() > 0.001
-    predictor = Predictor(ckpt, crops, device="cpu", images=number)
-    found = np.stack([one.probabilities for one in predictor.predict_all(paths(folder), workers=1)])
+    predictor = Predictor(ckpt, crops=crops, device="cpu", images=number)
+    found = np.stack([one.probabilities for one in predictor.predict_all(paths(folder))])
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
@@ -183,36 +187,71 @@ def test_what_cannot_be_read_comes_as_an_error_in_its_place(few, folder, tmp_pat
     (tmp_path / "bad.png").write_bytes(b"no image")
     given = InputError("somewhere: a folder without images")
     mixed = [folder / "0.png", tmp_path / "bad.png", given, folder / "1.png", tmp_path / "none.png"]
-    found = list(few.predict_all(mixed, workers=2))
+    found = list(few.predict_all(mixed))
     assert [type(one) for one in found] == [Prediction, InputError, InputError, Prediction, InputError]
     assert str(found[1]).startswith(f"{tmp_path / 'bad.png'}: cannot be decoded")
     assert found[2] is given
     assert [found[0].name, found[3].name] == [str(folder / "0.png"), str(folder / "1.png")]
-    assert list(few.predict_all([given], workers=1)) == [given]
-    assert list(few.predict_all([], workers=1)) == []
+    assert list(few.predict_all([given])) == [given]
+    assert list(few.predict_all([])) == []
 
 
-def test_few_images_are_not_compiled_for(ckpt, monkeypatch):
-    class Chosen(Exception):
-        pass
-
-    def choose(name, precision):
-        raise Chosen(name, precision)
-
-    monkeypatch.setattr(engine, "choose", choose)
+def test_few_images_are_not_compiled_for(ckpt):
     lines = []
-    Predictor(ckpt, 10, device="cpu", images=FEW_CROPS // 10, report=lines.append)
-    assert lines[0] == f"=> paddle {paddle.__version__}, not compiled for so few images, float32, CPU"
+    few = Predictor(ckpt, device="cpu", images=FEW_CROPS // 10)
+    few.load(lines.append)
+    assert lines[0] == f"=> {few.engine}"
     assert lines[1:] == ["=> 10 crops of 64 px from 72 px"]
-    Predictor(ckpt, 1, device="cpu", images=FEW_CROPS)
-    for changes in (
-        {"images": FEW_CROPS // 10 + 1},
-        {"images": None},
-        {"images": 1, "engine": "paddle"},
-        {"images": 1, "precision": "bfloat16"},
-    ):
-        with pytest.raises(Chosen):
-            Predictor(ckpt, 10, device="cpu", **changes)
+    assert "not compiled" in few.engine
+    assert "not compiled" in Predictor(ckpt, crops=1, device="cpu", images=FEW_CROPS).engine
+    for changes in ({"images": FEW_CROPS // 10 + 1}, {"images": None}, {"images": 1, "engine": "paddle"}):
+        assert "not compiled" not in Predictor(ckpt, device="cpu", **changes).engine
+    with pytest.raises(InputError, match="float16"):  # not ignored for few
+        Predictor(ckpt, device="cpu", images=1, engine="paddle", precision="float16")
+
+
+def test_settings_come_as_a_configuration_or_one_by_one(ckpt):
+    config = InferenceConfig(ckpt=str(ckpt), crops=1, device="cpu")
+    assert Predictor(config).config == Predictor(ckpt, crops=1, device="cpu").config == config
+    assert Predictor(config, crops=10).crops == 10
+    with pytest.raises(TypeError, match="crop"):
+        Predictor(ckpt, crop=1)
+
+
+def test_probabilities_of_crops_are_those_of_the_network_with_or_without_maps(few):
+    crops = np.random.default_rng(0).integers(0, 256, (7, 1, 64, 64), dtype=np.uint8)
+    probabilities, maps = few.predict_cam(crops)
+    expected = few.network.predict(crops)
+    np.testing.assert_array_equal(few.predict_crops(crops), expected)
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(maps, few.network.predict_maps(crops))
+
+
+@pytest.mark.parametrize(("batch_size", "batches"), [(2, [20, 20, 10]), (1, [10] * 5), (99, [50])])
+def test_a_data_set_is_predicted_in_batches_of_whole_images(ckpt, tmp_path, monkeypatch, batch_size, batches):
+    """As many as suit the engine, at most. Means over the crops keep what float32 cannot tell apart."""
+    sizes = []
+
+    def saturated(crops):
+        return (1 - 1e-6 * crops.mean(axis=(-3, -2, -1)) / 255).astype(np.float32)
+
+    class Saturated(engine.Engine):
+        crops_a_pass = 59
+
+        def predict(self, images):
+            sizes.append(len(images))
+            return np.repeat(saturated(images)[:, None], 14, axis=1)
+
+    monkeypatch.setattr(engine.Choice, "compile", lambda self, network, crop, maps: Saturated())
+    dataset = ChestXrayDataSet(*make_folder(tmp_path, 5), "ten", Preprocessing(72, 64))
+    done = []
+    predictor = Predictor(ckpt, device="cpu", num_workers=1)
+    found = predictor.predict_dataset(dataset, batch_size, lambda *counts: done.append(counts))
+    assert sizes == batches
+    assert done[-1] == (5, 5)
+    expected = [saturated(dataset[index][0]).astype(np.float64).mean() for index in range(5)]
+    np.testing.assert_array_equal(found, np.repeat(np.array(expected)[:, None], 14, axis=1))
+    assert len(set(expected)) > len({np.float32(value) for value in expected})
 
 
 def test_images_are_decoded_and_kept_a_few_at_a_time(quick, folder):
@@ -224,7 +263,7 @@ def test_images_are_decoded_and_kept_a_few_at_a_time(quick, folder):
             taken += 1
             yield folder / "0.png"
 
-    results = quick.predict_all(names(), workers=2)
+    results = quick.predict_all(names())
     for done, _ in enumerate(results, start=1):
         assert taken <= done + 2 * IMAGES_A_PASS + 2
         if done == 25:
@@ -236,7 +275,7 @@ def test_memory_does_not_grow_with_the_images(quick, folder):
     peaks = []
     for count in (20, 100):
         tracemalloc.start()
-        for _ in quick.predict_all([folder / "0.png"] * count, workers=1):
+        for _ in quick.predict_all([folder / "0.png"] * count):
             pass
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
@@ -244,8 +283,8 @@ def test_memory_does_not_grow_with_the_images(quick, folder):
 
 
 def test_weights_that_give_no_numbers_are_refused(quick, folder, monkeypatch):
-    monkeypatch.setattr(quick._viewer, "compiled", Constant(np.nan))
-    with pytest.raises(InputError, match=r"model\.pdparams: gives probabilities that are not finite"):
+    monkeypatch.setattr(Constant, "predict", lambda self, images: np.full((len(images), 14, 2, 2), np.nan))
+    with pytest.raises(InputError, match=r"model\.pdparams: gives class maps that are not finite"):
         quick.predict(folder / "0.png")
 
 

@@ -55,29 +55,17 @@ def draw_contact_sheet(args: argparse.Namespace) -> None:
     check_inputs([ckpt, *filter(None, [args.classes_file])], [args.output])
     from tqdm import tqdm
 
-    from chexnet.lists import class_names
-    from chexnet.model import open_checkpoint
     from chexnet.predictor import Predictor, check_rows, contact_sheet
 
     check_rows(len(files))
-    named = class_names(args.classes_file) if args.classes_file else None
-    opened = open_checkpoint(ckpt, args.backbone, named, args.sample_bits)
-    classes = opened.description.classes
-    if unknown := [name for name in args.findings if name not in classes]:
-        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(classes)}")
-    predictor = Predictor(
-        opened,
-        args.crops,
-        args.engine,
-        args.precision,
-        args.device,
-        images=len(paths),
-        report=cli.echo,
-    )
+    predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt), images=len(paths))
+    if unknown := [name for name in args.findings if name not in predictor.classes]:
+        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(predictor.classes)}")
+    predictor.load(cli.echo)
     errors: list[InputError] = []
 
     def readable() -> "Iterator[Prediction]":
-        found = predictor.predict_all(paths, args.num_workers)
+        found = predictor.predict_all(paths)
         for prediction in tqdm(found, total=len(paths), unit="image", disable=None):  # on a terminal only
             if isinstance(prediction, InputError):
                 print(f"error: {prediction}", file=sys.stderr)

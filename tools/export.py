@@ -34,10 +34,8 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     """Export the checkpoint and print the written files."""
     cli.echo(f"=> {args.ckpt}: exporting, then loading the export to compare the results; this takes some seconds")
     from chexnet.deployment import DESCRIPTION, deploy
-    from chexnet.lists import class_names
 
-    classes = class_names(args.classes_file) if args.classes_file else None
-    done = deploy(args.ckpt, args.output_dir, args.format, args.backbone, classes)
+    done = deploy(cli.config_from_args(InferenceConfig, args), args.output_dir, args.format)
     facts, outputs = done.facts, len(done.facts["classes"])
     print(f"{done.graph}: {facts['backbone']}, {outputs} output{'s' * (outputs > 1)}, crops of {facts['crop']} px")
     print(f"Verified: its probabilities differ from those of {args.ckpt} by at most {facts['largest_difference']:.1e}.")

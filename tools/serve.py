@@ -33,25 +33,13 @@ def build_parser() -> cli.Parser:
 def serve_page(args: argparse.Namespace) -> None:
     """Load the network and serve until interrupted."""
     ckpt = shipped.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
-    from chexnet import model
-    from chexnet.lists import class_names
     from chexnet.predictor import Predictor
-    from chexnet.thresholds import find_thresholds
     from chexnet.web import Looks, serve
 
-    named = class_names(args.classes_file) if args.classes_file else None
-    opened = model.open_checkpoint(ckpt, args.backbone, named, args.sample_bits)
-    classes = opened.description.classes
-    crops = args.crops or opened.description.crops
-    found = find_thresholds(args.thresholds, ckpt, opened.sha256, classes, crops, cli.echo)
-    predictor = Predictor(
-        opened,
-        crops,
-        args.engine,
-        args.precision,
-        args.device,
-        report=cli.echo,
-    )
+    predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt))
+    found = predictor.find_thresholds(args.thresholds, cli.echo)
+    predictor.load(cli.echo)
+    predictor.compile()
     if args.host not in ("127.0.0.1", "localhost"):
         cli.echo(
             f"=> {args.host}: everybody who can reach this computer can use the page; connections are not encrypted"

@@ -2,6 +2,7 @@
 
 import io
 import os
+from contextlib import nullcontext
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -109,7 +110,7 @@ def _decoded(content: bytes, sample_bits: int) -> Image.Image:
     """What `open_image` gives for the content of a file."""
     if len(content) > MAX_BYTES:
         raise InputError(f"more than {MAX_BYTES:,} bytes, expected at most so many")
-    if plain := pnm.read(content, sample_bits):
+    if content.startswith(b"P") and (plain := pnm.read(content, sample_bits)):
         return note(plain, "")
     readers = (stored_png, stored_jpeg, stored_jpeg_2000, stored_tiff, stored_bmp)
     stored = next((found for reader in readers if (found := reader(content))), Stored(content))
@@ -120,7 +121,7 @@ def _decoded(content: bytes, sample_bits: int) -> Image.Image:
                 image.seek(stored.page)
             if fault := _fault(image, stored):
                 raise InputError(fault)
-            with libtiff.errors_raised():
+            with libtiff.errors_raised() if image.format == "TIFF" else nullcontext():
                 image.load()
     except UnidentifiedImageError as error:
         if stored.words:

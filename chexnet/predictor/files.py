@@ -1,4 +1,4 @@
-"""What predictions are written to: JSON, CSV, pictures. Each file is there whole, or not at all."""
+"""Write predictions to JSON, CSV and pictures. Each file is complete, or does not exist."""
 
 import csv
 import json
@@ -16,35 +16,35 @@ from PIL import Image
 from chexnet import drawing
 from chexnet.errors import InputError, printable
 from chexnet.files import check_writable, replacing
-from chexnet.predictor.network import Prediction
+from chexnet.predictor.prediction import Prediction
 from chexnet.predictor.sheet import finding_sheet
 from chexnet.thresholds import Thresholds
 
 _UNSAFE = re.compile(r"[^\w .()+-]")
-"""What a class's name may hold, and a file's may not everywhere."""
+"""Characters that class names may contain and that some file systems do not allow in file names."""
 
 _MOST_BYTES = 90
-"""Of an image's name, and of a finding's, in the name of a picture: some file systems take 143 for all of it."""
+"""Maximum length of an image's or a finding's part of a file name: some file systems allow 143 bytes in all."""
 
 Writer = TypeVar("Writer")
 P = ParamSpec("P")
 
 
 class Output(Generic[Writer]):
-    """A file that is given up if it cannot be written, while the run goes on; a context manager.
+    """An output file that may fail without stopping the run; a context manager.
 
-    It has its name when the block has ended, and leaves nothing behind if the block raised.
+    The file gets its name at the end of the block. Nothing is left behind if the block raises.
 
     Args:
-        opened: gives what writes the file, and finishes it; raises InputError if that cannot be. None writes nothing.
+        opened: gives the writer, and finishes the file; raises InputError if the file cannot be written.
 
     Attributes:
-        failure: why it was given up, if it was.
+        failure: why writing failed, if it did.
     """
 
-    def __init__(self, opened: AbstractContextManager[Writer] | None) -> None:
+    def __init__(self, opened: AbstractContextManager[Writer]) -> None:
         self.failure: InputError | None = None
-        self._opened = opened
+        self._opened: AbstractContextManager[Writer] | None = opened
 
     def __enter__(self) -> "Output[Writer]":
         if self._opened:
@@ -63,7 +63,7 @@ class Output(Generic[Writer]):
                     self.failure = failure
 
     def write(self, action: Callable[Concatenate[Writer, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Have the writer do something, unless the file was given up."""
+        """Call an action of the writer, unless writing has failed before."""
         if self._opened:
             try:
                 action(self._writer, *args, **kwargs)
@@ -78,15 +78,15 @@ def _shortened(name: str) -> str:
 
 
 def _file_part(finding: str, classes: Sequence[str]) -> str:
-    """A class's name as part of a file's, which no other class has."""
+    """Return a part of a file name that is unique to this class."""
     parts = [_shortened(_UNSAFE.sub("_", name)) for name in classes]
     place = classes.index(finding)
-    alike = [part.lower() for part in parts].count(parts[place].lower()) > 1  # some file systems know no capitals
+    alike = [part.lower() for part in parts].count(parts[place].lower()) > 1  # some file systems ignore case
     return f"{parts[place]}_{place + 1}" if alike else parts[place]
 
 
 class JsonFile:
-    """One JSON object with all that is known, written image by image: memory does not grow with their number."""
+    """All results as one JSON object, written image by image: memory does not grow with their number."""
 
     def __init__(self, file: IO[str], facts: Mapping[str, Any]) -> None:
         self._file = file
@@ -97,14 +97,14 @@ class JsonFile:
     @classmethod
     @contextmanager
     def opened(cls, path: str | os.PathLike[str], facts: Mapping[str, Any]) -> Iterator["JsonFile"]:
-        """The file, finished when the block ends and not there at all if it raises.
+        """Open the file. It is complete when the block ends, and does not exist if the block raises.
 
         Args:
-            path: of the file.
-            facts: what is said once, of all images.
+            path: the file.
+            facts: entries that are common to all images.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: the file cannot be written.
         """
         with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
             written = cls(file, facts)
@@ -112,12 +112,12 @@ class JsonFile:
             file.write("\n  ],\n" + f'  "errors": {json.dumps(written._errors)}\n' + "}\n")
 
     def add(self, prediction: Prediction, thresholds: Thresholds | None, pictures: Mapping[str, Path]) -> None:
-        """Writes an image.
+        """Write the result of an image.
 
         Args:
-            prediction: of it.
-            thresholds: to decide by, if any.
-            pictures: what was drawn of it, by finding.
+            prediction: its findings.
+            thresholds: operating points to decide by, if any.
+            pictures: finding -> the file that shows it.
         """
         entry: dict[str, Any] = {"image": prediction.name, "probabilities": _shortest(prediction)}
         if thresholds:
@@ -129,12 +129,12 @@ class JsonFile:
         self._separator = ",\n    "
 
     def add_error(self, error: InputError) -> None:
-        """Writes what could not be read."""
+        """Write why an image could not be read."""
         self._errors.append(str(error))
 
 
 class CsvFile:
-    """A line an image that could be read: `image`, `prob_<class>`, `decision_<class>` (1 or 0) and `warnings`."""
+    """One line per image that was read: `image`, `prob_<class>`, `decision_<class>` (1 or 0) and `warnings`."""
 
     def __init__(self, file: IO[str], classes: Sequence[str], thresholds: Thresholds | None) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
@@ -149,8 +149,8 @@ class CsvFile:
     def opened(
         cls, path: str | os.PathLike[str], classes: Sequence[str], thresholds: Thresholds | None
     ) -> Iterator["CsvFile"]:
-        """As `JsonFile.opened`."""
-        # A byte in a file's name that is no letter is escaped: it would make the whole file unreadable as UTF-8.
+        """Open the file, with the guarantees of `JsonFile.opened`."""
+        # Undecodable bytes in a file name are escaped; they would make the whole file unreadable as UTF-8.
         with (
             replacing(path) as temporary,
             open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
@@ -158,7 +158,7 @@ class CsvFile:
             yield cls(file, classes, thresholds)
 
     def add(self, prediction: Prediction) -> None:
-        """Writes an image."""
+        """Write the result of an image."""
         row: list[Any] = [str(value) for value in prediction.probabilities]
         if self._thresholds:
             row += [int(present) for present in decisions(prediction, self._thresholds).values()]
@@ -166,18 +166,18 @@ class CsvFile:
 
 
 class PictureFolder:
-    """A folder for pictures named `<image>_<finding>.png`, and `<image>_2_<finding>.png` where that was another image.
+    """A folder for pictures named `<image>_<finding>.png`, or `<image>_2_<finding>.png` if that name is taken.
 
-    A long name is shortened. Several threads may draw.
+    Long names are shortened. Several threads may draw.
 
     Args:
-        folder: made if it is missing.
+        folder: created if it is missing.
 
     Attributes:
         failures: why pictures could not be written.
 
     Raises:
-        InputError: it cannot be written to.
+        InputError: the folder cannot be written to.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -187,21 +187,21 @@ class PictureFolder:
         check_writable(self.folder / "picture.png", ".png", keep=())
 
     def name(self, image: str) -> str:
-        """What the names of an image's pictures begin with, each time another one."""
+        """Return a new prefix for the names of an image's pictures."""
         stem = _shortened(Path(image).stem)
         names = (stem if number == 1 else f"{stem}_{number}" for number in count(1))
-        name = next(name for name in names if name.lower() not in self._taken)  # some file systems know no capitals
+        name = next(name for name in names if name.lower() not in self._taken)  # some file systems ignore case
         self._taken.add(name.lower())
         return name
 
     def draw(self, prediction: Prediction, name: str, findings: Sequence[str], notice: str) -> dict[str, Path]:
-        """Draws findings of an image, each on the image, and says where, if it can be written.
+        """Draw one picture per finding, and return finding -> file for those that were written.
 
         Args:
-            prediction: of the image.
-            name: what `name` gave.
-            findings: which ones.
-            notice: stands below each.
+            prediction: result of the image.
+            name: prefix from `name`.
+            findings: findings to draw.
+            notice: disclaimer below each picture.
         """
         size = drawing.panel_size(prediction.gray)
         gray = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)  # once for all findings
@@ -222,13 +222,13 @@ class PictureFolder:
     def draw_sheet(
         self, prediction: Prediction, name: str, thresholds: Thresholds | None, notice: str
     ) -> dict[str, Path]:
-        """Draw all findings of an image on one sheet, `<image>_sheet.png`, and return where each is.
+        """Draw all findings of an image on one sheet, `<image>_sheet.png`, and return finding -> file.
 
         Args:
-            prediction: of the image.
-            name: what `name` gave.
-            thresholds: mark those that are present, if any.
-            notice: stands below them.
+            prediction: result of the image.
+            name: prefix from `name`.
+            thresholds: operating points; findings that are present get a frame.
+            notice: disclaimer at the bottom.
         """
         path = self.folder / f"{name}_sheet.png"
         try:
@@ -241,10 +241,10 @@ class PictureFolder:
 
 
 def decisions(prediction: Prediction, thresholds: Thresholds) -> dict[str, bool]:
-    """Which findings are called present."""
+    """Return which findings are present."""
     return {name: point.decides(prediction.probability(name)) for name, point in thresholds.points.items()}
 
 
 def _shortest(prediction: Prediction) -> dict[str, float]:
-    """The probabilities with as many digits as float32 has."""
+    """Return the probabilities with as many digits as float32 has."""
     return {name: float(str(value)) for name, value in zip(prediction.classes, prediction.probabilities, strict=True)}

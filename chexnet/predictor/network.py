@@ -1,116 +1,38 @@
-"""A checkpoint, ready to be asked about images."""
+"""Predict findings in radiographs with one checkpoint."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import paddle
 from PIL import Image
 
 from chexnet import cam, device, engine, guards, images, model
-from chexnet.backbones import FeatureGrid
-from chexnet.config import CPUS, DEFAULT_WORKERS
-from chexnet.engine import Viewer
+from chexnet.config import InferenceConfig
+from chexnet.data import BatchLoader, ChestXrayDataSet
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES
+from chexnet.lists import class_names
+from chexnet.predictor.prediction import Prediction
 from chexnet.threads import ahead
-from chexnet.thresholds import Thresholds
+from chexnet.thresholds import Thresholds, find_thresholds
 from chexnet.transforms import Geometry
 
-FEW_CROPS = 40
-"""So many go through the network as it is, in Paddle, before compiling it for a faster engine is done."""
-
-MEANINGLESS = "meaningless"
-"""Stands beside each number of an image that the network does not know."""
-
 IMAGES_A_PASS = 8
-"""Images that go through the network together, at most, whatever the engine would like: each is kept as it was."""
-
+"""Maximum images per batch in `Predictor.predict_all`, which keeps each image at full size."""
 
 _CHEST = frozenset(CLASS_NAMES)
-"""A network that gives any of these is one of chest radiographs."""
+"""A network with any of these classes is taken for one of chest radiographs."""
 
+Log = Callable[[str], None]
+"""Takes a line for a person."""
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a network says of one image.
-
-    Attributes:
-        name: of the image file as it was given; `array` for an array.
-        gray: the image, mode L, in its own pixels.
-        warnings: see `chexnet.guards`.
-        classes: names of the C findings.
-        probabilities: float32 [C] in 0..1, averaged over the crops.
-        maps: float32 [K, C, h, w], the class maps of the crops, see `CheXNet.class_maps`, or what Grad-CAM gives where
-            the backbone has none; None if nobody wanted that.
-        bias: float32 [C], see `CheXNet.bias`; 0 with Grad-CAM, whose maps do not add up to the logit.
-        grid: where the places of the maps lie in the crops.
-        geometry: where the crops lie in the image.
-        limit: logit units of a map that are shown at full strength, see `chexnet.cam.display_limit`.
-    """
-
-    name: str
-    gray: Image.Image
-    warnings: tuple[str, ...]
-    classes: tuple[str, ...]
-    probabilities: np.ndarray
-    maps: np.ndarray | None
-    bias: np.ndarray
-    grid: FeatureGrid
-    geometry: Geometry
-    limit: float
-
-    def top(self, count: int) -> list[str]:
-        """The most probable findings, the first one first."""
-        return [self.classes[index] for index in np.argsort(-self.probabilities, kind="stable")[:count]]
-
-    def present(self, thresholds: Thresholds) -> list[str]:
-        """Return the findings that reach their threshold, the most probable one first."""
-        names = self.top(len(self.classes))
-        return [name for name in names if thresholds.points[name].decides(self.probability(name))]
-
-    def ranked(self, thresholds: Thresholds | None) -> list[str]:
-        """Return all findings, those that are present first, and of these and of the others the most probable first."""
-        first = self.present(thresholds) if thresholds else []
-        return first + [name for name in self.top(len(self.classes)) if name not in first]
-
-    def probability(self, finding: str) -> float:
-        """Of one finding, 0..1."""
-        return float(self.probabilities[self.classes.index(finding)])
-
-    @property
-    def meaningful(self) -> bool:
-        """Whether the numbers mean anything, as far as `warnings` know; see `chexnet.guards.is_meaningful`."""
-        return guards.is_meaningful(self.warnings)
-
-    def caption(self, finding: str) -> str:
-        """Return a finding with its probability, for above a picture; one that means nothing is marked."""
-        mark = "" if self.meaningful else f" ({MEANINGLESS})"
-        return f"{finding} {self.probability(finding):.3f}{mark}"
-
-    def class_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Where one finding is: float32 [H, W] in logit units, see `chexnet.cam.to_image`.
-
-        Args:
-            finding: one of the classes.
-            size: height and width; None for the image's own pixels.
-
-        Raises:
-            InputError: there are no maps.
-        """
-        if self.maps is None:
-            raise InputError(f"{self.name}: no maps were made, expected a Predictor with maps=True")
-        geometry = self.geometry if size is None else replace(self.geometry, original=size)
-        return cam.to_image(self.maps[:, self.classes.index(finding)], geometry, self.grid)
-
-    def shown_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
-        """The same as 0..1 on the scale that all findings and images share; see `chexnet.cam.for_display`."""
-        bias = float(self.bias[self.classes.index(finding)])
-        return cam.for_display(self.class_map(finding, size), bias, self.limit)
+Progress = Callable[[int, int], None]
+"""Takes the number of images that are done, and the number of all images."""
 
 
 @dataclass(frozen=True)
@@ -125,90 +47,112 @@ class _Prepared:
 
 
 class Predictor:
-    """A checkpoint, ready to be asked about images.
+    """One checkpoint with its preprocessing and an engine: images or crops in, probabilities and class maps out.
 
         predictor = Predictor("save/best_model.pdparams")
         predictor.predict("image.png").probability("Effusion")
 
+    The constructor reads and checks the file. The network is built and the engine compiled when they are first needed,
+    so several checkpoints can be checked before the first one computes; `load` and `compile` do it earlier.
+
     Args:
-        ckpt: weight file; the JSON beside it, if any, says how its images are resized and cropped. Or what
-            `chexnet.model.open_checkpoint` has made of it already.
-        crops: 10, averaged, or 1, the centre; None takes what the JSON beside the weights says, else 10.
-        engine: `auto`, `paddle`, `openvino` or `onnxruntime`, see `chexnet.engine`. `auto` does not compile for few
-            images, on a CPU: that takes longer than they do.
-        precision: `float32`, `bfloat16` or `float16`.
-        device: `auto`, `cpu` or `gpu`.
-        images: how many will come, None if that is not known; for `auto` only.
-        report: takes lines for a person, the first of which says what computes.
-        maps: whether maps are wanted where they take a pass of their own, see `chexnet.engine.Viewer`.
-        backbone: see `chexnet.model.describe`; of no use where `ckpt` is opened already.
-        classes: likewise.
-        sample_bits: likewise.
+        config: how to load and run the checkpoint, or the path of the weight file.
+        images: number of images to expect, None if unknown. On a CPU, `engine="auto"` does not compile for few.
+        maps: whether to run Grad-CAM, a second pass, for a backbone without class maps.
+        options: fields of `InferenceConfig` that replace those of `config`, such as `crops=1` or `device="cpu"`.
 
     Attributes:
+        config: how the checkpoint is loaded and run.
         ckpt: the weight file.
-        ckpt_sha256: of its bytes, those that the weights were read from.
-        engine: what computes: engine, precision, device and threads, in words.
-        notice: what the checkpoint's own JSON wants everybody to know who uses it; may be empty.
+        ckpt_sha256: SHA-256 of the bytes that the weights were read from.
+        metadata: the checkpoint's own description, as stored with it.
+        notice: the disclaimer of the checkpoint, shown wherever its numbers are; may be empty.
         classes: names of the findings.
         preprocessing: how images are resized and cropped.
+        crops: crops per image, 10 or 1.
+        engine: engine, precision, device and threads, as text.
         limit: see `Prediction`.
 
     Raises:
-        InputError: the checkpoint, the device or the engine cannot be used.
+        InputError: the checkpoint, the device or the engine cannot be used. `load` and what calls it raise it too, if
+            the weights do not fit the network.
     """
 
     def __init__(
         self,
-        ckpt: str | os.PathLike[str] | model.Checkpoint,
-        crops: int | None = None,
-        engine: str = "auto",
-        precision: str = "float32",
-        device: str = "auto",
+        config: InferenceConfig | str | os.PathLike[str],
+        *,
         images: int | None = None,
-        report: Callable[[str], None] | None = None,
         maps: bool = True,
-        backbone: str | None = None,
-        classes: Sequence[str] | None = None,
-        sample_bits: int | None = None,
+        **options: Any,
     ) -> None:
-        tell = report or (lambda line: None)
-        opened = ckpt
-        if not isinstance(opened, model.Checkpoint):
-            opened = model.open_checkpoint(opened, backbone, classes, sample_bits)
-        self.ckpt, self.ckpt_sha256, self.notice = opened.path, opened.sha256, opened.notice
-        self.crops = crops = crops or opened.description.crops
-        few = images is not None and images * crops <= FEW_CROPS
-        choice = _choose(engine, precision, device, few)
-        self.engine = choice.description
-        tell(f"=> {self.engine}")
-        self.classes, self.preprocessing = opened.description.classes, opened.description.preprocessing
-        tell(f"=> {crops} crop{'s' * (crops > 1)} of {self.preprocessing.words}")
-        self.limit = cam.display_limit(opened.metadata, opened.metadata_source)
-        network = opened.network()
-        self._grid = network.grid
-        self._viewer = Viewer(choice, network, self.preprocessing.crop, maps)
-        self._images_a_pass = min(IMAGES_A_PASS, max(1, self._viewer.crops_a_pass // crops))
+        if not isinstance(config, InferenceConfig):
+            config = InferenceConfig(ckpt=os.fspath(config))
+        self.config = config = replace(config, **options)
+        device.select(config.device)
+        names = class_names(config.classes_file) if config.classes_file else None
+        checkpoint = model.open_checkpoint(config.ckpt, config.backbone, names, config.sample_bits)
+        description = checkpoint.description
+        self.ckpt, self.ckpt_sha256, self.metadata = checkpoint.path, checkpoint.sha256, checkpoint.metadata
+        self.notice, self.limit = checkpoint.notice, cam.display_limit(checkpoint.metadata, checkpoint.metadata_source)
+        self.classes, self.preprocessing = description.classes, description.preprocessing
+        self.crops = config.crops or description.crops
+        self.choice = engine.choose(config.engine, config.precision, images and images * self.crops)
+        self.engine = self.choice.description
+        self._gradients = maps
+        self._checkpoint: model.Checkpoint | None = checkpoint
+        self._compiled: dict[bool, engine.Engine] = {}
+
+    @property
+    def crops_description(self) -> str:
+        """Number and size of the crops, as text."""
+        return f"{self.crops} crop{'s' * (self.crops > 1)} of {self.preprocessing.words}"
+
+    @property
+    def network(self) -> model.CheXNet:
+        """The network with the checkpoint's weights."""
+        self.load()
+        return self._network
+
+    def load(self, log: Log | None = None) -> None:
+        """Build the network, unless that is done; `log` takes two lines about the engine and the crops."""
+        if log:
+            log(f"=> {self.engine}")
+            log(f"=> {self.crops_description}")
+        if self._checkpoint:
+            self._network, self._checkpoint = self._checkpoint.network(), None  # the file's own arrays are freed
+
+    def compile(self, maps: bool = True) -> engine.Engine:
+        """Compile the engine for class maps, where the backbone has any, or for probabilities, unless that is done."""
+        maps = maps and self.network.has_class_maps
+        if maps not in self._compiled:
+            self._compiled[maps] = self.choice.compile(self.network, self.preprocessing.crop, maps)
+        return self._compiled[maps]
+
+    def release(self) -> None:
+        """Free the compiled engines; the next prediction compiles again."""
+        self._compiled.clear()
+
+    def find_thresholds(self, path: str | None, log: Log) -> tuple[str, Thresholds] | None:
+        """Read the operating points of this checkpoint, see `chexnet.thresholds.find_thresholds`."""
+        return find_thresholds(path, self.config.ckpt, self.ckpt_sha256, self.classes, self.crops, log)
 
     def predict(self, image: str | os.PathLike[str] | np.ndarray) -> Prediction:
-        """What the network says of an image file, or of gray pixels uint8 [H, W], 0 black to 255 white.
+        """Predict an image file, or gray pixels uint8 [H, W], 0 black to 255 white.
 
         Raises:
-            InputError: the file cannot be read, see `chexnet.images.read`; or the array is another one.
+            InputError: the file cannot be read, see `chexnet.images.read`; or the array has another type or shape.
         """
         prepared = self._from_array(image) if isinstance(image, np.ndarray) else self._from_file(Path(image))
         return self._predictions([prepared])[0]
 
-    def predict_all(
-        self, paths: Iterable[Path | InputError], workers: int = DEFAULT_WORKERS
-    ) -> Generator[Prediction | InputError, None, None]:
-        """What `predict` gives for each file, in order; an error, too, where that is one, or comes along.
+    def predict_all(self, paths: Iterable[Path | InputError]) -> Generator[Prediction | InputError, None, None]:
+        """Predict image files, in order; a file that cannot be read gives its error in its place.
 
-        Memory does not grow with the number of files.
+        Threads decode ahead. Memory does not grow with the number of files.
 
         Args:
-            paths: taken from as results are.
-            workers: threads that decode ahead, 0 for none.
+            paths: read as far as results are needed; an error among them is passed on in its place.
         """
 
         def prepare(path: Path | InputError) -> _Prepared | InputError:
@@ -217,11 +161,68 @@ class Predictor:
             except InputError as error:
                 return error
 
-        with closing(ahead(prepare, paths, workers, depth=IMAGES_A_PASS)) as all_prepared:
-            while group := list(islice(all_prepared, self._images_a_pass)):
-                predictions = iter(self._predictions([one for one in group if isinstance(one, _Prepared)]))
-                for one in group:
-                    yield one if isinstance(one, InputError) else next(predictions)
+        batch_size = self._batch_size(IMAGES_A_PASS, maps=True)
+        with closing(ahead(prepare, paths, self.config.num_workers, depth=IMAGES_A_PASS)) as all_prepared:
+            while batch := list(islice(all_prepared, batch_size)):
+                predictions = iter(self._predictions([item for item in batch if isinstance(item, _Prepared)]))
+                for item in batch:
+                    yield item if isinstance(item, InputError) else next(predictions)
+
+    def predict_dataset(
+        self, dataset: ChestXrayDataSet, batch_size: int, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Predict every image of a data set, in its order.
+
+        Args:
+            dataset: gives `crops` crops per image.
+            batch_size: maximum images per batch.
+            progress: called after every batch.
+
+        Returns:
+            float64 [N, C], averaged over the crops.
+        """
+        loader = BatchLoader(
+            dataset, self._batch_size(batch_size, maps=False), shuffle=False, workers=self.config.num_workers
+        )
+        rows: list[np.ndarray] = []
+        for batch, _ in loader:
+            crops = batch.reshape(-1, *batch.shape[-3:])  # [B or B x 10, 1, crop, crop]
+            rows.extend(_mean_over_crops(self.predict_crops(crops), len(batch)))
+            if progress:
+                progress(len(rows), len(dataset))
+        return np.stack(rows)
+
+    def predict_crops(self, crops: np.ndarray) -> np.ndarray:
+        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, C].
+
+        Raises:
+            InputError: the network gives numbers that are not finite.
+        """
+        return self._finite(self.compile(maps=False).predict(crops), "probabilities")
+
+    def predict_cam(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, C], and class maps float32 [N, C, h, w] or None.
+
+        Class maps and probabilities come from one pass of the engine. A backbone without class maps takes a second
+        pass for Grad-CAM, unless the Predictor was made with `maps=False`.
+
+        Raises:
+            InputError: the network gives numbers that are not finite.
+        """
+        if not self.network.has_class_maps:
+            maps = cam.grad_class_maps(self.network, crops) if self._gradients else None
+            return self.predict_crops(crops), maps
+        maps = self._finite(self.compile().predict(crops), "class maps")
+        return cam.probabilities(maps, self.network.bias()), maps
+
+    def _finite(self, values: np.ndarray, name: str) -> np.ndarray:
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.config.ckpt}: gives {name} that are not finite, expected numbers")
+        return values
+
+    def _batch_size(self, most: int, maps: bool) -> int:
+        """Images per batch that suit the engine."""
+        return min(most, max(1, self.compile(maps).crops_a_pass // self.crops))
 
     def _from_file(self, path: Path) -> _Prepared:
         return self._prepared(images.open_image(path, self.preprocessing.sample_bits), str(path))
@@ -239,52 +240,30 @@ class Predictor:
         warnings = guards.check(image, self.preprocessing.crop, chest=not _CHEST.isdisjoint(self.classes))
         return _Prepared(name, gray, warnings, geometry, geometry.cut(self.preprocessing.resized(gray)))
 
-    def _predictions(self, group: list[_Prepared]) -> list[Prediction]:
-        if not group:
+    def _predictions(self, batch: list[_Prepared]) -> list[Prediction]:
+        if not batch:
             return []
-        of_crops, maps = self._viewer.look(np.concatenate([one.crops for one in group]))
-        probabilities = of_crops.reshape(len(group), self.crops, -1).mean(axis=1)
-        each = [None] * len(group) if maps is None else maps.reshape(len(group), self.crops, *maps.shape[1:])
-        if not np.isfinite(probabilities).all():
-            raise InputError(f"{self.ckpt}: gives probabilities that are not finite, expected numbers in 0..1")
+        probabilities, maps = self.predict_cam(np.concatenate([image.crops for image in batch]))
+        means = _mean_over_crops(probabilities, len(batch)).astype(np.float32)
+        bias = self.network.bias() if self.network.has_class_maps else np.zeros(len(self.classes), np.float32)
+        per_image = [None] * len(batch) if maps is None else maps.reshape(len(batch), self.crops, *maps.shape[1:])
         return [
             Prediction(
-                name=one.name,
-                gray=one.gray,
-                warnings=one.warnings,
+                name=image.name,
+                gray=image.gray,
+                warnings=image.warnings,
                 classes=self.classes,
-                probabilities=row,
-                maps=own,
-                bias=self._viewer.bias,
-                grid=self._grid,
-                geometry=one.geometry,
+                probabilities=image_probabilities,
+                maps=image_maps,
+                bias=bias,
+                grid=self.network.grid,
+                geometry=image.geometry,
                 limit=self.limit,
             )
-            for one, row, own in zip(group, probabilities, each, strict=True)
+            for image, image_probabilities, image_maps in zip(batch, means, per_image, strict=True)
         ]
 
 
-class _AsItIs(engine.Engine):
-    """The network in Paddle, not compiled for anything."""
-
-    crops_a_pass = 10
-
-    def __init__(self, network: model.CheXNet, maps: bool = True) -> None:
-        self.network_predict = network.predict_maps if maps else network.predict
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        return self.network_predict(images)
-
-
-@dataclass(frozen=True)
-class _NotCompiled(engine.Choice):
-    def compile(self, network: model.CheXNet, crop: int, maps: bool = False) -> engine.Engine:
-        return _AsItIs(network, maps)
-
-
-def _choose(name: str, precision: str, where: str, few: bool) -> engine.Choice:
-    device.select(where)
-    if not few or (name, precision) != ("auto", "float32") or device.is_gpu():
-        return engine.choose(name, precision)
-    words = f"paddle {paddle.__version__}, not compiled for so few images, float32, {device.name()}"
-    return _NotCompiled("paddle", "float32", CPUS, words)
+def _mean_over_crops(probabilities: np.ndarray, count: int) -> np.ndarray:
+    """float32 [count x crops, C] -> float64 [count, C]: in float32, saturated probabilities would become equal."""
+    return probabilities.reshape(count, -1, probabilities.shape[-1]).mean(axis=1, dtype=np.float64)

@@ -1,33 +1,33 @@
-"""Predictions on files, and what is written of them."""
+"""Predict image files, and write the results."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import chexnet
-from chexnet import checkpoint, model
+from chexnet import checkpoint
 from chexnet.config import PredictConfig
 from chexnet.errors import InputError, printable
 from chexnet.files import check_inputs, check_writable
 from chexnet.images import folders
-from chexnet.lists import class_names
 from chexnet.predictor.files import CsvFile, JsonFile, Output, PictureFolder
-from chexnet.predictor.network import IMAGES_A_PASS, MEANINGLESS, Prediction, Predictor
+from chexnet.predictor.network import IMAGES_A_PASS, Log, Predictor
+from chexnet.predictor.prediction import MEANINGLESS, Prediction
 from chexnet.threads import ahead
-from chexnet.thresholds import Thresholds, find_thresholds, thresholds_path
+from chexnet.thresholds import Thresholds, thresholds_path
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one image.
+    """Result of one image.
 
     Attributes:
-        prediction: what the network says.
-        thresholds: to decide by, if there are any.
-        pictures: the file that shows each finding that was drawn.
-        notice: what everybody has to know who reads the numbers, see `Predictor.notice`; may be empty.
+        prediction: the findings.
+        thresholds: operating points to decide by, if any.
+        pictures: finding -> the file that shows it, for the findings that were drawn.
+        notice: the disclaimer, see `Predictor.notice`; may be empty.
     """
 
     prediction: Prediction
@@ -40,99 +40,82 @@ def predict_files(
     config: PredictConfig,
     names: Iterable[str],
     count_known: bool = True,
-    report: Callable[[str], None] | None = None,
+    log: Log | None = None,
 ) -> Iterator[Result | InputError]:
-    """Predicts on images, draws and writes what the configuration asks for.
+    """Predict images, and draw and write what the configuration asks for.
 
-    Memory does not grow with the number of images. JSON and CSV are complete when the iterator is exhausted, and not
-    there at all if it is closed before. One that cannot be written costs none of the others.
+    Memory does not grow with the number of images. JSON and CSV are complete when the iterator is exhausted, and do
+    not exist if it is closed before. An output that cannot be written does not stop the others.
 
     Args:
         config: the run.
-        names: of image files and of folders, see `chexnet.images.folders.find`.
-        count_known: whether all names can be had before the first image is looked at. If so, and they are few,
-            nothing is compiled for them.
-        report: takes lines for a person.
+        names: paths of image files and folders, see `chexnet.images.folders.find`.
+        count_known: whether all names are available before the first prediction. If so, and they are few, no engine
+            is compiled.
+        log: takes lines for a person.
 
     Yields:
-        In the order of the names, a result for each image or why it cannot be read.
+        A result per image, or the reason why it cannot be read, in the order of the names.
 
     Raises:
-        InputError: the checkpoint, device, engine or thresholds cannot be used, or an image would be written over; at
+        InputError: the checkpoint, device, engine or thresholds cannot be used, or an image would be overwritten; at
             the end, if something could not be written.
     """
-    if config.sheet and not config.cam:
-        raise InputError("--sheet: needs a folder for the sheets, expected --cam DIR with it")
-    optional = filter(None, [config.thresholds, config.classes_file])
-    beside = (checkpoint.sidecar_path(config.ckpt), thresholds_path(config.ckpt))
-    inputs = [config.ckpt, *map(str, beside), *optional]
-    outputs: list[str] = []
-    for path, suffix in ((config.output_json, ".json"), (config.output_csv, ".csv")):
-        if path:
-            check_writable(path, suffix, keep=inputs, others=outputs)
-            outputs.append(path)
-    named = class_names(config.classes_file) if config.classes_file else None
-    opened = model.open_checkpoint(config.ckpt, config.backbone, named, config.sample_bits)
-    classes = opened.description.classes
-    tell = report or (lambda line: None)
-    crops = config.crops or opened.description.crops
-    found = find_thresholds(config.thresholds, config.ckpt, opened.sha256, classes, crops, tell)
-    thresholds = found[1] if found else None
+    log = log or (lambda line: None)
+    outputs = _check_outputs(config)
     passed_over: Counter[str] = Counter()
-    found_files = folders.find(_apart(names, config.cam), passed_over)
-    paths: Iterable[Path | InputError] = _apart_found(found_files, config.cam, outputs)
+    found = folders.find(_reject_overlap(names, config.cam), passed_over)
+    paths: Iterable[Path | InputError] = _reject_overwriting(found, config.cam, outputs)
     number = None
     if count_known:
         paths = list(paths)
         number = sum(isinstance(path, Path) for path in paths)
     pictures = PictureFolder(config.cam) if config.cam else None
-    predictor = Predictor(
-        opened,
-        crops,
-        config.engine,
-        config.precision,
-        config.device,
-        images=number,
-        report=report,
-        maps=pictures is not None,
-    )
+    predictor = Predictor(config, images=number, maps=pictures is not None)
+    named_thresholds = predictor.find_thresholds(config.thresholds, log)
+    thresholds = named_thresholds[1] if named_thresholds else None
+    predictor.load(log)
     with ExitStack() as stack:
-        facts = _facts(config, predictor, found)
-        json_file = stack.enter_context(
-            Output(JsonFile.opened(config.output_json, facts) if config.output_json else None)
-        )
-        csv_file = stack.enter_context(
-            Output(CsvFile.opened(config.output_csv, classes, thresholds) if config.output_csv else None)
-        )
-        for prediction, drawn in stack.enter_context(closing(_drawn(predictor, paths, pictures, thresholds, config))):
+        facts = _facts(config, predictor, named_thresholds)
+        json_file = csv_file = None
+        if config.output_json:
+            json_file = stack.enter_context(Output(JsonFile.opened(config.output_json, facts)))
+        if config.output_csv:
+            csv_file = stack.enter_context(Output(CsvFile.opened(config.output_csv, predictor.classes, thresholds)))
+        results = stack.enter_context(closing(_with_pictures(predictor, paths, pictures, thresholds, config)))
+        for prediction, drawn in results:
             if isinstance(prediction, InputError):
-                json_file.write(JsonFile.add_error, prediction)
+                if json_file:
+                    json_file.write(JsonFile.add_error, prediction)
                 yield prediction
                 continue
-            json_file.write(JsonFile.add, prediction, thresholds, drawn)
-            csv_file.write(CsvFile.add, prediction)
+            if json_file:
+                json_file.write(JsonFile.add, prediction, thresholds, drawn)
+            if csv_file:
+                csv_file.write(CsvFile.add, prediction)
             yield Result(prediction, thresholds, drawn, predictor.notice)
     if passed_over:
-        tell(f"passed over in folders: {folders.describe(passed_over)}")
-    failures = [one for one in (json_file.failure, csv_file.failure) if one] + (pictures.failures if pictures else [])
+        log(f"passed over in folders: {folders.describe(passed_over)}")
+    failures = [file.failure for file in (json_file, csv_file) if file and file.failure]
+    failures += pictures.failures if pictures else []
     if failures:
         more = f"; {len(failures) - 3} more" if len(failures) > 3 else ""
         raise InputError("; ".join(map(str, failures[:3])) + f"{more}; the rest is written")
 
 
 def shown_findings(prediction: Prediction, thresholds: Thresholds | None, top: int) -> list[str]:
-    """Return the findings of an image that a person sees: all that are present, and `top` in any case."""
+    """Return the findings to show for an image: all that are present, and at least `top`."""
     if thresholds is None or not prediction.meaningful:
         return prediction.top(top)
     return prediction.ranked(thresholds)[: max(top, len(prediction.present(thresholds)))]
 
 
 def format_result(result: Result, top: int) -> str:
-    """Return what a person sees of an image: its name, findings, decisions, notice, warnings, pictures.
+    """Format a result as text: name, findings, decisions, disclaimer, warnings and pictures.
 
     Args:
-        result: of the image.
-        top: how many findings are shown; with thresholds those that are present in any case.
+        result: result of one image.
+        top: number of findings to show; findings at or above their threshold are always shown.
     """
     prediction, thresholds = result.prediction, result.thresholds
     shown = shown_findings(prediction, thresholds, top)
@@ -160,17 +143,32 @@ def format_result(result: Result, top: int) -> str:
     return "\n".join(lines)
 
 
-def _drawn(
+def _check_outputs(config: PredictConfig) -> list[str]:
+    """Return the files to write. Raise InputError if one of them cannot be written, or is an input of the run."""
+    if config.sheet and not config.cam:
+        raise InputError("--sheet: needs a folder for the sheets, expected --cam DIR with it")
+    optional = filter(None, [config.thresholds, config.classes_file])
+    next_to_ckpt = (checkpoint.sidecar_path(config.ckpt), thresholds_path(config.ckpt))
+    inputs = [config.ckpt, *map(str, next_to_ckpt), *optional]
+    outputs: list[str] = []
+    for path, suffix in ((config.output_json, ".json"), (config.output_csv, ".csv")):
+        if path:
+            check_writable(path, suffix, keep=inputs, others=outputs)
+            outputs.append(path)
+    return outputs
+
+
+def _with_pictures(
     predictor: Predictor,
     paths: Iterable[Path | InputError],
     pictures: PictureFolder | None,
     thresholds: Thresholds | None,
     config: PredictConfig,
 ) -> Generator[tuple[Prediction | InputError, dict[str, Path]], None, None]:
-    """Predictions and their pictures, which threads draw while the network looks at the next images."""
+    """Predictions with their pictures; threads draw them while the network computes the next images."""
 
-    def draw(named: tuple[Prediction | InputError, str]) -> tuple[Prediction | InputError, dict[str, Path]]:
-        prediction, name = named
+    def draw(item: tuple[Prediction | InputError, str]) -> tuple[Prediction | InputError, dict[str, Path]]:
+        prediction, name = item
         if pictures is None or isinstance(prediction, InputError):
             return prediction, {}
         if config.sheet:
@@ -178,19 +176,19 @@ def _drawn(
         findings = shown_findings(prediction, thresholds, config.top)
         return prediction, pictures.draw(prediction, name, findings, predictor.notice)
 
-    def named(prediction: Prediction | InputError) -> tuple[Prediction | InputError, str]:
+    def with_name(prediction: Prediction | InputError) -> tuple[Prediction | InputError, str]:
         if pictures is None or isinstance(prediction, InputError):
             return prediction, ""
         return prediction, pictures.name(prediction.name)
 
-    with closing(predictor.predict_all(paths, config.num_workers)) as predictions:
+    with closing(predictor.predict_all(paths)) as predictions:
         workers = config.num_workers if pictures else 0
-        with closing(ahead(draw, map(named, predictions), workers, depth=IMAGES_A_PASS)) as drawn:
+        with closing(ahead(draw, map(with_name, predictions), workers, depth=IMAGES_A_PASS)) as drawn:
             yield from drawn
 
 
-def _apart(names: Iterable[str], cam: str | None) -> Iterator[str]:
-    """The names, unless pictures would be drawn among the images that are read, now or by the next run."""
+def _reject_overlap(names: Iterable[str], cam: str | None) -> Iterator[str]:
+    """Pass on the names; raise InputError if the next run would read this run's pictures as images."""
     for name in names:
         if cam:
             image, folder = Path(name).resolve(), Path(cam).resolve()
@@ -199,21 +197,22 @@ def _apart(names: Iterable[str], cam: str | None) -> Iterator[str]:
         yield name
 
 
-def _apart_found(
+def _reject_overwriting(
     paths: Iterable[Path | InputError], cam: str | None, outputs: Sequence[str]
 ) -> Iterator[Path | InputError]:
-    """The paths, unless what is written would replace one of them, as links allow it."""
+    """Pass on the paths; raise InputError if an output would replace one of them, also by way of links."""
     folder = Path(cam).resolve() if cam else None
     for path in paths:
         if isinstance(path, Path):
-            check_inputs([path], outputs)
+            if outputs:
+                check_inputs([path], outputs)
             if folder and folder in path.resolve().parents:
                 raise InputError(f"{cam}: images are read from there ({path}); have the pictures drawn elsewhere")
         yield path
 
 
 def _facts(config: PredictConfig, predictor: Predictor, found: tuple[str, Thresholds] | None) -> dict[str, object]:
-    """What the JSON file says once."""
+    """Head of the JSON file."""
     return {
         "chexnet": chexnet.__version__,
         "ckpt": config.ckpt,

@@ -1,4 +1,4 @@
-"""Many images and where their findings are, on one picture."""
+"""Draw contact sheets: images with the heat maps of their findings on one picture."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,28 +9,28 @@ from PIL import Image, ImageDraw
 from chexnet import drawing
 from chexnet.drawing import MARGIN, PAPER, TEXT
 from chexnet.errors import InputError, printable
-from chexnet.predictor.network import MEANINGLESS, Prediction
+from chexnet.predictor.prediction import MEANINGLESS, Prediction
 from chexnet.thresholds import Thresholds
 
 MAX_ROWS = 50
-"""Images on a sheet: more make a picture that nothing shows."""
+"""Maximum images on a sheet: image viewers cannot show larger pictures."""
 
 _CAPTION = 22
 _SHAPE = 1.6
-"""Columns to rows of the sheet of one image, about: 5 by 3 for 14 findings."""
+"""Approximate ratio of columns to rows on the sheet of one image: 5 by 3 for 14 findings."""
 
 
 def contact_sheet(
     predictions: Iterable[Prediction], findings: Sequence[str] = (), top: int = 3, tile: int = 224, notice: str = ""
 ) -> Image.Image:
-    """A row an image: the image alone, then the image under the map of each finding, with its probability.
+    """Draw one row per image: the image alone, then with the heat map of each finding and its probability.
 
     Args:
-        predictions: of the images, at least one; taken one by one.
-        findings: a column each, the same for all images; empty for each image's own most probable ones.
-        top: how many of these.
+        predictions: results of at least one image, read one by one.
+        findings: one column per finding, the same for all images; empty for the most probable findings of each image.
+        top: number of these.
         tile: longest side of an image on the sheet, pixels.
-        notice: stands below everything.
+        notice: disclaimer at the bottom.
 
     Returns:
         Mode RGB.
@@ -67,13 +67,13 @@ def check_rows(count: int) -> None:
 def finding_sheet(
     prediction: Prediction, thresholds: Thresholds | None = None, tile: int = 224, notice: str = ""
 ) -> Image.Image:
-    """Draw one image: alone, then under the map of each finding, in the network's order.
+    """Draw one image: alone, then with the heat map of each finding, in the order of the classes.
 
     Args:
-        prediction: of the image.
-        thresholds: frame the findings that reach theirs, if any are given.
+        prediction: result of the image.
+        thresholds: operating points; findings that are present get a frame.
         tile: longest side of the image on the sheet, pixels.
-        notice: stands below everything.
+        notice: disclaimer at the bottom.
 
     Returns:
         Mode RGB.
@@ -116,7 +116,7 @@ def _row(prediction: Prediction, findings: Sequence[str], tile: int) -> Image.Im
 
 
 def _tile(prediction: Prediction, finding: str, tile: int, more: str = "") -> Image.Image:
-    """The image under a finding's map, the caption above it; alone, under its name, if the finding is empty."""
+    """Draw the image with the heat map of a finding and a caption; alone with its name if the finding is empty."""
     size = drawing.panel_size(prediction.gray, tile)
     if finding:
         caption = drawing.fitted(f"{finding} {prediction.probability(finding):.3f}{more}", 13, tile)
@@ -133,7 +133,7 @@ def _tile(prediction: Prediction, finding: str, tile: int, more: str = "") -> Im
 
 
 def _stamped(panel: Image.Image, word: str) -> Image.Image:
-    """A panel with a word across its upper edge."""
+    """Return a panel with a word across its upper edge."""
     picture = panel.copy()
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 0, panel.width, _CAPTION - 1), fill=PAPER)
@@ -142,6 +142,6 @@ def _stamped(panel: Image.Image, word: str) -> Image.Image:
 
 
 def _write(sheet: Image.Image, middle: int, text: str) -> None:
-    """A line across the sheet at that height."""
+    """Write a line of text, centered vertically at `middle`."""
     line = drawing.fitted(text, 13, sheet.width - 2 * MARGIN)
     ImageDraw.Draw(sheet).text((MARGIN, middle), line, TEXT, drawing.font(13), anchor="lm")

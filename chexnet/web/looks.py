@@ -1,4 +1,4 @@
-"""What the page asks: what a network sees in an uploaded image, and pictures of where."""
+"""Predict the images that the web page uploads, and draw their heat maps."""
 
 import hashlib
 import io
@@ -15,17 +15,17 @@ from chexnet.predictor import Prediction, Predictor
 from chexnet.thresholds import Thresholds
 
 KEPT = 8
-"""Predictions that are kept for their pictures, the last ones."""
+"""Number of recent predictions that are kept for their pictures."""
 
 
 class Looks:
-    """A predictor, the decisions that go with it, and the last images that it was asked about.
+    """A predictor with its operating points and its most recent predictions.
 
-    Several threads may ask; the network looks at one image after the other.
+    Several threads may call it; images are predicted one after the other.
 
     Args:
-        predictor: what is asked.
-        thresholds: what to call present; None decides nothing.
+        predictor: the predictor.
+        thresholds: operating points to decide by; None decides nothing.
     """
 
     def __init__(self, predictor: Predictor, thresholds: Thresholds | None = None) -> None:
@@ -36,11 +36,11 @@ class Looks:
         self._closed = False
 
     def close(self) -> None:
-        """Refuses all images after the one that is looked at."""
+        """Finish the current image and refuse all others."""
         self._closed = True
 
     def about(self) -> dict[str, Any]:
-        """What the page says before there is an image."""
+        """Return what the page shows before the first image."""
         return {
             "ckpt": self.predictor.ckpt.name,
             "notice": self.predictor.notice,
@@ -50,10 +50,10 @@ class Looks:
         }
 
     def look(self, content: bytes) -> dict[str, Any]:
-        """The content of an image file -> what is shown of it, for JSON: findings in the order of `Prediction.ranked`.
+        """Predict the content of an image file; return a JSON object, findings in the order of `Prediction.ranked`.
 
         Raises:
-            InputError: as `chexnet.images.read`, but of "the image", which has no name here; or it was closed.
+            InputError: as `chexnet.images.read`, with "the image" in place of a file name; or `close` was called.
         """
         with temporary_folder() as folder:
             path = folder / "image"
@@ -82,11 +82,11 @@ class Looks:
         }
 
     def picture(self, key: str, finding: int | None) -> bytes:
-        """A PNG of an image that was looked at, under the map of one class, or as it is.
+        """Return a PNG of a predicted image, alone or with the heat map of one class.
 
         Args:
-            key: what `look` gave as `image`.
-            finding: the class's place; None for the image alone.
+            key: `image` of the result of `look`.
+            finding: index of the class; None for the image alone.
 
         Raises:
             KeyError: the image is not kept any more, or there is no such class.
