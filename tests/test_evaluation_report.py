@@ -210,4 +210,4 @@ def test_flags_that_cannot_be_are_refused_before_the_work(data, monkeypatch, cap
     errors = capsys.readouterr().err.splitlines()
     assert errors[0] == "error: --val_list: is for the report only; give --output_dir DIR too"
     assert "images: holds " in errors[1]
-    assert "test.txt: is the test list" in errors[2]
+    assert "test.txt: is the same file as the test list" in errors[2]
