@@ -13,9 +13,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from chexnet.argument_types import positive_int
 from chexnet.cli import Parser, run
 from chexnet.config import CROPS, DEFAULT_CROPS, NORMALIZATIONS
+from chexnet.config.argument_types import positive_int
 from chexnet.errors import InputError
 
 
@@ -76,12 +76,12 @@ def convert(args: argparse.Namespace) -> None:
     if "reverse" in args:
         if others := [name for name in args.explicit_args if name not in ("reverse", "output", "debug")]:
             raise InputError(f"--{others[0]}: is for --torch_ckpt only; leave it out with --reverse")
-        from chexnet.convert import to_torch
+        from chexnet.model.convert import to_torch
 
         print(to_torch(args.reverse, args.output))
         return
-    from chexnet.convert import Choices, from_torch
-    from chexnet.lists import class_names
+    from chexnet.data.lists import class_names
+    from chexnet.model.convert import Choices, from_torch
 
     choices = Choices(
         classes=class_names(args.classes_file) if args.classes_file else None,

@@ -41,9 +41,9 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     """Evaluate, print the AUROCs and write the requested files."""
     first, *others = [args.ckpt] if isinstance(args.ckpt, str) else args.ckpt
     config = cli.config_from_args(EvalConfig, args, ckpt=first, ensemble=tuple(others))
-    from chexnet.checkpoint import sidecar_path
     from chexnet.evaluation import evaluate
     from chexnet.files import check_writable, write_each
+    from chexnet.model.checkpoint import sidecar_path
 
     if config.val_list and not args.output_dir:
         raise InputError("--val_list: is for the report only; give --output_dir DIR too")
@@ -60,7 +60,7 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
             check_writable(path, suffix, keep=inputs, others=outputs)
             outputs.append(path)
     if args.output_dir:
-        from chexnet.report import check_folder
+        from chexnet.evaluation.report import check_folder
 
         check_folder(args.output_dir, keep=inputs, others=outputs)
     with cli.progress_bar("image") as progress:
@@ -88,8 +88,8 @@ def show(result: "EvalResult", compare: bool) -> None:
 
 def write_report_on(result: "EvalResult", folder: str) -> None:
     """Write the report and print its summary."""
+    from chexnet.evaluation.report import format_report, write_report
     from chexnet.evaluation.reporting import report_on
-    from chexnet.report import format_report, write_report
 
     report = report_on(result)
     write_report(report, folder)

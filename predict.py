@@ -11,9 +11,10 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
-from chexnet import cli, shipped
+from chexnet import cli
 from chexnet.config import PredictConfig
 from chexnet.errors import InputError
+from chexnet.files import shipped_weights
 
 
 def build_parser() -> cli.Parser:
@@ -31,9 +32,9 @@ def build_parser() -> cli.Parser:
 
 def predict_images(args: argparse.Namespace) -> None:
     """Predict, print each result as soon as it is ready, and report images that cannot be read."""
-    args.ckpt = shipped.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
+    args.ckpt = shipped_weights.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
     config = cli.config_from_args(PredictConfig, args)
-    from chexnet.predictor import format_result, predict_files
+    from chexnet.inference import format_result, predict_files
 
     errors = 0
     for result in predict_files(config, read_paths(args.images), "-" not in args.images, cli.echo):

@@ -62,8 +62,8 @@ def run_benchmarks(args: argparse.Namespace) -> None:
     if (args.data_dir is None) != (args.list is None):
         raise InputError("--data_dir and --list are needed together, expected both or neither")
     from benchmarks.material import Data, Material, Scale
+    from chexnet.data.transforms import Preprocessing
     from chexnet.files import check_writable
-    from chexnet.transforms import Preprocessing
 
     check_writable(args.output_json, ".json", keep=())
     data = Data(Path(args.data_dir), Path(args.list)) if args.data_dir else None

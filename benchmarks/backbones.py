@@ -21,9 +21,9 @@ from typing import Any
 
 from benchmarks.harness import in_child, interleaved, rate
 from chexnet import cli
-from chexnet.argument_types import positive_int
-from chexnet.backbone_registry import list_backbones
 from chexnet.config import CPUS, DEFAULT_BACKBONE, ENGINES, EvalConfig, TrainConfig
+from chexnet.config.argument_types import positive_int
+from chexnet.config.backbone_registry import list_backbones
 from chexnet.files import check_writable, replacing, write_text
 
 SIDE = 224
@@ -186,8 +186,8 @@ def _speeds(name: str, engine: str) -> tuple[float, float] | None:
     """Return crops per second of this backbone and of DenseNet-121, medians of alternating runs."""
     import numpy as np
 
-    from chexnet.engine import choose
     from chexnet.errors import InputError
+    from chexnet.inference.engines import choose
     from chexnet.model import CheXNet
 
     crops = np.random.default_rng(0).integers(0, 256, (CROPS, 1, SIDE, SIDE), np.uint8)
@@ -207,7 +207,7 @@ def _memory(name: str) -> float:
 
     import numpy as np
 
-    from chexnet.engine import choose
+    from chexnet.inference.engines import choose
     from chexnet.model import CheXNet
 
     choose().compile(CheXNet(backbone=name), SIDE).predict(np.zeros((CROPS, 1, SIDE, SIDE), np.uint8))

@@ -9,9 +9,9 @@ from PIL import Image
 from benchmarks import naive
 from benchmarks.harness import Comparison, interleaved, on_one_core, rate, seconds
 from benchmarks.material import Data, Material, Scale
-from chexnet import cache
-from chexnet.lists import read_list
-from chexnet.transforms import Preprocessing
+from chexnet.data import cache
+from chexnet.data.lists import read_list
+from chexnet.data.transforms import Preprocessing
 
 if TYPE_CHECKING:
     from chexnet.data import BatchLoader

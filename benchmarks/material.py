@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chexnet import cache, checkpoint
 from chexnet.config import DEFAULT_WORKERS
-from chexnet.lists import format_list, read_list
+from chexnet.data import cache
+from chexnet.data.lists import format_list, read_list
+from chexnet.data.transforms import Preprocessing
+from chexnet.model import checkpoint
 from chexnet.phantom import make_dataset
-from chexnet.transforms import Preprocessing
 
 
 @dataclass(frozen=True)

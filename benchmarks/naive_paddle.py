@@ -9,8 +9,8 @@ from PIL import Image
 
 from benchmarks.material import Data
 from benchmarks.naive import aurocs, read_lines, ten_crop
+from chexnet.data.transforms import MEAN, STD, Preprocessing
 from chexnet.model import CheXNet
-from chexnet.transforms import MEAN, STD, Preprocessing
 
 Transform = Callable[[Image.Image], paddle.Tensor]
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from tests.torch_densenet import TorchCheXNet
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.material import Data
 from benchmarks.naive import aurocs, read_lines, ten_crop
 from chexnet.config import CPUS
-from chexnet.convert import to_torch
-from chexnet.transforms import MEAN, STD, Preprocessing
-from tests.torch_densenet import TorchCheXNet
+from chexnet.data.transforms import MEAN, STD, Preprocessing
+from chexnet.model.convert import to_torch
 
 
 class TenCrops(Dataset):

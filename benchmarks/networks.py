@@ -11,10 +11,11 @@ import paddle
 from benchmarks import machine, naive_paddle
 from benchmarks.harness import Comparison, interleaved, rate
 from benchmarks.material import Data, Material, Scale
-from chexnet import device, engine, model
+from chexnet import device, model
 from chexnet.config import ENGINES, EvalConfig
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
+from chexnet.inference import engines
 
 CROPS_A_BATCH = 20
 """Crops that a reference gives its network together, two images' ten. Eager Paddle is no faster with more."""
@@ -38,7 +39,7 @@ def network(material: Material, scale: Scale) -> list[Comparison]:
         with paddle.no_grad():
             eager(normalised).numpy()
 
-    def ours(choice: engine.Choice) -> Side:
+    def ours(choice: engines.Choice) -> Side:
         ready = choice.compile(eager, crop)
         passes = range(0, len(gray), ready.crops_a_pass)
         ready.predict(gray[: ready.crops_a_pass])
@@ -63,7 +64,7 @@ def ten_crop(material: Material, scale: Scale) -> list[Comparison]:
         naive_torch.evaluate(torch, one, sizes, images)
         references["naive PyTorch"] = rate(lambda: naive_torch.evaluate(torch, few, sizes, images), scale.reference)
 
-    def ours(choice: engine.Choice) -> Side:
+    def ours(choice: engines.Choice) -> Side:
         return _evaluation(many, material.ckpt, choice)
 
     return _compared("ten_crop", "images/s", references, ours, ENGINES, scale)
@@ -78,13 +79,13 @@ def one_crop(material: Material, scale: Scale) -> list[Comparison]:
     naive_paddle.evaluate(eager, one, transform, CROPS_A_BATCH)
     side = rate(lambda: naive_paddle.evaluate(eager, few, transform, CROPS_A_BATCH), reference)
 
-    def ours(choice: engine.Choice) -> Side:
+    def ours(choice: engines.Choice) -> Side:
         return _evaluation(many, material.ckpt, choice, crops=1, image_cache=str(material.cache(count)))
 
     return _compared("one_crop", "images/s", {"naive Paddle, one crop": side}, ours, ["auto"], scale)
 
 
-def _evaluation(data: Data, ckpt: Path, choice: engine.Choice, **changes: Any) -> Side:
+def _evaluation(data: Data, ckpt: Path, choice: engines.Choice, **changes: Any) -> Side:
     """Images in a second, once the network is compiled; `changes` are other fields of the EvalConfig."""
     config = EvalConfig(
         data_dir=str(data.data_dir),
@@ -107,17 +108,17 @@ def _compared(
     case: str,
     unit: str,
     references: Mapping[str, Side],
-    ours: Callable[[engine.Choice], Side],
+    ours: Callable[[engines.Choice], Side],
     engines: Sequence[str],
     scale: Scale,
 ) -> list[Comparison]:
     """Measures what `ours` makes of the engines, in every precision worth it, beside the references."""
-    chosen: dict[str, engine.Choice] = {}
+    chosen: dict[str, engines.Choice] = {}
     lacking: dict[str, InputError] = {}
     for precision in ("float32", "bfloat16") if machine.has_bfloat16() else ("float32",):
         for name in engines:
             try:
-                choice = engine.choose(name, precision)
+                choice = engines.choose(name, precision)
                 chosen[choice.description] = choice
             except InputError as error:
                 lacking[f"{name}, {precision}"] = error

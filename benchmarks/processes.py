@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.harness import Comparison, in_child, interleaved, seconds
 from benchmarks.material import Data, Material, Scale
 from chexnet.config import EvalConfig
-from chexnet.transforms import Preprocessing
+from chexnet.data.transforms import Preprocessing
 
 ROOT = Path(__file__).parent.parent
 IMPORT = "import paddle alone"

@@ -5,9 +5,8 @@ import numpy as np
 from benchmarks.harness import Comparison, interleaved, seconds
 from benchmarks.material import Material, Scale
 from benchmarks.ranking import BATCH, FAST_EPOCH
-from chexnet import checkpoint
 from chexnet.labels import CLASS_NAMES
-from chexnet.model import CheXNet
+from chexnet.model import CheXNet, checkpoint
 from chexnet.training import run_state
 from chexnet.training.run_state import RunState, TrainProgress
 

@@ -2,18 +2,18 @@
 
 import importlib as _importlib
 import sys as _sys
-import zlib as _zlib  # noqa: F401 - before Paddle, see chexnet.framework
+import zlib as _zlib  # noqa: F401 - before Paddle, see chexnet.device
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chexnet.backbone_registry import list_backbones, register_backbone
     from chexnet.config import EvalConfig, TrainConfig
+    from chexnet.config.backbone_registry import list_backbones, register_backbone
     from chexnet.data import ChestXrayDataSet
     from chexnet.evaluation import evaluate
+    from chexnet.evaluation.localization import localize
+    from chexnet.inference import Predictor
     from chexnet.labels import CLASS_NAMES
-    from chexnet.localization import localize
     from chexnet.model import CheXNet, load
-    from chexnet.predictor import Predictor
     from chexnet.training import resume, train
 
 __version__ = "0.1.0"
@@ -69,7 +69,7 @@ def __dir__() -> list[str]:
 
 
 def _check_png() -> None:
-    """Warn if Paddle 2.6, imported too early, keeps Pillow from reading PNG; see `chexnet.framework`."""
+    """Warn if Paddle 2.6, imported too early, keeps Pillow from reading PNG; see `chexnet.device`."""
     import io
     import warnings
 

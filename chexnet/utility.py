@@ -6,10 +6,10 @@ from typing import Any
 from PIL import Image
 
 from chexnet import labels
+from chexnet.data.transforms import five_corners
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 from chexnet.training import AUROC
-from chexnet.transforms import five_corners
 
 __all__ = ["AUROC", "CLASS_NAMES", "N_CLASSES", "Lambda", "TenCrop"]
 

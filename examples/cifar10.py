@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet import cli
-from chexnet.argument_types import positive_float, positive_int, random_seed
-from chexnet.backbone_registry import list_backbones
 from chexnet.config import DEVICES
+from chexnet.config.argument_types import positive_float, positive_int, random_seed
+from chexnet.config.backbone_registry import list_backbones
 
 if TYPE_CHECKING:
     from classification import Classifier
@@ -87,7 +87,7 @@ def train_or_predict(args: argparse.Namespace) -> None:
 
 
 def build(network: str) -> "Classifier":
-    """Return the text's network or one of `chexnet.backbones`, on pixels scaled to -1..1.
+    """Return the text's network or one of `chexnet.model.backbones`, on pixels scaled to -1..1.
 
     Raises:
         InputError: it needs larger images.
@@ -95,9 +95,9 @@ def build(network: str) -> "Classifier":
     from cifar10_data import CLASSES, SIDE
     from classification import Classifier
 
-    from chexnet import backbones
-    from chexnet.backbones.densenet import DenseNetCIFAR
     from chexnet.errors import InputError
+    from chexnet.model import backbones
+    from chexnet.model.backbones.densenet import DenseNetCIFAR
 
     if network == "densenet121":
         return Classifier(DenseNetCIFAR(len(CLASSES), growth=32), [0.5], [0.5])
@@ -154,8 +154,8 @@ def predict(image: Path, weights: Path) -> None:
     """Print the three most probable classes of an image."""
     import cifar10_data
 
-    from chexnet import checkpoint
     from chexnet.errors import InputError
+    from chexnet.model import checkpoint
 
     network_name = checkpoint.read_metadata(weights)[0].get("network")
     if network_name not in BACKBONE_CHOICES:

@@ -10,10 +10,10 @@ import numpy as np
 from labeled_images import Images
 from PIL import Image, ImageOps
 
-from chexnet import images
-from chexnet.checkpoint import unpickling
-from chexnet.download import unpack
+from chexnet.data import images
+from chexnet.data.download import unpack
 from chexnet.errors import InputError
+from chexnet.model.checkpoint import unpickling
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
@@ -74,7 +74,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Return the center of any image file in the size of CIFAR-10's images: uint8 [3, 32, 32].
 
     Raises:
-        InputError: as `chexnet.images.read`.
+        InputError: as `chexnet.data.images.read`.
     """
     image = images.open_image(path)
     if image.mode.startswith("I"):  # 16 bit, which Pillow would clip instead of scale

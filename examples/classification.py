@@ -16,10 +16,10 @@ from paddle.callbacks import LRScheduler
 from paddle.optimizer import Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
-from chexnet import checkpoint
-from chexnet.backbones import Backbone
 from chexnet.errors import InputError
 from chexnet.metrics.proportions import wilson
+from chexnet.model import checkpoint
+from chexnet.model.backbones import Backbone
 from chexnet.training.epoch_history import Row, write_csv
 from chexnet.training.seeding import seed_everything
 

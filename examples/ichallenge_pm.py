@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet import cli
-from chexnet.argument_types import positive_float, positive_int, random_seed
 from chexnet.config import DEVICES
+from chexnet.config.argument_types import positive_float, positive_int, random_seed
 
 if TYPE_CHECKING:
     from classification import Classifier
@@ -80,7 +80,7 @@ def build(network: str, activation: str) -> "Classifier":
     from classification import Classifier
     from paddle.nn import functional
 
-    from chexnet.backbones import BACKBONES
+    from chexnet.model.backbones import BACKBONES
 
     if network == "lenet":
         return Classifier(text_networks.LeNet(1, activation=getattr(functional, activation)), [0.5], [0.5])

@@ -12,10 +12,10 @@ from labeled_images import Images
 from PIL import Image
 
 from chexnet.config import DEFAULT_WORKERS
+from chexnet.data.images import open_image
 from chexnet.errors import InputError
-from chexnet.images import open_image
-from chexnet.text_files import read_text
-from chexnet.threads import ahead
+from chexnet.files.text_files import read_text
+from chexnet.prefetch import ahead
 
 CLASSES = ("normal or high myopia", "pathologic myopia")
 SIDE = 224

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chexnet import cli
-from chexnet.argument_types import positive_float, positive_int, random_seed
 from chexnet.config import DEVICES
+from chexnet.config.argument_types import positive_float, positive_int, random_seed
 
 CLASSES = tuple("0123456789")
 

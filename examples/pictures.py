@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
 
-from chexnet import drawing
-from chexnet.drawing import MARGIN, PAPER, TEXT
 from chexnet.files import replacing
+from chexnet.inference import overlays
+from chexnet.inference.overlays import MARGIN, PAPER, TEXT
 from chexnet.training.epoch_history import Row
 
 SAMPLES = 8
@@ -63,9 +63,9 @@ def draw_samples(images: Images, probabilities: np.ndarray, classes: Sequence[st
         left, top = MARGIN + index % SAMPLES * step, MARGIN + index // SAMPLES * (step + CAPTION)
         predicted, label = int(probabilities[index].argmax()), int(images.labels[index])
         title = classes[predicted] if predicted == label else f"not {classes[predicted]},\nis {classes[label]}"
-        color = TEXT if predicted == label else drawing.COLOUR
+        color = TEXT if predicted == label else overlays.COLOUR
         middle = (left + TILE // 2, top + CAPTION // 2)
-        draw.multiline_text(middle, title, color, drawing.font(13), anchor="mm", align="center")
+        draw.multiline_text(middle, title, color, overlays.font(13), anchor="mm", align="center")
         image = Image.fromarray(images.pixels[index].transpose(1, 2, 0).squeeze())
         sheet.paste(image.resize((TILE, TILE), Image.Resampling.NEAREST), (left, top + CAPTION))
     with replacing(path) as temporary:

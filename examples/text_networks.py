@@ -1,4 +1,4 @@
-"""The networks of the texts that these examples come from, where they are not those of `chexnet.backbones`."""
+"""The networks of the texts that these examples come from, where they are not those of `chexnet.model.backbones`."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -7,7 +7,7 @@ import paddle
 from paddle import nn
 from paddle.nn.functional import dropout, relu, sigmoid
 
-from chexnet.backbones import Backbone, GlobalPoolBackbone
+from chexnet.model.backbones import Backbone, GlobalPoolBackbone
 
 
 class LeNet(Backbone):

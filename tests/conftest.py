@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chexnet.data.lists import format_list
 from chexnet.labels import N_CLASSES
-from chexnet.lists import format_list
 
 pytest_plugins = ["label_files", "miniature", "mounts", "faults.nursery", "originals", "torch_layouts", "web_server"]
 

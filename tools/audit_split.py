@@ -37,10 +37,10 @@ def build_parser() -> cli.Parser:
 
 def audit_lists(args: argparse.Namespace) -> None:
     """Audit the lists, print the result and write it."""
-    from chexnet.audit import audit, format_audit
+    from chexnet.data.audit import audit, format_audit
+    from chexnet.data.lists import read_classes, read_list, read_nih
     from chexnet.files import check_writable, write_text
     from chexnet.labels import CLASS_NAMES
-    from chexnet.lists import read_classes, read_list, read_nih
 
     official = args.official or []
     inputs = [*args.lists, *official, *filter(None, (args.metadata, args.ckpt, args.classes_file))]
@@ -62,8 +62,8 @@ def audit_lists(args: argparse.Namespace) -> None:
 
 def trained_on(ckpt: str) -> dict[str, Any]:
     """Return the metadata of a checkpoint, which must include the hashes of its training images."""
-    from chexnet.audit import KEY
-    from chexnet.checkpoint import open_weights
+    from chexnet.data.audit import KEY
+    from chexnet.model.checkpoint import open_weights
 
     if not Path(ckpt).exists():
         raise InputError(f"{ckpt}: no such checkpoint (--ckpt)")

@@ -18,8 +18,8 @@ from chexnet.config import EvalConfig, TrainConfig
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
-    from chexnet.lists import ImageList
-    from chexnet.transforms import Preprocessing
+    from chexnet.data.lists import ImageList
+    from chexnet.data.transforms import Preprocessing
 
 
 SMALLEST_CROP = 32
@@ -42,8 +42,8 @@ def build_parser() -> cli.Parser:
 
 def build_or_verify(args: argparse.Namespace) -> None:
     """Build or verify a cache and print the result and the next command."""
-    from chexnet.lists import class_names, read_list
-    from chexnet.transforms import Preprocessing
+    from chexnet.data.lists import class_names, read_list
+    from chexnet.data.transforms import Preprocessing
 
     preprocessing = Preprocessing(args.resize, crop=args.resize, sample_bits=args.sample_bits)
     classes = class_names(args.classes_file)
@@ -73,9 +73,9 @@ def next_command(args: argparse.Namespace) -> str:
 
 def build(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Preprocessing") -> None:
     """Add what is missing, and report the images that could not be read."""
-    from chexnet import cache
-    from chexnet.images.survey import survey
-    from chexnet.lists import check_images
+    from chexnet.data import cache
+    from chexnet.data.images.survey import survey
+    from chexnet.data.lists import check_images
 
     paths = [path for image_list in lists for path in check_images(image_list, args.data_dir)]
     names = [name for image_list in lists for name in image_list.names]
@@ -98,7 +98,7 @@ def build(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Pr
 
 def verify(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Preprocessing") -> None:
     """Report the images whose bytes have changed."""
-    from chexnet.cache import ImageCache
+    from chexnet.data.cache import ImageCache
 
     cache = ImageCache(args.output_dir, preprocessing)
     for image_list in lists:

@@ -15,13 +15,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chexnet import cli, shipped
-from chexnet.argument_types import positive_int
+from chexnet import cli
 from chexnet.config import InferenceConfig, PredictConfig
+from chexnet.config.argument_types import positive_int
 from chexnet.errors import InputError
+from chexnet.files import shipped_weights
 
 if TYPE_CHECKING:
-    from chexnet.predictor import Prediction
+    from chexnet.inference import Prediction
 
 
 def build_parser() -> cli.Parser:
@@ -39,23 +40,23 @@ def build_parser() -> cli.Parser:
 
 def draw_contact_sheet(args: argparse.Namespace) -> None:
     """Draw and write the sheet, and report images that cannot be read."""
+    from chexnet.data.images import image_folders
     from chexnet.files import check_inputs, check_writable, replacing
-    from chexnet.images import folders
 
     check_writable(args.output, ".png", keep=args.images)
     skipped: Counter[str] = Counter()
-    paths = list(folders.find(args.images, skipped))
+    paths = list(image_folders.find(args.images, skipped))
     files = [path for path in paths if isinstance(path, Path) and path.exists()]
     if not files:
         raise paths[0] if isinstance(paths[0], InputError) else InputError(f"{paths[0]}: no such image file")
     if skipped:
-        cli.echo(f"passed over in folders: {folders.describe(skipped)}")
+        cli.echo(f"passed over in folders: {image_folders.describe(skipped)}")
     check_inputs(files, [args.output])
-    ckpt = shipped.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
+    ckpt = shipped_weights.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
     check_inputs([ckpt, *filter(None, [args.classes_file])], [args.output])
     from tqdm import tqdm
 
-    from chexnet.predictor import Predictor, check_rows, contact_sheet
+    from chexnet.inference import Predictor, check_rows, contact_sheet
 
     check_rows(len(files))
     predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt), images=len(paths))

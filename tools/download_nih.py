@@ -27,7 +27,7 @@ def build_parser() -> cli.Parser:
 
 def download_and_unpack(args: argparse.Namespace) -> None:
     """Download all archives, then unpack them."""
-    from chexnet.download import NIH, fetch, read_sources, unpack
+    from chexnet.data.download import NIH, fetch, read_sources, unpack
     from chexnet.files import locked
 
     sources = read_sources(args.urls) if args.urls else NIH

@@ -33,7 +33,7 @@ def build_parser() -> cli.Parser:
 def export_checkpoint(args: argparse.Namespace) -> None:
     """Export the checkpoint and print the written files."""
     cli.echo(f"=> {args.ckpt}: exporting, then loading the export to compare the results; this takes some seconds")
-    from chexnet.deployment import DESCRIPTION, deploy
+    from chexnet.inference.deployment import DESCRIPTION, deploy
 
     done = deploy(cli.config_from_args(InferenceConfig, args), args.output_dir, args.format)
     facts, outputs = done.facts, len(done.facts["classes"])

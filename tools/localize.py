@@ -18,7 +18,7 @@ from chexnet.config import LocalizationConfig
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
-    from chexnet.localization import LocalizationResult
+    from chexnet.evaluation.localization import LocalizationResult
 
 
 def build_parser() -> cli.Parser:
@@ -38,9 +38,9 @@ def build_parser() -> cli.Parser:
 def localize_checkpoint(args: argparse.Namespace) -> None:
     """Compare, print the scores, write the requested files and report skipped boxes."""
     config = cli.config_from_args(LocalizationConfig, args)
-    from chexnet.checkpoint import sidecar_path
+    from chexnet.evaluation.localization import localize, write_contact_sheet
     from chexnet.files import check_writable, write_each
-    from chexnet.localization import localize, write_contact_sheet
+    from chexnet.model.checkpoint import sidecar_path
 
     inputs = [
         config.boxes,
@@ -66,7 +66,7 @@ def localize_checkpoint(args: argparse.Namespace) -> None:
 
 def show(result: "LocalizationResult") -> None:
     """Print the scores and the boxes and images that were left out."""
-    from chexnet.localization import format_result
+    from chexnet.evaluation.localization import format_result
 
     print(format_result(result))
     for reason in result.left_out:

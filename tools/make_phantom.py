@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chexnet import cli
-from chexnet.argument_types import fraction, positive_int, random_seed
+from chexnet.config.argument_types import fraction, positive_int, random_seed
 
 if TYPE_CHECKING:
     from chexnet.phantom import Summary

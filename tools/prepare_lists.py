@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet import cli
-from chexnet.argument_types import fraction, random_seed
+from chexnet.config.argument_types import fraction, random_seed
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
-    from chexnet.lists import ImageList, LabelTable
-    from chexnet.lists.splits import Parts
+    from chexnet.data.lists import ImageList, LabelTable
+    from chexnet.data.lists.splits import Parts
 
 NEEDS_LISTS = {"official": ("train_val_list", "test_list"), "reference": ("reference",)}
 NEEDS_LISTS["clean"] = NEEDS_LISTS["official"] + NEEDS_LISTS["reference"]
@@ -84,7 +84,7 @@ def build_parser() -> cli.Parser:
 def prepare_lists(args: argparse.Namespace) -> None:
     """Read the labels, split the images, write the lists and print the counts."""
     check(args)
-    from chexnet.lists import splits
+    from chexnet.data.lists import splits
 
     splits.check_unused(args.output_dir)
     table = read_labels(args)
@@ -104,7 +104,7 @@ def prepare_lists(args: argparse.Namespace) -> None:
 
 def next_command(args: argparse.Namespace, files: "Sequence[Path]") -> str:
     """Return the command that audits the lists with the same inputs."""
-    from chexnet.lists import CLASSES_FILE
+    from chexnet.data.lists import CLASSES_FILE
 
     command = ["python", "tools/audit_split.py", *map(str, files)]
     if args.metadata:
@@ -148,7 +148,7 @@ def check(args: argparse.Namespace) -> None:
 
 def read_labels(args: argparse.Namespace) -> "LabelTable":
     """Read the labels from NIH's file or from the CSV."""
-    from chexnet.lists import each_image_a_patient, read_csv, read_nih
+    from chexnet.data.lists import each_image_a_patient, read_csv, read_nih
 
     if args.metadata:
         return read_nih(args.metadata)
@@ -159,7 +159,7 @@ def read_labels(args: argparse.Namespace) -> "LabelTable":
 
 def split_images(args: argparse.Namespace, table: "LabelTable") -> "Parts":
     """Split the images as --split says."""
-    from chexnet.lists import read_list, splits
+    from chexnet.data.lists import read_list, splits
 
     if args.split == "whole":
         return splits.whole(table)
@@ -176,7 +176,7 @@ def split_images(args: argparse.Namespace, table: "LabelTable") -> "Parts":
 
 def official_lists(args: argparse.Namespace) -> "tuple[ImageList, ImageList]":
     """Read NIH's two lists of names, from the given files or from next to the label file."""
-    from chexnet.lists import read_list
+    from chexnet.data.lists import read_list
 
     def next_to_metadata(name: str) -> Path:
         path = Path(args.metadata).parent / name

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from chexnet import cli
-from chexnet.argument_types import positive_float
+from chexnet.config.argument_types import positive_float
 
 
 def build_parser() -> cli.Parser:
@@ -34,7 +34,7 @@ def build_parser() -> cli.Parser:
 
 def release_weights(args: argparse.Namespace) -> None:
     """Write the file and print what it contains."""
-    from chexnet import checkpoint
+    from chexnet.model import checkpoint
 
     facts = checkpoint.release(args.ckpt, args.output, args.notice, args.map_limit)
     print(f"{args.output}: {os.path.getsize(args.output) / 1e6:.1f} MB, SHA-256 {facts[checkpoint.WEIGHTS_SHA256]}")

@@ -50,7 +50,7 @@ def write_report_on_files(args: argparse.Namespace) -> None:
     """Read the predictions, write the report and print its summary."""
     if len(args.predictions) > 2:
         raise InputError(f"--predictions: {len(args.predictions)} files, expected one, or two to compare")
-    from chexnet.report import check_folder, format_report, report_from_files, write_report
+    from chexnet.evaluation.report import check_folder, format_report, report_from_files, write_report
 
     check_folder(
         args.output_dir, keep=[*args.predictions, *filter(None, (args.labels, args.val_predictions, args.classes_file))]

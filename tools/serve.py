@@ -10,9 +10,10 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-from chexnet import cli, shipped
-from chexnet.argument_types import non_negative_int
+from chexnet import cli
 from chexnet.config import InferenceConfig, PredictConfig
+from chexnet.config.argument_types import non_negative_int
+from chexnet.files import shipped_weights
 
 
 def build_parser() -> cli.Parser:
@@ -32,8 +33,8 @@ def build_parser() -> cli.Parser:
 
 def serve_page(args: argparse.Namespace) -> None:
     """Load the network and serve until interrupted."""
-    ckpt = shipped.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
-    from chexnet.predictor import Predictor
+    ckpt = shipped_weights.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
+    from chexnet.inference import Predictor
     from chexnet.web import Looks, serve
 
     predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt))

@@ -1,10 +1,10 @@
 """ChestX-ray14 as a data set, and batches of it."""
 
-import chexnet.framework  # noqa: F401 - imports Paddle, before any module here does
+import chexnet.device  # noqa: F401 - imports Paddle, before any module here does
+from chexnet.data.bad_images import MAX_SKIPPED, Skipped, find_unusable, format_skipped
 from chexnet.data.dataset import Augmentation, ChestXrayDataSet, View, draws
 from chexnet.data.external import ExternalDataSet, LabeledImages
 from chexnet.data.loader import Batch, BatchLoader, DataSet
-from chexnet.data.skipping import MAX_SKIPPED, Skipped, find_unusable, format_skipped
 
 __all__ = [
     "MAX_SKIPPED",

@@ -11,14 +11,14 @@ import paddle
 from paddle.io import Dataset
 from PIL import Image
 
-from chexnet import images
-from chexnet.cache import ImageCache
-from chexnet.data.skipping import Skipped
+from chexnet.data import images
+from chexnet.data.bad_images import Skipped
+from chexnet.data.cache import ImageCache
+from chexnet.data.images import survey
+from chexnet.data.lists import ImageList, check_images, read_list
+from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
-from chexnet.images import survey
 from chexnet.labels import N_CLASSES
-from chexnet.lists import ImageList, check_images, read_list
-from chexnet.transforms import Preprocessing
 
 View = Literal["train", "center", "ten"]
 
@@ -43,12 +43,12 @@ class ChestXrayDataSet(Dataset):
 
     Args:
         data_dir: folder of the images.
-        list_file: see `chexnet.lists`.
+        list_file: see `chexnet.data.lists`.
         view: `train` one random crop, mirrored half of the time; `center` the middle crop; `ten` ten crops.
         preprocessing: sizes of resizing and cropping.
         seed: of the augmentation, which is a function of (seed, epoch, index) and of nothing else.
         n_classes: number of labels in a line of the list.
-        image_cache: folder of an image cache (see `chexnet.cache`) to take the images from; nothing is
+        image_cache: folder of an image cache (see `chexnet.data.cache`) to take the images from; nothing is
             decoded then, and the pixels are the same. `data_dir` need not exist; where it has an original
             that has changed since, that is an error.
         skipped: lines of the list to leave out, as `find_unusable` gave them now or when the run began. All

@@ -10,7 +10,7 @@ import numpy as np
 from chexnet.data.dataset import ChestXrayDataSet, Sample
 from chexnet.data.external import ExternalDataSet
 from chexnet.device import is_gpu, upload
-from chexnet.threads import ahead
+from chexnet.prefetch import ahead
 
 Batch = tuple[np.ndarray, np.ndarray]
 """Images uint8 [B, 1, crop, crop] (ten crops: [B, 10, 1, crop, crop]) and labels float32 [B, C].

@@ -2,9 +2,9 @@
 
 import paddle
 
-from chexnet import audit
+from chexnet.data import audit
+from chexnet.evaluation.report import Report, build_report
 from chexnet.evaluation.result import EvalResult, Member
-from chexnet.report import Report, build_report
 
 
 def report_on(result: EvalResult) -> Report:

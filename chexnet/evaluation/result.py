@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from chexnet.audit import Seen
 from chexnet.config import EvalConfig
 from chexnet.data import Skipped
+from chexnet.data.audit import Seen
+from chexnet.data.transforms import Preprocessing
+from chexnet.evaluation.predictions import Predictions
 from chexnet.files import write_text
 from chexnet.labels import published
-from chexnet.predictions import Predictions
-from chexnet.transforms import Preprocessing
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,6 @@ interval and the paired test, `bootstrap` for intervals from resampled patients,
 confusion counts, `calibration` for reliability, and `proportions` for intervals of proportions and multiple tests.
 """
 
-from chexnet.metrics.ranking import UndefinedAUROCWarning, auroc, class_aurocs, mean_auroc
+from chexnet.metrics.auroc import UndefinedAUROCWarning, auroc, class_aurocs, mean_auroc
 
 __all__ = ["UndefinedAUROCWarning", "auroc", "class_aurocs", "mean_auroc"]

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from chexnet.metrics.ranking import auroc
+from chexnet.metrics.auroc import auroc
 
 Z_95 = float(ndtri(0.975))
 """Half the width of a 95 % interval, in standard errors."""

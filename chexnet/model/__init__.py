@@ -1,11 +1,11 @@
 """`CheXNet`, what belongs to its weight files, and where its weights come from."""
 
-import chexnet.framework  # noqa: F401 - imports Paddle, before any module here does
-from chexnet.model.description import Description, check_crop, describe
-from chexnet.model.earlier import CheXNetCAM
-from chexnet.model.initial import FirstWeights, backbone_of, initialise
+import chexnet.device  # noqa: F401 - imports Paddle, before any module here does
+from chexnet.model.chexnet_cam import CheXNetCAM
+from chexnet.model.initial_weights import FirstWeights, backbone_of, initialise
+from chexnet.model.loading import Checkpoint, load, open_checkpoint
+from chexnet.model.model_config import Description, check_crop, describe
 from chexnet.model.network import CheXNet
-from chexnet.model.weights import Checkpoint, load, open_checkpoint
 
 __all__ = [
     "CheXNet",

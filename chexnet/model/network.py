@@ -8,13 +8,13 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from chexnet.backbone_registry import DEFAULT_BACKBONE, check_backbone
-from chexnet.backbones import BACKBONES, Backbone, FeatureGrid
 from chexnet.config import NORMALIZATIONS
+from chexnet.config.backbone_registry import DEFAULT_BACKBONE, check_backbone
+from chexnet.data.transforms import MEAN_AND_STD, Preprocessing
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
-from chexnet.model.initial import initialise
-from chexnet.transforms import MEAN_AND_STD, Preprocessing
+from chexnet.model.backbones import BACKBONES, Backbone, FeatureGrid
+from chexnet.model.initial_weights import initialise
 
 
 class CheXNet(nn.Layer):
@@ -80,7 +80,7 @@ class CheXNet(nn.Layer):
 
     @property
     def has_class_maps(self) -> bool:
-        """Whether the network has `class_maps`; `chexnet.cam.grad_class_maps` works for every backbone."""
+        """Whether the network has `class_maps`; `chexnet.inference.cam.grad_class_maps` works for every backbone."""
         return self.body.has_linear_head
 
     @property

@@ -9,7 +9,7 @@ determined by seeds, and the same at every size.
 """
 
 from chexnet.phantom.canvas import FIELD_CM
-from chexnet.phantom.dataset import PREVALENCE, Summary, make_dataset, sample_findings
+from chexnet.phantom.phantom_dataset import PREVALENCE, Summary, make_dataset, sample_findings
 from chexnet.phantom.radiograph import Box, Radiograph, draw
 
 __all__ = [

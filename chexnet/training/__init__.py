@@ -1,6 +1,6 @@
 """Training through `paddle.Model.fit`, in runs that can be interrupted and resumed."""
 
-import chexnet.framework  # noqa: F401 - imports Paddle, before any module here does
+import chexnet.device  # noqa: F401 - imports Paddle, before any module here does
 from chexnet.training.auroc_metric import AUROC
 from chexnet.training.losses import BinaryCrossEntropy
 from chexnet.training.trainer import TrainResult, resume, train

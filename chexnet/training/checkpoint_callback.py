@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from paddle.callbacks import Callback
 
-from chexnet import audit, checkpoint
 from chexnet.config import TrainConfig
+from chexnet.data import audit
 from chexnet.errors import InputError, Interrupted
+from chexnet.model import checkpoint
 from chexnet.training import run_state
 from chexnet.training.auroc_metric import AUROC
 from chexnet.training.epoch_history import draw_curves, write_csv

@@ -7,9 +7,9 @@ from typing import Any
 
 import paddle
 
-from chexnet import __version__, audit
+from chexnet import __version__
 from chexnet.config import TrainConfig, present_names
-from chexnet.data import ChestXrayDataSet, DataSet, ExternalDataSet
+from chexnet.data import ChestXrayDataSet, DataSet, ExternalDataSet, audit
 from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.model import FirstWeights

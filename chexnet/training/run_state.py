@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from chexnet import checkpoint
 from chexnet.errors import InputError
+from chexnet.model import checkpoint
 from chexnet.training.epoch_history import Row
 from chexnet.training.state_checks import check_state
 

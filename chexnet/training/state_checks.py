@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chexnet import audit
-from chexnet.backbone_registry import check_backbone
 from chexnet.config import (
     MAX_SAMPLE_BITS,
     MIN_SAMPLE_BITS,
     TrainConfig,
 )
+from chexnet.config.backbone_registry import check_backbone
+from chexnet.config.settings import choices_of
+from chexnet.data import audit
 from chexnet.errors import InputError
-from chexnet.settings import choices_of
 
 if TYPE_CHECKING:
     from chexnet.training.run_state import RunState, TrainProgress

@@ -35,12 +35,11 @@ from paddle.callbacks import Callback
 from paddle.optimizer import Adam, Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
-from chexnet import checkpoint
 from chexnet.config import TrainConfig
 from chexnet.data import Augmentation, LabeledImages, Skipped
 from chexnet.errors import InputError
 from chexnet.files import check_apart, locked, remove_leftovers, write_text
-from chexnet.model import CheXNet, initialise
+from chexnet.model import CheXNet, checkpoint, initialise
 from chexnet.training import run_inputs, run_state
 from chexnet.training.auroc_metric import AUROC
 from chexnet.training.checkpoint_callback import CheckpointCallback

@@ -10,14 +10,14 @@ from tqdm import tqdm
 from chexnet import device
 from chexnet.config import TrainConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet, DataSet, ExternalDataSet, Skipped, find_unusable
+from chexnet.data.lists import check_classes, class_names
+from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
-from chexnet.lists import check_classes, class_names
 from chexnet.model import check_crop
 from chexnet.training.extensions import Extensions
 from chexnet.training.progress_logger import LogFn
 from chexnet.training.run_state import RunState
 from chexnet.training.state_checks import check_config
-from chexnet.transforms import Preprocessing
 
 
 @dataclass(frozen=True)

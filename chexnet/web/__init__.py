@@ -1,6 +1,6 @@
 """A page to drop an image on, for this machine. docs/predict.md describes it."""
 
-from chexnet.web.looks import Looks
 from chexnet.web.server import serve
+from chexnet.web.service import Looks
 
 __all__ = ["Looks", "serve"]

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from chexnet.errors import InputError
-from chexnet.web.looks import Looks
+from chexnet.web.service import Looks
 
 MAX_BYTES = 200 * 2**20
 """Of an image file."""

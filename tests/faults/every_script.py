@@ -95,9 +95,9 @@ def main(folder: Path) -> None:
     run("eval.py", "--data_dir", images, "--test_list", test, "--ckpt", ckpt, "--device", "cpu", *outputs)
     run("tools/report.py", "--predictions", folder / "report" / "predictions.csv", "--output_dir", folder / "report2")
 
-    from chexnet import engine
+    from chexnet.inference import engines
 
-    engines = [name for name in ("openvino", "onnxruntime", "paddle") if not engine.missing(name)]
+    engines = [name for name in ("openvino", "onnxruntime", "paddle") if not engines.missing(name)]
     for name in engines:
         ten = (first, "--ckpt", ckpt, "--engine", name, "--crops", 10, "--device", "cpu")
         run("predict.py", *ten, "--cam", folder / f"cam_{name}", "--output_json", folder / f"{name}.json")
@@ -109,8 +109,7 @@ def main(folder: Path) -> None:
     run("tools/contact_sheet.py", first, "--ckpt", ckpt, "--output", folder / "sheet.png", "--device", "cpu")
     serve(ckpt)
     if importlib.util.find_spec("torch"):
-        from chexnet import checkpoint
-        from chexnet.model import CheXNet
+        from chexnet.model import CheXNet, checkpoint
 
         checkpoint.save(CheXNet().state_dict(), folder / "whole.pdparams")
         run("convert_torch_weights.py", "--reverse", folder / "whole.pdparams", "--output", folder / "torch.pth")

@@ -158,9 +158,9 @@ def _child(
         file_limit: bytes that a file may have, after which writing fails as on a full disk.
         force: see `resume`.
     """
-    from chexnet.backbones import BACKBONES
     from chexnet.errors import InputError, Interrupted
     from chexnet.files import write_text
+    from chexnet.model.backbones import BACKBONES
     from chexnet.training import checkpoint_callback, resume, training_callbacks
 
     # Drawing would be most of the time; the file is written all the same.

@@ -10,14 +10,13 @@ import paddle
 import pytest
 from conftest import make_folder, write_png
 
-from chexnet import checkpoint, engine
 from chexnet.config import EXPORT_FORMATS, PredictConfig
-from chexnet.convert import to_torch
-from chexnet.deployment import deploy
 from chexnet.errors import InputError
+from chexnet.inference import engines, predict_files
+from chexnet.inference.deployment import deploy
 from chexnet.labels import CLASS_NAMES
-from chexnet.model import CheXNet
-from chexnet.predictor import predict_files
+from chexnet.model import CheXNet, checkpoint
+from chexnet.model.convert import to_torch
 from chexnet.training import run_state
 from faults.conftest import how_many
 from faults.nursery import assert_same_outcome, config
@@ -67,7 +66,7 @@ def left_on(disk):
 @pytest.mark.parametrize("form", EXPORT_FORMATS)
 def test_an_export_onto_a_full_disk_is_a_line_and_leaves_nothing(ckpt, small_disk, form):
     """Room for nothing, for half of the program, of the weights, of the ONNX file, for all but the end of them."""
-    if form == "onnx" and (why := engine.missing("onnxruntime")):
+    if form == "onnx" and (why := engines.missing("onnxruntime")):
         pytest.skip(why)
     for kib in (8, 60, 252, 280) if form == "onnx" else (8, 60, 160, 252):
         disk = small_disk(kib)
@@ -76,9 +75,9 @@ def test_an_export_onto_a_full_disk_is_a_line_and_leaves_nothing(ckpt, small_dis
         assert left_on(disk) == []
 
 
-@pytest.mark.parametrize("name", engine.ENGINES)
+@pytest.mark.parametrize("name", engines.ENGINES)
 def test_a_full_folder_for_temporary_files_is_named(ckpt, tmp_path, small_disk, name, monkeypatch):
-    if why := engine.missing(name):
+    if why := engines.missing(name):
         pytest.skip(why)
     write_png(tmp_path / "a.png")
     for kib in (8, 200):

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from miniature import Miniature, small_config
 
-from chexnet import checkpoint
-from chexnet.backbones import BACKBONES
 from chexnet.config import TrainConfig
 from chexnet.errors import InputError
+from chexnet.model import checkpoint
+from chexnet.model.backbones import BACKBONES
 from chexnet.training import resume, run_state, train
 
 NAN = float("nan")

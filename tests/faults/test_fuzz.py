@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from label_files import HEADER_2017, nih_row
 from PIL import Image
 
-from chexnet import checkpoint, images
-from chexnet.cache import ImageCache, build
-from chexnet.download import unpack
-from chexnet.lists import format_list, read_csv, read_list, read_nih
-from chexnet.transforms import Preprocessing
+from chexnet.data import images
+from chexnet.data.cache import ImageCache, build
+from chexnet.data.download import unpack
+from chexnet.data.lists import format_list, read_csv, read_list, read_nih
+from chexnet.data.transforms import Preprocessing
+from chexnet.model import checkpoint
 from faults.fuzzing import Outcomes, damaged, tries
 
 # Lists

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save as safetensors
 
-from chexnet import checkpoint
-from chexnet.convert import torch_files
+from chexnet.model import checkpoint
+from chexnet.model.convert import torch_files
 from faults.fuzzing import Outcomes, damaged, tries
 
 STATE = {

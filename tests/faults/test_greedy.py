@@ -18,8 +18,8 @@ ROOM = 2**30
 READ = """
 import resource, sys, time
 from pathlib import Path
-from chexnet import checkpoint
-from chexnet.convert import torch_files
+from chexnet.model import checkpoint
+from chexnet.model.convert import torch_files
 from chexnet.errors import InputError
 
 if sys.argv[1].endswith(".pth"):

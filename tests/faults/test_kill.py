@@ -52,7 +52,8 @@ def test_killed_at_any_instant_and_gone_on_with_a_run_ends_with_the_same_bytes(
 DIES = """
 import ctypes, os, signal, sys
 from pathlib import Path
-from chexnet.files import folders, replacing_folder
+from chexnet.files import replacing_folder
+from chexnet.files import atomic_folders
 
 root, way, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 exchange = folders._exchange

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chexnet import checkpoint
-from chexnet.convert import from_torch
 from chexnet.errors import InputError
+from chexnet.model import checkpoint
+from chexnet.model.convert import from_torch
 from faults.gadgets import EXTENSION, GADGETS, PLACE, WRITERS, called, named, planted, text
 
 

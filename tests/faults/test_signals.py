@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from chexnet import checkpoint
-from chexnet.model import CheXNet
+from chexnet.model import CheXNet, checkpoint
 
 
 class Training:

@@ -1,0 +1,220 @@
+"""Shared by the scripts: the argument parser, flags made from configurations, exit codes. Imports nothing heavy."""
+
+import argparse
+import dataclasses
+import difflib
+import io
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
+from typing import Any, NoReturn, TypeVar
+
+from chexnet import __version__
+from chexnet.cli import process
+from chexnet.config.settings import GROUPS, choices_of
+from chexnet.errors import InputError, Interrupted, printable
+
+ConfigType = TypeVar("ConfigType")
+
+_RENAMED_FLAGS = {
+    "--out": ("--output_dir", "--output", "--output_prefix"),
+    "--output": ("--output_json", "--output_dir"),
+    "--json": ("--output_json",),
+    "--csv": ("--output_csv",),
+    "--predictions": ("--output_csv",),
+    "--report": ("--output_dir",),
+    "--workers": ("--num_workers",),
+    "--classes": ("--classes_file",),
+    "--scaling": ("--normalization",),
+    "--validation": ("--val_predictions",),
+    "--train_val": ("--train_val_list",),
+    "--test": ("--test_list",),
+    "--network": ("--backbone",),
+    "--epochs": ("--epoch",),
+    "--data": ("--data_dir",),
+}
+"""Flags of version 0.1.0 -> what replaces them, depending on the script. They are suggested, not accepted."""
+
+
+class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows the default of a flag that has one, and leaves the examples as they are."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser with `--debug` and `--version` that shows defaults and examples and reports errors in one line.
+
+    Flags cannot be abbreviated.
+
+    Args:
+        description: purpose of the script, in one line.
+        documentation: docstring of the script; its indented lines are shown as examples.
+    """
+
+    def __init__(self, description: str, documentation: str | None = None) -> None:
+        examples = "\n".join(line for line in (documentation or "").split("\n") if line.startswith("    "))
+        epilog = f"examples:\n{examples}" if examples else None
+        super().__init__(description=description, epilog=epilog, formatter_class=_HelpWithDefaults, allow_abbrev=False)
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        self.add_argument(
+            "--version", action="version", version=f"Paddle-CheXNet {__version__}", help="show the version"
+        )
+
+    def group(self, title: str) -> argparse._ArgumentGroup:
+        """Return the group of arguments with this title, new or existing."""
+        existing = (group for group in self._action_groups if group.title == title)
+        return next(existing, None) or self.add_argument_group(title)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does, and keep the arguments for `error`."""
+        self._arguments = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def explicit_args(self, argv: Sequence[str] | None = None) -> dict[str, Any]:
+        """Return the values of the flags that `argv` contains, without those that only have their default."""
+        absent = object()
+        flags = argparse.Namespace(**dict.fromkeys((action.dest for action in self._actions), absent))
+        return {name: value for name, value in vars(self.parse_args(argv, flags)).items() if value is not absent}
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line to standard error and exit with code 2."""
+        line = printable(" ".join(message.splitlines()))
+        self.exit(2, f"error: {line} ({self._suggestion()}--help lists the flags)\n")
+
+    def _suggestion(self) -> str:
+        """Return a question that names the known flags closest to the unknown ones."""
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        flags = [text.partition("=")[0] for text in self._arguments if text.startswith("--")]
+        close: list[str] = []
+        for unknown in (flag for flag in flags if flag not in known):
+            renamed = [flag for flag in _RENAMED_FLAGS.get(unknown, ()) if flag in known]
+            close += renamed[:1] or difflib.get_close_matches(unknown, known, n=1)
+        return f"did you mean {' and '.join(dict.fromkeys(close))}? " if close else ""
+
+
+def run(parser: Parser, command: Callable[[argparse.Namespace], None], argv: Sequence[str] | None = None) -> int:
+    """Parse `argv`, call `command` and return the exit code: 0, 2 for bad input, 128 + the number of a fatal signal.
+
+    `command` gets the flags and, as `explicit_args`, the dictionary of those in `argv`. What it prints is made safe for
+    a terminal.
+    """
+    with process.safe_output() as stdout:
+        args = parser.parse_args(argv)
+        args.explicit_args = parser.explicit_args(argv)
+        code = _run(args, command)
+        if stdout.error:
+            process.forget_stdout()
+            print(f"error: standard output: cannot be written: {stdout.error.strerror}", file=sys.stderr)
+            return code or 2
+        return code
+
+
+def _run(args: argparse.Namespace, command: Callable[[argparse.Namespace], None]) -> int:
+    with process.ended_by_signals() as ended:
+        try:
+            try:
+                with process.usable_home(), process.quiet_libraries(), process.one_line_warnings():
+                    command(args)
+            finally:
+                sys.stdout.flush()
+        except InputError as error:
+            if args.debug:
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except Interrupted as stop:
+            print(stop, file=sys.stderr)
+            return 128 + stop.signal
+        except KeyboardInterrupt:
+            if not ended:
+                print("interrupted", file=sys.stderr)
+                return 130
+        except BrokenPipeError:
+            process.forget_stdout()  # the reader of the pipe (head, less) has exited
+            return 141
+        if not ended:
+            return 0
+        print(f"ended by {ended[0].name}", file=sys.stderr)
+        return 128 + ended[0]
+
+
+def add_config_arguments(parser: Parser, config: Any, names: Collection[str] | None = None) -> None:
+    """Add the flags of a configuration class, in groups, with its defaults.
+
+    Args:
+        parser: parser to extend.
+        config: dataclass whose fields are made by `chexnet.config.settings.setting`; other fields have no flag.
+        names: fields to take; None takes all.
+    """
+    fields = [field for field in dataclasses.fields(config) if field.metadata]
+    chosen = [field for field in fields if names is None or field.name in names]
+    for field in sorted(chosen, key=lambda field: GROUPS.index(field.metadata["group"])):
+        metadata = field.metadata
+        add = partial(parser.group(metadata["group"]).add_argument, f"--{field.name}", help=metadata["help"])
+        if field.default is False:
+            add(action="store_true")
+            continue
+        required = field.default is dataclasses.MISSING
+        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        add(
+            type=metadata["type"],
+            choices=choices_of(field),
+            metavar=metadata["metavar"],
+            nargs=metadata["nargs"],
+            required=required,
+            default=None if required else default,
+        )
+
+
+def config_from_args(config: type[ConfigType], args: argparse.Namespace, **changes: Any) -> ConfigType:
+    """Return a configuration whose fields have the values of their flags, or those of `changes`."""
+    fields = {field.name for field in dataclasses.fields(config)} & vars(args).keys()  # type: ignore[arg-type]
+    return config(**{**{name: getattr(args, name) for name in fields}, **changes})
+
+
+def command_line(*words: str | os.PathLike[str]) -> str:
+    """Return a command to paste into a shell, with the quotes that its words need."""
+    texts = [os.fspath(word) for word in words]
+    return subprocess.list2cmdline(texts) if os.name == "nt" else shlex.join(texts)
+
+
+def lines_of_stdin() -> Iterator[str]:
+    """Yield the non-empty lines of standard input as file names; bytes that are not text are kept."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors())
+    yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
+
+
+def echo(line: str) -> None:
+    """Print a line at once, also to a file or a pipe; a progress bar makes room for it."""
+    tqdm = sys.modules.get("tqdm")
+    with tqdm.tqdm.external_write_mode() if tqdm else nullcontext():
+        print(line, flush=True)
+
+
+@contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on standard error, moved by calling the yielded function with (done, total)."""
+    from tqdm import tqdm
+
+    with ExitStack() as stack:
+        bars: list[tqdm] = []  # empty before the first progress: printed lines would make room for a bar
+
+        def move(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(tqdm(total=total, unit=unit, file=sys.stderr)))
+            (bar,) = bars
+            if done < bar.n:  # the next piece of work begins
+                bar.reset()
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield move

@@ -1,0 +1,274 @@
+"""Configurations of training, evaluation, localization and prediction. Their fields are also the scripts' flags."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chexnet.config.argument_types import (
+    epoch_list,
+    int_between,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+    random_seed,
+)
+from chexnet.config.backbone_registry import DEFAULT_BACKBONE, list_backbones
+from chexnet.config.settings import data, hardware, inference, model, outputs, same_setting, training
+
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Number of CPUs that this process may use."""
+
+DEFAULT_WORKERS = min(CPUS, 16)
+
+DEVICES = ("auto", "cpu", "gpu")
+
+ENGINES = ("openvino", "onnxruntime", "paddle")
+"""Inference engines for CPUs, the fastest first (docs/performance.md)."""
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+AMP_LEVELS = ("off", "O1", "O2")
+
+ON_BAD_IMAGE = ("error", "skip")
+"""For an image that is missing or cannot be decoded: end the run, or skip the image and list it."""
+
+WEIGHT_FORMATS = ("pdparams", "safetensors")
+
+EXPORT_FORMATS = ("paddle", "onnx")
+
+CROPS = (10, 1)
+"""Crops per image: the four corners and the center, each also flipped, or the center alone."""
+
+DEFAULT_CROPS = CROPS[0]
+
+NORMALIZATIONS = ("imagenet", "minus_one_one", "zero_one")
+"""Pixel values that the network receives: normalized by ImageNet's mean and standard deviation per channel, or scaled
+from 0..255 to -1..1 or 0..1."""
+
+MIN_SAMPLE_BITS, MAX_SAMPLE_BITS = 8, 16
+"""Range of `sample_bits`, bits per sample. The maximum leaves every image file the range that it declares."""
+
+OPTIMIZERS = ("adam", "sgd")
+"""Adam with Paddle's defaults, or SGD with momentum 0.9."""
+
+
+_RENAMED_VALUES = {
+    "normalization": {"symmetric": "minus_one_one", "unit": "zero_one"},
+    "optimizer": {"momentum": "sgd"},
+}
+
+
+def present_names(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings from a run or a checkpoint, with names and values of version 0.1.0 replaced by today's.
+
+    `scaling: unit` becomes `normalization: zero_one`, for example. Anything else is returned as it is.
+    """
+    fields = {"normalization" if name == "scaling" else name: value for name, value in stored.items()}
+    return {
+        name: _RENAMED_VALUES.get(name, {}).get(value, value) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; written as `config.json` next to its checkpoints.
+
+    The defaults are those of Paddle-CheXNet's train.py: Adam at 0.001, times 0.1 after epochs 10, 15 and 18, 20 epochs,
+    batches of 128, from ImageNet weights.
+    """
+
+    data_dir: str = data("dataset/images", "folder of the images", metavar="DIR")
+    train_list: str = data(
+        "dataset/labels/train_list.txt", "list file to train on: `name v1 ... v14` per line", metavar="FILE"
+    )
+    val_list: str = data(
+        "dataset/labels/val_list.txt", "list file to validate on; it selects the best epoch", metavar="FILE"
+    )
+    save_dir: str = outputs("save", "folder for checkpoints, saved states, history and curves", metavar="DIR")
+    batch_size: int = training(128, "images per step", type=positive_int)
+    learning_rate: float = training(0.001, "learning rate before any decay", type=positive_float)
+    epoch: int = training(20, "number of epochs", type=positive_int)
+    decay_epochs: tuple[int, ...] = training(
+        (10, 15, 18), "epochs after which the learning rate decays, increasing, separated by commas", type=epoch_list
+    )
+    decay_factor: float = training(0.1, "factor applied to the learning rate at each decay epoch", type=positive_float)
+    init: str = model(
+        "imagenet", "initial weights: imagenet (downloads them), random, or a .pdparams or .safetensors file"
+    )
+    seed: int = training(0, "random seed for initial weights, shuffling and augmentation", type=random_seed)
+    device: str = hardware("auto", "device to compute on", choices=DEVICES)
+    num_workers: int = hardware(DEFAULT_WORKERS, "image-decoding threads; 0 for none", type=non_negative_int)
+    resize: int = data(256, "shorter side after resizing, in pixels", type=positive_int)
+    crop: int = data(224, "side of the square crop, in pixels", type=positive_int)
+    amp: str = hardware("off", "level of automatic mixed precision, on a GPU only", choices=AMP_LEVELS)
+    image_cache: str | None = data(
+        None, "image cache made by tools/build_cache.py, read instead of the image files", metavar="DIR"
+    )
+    format: str = outputs("pdparams", "format of the weight files", choices=WEIGHT_FORMATS)
+    save_every_minutes: float = outputs(
+        10.0,
+        "also save a resumable state every M minutes; 0 saves after each epoch only",
+        type=non_negative_float,
+        metavar="M",
+    )
+    save_every_steps: int = outputs(
+        0, "also save a state every N steps; 0 turns this off", type=non_negative_int, metavar="N"
+    )
+    keep_states: int = outputs(2, "number of saved states to keep, the newest ones", type=positive_int)
+    on_bad_image: str = data(
+        "error",
+        "for missing or corrupt images: stop, or check all images first and skip up to 1 %% of each list",
+        choices=ON_BAD_IMAGE,
+    )
+    backbone: str = model(
+        DEFAULT_BACKBONE, "backbone (docs/backbones.md): %(choices)s", choices=list_backbones, metavar="NAME"
+    )
+    classes_file: str | None = data(
+        None,
+        "file with the class names of the lists' columns, one per line (default: the 14 of ChestX-ray14)",
+        metavar="FILE",
+    )
+    normalization: str = model(
+        NORMALIZATIONS[0],
+        "pixel normalization: ImageNet mean/std, [-1, 1] or [0, 1]; recorded in the checkpoint, so the other scripts "
+        "use the same",
+        choices=NORMALIZATIONS,
+    )
+    optimizer: str = training(OPTIMIZERS[0], "optimizer: Adam, or SGD with momentum 0.9", choices=OPTIMIZERS)
+    sample_bits: int = data(
+        MAX_SAMPLE_BITS,
+        "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 and not by 65535",
+        type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
+        metavar="N",
+    )
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> "TrainConfig":
+        """Return the configuration that a run stored, also one of an earlier version.
+
+        Missing fields get their defaults, because an earlier version did not have them.
+
+        Raises:
+            TypeError: a field is unknown.
+        """
+        fields = present_names(stored)
+        if "classes" in fields:
+            fields["classes_file"] = fields.pop("classes")
+        return cls(**fields)
+
+    def to_json(self) -> str:
+        """Return the configuration as an indented JSON object."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceConfig:
+    """How a trained network is loaded and run: the part that evaluation, localization and prediction share."""
+
+    ckpt: str = model(
+        "pretrained_models/model_paddle.pdparams", "checkpoint, .pdparams or .safetensors", metavar="FILE"
+    )
+    crops: int | None = inference(
+        None,
+        f"crops per image, averaged (default: as the checkpoint says, else {DEFAULT_CROPS})",
+        type=int,
+        choices=CROPS,
+    )
+    device: str = same_setting(TrainConfig, "device")
+    num_workers: int = hardware(
+        DEFAULT_WORKERS,
+        "image-decoding threads, in addition to the inference threads; 0 for none",
+        type=non_negative_int,
+    )
+    engine: str = hardware(
+        "auto", "inference engine; auto: Paddle on a GPU, else the fastest one installed", choices=("auto", *ENGINES)
+    )
+    precision: str = hardware(
+        "float32", "precision of the computation, where the hardware supports it", choices=PRECISIONS
+    )
+    backbone: str | None = model(
+        None,
+        f"backbone, if the checkpoint does not name one: %(choices)s (default: {DEFAULT_BACKBONE})",
+        choices=list_backbones,
+        metavar="NAME",
+    )
+    classes_file: str | None = model(
+        None,
+        "file with the class names, one per line, if the checkpoint does not list them (default: the 14 of "
+        "ChestX-ray14)",
+        metavar="FILE",
+    )
+    sample_bits: int | None = data(
+        None,
+        "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 "
+        "(default: as the checkpoint says, else 16)",
+        type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
+        metavar="N",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig(InferenceConfig):
+    """One evaluation."""
+
+    data_dir: str = same_setting(TrainConfig, "data_dir")
+    test_list: str = data(
+        "dataset/labels/test_list.txt", "list file to evaluate on: `name v1 ... v14` per line", metavar="FILE"
+    )
+    val_list: str | None = data(
+        None,
+        "list file for the report: it is scored too, to select operating points and fit the calibration",
+        metavar="FILE",
+    )
+    ckpt: str = model(
+        InferenceConfig.ckpt,
+        "checkpoint, .pdparams or .safetensors; the probabilities of several are averaged",
+        metavar="FILE",
+        nargs="+",
+    )
+    ensemble: tuple[str, ...] = ()  # more checkpoints; no flag of its own, --ckpt takes several
+    batch_size: int = inference(128, "maximum images per batch; fewer where that suits the engine", type=positive_int)
+    image_cache: str | None = same_setting(TrainConfig, "image_cache")
+    on_bad_image: str = same_setting(TrainConfig, "on_bad_image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizationConfig(InferenceConfig):
+    """One comparison of class activation maps with ground-truth boxes."""
+
+    boxes: str = data(dataclasses.MISSING, "box file in NIH's format, .csv or .csv.gz", metavar="FILE")
+    data_dir: str = same_setting(TrainConfig, "data_dir")
+    test_list: str | None = data(
+        None, "list file; boxes of other images are ignored (default: all boxes)", metavar="FILE"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(InferenceConfig):
+    """Predictions for image files."""
+
+    ckpt: str = model(
+        InferenceConfig.ckpt,
+        "checkpoint; without the flag, and if the default is missing, a network trained on synthetic images",
+        metavar="FILE",
+    )
+    top: int = outputs(
+        3,
+        "number of findings shown and drawn per image; with thresholds also all that are present",
+        type=positive_int,
+        metavar="N",
+    )
+    cam: str | None = outputs(None, "write one heat-map PNG per image and finding to DIR", metavar="DIR")
+    sheet: bool = outputs(False, "with --cam: one PNG per image instead, with the heat maps of all findings")
+    thresholds: str | None = inference(
+        None, "JSON file of operating points (default: the one next to the checkpoint, if any)", metavar="FILE.json"
+    )
+    output_json: str | None = outputs(None, "write all results to this JSON file", metavar="FILE.json")
+    output_csv: str | None = outputs(
+        None, "write all probabilities to this CSV file, one line per image", metavar="FILE.csv"
+    )

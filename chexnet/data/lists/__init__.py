@@ -1,0 +1,36 @@
+"""List files, `name v1 ... v14`: read, checked, written; and made from the label files of data sets."""
+
+from chexnet.data.lists.class_files import CLASSES_FILE, check_classes, class_names, read_classes
+from chexnet.data.lists.image_files import check_images, find_images, find_missing, missing_images
+from chexnet.data.lists.image_names import clean_name, image_of, patient_of
+from chexnet.data.lists.label_tables import LabelTable, each_image_a_patient, read_csv, read_nih
+from chexnet.data.lists.label_values import parse_label
+from chexnet.data.lists.list_files import ImageList, format_list, read_list
+from chexnet.data.lists.patients import Patients, check_agreement, format_patients, patients_path, read_patients
+
+__all__ = [
+    "CLASSES_FILE",
+    "ImageList",
+    "LabelTable",
+    "Patients",
+    "check_agreement",
+    "check_classes",
+    "check_images",
+    "class_names",
+    "clean_name",
+    "each_image_a_patient",
+    "find_images",
+    "find_missing",
+    "format_list",
+    "format_patients",
+    "image_of",
+    "missing_images",
+    "parse_label",
+    "patient_of",
+    "patients_path",
+    "read_classes",
+    "read_csv",
+    "read_list",
+    "read_nih",
+    "read_patients",
+]

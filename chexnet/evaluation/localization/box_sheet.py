@@ -1,0 +1,87 @@
+"""A contact sheet: drawn and found boxes over the images, one PNG."""
+
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chexnet.evaluation.localization.boxes import FOUND_FRACTION
+from chexnet.evaluation.localization.cases import Box, Sample
+from chexnet.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DRAWN, FOUND, MAP = "#56B4E9", "#E69F00", "#F0E442"
+"""Sky blue, orange and yellow of Okabe and Ito's palette, which colour-blind people tell apart; the line's style
+says the same once more."""
+
+UNSEEN = "#999999"
+
+_COLUMNS = 4
+_INCHES = 3.0
+
+
+def write_contact_sheet(path: str | os.PathLike[str], samples: Sequence[Sample]) -> None:
+    """Draws the samples: the drawn boxes dashed, the found box and the map's outline.
+
+    The outline encloses all places of at least FOUND_FRACTION of the map's maximum, a cross marks the maximum, and
+    what no crop looked at is hatched.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    rows = math.ceil(len(samples) / _COLUMNS)
+    figure = Figure(figsize=(_COLUMNS * _INCHES, rows * (_INCHES + 0.3) + 0.4), dpi=120, layout="constrained")
+    grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, one in zip(grid, samples, strict=False):
+        _draw(axes, one)
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _draw(axes: "Axes", sample: Sample) -> None:
+    height, width = sample.size
+    case = sample.case
+    axes.imshow(sample.gray, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
+    top = np.nanmax(sample.values)
+    # The middle of each pixel of the smaller map, in pixels of the original.
+    x, y = ((np.arange(n) + 0.5) * full / n for n, full in zip(sample.values.shape[::-1], (width, height), strict=True))
+    if top > 0:
+        axes.contour(
+            x, y, sample.values, levels=[FOUND_FRACTION * top], colors=MAP, linewidths=1.0, linestyles="dotted"
+        )
+    if np.isnan(sample.values).any():
+        hatched = axes.contourf(x, y, np.isnan(sample.values), levels=[0.5, 1], colors="none", hatches=["///"])
+        hatched.set_edgecolor(UNSEEN)
+    for box in case.drawn:
+        axes.add_patch(_rectangle(box, color=DRAWN, linestyle="dashed"))
+    if case.found is not None:
+        axes.add_patch(_rectangle(case.found, color=FOUND, linestyle="solid"))
+    axes.plot(*case.peak, marker="x", color=FOUND, markersize=7, markeredgewidth=1.5)
+    axes.set_title(f"{case.finding}  {case.probability:.2f}\nIoU {case.iou:.2f}  IoBB {case.iobb:.2f}", fontsize=9)
+
+
+def _rectangle(box: Box, color: str, linestyle: str) -> Any:
+    from matplotlib.patches import Rectangle
+
+    x, y, w, h = box
+    return Rectangle((x, y), w, h, fill=False, edgecolor=color, linestyle=linestyle, linewidth=1.8)
+
+
+def _legend() -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], color=DRAWN, linestyle="dashed", linewidth=1.8, label="drawn box"),
+        Line2D([], [], color=FOUND, linestyle="solid", linewidth=1.8, label="found box"),
+        Line2D([], [], color=MAP, linestyle="dotted", label=f"{FOUND_FRACTION:.0%} of the map's maximum"),
+        Line2D([], [], color=FOUND, linestyle="none", marker="x", label="maximum"),
+    ]

@@ -1,0 +1,169 @@
+"""Boxes around findings: ground truth from radiologists, predictions from class maps, and their agreement.
+
+A box is x, y, w, h in float64: left, top, width and height in pixels of the original image, whose upper left
+corner is (0, 0) and whose first pixel spans 0 to 1.
+"""
+
+import csv
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from chexnet.errors import InputError
+from chexnet.files.text_files import read_text, shorten, shorten_all
+from chexnet.labels import BOX_FILE_SPELLINGS, CLASS_NAMES
+
+FOUND_FRACTION = 0.5
+"""Fraction of a map's maximum that a predicted box encloses (full width at half maximum)."""
+
+BOX_SPACE = 1024
+"""Width and height of the images in whose pixels NIH's boxes are given, whatever the size of an image file."""
+
+_HEADER = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
+_PLATEAU = 1e-5
+
+
+@dataclass(frozen=True)
+class DrawnBox:
+    """A ground-truth box: one line of a box file.
+
+    Attributes:
+        image: file name.
+        finding: one of CLASS_NAMES, or another class of the caller.
+        xywh: the box, in pixels of an image of BOX_SPACE x BOX_SPACE.
+        line: line number in the file, from 1.
+    """
+
+    image: str
+    finding: str
+    xywh: tuple[float, float, float, float]
+    line: int
+
+    @property
+    def inside(self) -> bool:
+        """Whether the box has an area and lies inside the image."""
+        x, y, w, h = self.xywh
+        return min(x, y) >= 0 and min(w, h) > 0 and max(x + w, y + h) <= BOX_SPACE
+
+    def in_pixels(self, height: int, width: int) -> np.ndarray:
+        """Scale the box to an image of `height` x `width` pixels, float64 [4]."""
+        return np.array(self.xywh) * (width, height, width, height) / BOX_SPACE
+
+
+def read_boxes(path: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAMES) -> tuple[DrawnBox, ...]:
+    """Read a box file in NIH's format (`BBox_List_2017.csv`, plain or as .csv.gz), in file order.
+
+    Args:
+        path: the file.
+        classes: findings that the file may hold, in addition to CLASS_NAMES as NIH spells them.
+
+    Raises:
+        InputError: the file is missing, not a text file or without boxes; its header differs; or a line has the wrong
+            number of columns, a name with a folder in it, an unknown finding, or a box that is not four numbers.
+            Boxes outside the image are no error, see `DrawnBox.inside`.
+    """
+    path = Path(path)
+    rows = _read_rows(path)
+    if not rows or [column.strip() for column in rows[0][: len(_HEADER)]] != _HEADER:
+        found = ",".join(rows[0])[:60] if rows else ""
+        raise InputError(f"{path}:1: the header is {found!r}, expected {','.join(_HEADER)!r} as in BBox_List_2017.csv")
+    named = {name: name for name in (*CLASS_NAMES, *classes)} | {nih: name for name, nih in BOX_FILE_SPELLINGS.items()}
+    numbered = enumerate(rows[1:], start=2)
+    boxes = tuple(_parse(row, f"{path}:{number}", number, named) for number, row in numbered if any(row))
+    if not boxes:
+        raise InputError(f"{path}: no boxes, expected one per line")
+    return boxes
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of every box of `a` [K, 4] with every box of `b` [L, 4]: [K, L] in 0..1."""
+    common = _intersection(a, b)
+    return common / (_area(a)[:, None] + _area(b)[None] - common)
+
+
+def iobb(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over the predicted box's area: `predicted` [K, 4] with `truth` [L, 4] -> [K, L] in 0..1.
+
+    Wang et al., ChestX-ray8, CVPR 2017, section 4. A tiny box inside the ground truth has the best value, 1.
+    """
+    return _intersection(predicted, truth) / _area(predicted)[:, None]
+
+
+def holds(boxes: np.ndarray, point: tuple[float, float]) -> np.ndarray:
+    """Check which of the boxes [K, 4] contain the point (x, y), edges included: bool [K]."""
+    corner, size = boxes[:, :2], boxes[:, 2:]
+    return ((corner <= point) & (point <= corner + size)).all(axis=1)
+
+
+def peak(values: np.ndarray) -> tuple[float, float]:
+    """Return the center (x, y) of the highest pixel of a map [H, W]; NaN are ignored.
+
+    Beyond the centers of its border cells, an upsampled map is constant. Of the pixels within 1e-5 of the map's range
+    of the maximum, the one nearest to the middle of the map is therefore returned.
+    """
+    top = np.nanmax(values)
+    rows, columns = np.nonzero(values >= top - _PLATEAU * (top - np.nanmin(values)))
+    height, width = values.shape
+    nearest = np.argmin((rows + 0.5 - height / 2) ** 2 + (columns + 0.5 - width / 2) ** 2)
+    return float(columns[nearest]) + 0.5, float(rows[nearest]) + 0.5
+
+
+def region(values: np.ndarray) -> np.ndarray:
+    """Return the part of a map [H, W] around its maximum that the predicted box encloses: bool [H, W].
+
+    These are the pixels of at least FOUND_FRACTION of the maximum that are connected to a highest pixel by their
+    sides, not by corners. NaN is not among them, and the region is empty if the maximum is not above 0.
+    """
+    highest = np.unravel_index(np.nanargmax(values), values.shape)
+    components, _ = ndimage.label(values >= FOUND_FRACTION * values[highest])
+    return (components == components[highest]) & (values[highest] > 0)
+
+
+def found_box(values: np.ndarray) -> np.ndarray | None:
+    """Return the bounding box of `region`, float64 [4]; None if the map is nowhere above 0."""
+    objects = ndimage.find_objects(region(values).astype(np.uint8))
+    if not objects:
+        return None
+    rows, columns = objects[0]
+    x, y = columns.start, rows.start
+    return np.array([x, y, columns.stop - x, rows.stop - y], dtype=np.float64)
+
+
+def _read_rows(path: Path) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(read_text(path, "box file"))))
+    except csv.Error as error:
+        raise InputError(f"{path}: not a CSV file ({error}), expected a box file like BBox_List_2017.csv") from error
+
+
+def _parse(row: list[str], where: str, line: int, named: Mapping[str, str]) -> DrawnBox:
+    if len(row) < 6 or any(row[6:]):
+        raise InputError(f"{where}: {len(row)} columns, expected an image, a finding, x, y, w and h")
+    image, label = row[0].strip(), row[1].strip()
+    if not image or image in (".", "..") or "/" in image or "\\" in image:
+        raise InputError(f"{where}: {shorten(image)} is not the name of a file in the image folder")
+    if label not in named:
+        raise InputError(f"{where}: finding {shorten(label)}, expected one of {shorten_all(list(named), limit=50)}")
+    try:
+        x, y, w, h = map(float, row[2:6])
+    except ValueError:
+        x = y = w = h = math.nan
+    if not all(map(math.isfinite, (x, y, w, h))):
+        raise InputError(f"{where}: the box is {','.join(row[2:6])!r}, expected four numbers: x, y, w, h")
+    return DrawnBox(image, named[label], (x, y, w, h), line)
+
+
+def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
+    return np.maximum(high - low, 0).prod(axis=-1)
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    return boxes[:, 2] * boxes[:, 3]

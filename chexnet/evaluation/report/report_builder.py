@@ -1,0 +1,192 @@
+"""Compute a report from predictions."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+import chexnet
+from chexnet.data.lists import check_classes, class_names, read_list
+from chexnet.errors import InputError
+from chexnet.evaluation.predictions import Predictions, read_predictions
+from chexnet.evaluation.report.class_scores import Comparison, Scores, compare, score
+from chexnet.evaluation.report.cross_finding import cooccurrence, cross_finding_auroc
+from chexnet.evaluation.report.validation_fit import ValidationFit, fit_on_validation
+from chexnet.files import sha256
+from chexnet.files.text_files import shorten_all
+from chexnet.inference.thresholds import format_thresholds
+
+NO_VALIDATION = (
+    "no validation set was given; thresholds and calibration are never fitted on the images they are evaluated on"
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is computed from a set of predictions.
+
+    Attributes:
+        predictions: the predictions that the report is about.
+        scores: their scores.
+        validation_fit: results of fitting on the validation set; None without one.
+        other: a second model's predictions of the same images in the same order, or None.
+        other_scores: scores of `other`.
+        comparison: differences between the two, first minus second.
+        cooccurrence: number of images with both findings of each pair, int64 [C, C].
+        cross_finding_auroc: how much a present finding raises the score of an absent one, float64 [C, C].
+        audit: sentences on images and patients that a reader should know.
+        run: how the predictions were made, ready for JSON: configuration, checksums, engine.
+        versions: versions of the software that computed the report.
+        thresholds: text of the threshold file for predict.py, and if it is empty the reason why.
+    """
+
+    predictions: Predictions
+    scores: Scores
+    validation_fit: ValidationFit | None
+    other: Predictions | None
+    other_scores: Scores | None
+    comparison: Comparison | None
+    cooccurrence: np.ndarray
+    cross_finding_auroc: np.ndarray
+    audit: tuple[str, ...]
+    run: Mapping[str, Any]
+    versions: Mapping[str, str]
+    thresholds: tuple[str, str]
+
+
+def build_report(
+    predictions: Predictions,
+    validation: Predictions | None = None,
+    other: Predictions | None = None,
+    audit: Sequence[str] = (),
+    run: Mapping[str, Any] | None = None,
+    ckpt_sha256: str | None = None,
+    one_checkpoint: bool = True,
+) -> Report:
+    """Compute a report.
+
+    Args:
+        predictions: the predictions that the report is about.
+        validation: the same model's predictions of other images, to select thresholds and fit calibration on.
+        other: a second model's predictions of the same images, in any order.
+        audit: sentences to show next to those found here.
+        run: how the predictions were made, ready for JSON.
+        ckpt_sha256: checksum of the weights for the threshold file, if known.
+        one_checkpoint: whether one checkpoint made the predictions; predict.py cannot use thresholds of an ensemble.
+
+    Raises:
+        InputError: `other` has other images or labels, or one of the sets has other classes.
+    """
+    if validation and validation.classes != predictions.classes:
+        raise InputError(
+            f"{validation.source}: has the classes {shorten_all(validation.classes)}, expected those of "
+            f"{predictions.source}, {shorten_all(predictions.classes)}"
+        )
+    if other:
+        other = other.in_order_of(predictions)
+        # The images are the same, so the patients that one file knows hold for both.
+        patients = min((predictions.patients, other.patients), key=lambda known: known.unknown)
+        predictions, other = (replace(given, given_patients=patients) for given in (predictions, other))
+    scores = score(predictions)
+    fitted = fit_on_validation(validation, predictions) if validation else None
+    other_scores = score(other) if other else None
+    run = dict(run or {})
+    return Report(
+        predictions=predictions,
+        scores=scores,
+        validation_fit=fitted,
+        other=other,
+        other_scores=other_scores,
+        comparison=compare(predictions, other, (scores, other_scores)) if other and other_scores else None,
+        cooccurrence=cooccurrence(predictions.labels),
+        cross_finding_auroc=cross_finding_auroc(predictions),
+        audit=(*audit, _describe_patients(predictions), *_describe_overlap(predictions, validation)),
+        run=run,
+        versions={
+            "chexnet": chexnet.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "scipy", "scikit-learn")},
+        },
+        thresholds=_thresholds(fitted, run, ckpt_sha256, one_checkpoint),
+    )
+
+
+def report_from_files(
+    predictions: str | os.PathLike[str],
+    other: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    validation: str | os.PathLike[str] | None = None,
+    classes: str | os.PathLike[str] | None = None,
+) -> Report:
+    """Compute a report from CSV files of predictions, see `chexnet.evaluation.predictions.read_predictions`.
+
+    Args:
+        predictions: the predictions that the report is about.
+        other: a second model's predictions of the same images, to compare with.
+        labels: list file of exactly these images; its labels replace those of the CSV files.
+        validation: predictions of other images with their own labels, to select thresholds and fit calibration on.
+        classes: file with the class names, one per line; None for the 14.
+
+    Raises:
+        InputError: a file cannot be read, or the images or labels of two files do not match.
+    """
+    names = class_names(classes)
+    image_list = read_list(labels, len(names)) if labels else None
+    if labels:
+        check_classes(labels, names)
+    inputs = {"predictions": predictions, "second": other, "labels": labels, "validation": validation}
+    return build_report(
+        read_predictions(predictions, image_list, names),
+        read_predictions(validation, classes=names) if validation else None,
+        read_predictions(other, image_list, names) if other else None,
+        run={
+            "sha256": {f"{kind}, {path}": sha256(path) for kind, path in {**inputs, "classes": classes}.items() if path}
+        },
+    )
+
+
+def _describe_patients(predictions: Predictions) -> str:
+    patients = predictions.patients
+    images, known = len(predictions), len(patients.known)
+    if not patients.unknown:
+        return f"{images:,} images of {known:,} patients, identified by {patients.source}; no image occurs twice."
+    others = f"; the other images are of {known:,} patients" if known else ""
+    return (
+        f"The patients of {patients.unknown:,} of these {images:,} images are unknown{others}. Each image of an "
+        "unknown patient counts as a separate patient, so the intervals are too narrow if some of them share a "
+        "patient. A column `patient` in the CSV file, or a patient file next to the list, identifies them."
+    )
+
+
+def _describe_overlap(predictions: Predictions, validation: Predictions | None) -> list[str]:
+    if validation is None:
+        return []
+    images = len(set(predictions.names) & set(validation.names))
+    shared, _ = predictions.patients.met(validation.patients.evidence)
+    if images or shared:
+        return [
+            f"The validation set shares {images:,} images and {len(shared):,} patients with the evaluated images, so "
+            "results of thresholds and calibration fitted on it are too good here."
+        ]
+    if predictions.patients.unknown or validation.patients.unknown:
+        return ["The validation set shares no image with the evaluated images; whether it shares patients is unknown."]
+    return ["The validation set shares no image and no patient with the evaluated images."]
+
+
+def _thresholds(
+    fitted: ValidationFit | None, run: Mapping[str, Any], ckpt_sha256: str | None, one_checkpoint: bool
+) -> tuple[str, str]:
+    """Return the text of the threshold file, and if it is empty the reason why."""
+    if fitted is None:
+        return "", NO_VALIDATION
+    if not one_checkpoint:
+        return "", "predict.py uses one checkpoint; thresholds of an ensemble do not apply to it"
+    crops = run.get("config", {}).get("crops")
+    thresholds = fitted.thresholds(f", {crops} crop{'s' * (crops > 1)}" if crops else "")
+    if thresholds is None:
+        return "", f"the validation set has only positives or only negatives for {', '.join(fitted.left_out)}"
+    return format_thresholds(replace(thresholds, ckpt_sha256=ckpt_sha256, crops=crops)), ""

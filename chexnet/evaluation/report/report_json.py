@@ -1,0 +1,178 @@
+"""Convert a report to JSON; docs/report.md has the schema."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from chexnet.evaluation.report.class_scores import SEED, ClassScores, Comparison, Scores
+from chexnet.evaluation.report.report_builder import Report
+from chexnet.evaluation.report.validation_fit import CalibrationResult, ValidationFit
+from chexnet.labels import published
+from chexnet.metrics.bootstrap import REPLICATES
+from chexnet.metrics.calibration import Bin
+from chexnet.metrics.operating_points import RULES, Decisions
+
+SCHEMA = 1
+"""Version of the schema, raised when the meaning of a key changes."""
+
+METHODS = {
+    "auroc_ci": "95 %, DeLong's variance with patients as clusters (Obuchowski 1997), symmetric in the logit; "
+    "Newcombe's method 5 where the data show no variance",
+    "auroc_ci_images": "95 %, DeLong's variance, images treated as independent",
+    "auroc_ci_bootstrap": f"95 %, percentiles of {REPLICATES:,} resamples of the patients, seed {SEED}",
+    "mean.auroc_ci": f"95 %, percentiles of {REPLICATES:,} resamples of the patients, seed {SEED}; each resample gives "
+    "the mean over the classes defined in it",
+    "auprc": "average precision; an uninformative classifier reaches the prevalence",
+    "reliability": "10 bins of equal numbers of images; ece is the mean error of the bins, weighted by images",
+    "shares": "sensitivity, specificity, ppv and npv with Wilson 95 % intervals, images treated as independent",
+    "comparison": "DeLong's paired test with patients as clusters, Holm's correction over the classes; the mean by "
+    "resampling patients",
+    "confusion": "AUROC of the column's probability between images with the row's finding but not the column's, "
+    "and images with neither",
+}
+
+
+def report_to_dict(report: Report) -> dict[str, Any]:
+    """Return all results of a report, ready for JSON; undefined values are None."""
+    predictions, classes, fitted = report.predictions, report.predictions.classes, report.validation_fit
+    return {
+        "schema": SCHEMA,
+        "source": predictions.source,
+        "images": len(predictions),
+        "patients": len(predictions.patients.known),
+        "unknown_patients": predictions.patients.unknown,
+        **_scores(report.scores, fitted),
+        "operating_points": _fitted_on(report, {name: rule.words for name, rule in RULES.items()}),
+        "calibration": _fitted_on(report, {"temperature": fitted.temperature} if fitted else {}),
+        "together": _by_pair(report.cooccurrence, classes),
+        "confusion": _by_pair(report.cross_finding_auroc, classes),
+        "other": report.other_scores and report.other and {
+            "source": report.other.source, **_scores(report.other_scores, None)
+        },
+        "comparison": report.comparison and _comparison(report.comparison, classes),
+        "published": [
+            {
+                "name": system.name,
+                "split": system.split,
+                "source": system.source,
+                "mean": round(system.mean, 6),
+                "classes": dict(zip(classes, system.auroc, strict=True)),
+            }
+            for system in published(classes)
+        ],
+        "audit": list(report.audit),
+        "methods": METHODS,
+        "run": dict(report.run),
+        "versions": dict(report.versions),
+    }  # fmt: skip
+
+
+def _scores(scores: Scores, fitted: ValidationFit | None) -> dict[str, Any]:
+    mean = scores.mean
+    return {
+        "classes": {
+            own.name: {**_class(own), **(_fitted(fitted, own.name) if fitted else {})} for own in scores.classes
+        },
+        "mean": {
+            "auroc": _number(mean.auroc),
+            "auroc_ci": _numbers((mean.low, mean.high)),
+            "auprc": _number(scores.auprc),
+            "classes": len(scores.classes) - len(scores.undefined),
+        },
+        "undefined": scores.undefined,
+    }
+
+
+def _class(scores: ClassScores) -> dict[str, Any]:
+    return {
+        "positives": scores.positives,
+        "negatives": scores.negatives,
+        "prevalence": scores.prevalence,
+        "auroc": _number(scores.auroc.auroc),
+        "auroc_ci": _numbers((scores.auroc.low, scores.auroc.high)),
+        "auroc_ci_images": _numbers((scores.images.low, scores.images.high)),
+        "auroc_ci_bootstrap": _numbers(scores.bootstrap),
+        "auprc": _number(scores.auprc),
+        "brier": scores.brier,
+        "ece": scores.ece,
+        "reliability": _bins(scores.bins),
+    }
+
+
+def _fitted(fitted: ValidationFit, name: str) -> dict[str, Any]:
+    """Return the operating points and the calibration of a class."""
+    platt, parameters = fitted.by_platt[name], fitted.platt[name]
+    return {
+        "operating_points": {
+            rule: point and {**_decisions(point.applied), "validation": _decisions(point.chosen)}
+            for rule, points in fitted.points.items()
+            for point in [points[name]]
+        },
+        "calibrated": {
+            "temperature": _calibrated(fitted.by_temperature[name]),
+            "platt": platt and parameters and {"slope": parameters[0], "offset": parameters[1], **_calibrated(platt)},
+        },
+    }
+
+
+def _calibrated(result: CalibrationResult) -> dict[str, Any]:
+    return {"ece": result.ece, "brier": result.brier, "reliability": _bins(result.bins)}
+
+
+def _decisions(decisions: Decisions) -> dict[str, Any]:
+    values: dict[str, Any] = {"threshold": decisions.threshold}
+    for name in ("sensitivity", "specificity", "ppv", "npv"):
+        proportion = getattr(decisions, name)
+        values[name] = _number(proportion.value)
+        values[f"{name}_ci"] = _numbers(proportion.interval)
+    return values | {
+        "f1": _number(decisions.f1),
+        "true_positives": decisions.true_positives,
+        "false_positives": decisions.false_positives,
+        "false_negatives": decisions.false_negatives,
+        "true_negatives": decisions.true_negatives,
+    }
+
+
+def _fitted_on(report: Report, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the origin of the validation set with what was fitted on it, or the reason why there is none."""
+    fitted = report.validation_fit
+    if fitted is None:
+        return {"absent": report.thresholds[1]}
+    return {"chosen_on": fitted.source, "images": fitted.images, "left_out": fitted.left_out, **values}
+
+
+def _comparison(comparison: Comparison, classes: Sequence[str]) -> dict[str, Any]:
+    gap = comparison.mean
+    return {
+        "mean": {"difference": _number(gap.difference), "difference_ci": _numbers((gap.low, gap.high))},
+        "classes": {
+            name: {
+                "difference": _number(test.difference),
+                "difference_ci": _numbers((test.low, test.high)),
+                "p": _number(test.p),
+                "p_holm": _number(adjusted),
+            }
+            for name, test, adjusted in zip(classes, comparison.classes, comparison.adjusted.tolist(), strict=True)
+        },
+    }
+
+
+def _bins(bins: Sequence[Bin]) -> list[dict[str, Any]]:
+    return [{"images": group.images, "mean": group.mean, "observed": group.observed} for group in bins]
+
+
+def _by_pair(values: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    rows = [dict(zip(classes, _numbers(row), strict=True)) for row in values.tolist()]
+    return dict(zip(classes, rows, strict=True))
+
+
+def _number(value: float) -> float | None:
+    """Replace NaN, which JSON cannot express, by None."""
+    return None if math.isnan(value) else value
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    return [_number(value) for value in values]

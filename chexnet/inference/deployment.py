@@ -1,0 +1,132 @@
+"""Export a checkpoint as a folder for other programs: the network as a graph, and a description of its input."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import chexnet
+from chexnet import model
+from chexnet.config import EXPORT_FORMATS, InferenceConfig
+from chexnet.device import paddle
+from chexnet.errors import InputError
+from chexnet.files import check_folder, replacing_folder, sha256, write_text
+from chexnet.inference import Predictor, engines, graph_export
+from chexnet.model import checkpoint
+from chexnet.phantom import draw
+
+DESCRIPTION = "description.json"
+FILES = ("model.onnx", "model.json", "model.pdmodel", "model.pdiparams", DESCRIPTION)
+"""Names of the files in such a folder."""
+
+SCHEMA = 1
+
+TOLERANCE = 1e-4
+"""Maximum difference between the probabilities of the exported network and those of the checkpoint."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Exported files.
+
+    Attributes:
+        folder: the folder of all files.
+        graph: the file to load.
+        facts: content of the file DESCRIPTION.
+    """
+
+    folder: Path
+    graph: Path
+    facts: Mapping[str, Any]
+
+
+def deploy(
+    config: InferenceConfig | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    form: str = EXPORT_FORMATS[0],
+) -> Deployment:
+    """Export a checkpoint, load what was written with the engine that it is for, and compare the probabilities.
+
+    The graph takes uint8 [N, 1, crop, crop], any N, and returns probabilities float32 [N, C] in 0..1; normalization
+    and sigmoid are inside. Everything runs on the CPU.
+
+    Args:
+        config: checkpoint to load, or the path of the weight file.
+        folder: new, empty, or made by this function before; it is replaced when everything has succeeded.
+        form: `paddle`, the inference program of this Paddle, or `onnx`, which needs paddle2onnx and onnxruntime.
+
+    Raises:
+        InputError: the checkpoint cannot be used, the folder cannot be written, a package is missing, or the exported
+            network gives other probabilities; then the folder is as it was.
+    """
+    ckpt = config.ckpt if isinstance(config, InferenceConfig) else config
+    check_folder(folder, FILES, keep=(ckpt, checkpoint.sidecar_path(ckpt)))
+    _check_possible(form)
+    predictor = Predictor(config, device="cpu", engine="paddle")
+    network, crop = predictor.network, predictor.preprocessing.crop
+    save = {"paddle": graph_export.save_program, "onnx": graph_export.save_onnx}[form]
+    with replacing_folder(folder, FILES) as new:
+        graph = save(network, new, crop)
+        kept = [graph] if form == "onnx" else [graph, graph.with_suffix(".pdiparams")]
+        for path in new.iterdir():
+            if path not in kept:
+                path.unlink()  # intermediate files of the conversion from Paddle to ONNX
+        difference = _difference(network, graph, crop)
+        if not difference <= TOLERANCE:  # nor NaN
+            raise InputError(
+                f"{ckpt}: exported, its probabilities differ by {difference:.2g} from the checkpoint's, expected at "
+                f"most {TOLERANCE}; nothing is written"
+            )
+        facts = _describe(predictor, graph, kept, difference)
+        write_text(new / DESCRIPTION, json.dumps(facts, indent=2) + "\n")
+    return Deployment(Path(folder), Path(folder) / graph.name, facts)
+
+
+def _describe(predictor: Predictor, graph: Path, files: Sequence[Path], difference: float) -> dict[str, Any]:
+    """Content of the file DESCRIPTION."""
+    preprocessing = predictor.preprocessing
+    return {
+        "schema": SCHEMA,
+        "graph": graph.name,
+        "files": {path.name: sha256(path) for path in files},
+        "input": {
+            "name": graph_export.INPUT,
+            "dtype": "uint8",
+            "shape": ["N", 1, preprocessing.crop, preprocessing.crop],
+        },
+        "output": {"dtype": "float32", "shape": ["N", len(predictor.classes)], "is": "probabilities"},
+        "classes": list(predictor.classes),
+        "resize": preprocessing.resize,
+        "crop": preprocessing.crop,
+        "scaling": f"{preprocessing.scaling}, inside the graph",
+        "backbone": predictor.network.backbone,
+        "notice": predictor.notice,
+        "ckpt": predictor.ckpt.name,
+        "ckpt_sha256": predictor.ckpt_sha256,
+        "largest_difference": difference,
+        "chexnet": chexnet.__version__,
+        "paddle": paddle.__version__,
+    }
+
+
+def _check_possible(form: str) -> None:
+    if form != "onnx":
+        return
+    if not graph_export.ONNX_POSSIBLE:
+        raise InputError(f"--format onnx: needs Paddle 3, this is Paddle {paddle.__version__}; use --format paddle")
+    if why := engines.missing("onnxruntime"):
+        raise InputError(f"--format onnx: {why}")
+
+
+def _difference(network: model.CheXNet, graph: Path, crop: int) -> float:
+    """Return the largest difference of probabilities on phantoms and noise, in one batch and one alone."""
+    phantoms = [draw([], max(crop, 64), patient=patient).image[:crop, :crop] for patient in range(3)]
+    noise = np.random.default_rng(0).integers(0, 256, (2, crop, crop), np.uint8)
+    crops = np.stack([*phantoms, *noise])[:, None]
+    wanted = network.predict(crops)
+    ready = engines.open_exported(graph)
+    return float(max(np.abs(ready.predict(crops) - wanted).max(), np.abs(ready.predict(crops[:1]) - wanted[:1]).max()))

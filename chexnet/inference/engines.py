@@ -1,0 +1,255 @@
+"""Run a network with Paddle, OpenVINO or ONNX Runtime.
+
+On a GPU the network runs in Paddle's eager mode. On a CPU it is exported and compiled, which is several times
+faster than eager mode; docs/performance.md has the figures.
+"""
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from chexnet import device
+from chexnet.config import CPUS, ENGINES
+from chexnet.device import paddle
+from chexnet.errors import InputError
+from chexnet.files import temporary_folder
+from chexnet.inference import graph_export
+from chexnet.model import CheXNet
+
+FEW_CROPS = 40
+"""On a CPU, eager Paddle computes up to this many crops in less time than compiling a faster engine takes."""
+
+
+class Engine(ABC):
+    """A network that is ready to compute.
+
+    Attributes:
+        crops_a_pass: preferred number of crops per `predict`: enough to keep the engine busy, few enough for memory.
+    """
+
+    crops_a_pass: int
+
+    @abstractmethod
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, out_size].
+
+        An engine compiled with `maps` returns class maps float32 [N, out_size, h, w], see `CheXNet.class_maps`.
+        """
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine that runs on this machine, before it is given a network.
+
+    Attributes:
+        engine: `paddle`, `openvino` or `onnxruntime`.
+        precision: `float32`, `bfloat16` or `float16`.
+        threads: number of CPU threads.
+        description: engine, precision, device and threads, as text.
+    """
+
+    engine: str
+    precision: str
+    threads: int
+    description: str
+
+    def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
+        """Compile a network for square images of `crop` pixels; it returns probabilities or, with `maps`, class maps.
+
+        `chexnet.inference.cam.probabilities` computes probabilities from class maps, so one pass gives both.
+        """
+        if device.is_gpu():
+            return _EagerEngine(network, maps, self.precision, crops_a_pass=640)
+        with temporary_folder() as folder:
+            if self.engine == "paddle":
+                return _PaddleInference(
+                    graph_export.save_program(network, folder, crop, maps), self.precision, self.threads
+                )
+            if self.engine == "onnxruntime":
+                return _OnnxRuntime(graph_export.save_onnx(network, folder, crop, maps), self.threads)
+            return _OpenVINO(network, folder, crop, maps, self.precision, self.threads)
+
+
+@dataclass(frozen=True)
+class _EagerSpec(Choice):
+    """Paddle's eager mode on a CPU, for few images."""
+
+    def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
+        return _EagerEngine(network, maps)
+
+
+def choose(engine: str = "auto", precision: str = "float32", crops: int | None = None) -> Choice:
+    """Choose an engine for Paddle's current device.
+
+    Args:
+        engine: one of `chexnet.config.ENGINES`, or `auto`: Paddle on a GPU, else the fastest engine installed.
+        precision: one of `chexnet.config.PRECISIONS`. The weights are float32; less is faster and must be asked for.
+        crops: total number of crops to compute, None if unknown. On a CPU, `auto` does not compile for few.
+
+    Raises:
+        InputError: the engine is not installed or does not run here, or it does not compute in that precision.
+    """
+    if device.is_gpu():
+        if engine not in ("auto", "paddle"):
+            raise InputError(f"--engine {engine}: computes on the CPU; add --device cpu, or use --engine paddle")
+        if not device.gpu_has(precision):
+            raise InputError(f"--precision {precision}: {device.name()} does not compute it; use float32")
+        return Choice("paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.name()}, 1 thread")
+    if crops is not None and crops <= FEW_CROPS and (engine, precision) == ("auto", "float32"):
+        description = f"paddle {paddle.__version__}, not compiled for so few images, float32, {device.name()}"
+        return _EagerSpec("paddle", "float32", CPUS, description)
+    if engine == "auto":
+        engine = next(name for name in ENGINES if not missing(name))
+    elif why := missing(engine):
+        raise InputError(f"--engine {engine}: {why}")
+    if precision not in _precisions(engine):
+        raise InputError(f"--precision {precision}: this CPU does not compute it with {engine}; use float32")
+    threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
+    return Choice(engine, precision, CPUS, f"{engine} {_version(engine)}, {precision}, {device.name()}, {threads}")
+
+
+def open_exported(path: Path) -> Engine:
+    """Load an exported file on the CPU: `.onnx` with ONNX Runtime, a Paddle program with Paddle Inference."""
+    return _OnnxRuntime(path) if path.suffix == ".onnx" else _PaddleInference(path)
+
+
+class _EagerEngine(Engine):
+    """Paddle's eager mode."""
+
+    def __init__(self, network: CheXNet, maps: bool, precision: str = "float32", crops_a_pass: int = 10) -> None:
+        self.network_predict = network.predict_maps if maps else network.predict
+        self.precision = precision
+        self.crops_a_pass = crops_a_pass
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        reduced = self.precision != "float32"
+        with paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"):
+            return self.network_predict(images)
+
+
+class _PaddleInference(Engine):
+    """Paddle Inference with oneDNN."""
+
+    crops_a_pass = 10
+
+    def __init__(self, program: Path, precision: str = "float32", threads: int = CPUS) -> None:
+        from paddle import inference
+
+        config = inference.Config(str(program), str(program.with_suffix(".pdiparams")))
+        config.disable_gpu()
+        config.disable_glog_info()
+        config.enable_mkldnn()
+        config.set_cpu_math_library_num_threads(threads)
+        if hasattr(config, "enable_new_ir"):  # Paddle 3
+            config.enable_new_ir(True)
+        config.enable_new_executor(True)
+        if precision == "bfloat16":
+            config.enable_mkldnn_bfloat16()
+        self._predictor = inference.create_predictor(config)
+        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        self._input.copy_from_cpu(images)
+        self._predictor.run()
+        return self._output.copy_to_cpu()
+
+
+class _OpenVINO(Engine):
+    """One crop per request, on asynchronous streams of one thread each: a crop stays in its core's cache."""
+
+    crops_a_pass = 80
+
+    def __init__(self, network: CheXNet, folder: Path, crop: int, maps: bool, precision: str, threads: int) -> None:
+        openvino = _openvino()
+        core = openvino.Core()
+        model = core.read_model(graph_export.save_logits_program(network, folder, crop, maps))
+        if not maps:
+            sigmoid = openvino.opset13.sigmoid(model.get_results()[0].input_value(0))
+            model = openvino.Model([sigmoid], model.get_parameters())
+        model.reshape([1, 1, crop, crop])
+        settings = {
+            # By default it takes bfloat16 on a CPU that has it.
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": threads,
+        }
+        compiled = core.compile_model(model, "CPU", settings)
+        if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != settings["INFERENCE_PRECISION_HINT"]:
+            raise InputError(f"--precision {precision}: OpenVINO does not compute it on this CPU; use float32")
+        self._shape = tuple(compiled.output(0).shape)[1:]
+        self._queue = openvino.AsyncInferQueue(compiled, threads)
+        self._queue.set_callback(lambda request, row: np.copyto(row, request.get_output_tensor(0).data[0]))
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        outputs = np.empty((len(images), *self._shape), dtype=np.float32)
+        for image, row in zip(images, outputs, strict=True):
+            self._queue.start_async({0: image[None]}, row)
+        self._queue.wait_all()
+        return outputs
+
+
+class _OnnxRuntime(Engine):
+    crops_a_pass = 20
+
+    def __init__(self, path: Path, threads: int = CPUS) -> None:
+        onnxruntime = _onnxruntime()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # errors; its warnings are about unused constants of the export
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {graph_export.INPUT: images})[0]
+
+
+def missing(engine: str) -> str:
+    """Return why an engine cannot run here and what to do about it, or an empty string."""
+    if engine == "onnxruntime" and not graph_export.ONNX_POSSIBLE:
+        return f"needs Paddle 3 for the export to ONNX, this is Paddle {paddle.__version__}; use openvino or paddle"
+    needed = {"paddle": [], "openvino": ["openvino"], "onnxruntime": ["onnxruntime", "paddle2onnx"]}[engine]
+    absent = [package for package in needed if not find_spec(package)]
+    return f"is not installed: pip install {' '.join(absent)}" if absent else ""
+
+
+def _version(engine: str) -> str:
+    return paddle.__version__ if engine == "paddle" else version(engine)
+
+
+def _precisions(engine: str) -> set[str]:
+    """Return which of `chexnet.config.PRECISIONS` an engine supports on this CPU, as the engine reports it."""
+    if engine == "openvino":
+        capabilities = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        # It emulates bfloat16 on some CPUs, and silently computes float32 on the others; both are slower than asked.
+        names = {"BF16": "bfloat16", "FP16": "float16"}
+        return {"float32"} | {name for capability, name in names.items() if capability in capabilities}
+    if engine == "paddle" and paddle.base.core.supports_bfloat16_fast_performance():
+        return {"float32", "bfloat16"}
+    return {"float32"}
+
+
+def _openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry, which reports each import to its vendor's server."""
+    hidden = sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    finally:
+        if hidden is None:
+            del sys.modules["openvino_telemetry"]
+    return openvino
+
+
+def _onnxruntime() -> ModuleType:
+    """Import ONNX Runtime without the telemetry that it has had since version 1.29."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, when it is imported
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # in case it was imported before
+    return onnxruntime

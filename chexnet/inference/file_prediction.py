@@ -1,0 +1,226 @@
+"""Predict image files, and write the results."""
+
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import chexnet
+from chexnet.config import PredictConfig
+from chexnet.data.images import image_folders
+from chexnet.errors import InputError, printable
+from chexnet.files import check_inputs, check_writable
+from chexnet.inference.prediction import MEANINGLESS, Prediction
+from chexnet.inference.prediction_files import CsvFile, JsonFile, Output, PictureFolder
+from chexnet.inference.predictor import IMAGES_A_PASS, Log, Predictor
+from chexnet.inference.thresholds import Thresholds, thresholds_path
+from chexnet.model import checkpoint
+from chexnet.prefetch import ahead
+
+
+@dataclass(frozen=True)
+class Result:
+    """Result of one image.
+
+    Attributes:
+        prediction: the findings.
+        thresholds: operating points to decide by, if any.
+        pictures: finding -> the file that shows it, for the findings that were drawn.
+        notice: the disclaimer, see `Predictor.notice`; may be empty.
+    """
+
+    prediction: Prediction
+    thresholds: Thresholds | None
+    pictures: dict[str, Path]
+    notice: str = ""
+
+
+def predict_files(
+    config: PredictConfig,
+    names: Iterable[str],
+    count_known: bool = True,
+    log: Log | None = None,
+) -> Iterator[Result | InputError]:
+    """Predict images, and draw and write what the configuration asks for.
+
+    Memory does not grow with the number of images. JSON and CSV are complete when the iterator is exhausted, and do
+    not exist if it is closed before. An output that cannot be written does not stop the others.
+
+    Args:
+        config: the run.
+        names: paths of image files and folders, see `chexnet.data.images.image_folders.find`.
+        count_known: whether all names are available before the first prediction. If so, and they are few, no engine
+            is compiled.
+        log: takes lines for a person.
+
+    Yields:
+        A result per image, or the reason why it cannot be read, in the order of the names.
+
+    Raises:
+        InputError: the checkpoint, device, engine or thresholds cannot be used, or an image would be overwritten; at
+            the end, if something could not be written.
+    """
+    log = log or (lambda line: None)
+    outputs = _check_outputs(config)
+    passed_over: Counter[str] = Counter()
+    found = image_folders.find(_reject_overlap(names, config.cam), passed_over)
+    paths: Iterable[Path | InputError] = _reject_overwriting(found, config.cam, outputs)
+    number = None
+    if count_known:
+        paths = list(paths)
+        number = sum(isinstance(path, Path) for path in paths)
+    pictures = PictureFolder(config.cam) if config.cam else None
+    predictor = Predictor(config, images=number, maps=pictures is not None)
+    named_thresholds = predictor.find_thresholds(config.thresholds, log)
+    thresholds = named_thresholds[1] if named_thresholds else None
+    predictor.load(log)
+    with ExitStack() as stack:
+        facts = _facts(config, predictor, named_thresholds)
+        json_file = csv_file = None
+        if config.output_json:
+            json_file = stack.enter_context(Output(JsonFile.opened(config.output_json, facts)))
+        if config.output_csv:
+            csv_file = stack.enter_context(Output(CsvFile.opened(config.output_csv, predictor.classes, thresholds)))
+        results = stack.enter_context(closing(_with_pictures(predictor, paths, pictures, thresholds, config)))
+        for prediction, drawn in results:
+            if isinstance(prediction, InputError):
+                if json_file:
+                    json_file.write(JsonFile.add_error, prediction)
+                yield prediction
+                continue
+            if json_file:
+                json_file.write(JsonFile.add, prediction, thresholds, drawn)
+            if csv_file:
+                csv_file.write(CsvFile.add, prediction)
+            yield Result(prediction, thresholds, drawn, predictor.notice)
+    if passed_over:
+        log(f"passed over in folders: {image_folders.describe(passed_over)}")
+    failures = [file.failure for file in (json_file, csv_file) if file and file.failure]
+    failures += pictures.failures if pictures else []
+    if failures:
+        more = f"; {len(failures) - 3} more" if len(failures) > 3 else ""
+        raise InputError("; ".join(map(str, failures[:3])) + f"{more}; the rest is written")
+
+
+def shown_findings(prediction: Prediction, thresholds: Thresholds | None, top: int) -> list[str]:
+    """Return the findings to show for an image: all that are present, and at least `top`."""
+    if thresholds is None or not prediction.meaningful:
+        return prediction.top(top)
+    return prediction.ranked(thresholds)[: max(top, len(prediction.present(thresholds)))]
+
+
+def format_result(result: Result, top: int) -> str:
+    """Format a result as text: name, findings, decisions, disclaimer, warnings and pictures.
+
+    Args:
+        result: result of one image.
+        top: number of findings to show; findings at or above their threshold are always shown.
+    """
+    prediction, thresholds = result.prediction, result.thresholds
+    shown = shown_findings(prediction, thresholds, top)
+    lines = [printable(prediction.name)]
+    if thresholds and prediction.meaningful and not prediction.present(thresholds):
+        lines.append("  no finding reaches its threshold")
+    for finding in shown:
+        line = f"  {finding:20}{prediction.probability(finding):.3f}"
+        if not prediction.meaningful:
+            line += f"  {MEANINGLESS}, see the warnings"
+        elif thresholds:
+            point = thresholds.points[finding]
+            present = "present" if point.decides(prediction.probability(finding)) else "absent "
+            line += (
+                f"  {present} (from {point.threshold:.3f} on, "
+                f"sensitivity {point.sensitivity:.2f}, specificity {point.specificity:.2f})"
+            )
+        lines.append(line)
+    if thresholds and prediction.meaningful and (others := len(prediction.classes) - len(shown)):
+        lines.append(f"  {others} more: absent")
+    if result.notice:
+        lines.append(f"  notice: {result.notice}")
+    lines += [f"  warning: {warning}" for warning in prediction.warnings]
+    lines += [f"  drawn: {printable(str(path))}" for path in dict.fromkeys(result.pictures.values())]
+    return "\n".join(lines)
+
+
+def _check_outputs(config: PredictConfig) -> list[str]:
+    """Return the files to write. Raise InputError if one of them cannot be written, or is an input of the run."""
+    if config.sheet and not config.cam:
+        raise InputError("--sheet: needs a folder for the sheets, expected --cam DIR with it")
+    optional = filter(None, [config.thresholds, config.classes_file])
+    next_to_ckpt = (checkpoint.sidecar_path(config.ckpt), thresholds_path(config.ckpt))
+    inputs = [config.ckpt, *map(str, next_to_ckpt), *optional]
+    outputs: list[str] = []
+    for path, suffix in ((config.output_json, ".json"), (config.output_csv, ".csv")):
+        if path:
+            check_writable(path, suffix, keep=inputs, others=outputs)
+            outputs.append(path)
+    return outputs
+
+
+def _with_pictures(
+    predictor: Predictor,
+    paths: Iterable[Path | InputError],
+    pictures: PictureFolder | None,
+    thresholds: Thresholds | None,
+    config: PredictConfig,
+) -> Generator[tuple[Prediction | InputError, dict[str, Path]], None, None]:
+    """Predictions with their pictures; threads draw them while the network computes the next images."""
+
+    def draw(item: tuple[Prediction | InputError, str]) -> tuple[Prediction | InputError, dict[str, Path]]:
+        prediction, name = item
+        if pictures is None or isinstance(prediction, InputError):
+            return prediction, {}
+        if config.sheet:
+            return prediction, pictures.draw_sheet(prediction, name, thresholds, predictor.notice)
+        findings = shown_findings(prediction, thresholds, config.top)
+        return prediction, pictures.draw(prediction, name, findings, predictor.notice)
+
+    def with_name(prediction: Prediction | InputError) -> tuple[Prediction | InputError, str]:
+        if pictures is None or isinstance(prediction, InputError):
+            return prediction, ""
+        return prediction, pictures.name(prediction.name)
+
+    with closing(predictor.predict_all(paths)) as predictions:
+        workers = config.num_workers if pictures else 0
+        with closing(ahead(draw, map(with_name, predictions), workers, depth=IMAGES_A_PASS)) as drawn:
+            yield from drawn
+
+
+def _reject_overlap(names: Iterable[str], cam: str | None) -> Iterator[str]:
+    """Pass on the names; raise InputError if the next run would read this run's pictures as images."""
+    for name in names:
+        if cam:
+            image, folder = Path(name).resolve(), Path(cam).resolve()
+            if folder == image or folder in image.parents or image in folder.parents:
+                raise InputError(f"{cam}: images are read from there ({name}); have the pictures drawn elsewhere")
+        yield name
+
+
+def _reject_overwriting(
+    paths: Iterable[Path | InputError], cam: str | None, outputs: Sequence[str]
+) -> Iterator[Path | InputError]:
+    """Pass on the paths; raise InputError if an output would replace one of them, also by way of links."""
+    folder = Path(cam).resolve() if cam else None
+    for path in paths:
+        if isinstance(path, Path):
+            if outputs:
+                check_inputs([path], outputs)
+            if folder and folder in path.resolve().parents:
+                raise InputError(f"{cam}: images are read from there ({path}); have the pictures drawn elsewhere")
+        yield path
+
+
+def _facts(config: PredictConfig, predictor: Predictor, found: tuple[str, Thresholds] | None) -> dict[str, object]:
+    """Head of the JSON file."""
+    return {
+        "chexnet": chexnet.__version__,
+        "ckpt": config.ckpt,
+        "ckpt_sha256": predictor.ckpt_sha256,
+        "notice": predictor.notice,
+        "engine": predictor.engine,
+        "preprocessing": asdict(predictor.preprocessing),
+        "crops": predictor.crops,
+        "classes": list(predictor.classes),
+        "thresholds": found and {"file": found[0], **asdict(found[1])},
+    }

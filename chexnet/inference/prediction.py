@@ -1,0 +1,93 @@
+"""Findings in one image, and where they are."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from chexnet.data.transforms import Geometry
+from chexnet.errors import InputError
+from chexnet.inference import cam, image_checks
+from chexnet.inference.thresholds import Thresholds
+from chexnet.model.backbones import FeatureGrid
+
+MEANINGLESS = "meaningless"
+"""Printed next to each number of an image that is not a frontal chest radiograph."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Findings in one image.
+
+    Attributes:
+        name: path of the image file as it was given; `array` for an array.
+        gray: the image, mode L, at its original size.
+        warnings: see `chexnet.inference.image_checks`.
+        classes: names of the C findings.
+        probabilities: float32 [C] in 0..1, averaged over the crops.
+        maps: float32 [K, C, h, w], the class maps of the K crops, see `CheXNet.class_maps`; from Grad-CAM for a
+            backbone without class maps; None if they were not asked for.
+        bias: float32 [C], see `CheXNet.bias`; 0 with Grad-CAM, whose maps do not add up to the logit.
+        grid: where the cells of the maps lie in the crops.
+        geometry: where the crops lie in the image.
+        limit: logit shown at full opacity, see `chexnet.inference.cam.display_limit`.
+    """
+
+    name: str
+    gray: Image.Image
+    warnings: tuple[str, ...]
+    classes: tuple[str, ...]
+    probabilities: np.ndarray
+    maps: np.ndarray | None
+    bias: np.ndarray
+    grid: FeatureGrid
+    geometry: Geometry
+    limit: float
+
+    def top(self, count: int) -> list[str]:
+        """Return the `count` most probable findings, the most probable first."""
+        return [self.classes[index] for index in np.argsort(-self.probabilities, kind="stable")[:count]]
+
+    def present(self, thresholds: Thresholds) -> list[str]:
+        """Return the findings that reach their threshold, the most probable first."""
+        names = self.top(len(self.classes))
+        return [name for name in names if thresholds.points[name].decides(self.probability(name))]
+
+    def ranked(self, thresholds: Thresholds | None) -> list[str]:
+        """Return all findings: first those that are present, then the others, each group by falling probability."""
+        first = self.present(thresholds) if thresholds else []
+        return first + [name for name in self.top(len(self.classes)) if name not in first]
+
+    def probability(self, finding: str) -> float:
+        """Return the probability of one finding, 0..1."""
+        return float(self.probabilities[self.classes.index(finding)])
+
+    @property
+    def meaningful(self) -> bool:
+        """Whether the numbers mean anything, judged by `warnings`; see `chexnet.inference.image_checks.is_meaningful`."""
+        return image_checks.is_meaningful(self.warnings)
+
+    def caption(self, finding: str) -> str:
+        """Return the title of a picture: the finding with its probability, marked if that is meaningless."""
+        mark = "" if self.meaningful else f" ({MEANINGLESS})"
+        return f"{finding} {self.probability(finding):.3f}{mark}"
+
+    def class_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Return the class map of one finding: float32 [H, W] in logit units, see `chexnet.inference.cam.to_image`.
+
+        Args:
+            finding: one of the classes.
+            size: height and width; None for those of the image.
+
+        Raises:
+            InputError: there are no maps.
+        """
+        if self.maps is None:
+            raise InputError(f"{self.name}: no maps were made, expected a Predictor with maps=True")
+        geometry = self.geometry if size is None else replace(self.geometry, original=size)
+        return cam.to_image(self.maps[:, self.classes.index(finding)], geometry, self.grid)
+
+    def shown_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Return the same map as 0..1, on one scale for all findings and images; see `chexnet.inference.cam.for_display`."""
+        bias = float(self.bias[self.classes.index(finding)])
+        return cam.for_display(self.class_map(finding, size), bias, self.limit)

@@ -1,0 +1,250 @@
+"""Write predictions to JSON, CSV and pictures. Each file is complete, or does not exist."""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from PIL import Image
+
+from chexnet.errors import InputError, printable
+from chexnet.files import check_writable, replacing
+from chexnet.inference import overlays
+from chexnet.inference.contact_sheets import finding_sheet
+from chexnet.inference.prediction import Prediction
+from chexnet.inference.thresholds import Thresholds
+
+_UNSAFE = re.compile(r"[^\w .()+-]")
+"""Characters that class names may contain and that some file systems do not allow in file names."""
+
+_MOST_BYTES = 90
+"""Maximum length of an image's or a finding's part of a file name: some file systems allow 143 bytes in all."""
+
+Writer = TypeVar("Writer")
+P = ParamSpec("P")
+
+
+class Output(Generic[Writer]):
+    """An output file that may fail without stopping the run; a context manager.
+
+    The file gets its name at the end of the block. Nothing is left behind if the block raises.
+
+    Args:
+        opened: gives the writer, and finishes the file; raises InputError if the file cannot be written.
+
+    Attributes:
+        failure: why writing failed, if it did.
+    """
+
+    def __init__(self, opened: AbstractContextManager[Writer]) -> None:
+        self.failure: InputError | None = None
+        self._opened: AbstractContextManager[Writer] | None = opened
+
+    def __enter__(self) -> "Output[Writer]":
+        if self._opened:
+            self._writer = self._opened.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        opened, self._opened = self._opened, None
+        if opened:
+            try:
+                opened.__exit__(kind, error, trace)
+            except InputError as failure:
+                if kind is None or isinstance(error, OSError):
+                    self.failure = failure
+
+    def write(self, action: Callable[Concatenate[Writer, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call an action of the writer, unless writing has failed before."""
+        if self._opened:
+            try:
+                action(self._writer, *args, **kwargs)
+            except OSError as error:
+                self.__exit__(type(error), error, error.__traceback__)
+
+
+def _shortened(name: str) -> str:
+    while len(os.fsencode(name)) > _MOST_BYTES:
+        name = name[:-1]
+    return name
+
+
+def _file_part(finding: str, classes: Sequence[str]) -> str:
+    """Return a part of a file name that is unique to this class."""
+    parts = [_shortened(_UNSAFE.sub("_", name)) for name in classes]
+    place = classes.index(finding)
+    alike = [part.lower() for part in parts].count(parts[place].lower()) > 1  # some file systems ignore case
+    return f"{parts[place]}_{place + 1}" if alike else parts[place]
+
+
+class JsonFile:
+    """All results as one JSON object, written image by image: memory does not grow with their number."""
+
+    def __init__(self, file: IO[str], facts: Mapping[str, Any]) -> None:
+        self._file = file
+        self._errors: list[str] = []
+        self._separator = "\n    "
+        file.write(json.dumps(dict(facts), indent=2).removesuffix("\n}") + ',\n  "images": [')
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: str | os.PathLike[str], facts: Mapping[str, Any]) -> Iterator["JsonFile"]:
+        """Open the file. It is complete when the block ends, and does not exist if the block raises.
+
+        Args:
+            path: the file.
+            facts: entries that are common to all images.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            written = cls(file, facts)
+            yield written
+            file.write("\n  ],\n" + f'  "errors": {json.dumps(written._errors)}\n' + "}\n")
+
+    def add(self, prediction: Prediction, thresholds: Thresholds | None, pictures: Mapping[str, Path]) -> None:
+        """Write the result of an image.
+
+        Args:
+            prediction: its findings.
+            thresholds: operating points to decide by, if any.
+            pictures: finding -> the file that shows it.
+        """
+        entry: dict[str, Any] = {"image": prediction.name, "probabilities": _shortest(prediction)}
+        if thresholds:
+            entry["decisions"] = decisions(prediction, thresholds)
+        entry["warnings"] = list(prediction.warnings)
+        if pictures:
+            entry["cam"] = {finding: str(path) for finding, path in pictures.items()}
+        self._file.write(self._separator + json.dumps(entry))
+        self._separator = ",\n    "
+
+    def add_error(self, error: InputError) -> None:
+        """Write why an image could not be read."""
+        self._errors.append(str(error))
+
+
+class CsvFile:
+    """One line per image that was read: `image`, `prob_<class>`, `decision_<class>` (1 or 0) and `warnings`."""
+
+    def __init__(self, file: IO[str], classes: Sequence[str], thresholds: Thresholds | None) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._thresholds = thresholds
+        columns = [f"prob_{name}" for name in classes]
+        if thresholds:
+            columns += [f"decision_{name}" for name in classes]
+        self._writer.writerow(["image", *columns, "warnings"])
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, path: str | os.PathLike[str], classes: Sequence[str], thresholds: Thresholds | None
+    ) -> Iterator["CsvFile"]:
+        """Open the file, with the guarantees of `JsonFile.opened`."""
+        # Undecodable bytes in a file name are escaped; they would make the whole file unreadable as UTF-8.
+        with (
+            replacing(path) as temporary,
+            open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        ):
+            yield cls(file, classes, thresholds)
+
+    def add(self, prediction: Prediction) -> None:
+        """Write the result of an image."""
+        row: list[Any] = [str(value) for value in prediction.probabilities]
+        if self._thresholds:
+            row += [int(present) for present in decisions(prediction, self._thresholds).values()]
+        self._writer.writerow([prediction.name, *row, "; ".join(prediction.warnings)])
+
+
+class PictureFolder:
+    """A folder for pictures named `<image>_<finding>.png`, or `<image>_2_<finding>.png` if that name is taken.
+
+    Long names are shortened. Several threads may draw.
+
+    Args:
+        folder: created if it is missing.
+
+    Attributes:
+        failures: why pictures could not be written.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.failures: list[InputError] = []
+        self._taken: set[str] = set()
+        check_writable(self.folder / "picture.png", ".png", keep=())
+
+    def name(self, image: str) -> str:
+        """Return a new prefix for the names of an image's pictures."""
+        stem = _shortened(Path(image).stem)
+        names = (stem if number == 1 else f"{stem}_{number}" for number in count(1))
+        name = next(name for name in names if name.lower() not in self._taken)  # some file systems ignore case
+        self._taken.add(name.lower())
+        return name
+
+    def draw(self, prediction: Prediction, name: str, findings: Sequence[str], notice: str) -> dict[str, Path]:
+        """Draw one picture per finding, and return finding -> file for those that were written.
+
+        Args:
+            prediction: result of the image.
+            name: prefix from `name`.
+            findings: findings to draw.
+            notice: disclaimer below each picture.
+        """
+        size = overlays.panel_size(prediction.gray)
+        gray = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)  # once for all findings
+        drawn = {}
+        for finding in findings:
+            title = f"{prediction.caption(finding)}    {printable(name)}"
+            picture = overlays.overlay(gray, prediction.shown_map(finding, size), prediction.limit, title, notice)
+            path = self.folder / f"{name}_{_file_part(finding, prediction.classes)}.png"
+            try:
+                with replacing(path) as temporary:
+                    picture.save(temporary, compress_level=1)  # more takes twice the time and saves a tenth
+            except InputError as error:
+                self.failures.append(error)
+            else:
+                drawn[finding] = path
+        return drawn
+
+    def draw_sheet(
+        self, prediction: Prediction, name: str, thresholds: Thresholds | None, notice: str
+    ) -> dict[str, Path]:
+        """Draw all findings of an image on one sheet, `<image>_sheet.png`, and return finding -> file.
+
+        Args:
+            prediction: result of the image.
+            name: prefix from `name`.
+            thresholds: operating points; findings that are present get a frame.
+            notice: disclaimer at the bottom.
+        """
+        path = self.folder / f"{name}_sheet.png"
+        try:
+            with replacing(path) as temporary:
+                finding_sheet(prediction, thresholds, notice=notice).save(temporary, compress_level=1)
+        except InputError as error:
+            self.failures.append(error)
+            return {}
+        return dict.fromkeys(prediction.classes, path)
+
+
+def decisions(prediction: Prediction, thresholds: Thresholds) -> dict[str, bool]:
+    """Return which findings are present."""
+    return {name: point.decides(prediction.probability(name)) for name, point in thresholds.points.items()}
+
+
+def _shortest(prediction: Prediction) -> dict[str, float]:
+    """Return the probabilities with as many digits as float32 has."""
+    return {name: float(str(value)) for name, value in zip(prediction.classes, prediction.probabilities, strict=True)}

@@ -1,0 +1,270 @@
+"""Predict findings in radiographs with one checkpoint."""
+
+import os
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from chexnet import device, model
+from chexnet.config import InferenceConfig
+from chexnet.data import BatchLoader, ChestXrayDataSet, images
+from chexnet.data.lists import class_names
+from chexnet.data.transforms import Geometry
+from chexnet.errors import InputError
+from chexnet.inference import cam, engines, image_checks
+from chexnet.inference.prediction import Prediction
+from chexnet.inference.thresholds import Thresholds, find_thresholds
+from chexnet.labels import CLASS_NAMES
+from chexnet.prefetch import ahead
+
+IMAGES_A_PASS = 8
+"""Maximum images per batch in `Predictor.predict_all`, which keeps each image at full size."""
+
+_CHEST = frozenset(CLASS_NAMES)
+"""A network with any of these classes is taken for one of chest radiographs."""
+
+Log = Callable[[str], None]
+"""Takes a line for a person."""
+
+Progress = Callable[[int, int], None]
+"""Takes the number of images that are done, and the number of all images."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An image on its way into the network."""
+
+    name: str
+    gray: Image.Image
+    warnings: tuple[str, ...]
+    geometry: Geometry
+    crops: np.ndarray
+
+
+class Predictor:
+    """One checkpoint with its preprocessing and an engine: images or crops in, probabilities and class maps out.
+
+        predictor = Predictor("save/best_model.pdparams")
+        predictor.predict("image.png").probability("Effusion")
+
+    The constructor reads and checks the file. The network is built and the engine compiled when they are first needed,
+    so several checkpoints can be checked before the first one computes; `load` and `compile` do it earlier.
+
+    Args:
+        config: how to load and run the checkpoint, or the path of the weight file.
+        images: number of images to expect, None if unknown. On a CPU, `engine="auto"` does not compile for few.
+        maps: whether to run Grad-CAM, a second pass, for a backbone without class maps.
+        options: fields of `InferenceConfig` that replace those of `config`, such as `crops=1` or `device="cpu"`.
+
+    Attributes:
+        config: how the checkpoint is loaded and run.
+        ckpt: the weight file.
+        ckpt_sha256: SHA-256 of the bytes that the weights were read from.
+        metadata: the checkpoint's own description, as stored with it.
+        notice: the disclaimer of the checkpoint, shown wherever its numbers are; may be empty.
+        classes: names of the findings.
+        preprocessing: how images are resized and cropped.
+        crops: crops per image, 10 or 1.
+        engine: engine, precision, device and threads, as text.
+        limit: see `Prediction`.
+
+    Raises:
+        InputError: the checkpoint, the device or the engine cannot be used. `load` and what calls it raise it too, if
+            the weights do not fit the network.
+    """
+
+    def __init__(
+        self,
+        config: InferenceConfig | str | os.PathLike[str],
+        *,
+        images: int | None = None,
+        maps: bool = True,
+        **options: Any,
+    ) -> None:
+        if not isinstance(config, InferenceConfig):
+            config = InferenceConfig(ckpt=os.fspath(config))
+        self.config = config = replace(config, **options)
+        device.select(config.device)
+        names = class_names(config.classes_file) if config.classes_file else None
+        checkpoint = model.open_checkpoint(config.ckpt, config.backbone, names, config.sample_bits)
+        description = checkpoint.description
+        self.ckpt, self.ckpt_sha256, self.metadata = checkpoint.path, checkpoint.sha256, checkpoint.metadata
+        self.notice, self.limit = checkpoint.notice, cam.display_limit(checkpoint.metadata, checkpoint.metadata_source)
+        self.classes, self.preprocessing = description.classes, description.preprocessing
+        self.crops = config.crops or description.crops
+        self.choice = engines.choose(config.engine, config.precision, images and images * self.crops)
+        self.engine = self.choice.description
+        self._gradients = maps
+        self._checkpoint: model.Checkpoint | None = checkpoint
+        self._compiled: dict[bool, engines.Engine] = {}
+
+    @property
+    def crops_description(self) -> str:
+        """Number and size of the crops, as text."""
+        return f"{self.crops} crop{'s' * (self.crops > 1)} of {self.preprocessing.words}"
+
+    @property
+    def network(self) -> model.CheXNet:
+        """The network with the checkpoint's weights."""
+        self.load()
+        return self._network
+
+    def load(self, log: Log | None = None) -> None:
+        """Build the network, unless that is done; `log` takes two lines about the engine and the crops."""
+        if log:
+            log(f"=> {self.engine}")
+            log(f"=> {self.crops_description}")
+        if self._checkpoint:
+            self._network, self._checkpoint = self._checkpoint.network(), None  # the file's own arrays are freed
+
+    def compile(self, maps: bool = True) -> engines.Engine:
+        """Compile the engine for class maps, where the backbone has any, or for probabilities, unless that is done."""
+        maps = maps and self.network.has_class_maps
+        if maps not in self._compiled:
+            self._compiled[maps] = self.choice.compile(self.network, self.preprocessing.crop, maps)
+        return self._compiled[maps]
+
+    def release(self) -> None:
+        """Free the compiled engines; the next prediction compiles again."""
+        self._compiled.clear()
+
+    def find_thresholds(self, path: str | None, log: Log) -> tuple[str, Thresholds] | None:
+        """Read the operating points of this checkpoint, see `chexnet.inference.thresholds.find_thresholds`."""
+        return find_thresholds(path, self.config.ckpt, self.ckpt_sha256, self.classes, self.crops, log)
+
+    def predict(self, image: str | os.PathLike[str] | np.ndarray) -> Prediction:
+        """Predict an image file, or gray pixels uint8 [H, W], 0 black to 255 white.
+
+        Raises:
+            InputError: the file cannot be read, see `chexnet.data.images.read`; or the array has another type or shape.
+        """
+        prepared = self._from_array(image) if isinstance(image, np.ndarray) else self._from_file(Path(image))
+        return self._predictions([prepared])[0]
+
+    def predict_all(self, paths: Iterable[Path | InputError]) -> Generator[Prediction | InputError, None, None]:
+        """Predict image files, in order; a file that cannot be read gives its error in its place.
+
+        Threads decode ahead. Memory does not grow with the number of files.
+
+        Args:
+            paths: read as far as results are needed; an error among them is passed on in its place.
+        """
+
+        def prepare(path: Path | InputError) -> _Prepared | InputError:
+            try:
+                return path if isinstance(path, InputError) else self._from_file(path)
+            except InputError as error:
+                return error
+
+        batch_size = self._batch_size(IMAGES_A_PASS, maps=True)
+        with closing(ahead(prepare, paths, self.config.num_workers, depth=IMAGES_A_PASS)) as all_prepared:
+            while batch := list(islice(all_prepared, batch_size)):
+                predictions = iter(self._predictions([item for item in batch if isinstance(item, _Prepared)]))
+                for item in batch:
+                    yield item if isinstance(item, InputError) else next(predictions)
+
+    def predict_dataset(
+        self, dataset: ChestXrayDataSet, batch_size: int, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Predict every image of a data set, in its order.
+
+        Args:
+            dataset: gives `crops` crops per image.
+            batch_size: maximum images per batch.
+            progress: called after every batch.
+
+        Returns:
+            float64 [N, C], averaged over the crops.
+        """
+        loader = BatchLoader(
+            dataset, self._batch_size(batch_size, maps=False), shuffle=False, workers=self.config.num_workers
+        )
+        rows: list[np.ndarray] = []
+        for batch, _ in loader:
+            crops = batch.reshape(-1, *batch.shape[-3:])  # [B or B x 10, 1, crop, crop]
+            rows.extend(_mean_over_crops(self.predict_crops(crops), len(batch)))
+            if progress:
+                progress(len(rows), len(dataset))
+        return np.stack(rows)
+
+    def predict_crops(self, crops: np.ndarray) -> np.ndarray:
+        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, C].
+
+        Raises:
+            InputError: the network gives numbers that are not finite.
+        """
+        return self._finite(self.compile(maps=False).predict(crops), "probabilities")
+
+    def predict_cam(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, C], and class maps float32 [N, C, h, w] or None.
+
+        Class maps and probabilities come from one pass of the engine. A backbone without class maps takes a second
+        pass for Grad-CAM, unless the Predictor was made with `maps=False`.
+
+        Raises:
+            InputError: the network gives numbers that are not finite.
+        """
+        if not self.network.has_class_maps:
+            maps = cam.grad_class_maps(self.network, crops) if self._gradients else None
+            return self.predict_crops(crops), maps
+        maps = self._finite(self.compile().predict(crops), "class maps")
+        return cam.probabilities(maps, self.network.bias()), maps
+
+    def _finite(self, values: np.ndarray, name: str) -> np.ndarray:
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.config.ckpt}: gives {name} that are not finite, expected numbers")
+        return values
+
+    def _batch_size(self, most: int, maps: bool) -> int:
+        """Images per batch that suit the engine."""
+        return min(most, max(1, self.compile(maps).crops_a_pass // self.crops))
+
+    def _from_file(self, path: Path) -> _Prepared:
+        return self._prepared(images.open_image(path, self.preprocessing.sample_bits), str(path))
+
+    def _from_array(self, pixels: np.ndarray) -> _Prepared:
+        if pixels.dtype != np.uint8 or pixels.ndim != 2:
+            raise InputError(f"an array of {pixels.dtype} {list(pixels.shape)}, expected uint8 [H, W], gray")
+        if fault := images.size_fault(pixels.shape[1], pixels.shape[0]):
+            raise InputError(f"an array of {fault}")
+        return self._prepared(Image.fromarray(pixels), "array")
+
+    def _prepared(self, image: Image.Image, name: str) -> _Prepared:
+        gray = images.to_gray(image)
+        geometry = self.preprocessing.geometry(gray.height, gray.width, self.crops)
+        warnings = image_checks.check(image, self.preprocessing.crop, chest=not _CHEST.isdisjoint(self.classes))
+        return _Prepared(name, gray, warnings, geometry, geometry.cut(self.preprocessing.resized(gray)))
+
+    def _predictions(self, batch: list[_Prepared]) -> list[Prediction]:
+        if not batch:
+            return []
+        probabilities, maps = self.predict_cam(np.concatenate([image.crops for image in batch]))
+        means = _mean_over_crops(probabilities, len(batch)).astype(np.float32)
+        bias = self.network.bias() if self.network.has_class_maps else np.zeros(len(self.classes), np.float32)
+        per_image = [None] * len(batch) if maps is None else maps.reshape(len(batch), self.crops, *maps.shape[1:])
+        return [
+            Prediction(
+                name=image.name,
+                gray=image.gray,
+                warnings=image.warnings,
+                classes=self.classes,
+                probabilities=image_probabilities,
+                maps=image_maps,
+                bias=bias,
+                grid=self.network.grid,
+                geometry=image.geometry,
+                limit=self.limit,
+            )
+            for image, image_probabilities, image_maps in zip(batch, means, per_image, strict=True)
+        ]
+
+
+def _mean_over_crops(probabilities: np.ndarray, count: int) -> np.ndarray:
+    """float32 [count x crops, C] -> float64 [count, C]: in float32, saturated probabilities would become equal."""
+    return probabilities.reshape(count, -1, probabilities.shape[-1]).mean(axis=1, dtype=np.float64)

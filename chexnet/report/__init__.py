@@ -1,6 +1,0 @@
-"""Reports on predictions: an HTML page for people and JSON for programs. docs/report.md describes both."""
-
-from chexnet.report.report_builder import Report, build_report, report_from_files
-from chexnet.report.report_files import check_folder, format_report, write_report
-
-__all__ = ["Report", "build_report", "check_folder", "format_report", "report_from_files", "write_report"]

@@ -1,0 +1,177 @@
+"""Lists beside each other, NIH's and what a checkpoint was trained on; tools/audit_split.py as a user runs it."""
+
+import importlib.util
+import json
+from itertools import combinations
+
+import numpy as np
+import pytest
+from conftest import ROOT, write_png
+from label_files import label_file
+
+from chexnet.data import audit
+from chexnet.data.audit import Overlap, format_audit
+from chexnet.data.lists import format_list, patient_of, read_list, read_nih
+from chexnet.errors import InputError
+from chexnet.labels import CLASS_NAMES
+from chexnet.model import checkpoint
+
+
+def run(*flags):
+    spec = importlib.util.spec_from_file_location("script_audit_split", ROOT / "tools/audit_split.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main([str(flag) for flag in flags])
+
+
+def a_list(folder, name, images, labels=None):
+    """A list file of images, each with the first finding or as given."""
+    if labels is None:
+        labels = np.tile(np.arange(14) == 0, (len(images), 1)).astype(int)
+    (folder / name).write_text(format_list(images, np.asarray(labels)))
+    return read_list(folder / name)
+
+
+def images(*which):
+    """`"13.5"` is the image 5 of patient 13."""
+    numbers = (one.split(".") for one in which)
+    return [f"{int(patient):08d}_{int(follow_up):03d}.png" for patient, follow_up in numbers]
+
+
+def test_what_lists_share_is_what_comparing_every_two_names_finds(tmp_path):
+    rng = np.random.default_rng(0)
+    lists = []
+    for part in range(3):
+        chosen = {f"{rng.integers(60):08d}_{rng.integers(3):03d}.png" for _ in range(40)}
+        lists.append(a_list(tmp_path, f"{part}.txt", sorted(chosen)))
+    found = audit.audit(lists)
+    for (one, other), overlap in zip(combinations(lists, 2), found.shared, strict=True):
+        same = sum(name == theirs for name in one.names for theirs in other.names)
+        patients = {
+            patient_of(name) for name in one.names for its in other.names if patient_of(name) == patient_of(its)
+        }
+        assert (overlap.images, overlap.patients) == (same, len(patients))
+        assert same
+        assert f"{one.path} and {other.path} share {len(patients)} patients and {same} images" in found.warnings
+    assert [one.patients for one in found.lists] == [len({name[:8] for name in one.names}) for one in lists]
+
+
+def test_lists_without_shared_patients_share_nothing(tmp_path):
+    found = audit.audit(
+        [a_list(tmp_path, "a.txt", images("1.0", "1.1")), a_list(tmp_path, "b.txt", images("2.0", "3.1"))]
+    )
+    assert found.shared == (Overlap(str(tmp_path / "a.txt"), str(tmp_path / "b.txt"), 0, 0),)
+    assert not any(" share " in warning for warning in found.warnings)
+
+
+def test_official_lists_are_compared_with_each(tmp_path):
+    (tmp_path / "official.txt").write_text("\n".join(images("1.0", "2.0", "9.0")))
+    official = read_list(tmp_path / "official.txt", n_classes=0)
+    found = audit.audit(
+        [a_list(tmp_path, "a.txt", images("1.0", "2.1")), a_list(tmp_path, "b.txt", ["x/00000009_000.png"])],
+        official=[official],
+    )
+    assert [(one.images, one.patients) for one in found.official] == [(1, 2), (1, 1)]
+    assert "official.txt, too:\n  a: 1 images, 2 patients\n  b: 1 images, 1 patients\n" in format_audit(found)
+
+
+def test_labels_are_compared_with_a_label_file(tmp_path):
+    table = read_nih(
+        label_file(
+            tmp_path / "labels.csv",
+            dict(zip(images("1.0", "1.1", "1.2"), ("Atelectasis", "Mass|Atelectasis", "Mass"), strict=True)),
+        )
+    )
+    found = audit.audit([a_list(tmp_path, "a.txt", images("1.0", "1.1", "1.2", "7.0"))], table=table)
+    changes = found.lists[0].changes
+    assert (changes.absent, changes.images) == (1, 2)
+    assert changes.positives == {"Atelectasis": (3, 2), "Mass": (0, 2)}
+    assert f"{tmp_path / 'a.txt'}: 2 images have other labels in {tmp_path / 'labels.csv'}" in found.warnings
+    assert "  Atelectasis: 3 -> 2\n  Mass: 0 -> 2\n" in format_audit(found)
+    with pytest.raises(InputError, match=r"labels\.csv: its classes are Atelectasis, .*, the lists' a, b"):
+        audit.audit([], ("a", "b"), table=table)
+
+
+def test_classes_with_one_kind_of_label_or_few_of_one_are_named(tmp_path):
+    labels = np.zeros((200, 14), int)
+    labels[:60, 0] = labels[:49, 1] = labels[:151, 2] = labels[:, 3] = 1
+    labels[:100, 4:13] = 1
+    names = [f"{patient:08d}_000.png" for patient in range(200)]
+    warnings = audit.audit([a_list(tmp_path, "a.txt", names, labels)]).warnings
+    undefined, few = (warning.rpartition(": ")[0 if index == 0 else 2] for index, warning in enumerate(warnings))
+    assert undefined.endswith("no AUROC for Infiltration, Hernia")
+    assert few == "Cardiomegaly 49, Effusion 151"
+
+
+def test_missing_and_repeated_images_and_names_without_a_patient_are_counted(tmp_path):
+    names = ["a/00000001_000.png", "b/00000001_000.png", "x.png"]
+    for name in names[:2]:
+        write_png(tmp_path / "images" / name)
+    found = audit.audit([a_list(tmp_path, "a.txt", names)], data_dir=tmp_path / "images").lists[0]
+    assert (found.images, found.patients, found.unknown_patients) == (3, 1, 1)
+    assert (found.missing, found.repeated) == (("x.png",), ("00000001_000",))
+    assert audit.audit([a_list(tmp_path, "a.txt", names)]).lists[0].missing is None
+
+
+def test_an_audit_is_printed_and_written(tmp_path, capsys):
+    a_list(tmp_path, "train_list.txt", images("1.0", "2.0"))
+    a_list(tmp_path, "test_list.txt", images("2.1", "3.0"))
+    lists = [tmp_path / "train_list.txt", tmp_path / "test_list.txt"]
+    assert run(*lists, "--output_json", tmp_path / "audit.json") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].split() == ["train_list", "test_list"]
+    assert printed[1].split() == ["images", "2", "2"]
+    assert "  train_list and test_list: 0 images, 1 patients" in printed
+    assert f"warning: {lists[0]} and {lists[1]} share 1 patients and 0 images" in printed
+    facts = json.loads((tmp_path / "audit.json").read_text())
+    assert facts["shared"] == [{"first": str(lists[0]), "second": str(lists[1]), "images": 0, "patients": 1}]
+    assert facts["lists"][0]["positives"] == dict.fromkeys(CLASS_NAMES, 0) | {"Atelectasis": 2}
+    assert any("share 1 patients" in warning for warning in facts["warnings"])
+    assert run(*lists, "--output_json", lists[0]) == 2
+
+
+def test_lists_of_other_classes_are_audited(tmp_path, capsys):
+    (tmp_path / "list.txt").write_text("patient1/a.jpg 1 0\npatient2/b.jpg 0 0\n")
+    (tmp_path / "classes.txt").write_text("Edema\nFracture\n")
+    assert run(tmp_path / "list.txt", "--classes_file", tmp_path / "classes.txt") == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:5]] == [
+        ["images", "2"],
+        ["patients", "2"],
+        ["Edema", "1"],
+        ["Fracture", "0"],
+    ]
+
+
+def test_what_a_checkpoint_was_trained_on_is_compared(tmp_path, capsys):
+    a_list(tmp_path, "test_list.txt", images("1.1", "2.0", "3.0"))
+    ckpt = tmp_path / "best_model.pdparams"
+    assert run(tmp_path / "test_list.txt", "--ckpt", ckpt) == 2
+    assert "no such checkpoint" in capsys.readouterr().err
+    checkpoint.save({"weight": np.zeros(1, np.float32)}, ckpt)
+    assert run(tmp_path / "test_list.txt", "--ckpt", ckpt) == 2
+    assert "best_model.json: does not say what it was trained on" in capsys.readouterr().err
+    ckpt.with_suffix(".json").write_text(json.dumps({audit.KEY: audit.fingerprint(images("1.0", "2.0"))}))
+    assert run(tmp_path / "test_list.txt", "--ckpt", ckpt) == 0
+    printed = capsys.readouterr().out
+    told = "1 of these 3 images were used for training; 2 belong to patients seen in training (2 of 3 patients)"
+    assert f"  test_list: {told}\n" in printed
+    assert f"warning: {tmp_path / 'test_list.txt'}: {told}\n" in printed
+
+
+@pytest.mark.real_data
+def test_the_reference_lists_overlap_with_the_official_test_list_as_known(nih_metadata, reference_lists, capsys):
+    table, official = nih_metadata / "Data_Entry_2017_v2020.csv.gz", nih_metadata / "test_list.txt.gz"
+    assert run(*reference_lists.values(), "--metadata", table, "--official", official) == 0
+    printed = capsys.readouterr().out.splitlines()
+    for line in (
+        "  train_list: 17,920 images, 1,901 patients",
+        "  val_list: 2,463 images, 306 patients",
+        "  test_list: 5,213 images, 590 patients",
+        "  train_list and test_list: 0 images, 0 patients",
+        f"Other labels in {table} for 127 images of train_list:",
+        f"Other labels in {table} for 18 images of val_list:",
+        f"Other labels in {table} for 36 images of test_list:",
+        "  Pneumonia: 242 -> 260",
+    ):
+        assert line in printed
+    assert printed[-2].endswith("so that its AUROC is uncertain: Hernia 42")

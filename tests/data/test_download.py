@@ -1,0 +1,311 @@
+"""Fetching from a server on this machine, which cuts connections and worse; tools/download_nih.py."""
+
+import hashlib
+import importlib.util
+import io
+import resource
+import shutil
+import socket
+import tarfile
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from chexnet.data.download import NIH, Source, fetch, fetching, read_sources
+from chexnet.errors import InputError
+
+CONTENT = np.random.default_rng(0).bytes(3_000_000)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(fetching, "PAUSE", 0.0)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture
+def fetched(web, tmp_path):
+    """Fetches the file of the server; with what was said and the last progress."""
+    web.files["/a.tar.gz"] = CONTENT
+
+    def run(sha256=None):
+        said, progress = [], []
+        source = Source(f"{web.url}/a.tar.gz", "a.tar.gz", sha256)
+        path = fetch(source, tmp_path, lambda *numbers: progress.append(numbers), said.append)
+        return path, said, progress
+
+    return run
+
+
+def assert_alone(path):
+    assert path.read_bytes() == CONTENT
+    assert [one.name for one in path.parent.iterdir()] == ["a.tar.gz"]
+
+
+def test_a_file_is_fetched_once(web, fetched):
+    path, said, progress = fetched(hashlib.sha256(CONTENT).hexdigest())
+    assert_alone(path)
+    assert not said
+    assert progress[-1] == (len(CONTENT), len(CONTENT))
+    fetched()
+    assert web.asked == [None]
+
+
+def test_a_cut_connection_is_gone_on_with_where_it_was_cut(web, fetched):
+    web.cut_after = [1_000_000, 500_000]
+    path, said, progress = fetched(hashlib.sha256(CONTENT).hexdigest())
+    assert_alone(path)
+    assert web.asked == [None, "bytes=1000000-", "bytes=1500000-"]
+    assert "the connection was cut" in said[0]
+    assert "1,000,000 bytes are there; trying again" in said[0]
+    assert progress[-1] == (len(CONTENT), len(CONTENT))
+
+
+def test_what_is_sent_on_to_another_address_is_gone_on_with_there(web, fetched):
+    web.cut_after, web.moved = [1_000_000], {"/a.tar.gz": "/elsewhere"}
+    web.files["/elsewhere"] = CONTENT
+    assert_alone(fetched(hashlib.sha256(CONTENT).hexdigest())[0])
+    assert web.asked == [None, "bytes=1000000-"]
+
+
+def test_a_server_without_range_begins_again(web, fetched):
+    web.cut_after, web.ranges = [1_000_000], False
+    assert_alone(fetched(hashlib.sha256(CONTENT).hexdigest())[0])
+    assert web.asked == [None, "bytes=1000000-"]
+
+
+def test_another_process_goes_on_with_a_part(web, fetched, tmp_path, monkeypatch):
+    web.cut_after = [1_000_000] + [0] * fetching.ATTEMPTS
+    with pytest.raises(InputError, match=r"a\.tar\.gz: the connection was cut .* 5 attempts brought nothing more"):
+        fetched()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.tar.gz.part", "a.tar.gz.part.json"]
+    web.asked.clear()
+    assert_alone(fetched(hashlib.sha256(CONTENT).hexdigest())[0])
+    assert web.asked == ["bytes=1000000-"]
+
+
+@pytest.mark.parametrize("change", ["file", "url", "note"])
+def test_a_part_of_something_else_is_not_gone_on_with(web, fetched, tmp_path, change):
+    (tmp_path / "a.tar.gz.part").write_bytes(b"something else")
+    url = f"{web.url}/{'b' if change == 'url' else 'a'}.tar.gz"
+    note = (
+        "damaged"
+        if change == "note"
+        else f'{{"url": "{url}", "validator": "\\"{"two" if change == "file" else "one"}\\""}}'
+    )
+    (tmp_path / "a.tar.gz.part.json").write_text(note)
+    assert_alone(fetched()[0])
+    assert web.asked == ["bytes=14-" if change == "file" else None]
+
+
+def test_a_part_that_is_whole_is_only_renamed_and_one_too_long_is_fetched_again(web, fetched, tmp_path):
+    web.etag = None
+    for part, asked in ((CONTENT, 1), (CONTENT + b"more", 2)):
+        web.asked.clear()
+        (tmp_path / "a.tar.gz").unlink(missing_ok=True)
+        (tmp_path / "a.tar.gz.part").write_bytes(part)
+        (tmp_path / "a.tar.gz.part.json").write_text(f'{{"url": "{web.url}/a.tar.gz"}}')
+        assert_alone(fetched()[0])
+        assert len(web.asked) == asked
+
+
+def test_an_answer_with_another_part_is_not_put_together(web, fetched):
+    web.cut_after, web.lies_of_range = [1_000_000], True
+    path, said, _ = fetched()
+    assert_alone(path)
+    assert "another part than from byte 1,000,000 on" in said[1]
+
+
+def test_a_wrong_checksum_is_refused_and_removed(web, fetched, tmp_path):
+    with pytest.raises(
+        InputError, match=r"a\.tar\.gz\.part: its SHA-256 is [0-9a-f]{64}, expected 0{64}; it was removed"
+    ):
+        fetched("0" * 64)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a.tar.gz").write_bytes(b"older")
+    with pytest.raises(InputError, match=r"a\.tar\.gz: its SHA-256 is .* remove it and run this again"):
+        fetched("0" * 64)
+    assert (tmp_path / "a.tar.gz").read_bytes() == b"older"
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_refusal_ends_at_once(web, fetched, status):
+    web.status["/a.tar.gz"] = status
+    with pytest.raises(InputError, match=rf"/a\.tar\.gz: the server answers {status} .*, expected the file"):
+        fetched()
+    assert len(web.asked) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_asks_for_patience_is_asked_again(web, fetched, status):
+    web.status["/a.tar.gz"] = status
+    with pytest.raises(InputError, match=rf"the server answers {status} .*0 bytes are there; 5 attempts brought"):
+        fetched()
+    assert len(web.asked) == fetching.ATTEMPTS
+
+
+def test_a_web_page_is_no_archive_and_nobody_there_is_said(web, fetched, tmp_path):
+    web.content_type = "text/html; charset=utf-8"
+    with pytest.raises(InputError, match="is a web page, expected an archive"):
+        fetched()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match=r"a\.tar\.gz: .*refused.*5 attempts"):
+        fetch(Source("http://127.0.0.1:1/a", "a.tar.gz"), tmp_path, lambda *_: None, lambda _: None)
+
+
+def test_a_full_disk_is_not_tried_again(web, fetched, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"a\.tar\.gz\.part: cannot be written: .*; make room and run this again"):
+            fetched()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert_alone(fetched(hashlib.sha256(CONTENT).hexdigest())[0])
+    assert web.asked == [None, "bytes=1500000-"]
+
+
+@pytest.fixture
+def odd(tmp_path, monkeypatch):
+    """Fetches from a server that answers with any bytes, the same to every attempt."""
+    monkeypatch.setattr(fetching, "_TIMEOUT", 5.0)
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def run(answer: bytes):
+        def serve():
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:  # the test is over
+                    return
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/a.tar.gz"
+        return fetch(Source(url, "a.tar.gz"), tmp_path, lambda *_: None, lambda _: None)
+
+    yield run
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+
+
+@pytest.mark.parametrize(
+    "length", [b"-1", b"-99999999999", b"12abc", b"", b"1e3", "\u0663".encode(), b"9" * 5000, b"0x10"]
+)
+def test_a_length_that_is_none_says_nothing_of_the_file(odd, length):
+    path = odd(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + length + b"\r\n\r\nabc")
+    assert path.read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\nabc",
+        b"HTTP/1.1 206 OK\r\nContent-Range: bytes 5-1/0\r\n\r\nabc",
+        b"HTTP/1.1 206 OK\r\nContent-Range: \xff\r\n\r\nabc",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[::1/\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://a:b/\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n",
+        b"HTTP/1.1 999 \x1b[2J\r\n\r\n",
+        b'HTTP/1.1 200\r\nETag: "a\r\n b"\r\nContent-Length: 9\r\n\r\nabc',
+        b"HTTP/9.9 x\r\n\r\n",
+        b"\0" * 100,
+        b"",
+    ],
+    ids=str,
+)
+def test_an_odd_answer_is_one_line(odd, answer, tmp_path):
+    with pytest.raises(InputError) as refused:
+        odd(answer)
+    assert str(refused.value).isprintable()
+    assert not (tmp_path / "a.tar.gz").exists()
+
+
+def test_what_there_is_no_room_for_is_not_fetched(web, fetched, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    with pytest.raises(InputError, match=r"a\.tar\.gz: 3,000,000 bytes to come, .* has 1,000,000 free"):
+        fetched()
+    assert not (tmp_path / "a.tar.gz").exists()
+
+
+@pytest.mark.parametrize("validator", ['"a\\r\\n b"', "7", "[]", "null", '"\\ud800"', '"\\u0663"'])
+def test_a_note_that_cannot_be_sent_is_not_sent(web, fetched, tmp_path, validator):
+    (tmp_path / "a.tar.gz.part").write_bytes(CONTENT[:1000])
+    (tmp_path / "a.tar.gz.part.json").write_text(f'{{"url": "{web.url}/a.tar.gz", "validator": {validator}}}')
+    assert_alone(fetched()[0])
+    # A note with half a character is not JSON: nobody knows what the part is of, and it is fetched anew.
+    assert web.asked == [None if "ud800" in validator else "bytes=1000-"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# nothing\n\n", "no URLs, expected"),
+        ("http://a/x.tgz\nfile:///etc/passwd", r"urls\.txt:2: 'file:///etc/passwd', expected `URL \[SHA-256\]`"),
+        ("file://localhost/x.tgz", r"urls\.txt:1: 'file://localhost/x\.tgz'"),
+        ("http:///x.tgz", r"urls\.txt:1: "),
+        ("http://[a/x.tgz", r"urls\.txt:1: "),
+        ("http://a/x.tgz 12ab", r"urls\.txt:1: the SHA-256 is '12ab', expected 64"),
+        (f"http://a/x.tgz {'a' * 64} more", r"urls\.txt:1: "),
+        ("http://a/x.tgz\nhttp://b/x.tgz", r"urls\.txt:2: a second x\.tgz"),
+        (b"\xff\xfe", "not a text file"),
+    ],
+)
+def test_a_malformed_list_of_urls_is_refused(tmp_path, text, message):
+    path = tmp_path / "urls.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=message):
+        read_sources(path)
+
+
+def test_archives_are_named_as_in_their_urls_where_these_are_good_names(tmp_path):
+    path = tmp_path / "urls.txt"
+    path.write_text(
+        f"# mine\nhttps://a/b/x_1.tar.gz?key=1 {'A' * 64}\n\nhttp://a/%2e%2e%2fy.tgz\nhttp://a/.z.tgz\nhttp://a/key\n"
+    )
+    assert [(one.name, one.sha256) for one in read_sources(path)] == [
+        ("x_1.tar.gz", "a" * 64),
+        ("y.tgz", None),
+        ("images_003.tar.gz", None),
+        ("images_004.tar.gz", None),
+    ]
+
+
+def test_nih_has_twelve_archives():
+    assert [one.name for one in NIH] == [f"images_{number:03d}.tar.gz" for number in range(1, 13)]
+    assert len({one.url for one in NIH}) == 12
+
+
+def test_the_script_fetches_unpacks_and_may_be_repeated(web, tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location("script_download_nih", ROOT / "tools/download_nih.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    for number in (1, 2):
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w:gz") as archive:
+            member = tarfile.TarInfo(f"images/0000000{number}_000.png")
+            member.size = 3
+            archive.addfile(member, io.BytesIO(b"abc"))
+        web.files[f"/{number}.tar.gz"] = file.getvalue()
+    lines = [f"{web.url}{path} {hashlib.sha256(content).hexdigest()}" for path, content in web.files.items()]
+    (tmp_path / "urls.txt").write_text("\n".join(lines))
+    for _ in range(2):
+        assert script.main(["--urls", str(tmp_path / "urls.txt"), "--output_dir", str(tmp_path / "data")]) == 0
+    assert "2.tar.gz: 1 files" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "data" / "images").iterdir()) == [
+        "00000001_000.png",
+        "00000002_000.png",
+    ]
+    assert web.asked == [None, None]
+    (tmp_path / "data" / "archives" / "2.tar.gz").unlink()
+    web.files["/2.tar.gz"] = b"x"
+    assert script.main(["--urls", str(tmp_path / "urls.txt"), "--output_dir", str(tmp_path / "data")]) == 2
+    assert "its SHA-256 is" in capsys.readouterr().err

@@ -1,0 +1,214 @@
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_png
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chexnet.data.lists import check_images, format_list, image_of, patient_of, read_classes, read_list
+from chexnet.errors import InputError
+from chexnet.labels import check_names
+
+ZEROS = " ".join("0" * 14)
+
+
+def written(folder: Path, text: str | bytes) -> Path:
+    path = folder / "list.txt"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@given(labels=st.lists(st.lists(st.integers(0, 1), min_size=14, max_size=14), min_size=1, max_size=20))
+def test_what_is_written_is_read(tmp_path_factory, labels):
+    names = [f"{index:08d}_000.png" for index in range(len(labels))]
+    path = written(tmp_path_factory.mktemp("lists"), format_list(names, np.array(labels)))
+    read = read_list(path)
+    assert read.names == tuple(names)
+    assert read.labels.dtype == np.uint8
+    np.testing.assert_array_equal(read.labels, labels)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "labels"),
+    [
+        ("chest 1.png 0 1", "chest 1.png", [0, 1]),
+        ("a  b c.png\t1 0", "a  b c.png", [1, 0]),
+        ("a.png True no", "a.png", [1, 0]),
+        ("a.png 0.0 1.000", "a.png", [0, 1]),
+        ("train\\a b\\c.png YES FALSE", "train/a b/c.png", [1, 0]),
+        ("./x//a.png 0 0", "x/a.png", [0, 0]),
+        ("7 0 1", "7", [0, 1]),
+    ],
+)
+def test_names_with_spaces_or_backslashes_and_labels_in_words_are_read(tmp_path, line, name, labels):
+    read = read_list(written(tmp_path, f"{line}\nother.png 0 1\n"), n_classes=2)
+    assert read.names == (name, "other.png")
+    assert read.labels.tolist() == [labels, [0, 1]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "gbk"])
+@pytest.mark.filterwarnings("ignore::chexnet.errors.InputWarning")
+def test_a_list_in_another_encoding_is_read(tmp_path, encoding):
+    assert read_list(written(tmp_path, f"肺.png {ZEROS}\r\n".encode(encoding))).names == ("肺.png",)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a" * 10**7,
+        "a.png " + "0 " * 10**6,
+        f"a.png {ZEROS[:-1]}{10**400}",
+        f"a.png {ZEROS[:-1]}{'9' * 10**6}",
+        f"a\0.png {ZEROS}",
+        f"a\x1b[31m.png {ZEROS}",
+        f"{'a/' * 10**5}../../b.png {ZEROS}",
+        "0" * 10**6,
+        f"a.png nan {ZEROS[2:]}",
+    ],
+    ids=["endless name", "endless labels", "10**400", "digits", "NUL", "escape", "deep", "no name", "nan"],
+)
+def test_what_is_hostile_is_one_short_line(tmp_path, line):
+    with pytest.raises(InputError, match=r"list\.txt") as caught:
+        read_list(written(tmp_path, f"good.png {ZEROS}\n{line}\n"))
+    assert len(str(caught.value)) < 600
+
+
+def test_a_hundred_thousand_names_of_classes_are_each_looked_at_once(tmp_path, monkeypatch):
+    """Twice as many are not four times the work: comparisons are counted, not time."""
+
+    class Counted(str):
+        compared = 0
+        __slots__ = ()
+
+        def __eq__(self, other):
+            Counted.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    check_names([Counted(f"finding {index}") for index in range(2000)])
+    assert Counted.compared < 20_000
+    (tmp_path / "classes.txt").write_text("".join(f"finding {index}\n" for index in range(100_000)))
+    assert len(read_classes(tmp_path / "classes.txt")) == 100_000
+    with pytest.raises(InputError, match="class 3 is 'a', expected a name, each once"):
+        check_names(["a", "b", "a"])
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n  \n"])
+def test_white_space_between_columns_and_at_the_end_is_free(tmp_path, end):
+    text = f"\ufeffa.png\t{ZEROS}\r\nb.png   1 {ZEROS[2:].replace(' ', '  ')}{end}"
+    read = read_list(written(tmp_path, text))
+    assert read.names == ("a.png", "b.png")
+    assert read.labels.sum(axis=1).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"a.png {ZEROS}\nb.png 0 0\n", r"list\.txt:2: 2 labels after the name, expected 14"),
+        (f"a.png {ZEROS}\n\nb.png {ZEROS}\n", r"list\.txt:2: 0 labels"),
+        (f"a.png {ZEROS[:-1]}2\n", r"list\.txt:1: label 14 is '2', expected 0 or 1"),
+        (f"a.png {ZEROS[:-1]}0.5\n", r"list\.txt:1: label 14 is '0\.5', expected 0 or 1"),
+        (f"a.png {ZEROS[:-1]}-1\n", r"list\.txt:1: label 14 is '-1', uncertain; expected 0 or 1"),
+        (f"a.png {ZEROS} 0\n", r"list\.txt:1: 15 labels after the name, expected 14"),
+        (f"a.png,{ZEROS.replace(' ', ',')}\n", r"list\.txt:1: 0 labels .*; for CSV files there is"),
+        ("C:/a.png " + ZEROS, r"list\.txt:1: 'C:/a\.png' is not a plain path"),
+        ("..\\a.png " + ZEROS, r"list\.txt:1: '\.\.\\\\a\.png' is not a plain path"),
+        (f"a.png {ZEROS}\n./a.png {ZEROS}\n", r"list\.txt:2: 'a\.png' stands in line 1 already"),
+        (f"a.png {ZEROS}\nb.png {ZEROS}\na.png {ZEROS}\n", r"list\.txt:3: 'a\.png' stands in line 1 already"),
+        (f"../a.png {ZEROS}\n", r"list\.txt:1: '\.\./a\.png' is not a plain path"),
+        (f"/etc/a.png {ZEROS}\n", r"list\.txt:1: '/etc/a\.png'"),
+        ("\n \n", r"list\.txt: the list is empty"),
+        (b"\x89PNG\r\n\x1a\n\xff", r"list\.txt: is a PNG image; expected a list file"),
+        (b"a.png \xff\x00\x01", r"list\.txt: not a text file"),
+    ],
+)
+def test_a_malformed_list_is_refused_with_its_line(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        read_list(written(tmp_path, text))
+
+
+def test_a_missing_list_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.txt: the list file cannot be read"):
+        read_list(tmp_path / "nowhere.txt")
+
+
+def test_missing_images_are_counted_and_the_first_ten_named(tmp_path):
+    names = [f"{index:02d}.png" for index in range(14)] + ["below/a.png", "below/b.png"]
+    for name in ("00.png", "below/a.png"):
+        write_png(tmp_path / "images" / name)
+    image_list = read_list(written(tmp_path, format_list(names, np.zeros((16, 14), int))))
+    with pytest.raises(InputError) as caught:
+        check_images(image_list, tmp_path / "images")
+    message = str(caught.value)
+    assert "14 of 16 images are missing" in message
+    assert "01.png (line 2)" in message
+    assert "10.png (line 11), ..." in message
+    assert "11.png" not in message
+    with pytest.raises(InputError, match="no such image folder"):
+        check_images(image_list, tmp_path / "elsewhere")
+
+
+def test_images_in_folders_below_are_found(tmp_path):
+    write_png(tmp_path / "images" / "images_001" / "a.png")
+    image_list = read_list(written(tmp_path, f"images_001/a.png {ZEROS}"))
+    check_images(image_list, tmp_path / "images")
+    assert image_list.names == ("images_001/a.png",)
+
+
+def test_a_packed_list_is_read_and_a_torn_one_refused(tmp_path):
+    text = f"a.png {ZEROS}\nb.png {ZEROS}\n".encode()
+    packed = tmp_path / "list.txt.gz"
+    packed.write_bytes(gzip.compress(text))
+    assert read_list(packed).names == read_list(written(tmp_path, text)).names == ("a.png", "b.png")
+    for damaged in (gzip.compress(text)[:-12], text):
+        packed.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"list\.txt\.gz: the list file cannot be read"):
+            read_list(packed)
+
+
+def test_the_number_of_labels_is_free_and_may_be_none(tmp_path):
+    assert read_list(written(tmp_path, "a.png 1 0\nb.png 1 1\n"), n_classes=2).labels.tolist() == [[1, 0], [1, 1]]
+    names = read_list(written(tmp_path, "a.png\nb.png\n"), n_classes=0)
+    assert (names.names, names.labels.shape) == (("a.png", "b.png"), (2, 0))
+    with pytest.raises(InputError, match=r"list\.txt:1: 1 labels after the name, expected 0: a name alone"):
+        read_list(written(tmp_path, "a.png 1\n"), n_classes=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "patient"),
+    [
+        ("00000013_005.png", "00000013_005", "00000013"),
+        ("images_001/images/00000013_005.dcm", "00000013_005", "00000013"),
+        ("CheXpert-v1.0/valid/patient64541/study1/view1.jpg", None, "patient64541"),
+        ("00000013_005", "00000013_005", "00000013"),
+        ("CheXpert/patient64541_study1_view1_frontal.jpg", None, "patient64541"),
+        ("files/p10/p10000032/s50414267/02aa804e-bde0afdd.jpg", None, "p10000032"),
+        ("p10000032/s50414267.png", None, "p10000032"),
+        ("sub-S03047/ses-E07985/mod-rx/sub-S03047_run-1.png", None, "sub-S03047"),
+        ("20200413_001.png", None, None),
+        ("00000013.png", None, None),
+        ("img_005.png", None, None),
+        ("00000013_0005.png", None, None),
+        ("patient1.png", None, None),
+        ("00000013_005.png/a.png", None, None),
+    ],
+)
+def test_a_name_says_which_image_it_is_and_whose(name, image, patient):
+    assert image_of(name) == (image or name)
+    assert patient_of(name) == patient
+
+
+@pytest.mark.real_data
+def test_the_reference_test_list_has_its_known_counts():
+    if "CHEXNET_METADATA" not in os.environ:
+        pytest.skip("CHEXNET_METADATA is not set")
+    packed = Path(os.environ["CHEXNET_METADATA"]).parent / "reference_lists" / "test_list.txt.gz"
+    if not packed.exists():
+        pytest.skip(f"{packed.name} is not beside CHEXNET_METADATA")
+    image_list = read_list(packed)
+    assert len(image_list) == 22433
+    assert image_list.labels.sum(axis=0)[[0, 6, 13]].tolist() == [2420, 242, 42]

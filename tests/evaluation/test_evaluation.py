@@ -1,0 +1,269 @@
+import csv
+import dataclasses
+import json
+import math
+import re
+import shutil
+
+import numpy as np
+import paddle
+import pytest
+from conftest import make_folder
+
+import eval as eval_script
+from chexnet.config import EvalConfig
+from chexnet.data import ChestXrayDataSet
+from chexnet.data.cache import build
+from chexnet.data.lists import read_list
+from chexnet.data.transforms import Preprocessing
+from chexnet.errors import InputError
+from chexnet.evaluation import evaluate, format_comparison, format_result
+from chexnet.inference.engines import Choice
+from chexnet.labels import CLASS_NAMES
+from chexnet.metrics import class_aurocs
+from chexnet.model import CheXNet, checkpoint
+
+
+@pytest.fixture(scope="module")
+def ckpt(tmp_path_factory):
+    path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
+    checkpoint.save(CheXNet().state_dict(), path)
+    checkpoint.write_sidecar(path, {"resize": 40, "crop": 32})
+    return path
+
+
+@pytest.mark.parametrize("crops", [10, 1])
+def test_evaluation_is_the_slow_obvious_one(folder, ckpt, crops):
+    """One image, one crop at a time, against batches of crops."""
+    images, lists = folder(5, sizes=[(48, 40), (60, 90)])
+    seen = []
+    config = EvalConfig(
+        data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), batch_size=2, crops=crops, device="cpu"
+    )
+    result = evaluate(config, progress=lambda done, total: seen.append((done, total)))
+
+    network = CheXNet()
+    checkpoint.load_weights(network, ckpt)
+    dataset = ChestXrayDataSet(images, lists, "ten" if crops == 10 else "center", Preprocessing(40, 32))
+    for index, name in enumerate(dataset.list.names):
+        each = [network.predict(crop[None])[0] for crop in dataset[index][0].reshape(-1, 1, 32, 32)]
+        assert len(each) == crops
+        np.testing.assert_allclose(result.probabilities[index], np.mean(each, axis=0), atol=1e-6)
+        assert result.names[index] == name
+    np.testing.assert_array_equal(result.aurocs, class_aurocs(result.labels, result.probabilities))
+    assert result.mean == pytest.approx(result.aurocs.mean())
+    assert seen[-1] == (5, 5)
+    assert seen == sorted(set(seen))
+
+
+def test_each_checkpoint_is_scored_with_its_own_crops(folder, tmp_path):
+    """Those of its description, unless all are to have the same."""
+    images, lists = folder(4, sizes=[(60, 90)])
+    network = CheXNet(14, "lenet")
+    paths = [tmp_path / "one.pdparams", tmp_path / "ten.pdparams"]
+    for path, crops in zip(paths, ({"crops": 1}, {}), strict=True):
+        checkpoint.save_weights(network.state_dict(), path)
+        checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 40, "crop": 32, **crops})
+
+    def scored(ckpt, **more):
+        asked = EvalConfig(
+            data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), device="cpu", engine="paddle", **more
+        )
+        return evaluate(asked)
+
+    one, ten = scored(paths[0]), scored(paths[1])
+    assert (one.config.crops, ten.config.crops) == (1, 10)
+    np.testing.assert_array_equal(one.probabilities, scored(paths[1], crops=1).probabilities)
+    assert np.abs(one.probabilities - ten.probabilities).max() > 1e-6
+    both = scored(paths[0], ensemble=(str(paths[1]),))
+    assert both.config.crops is None
+    np.testing.assert_allclose(both.probabilities, (one.probabilities + ten.probabilities) / 2, atol=1e-6)
+
+
+def test_the_first_line_says_what_computes(folder, ckpt):
+    images, lists = folder(2)
+    lines = []
+    config = EvalConfig(
+        data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu", engine="paddle"
+    )
+    result = evaluate(config, lines.append)
+    assert re.fullmatch(rf"=> paddle {re.escape(paddle.__version__)}, float32, CPU, \d+ threads?", lines[0])
+    assert lines[0] == f"=> {result.engine}"
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory, ckpt):
+    images, lists = make_folder(tmp_path_factory.mktemp("result"), 4)
+    # Hernia, the last column, loses its positives.
+    lists.write_text("\n".join(line[:-1] + "0" for line in lists.read_text().splitlines()))
+    return evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu"))
+
+
+def test_an_undefined_class_is_named_everywhere_and_never_a_number(result, tmp_path):
+    assert result.undefined == ["Hernia"]
+    assert result.mean == pytest.approx(result.aurocs[:13].mean())
+    lines = format_result(result).splitlines()
+    assert lines[0] == "The final AUROCs:"
+    assert lines[1].startswith(f"The average AUROC is {result.mean:.3f}")
+    assert "over 13 of 14 classes" in lines[1]
+    assert "Hernia" in lines[1]
+    assert lines[2:] == [
+        *(
+            f"The AUROC of {name} is {value}"
+            for name, value in zip(CLASS_NAMES[:13], result.aurocs.tolist(), strict=False)
+        ),
+        "The AUROC of Hernia is undefined",
+    ]
+    result.write_json(tmp_path / "r.json")
+    facts = json.loads((tmp_path / "r.json").read_text(), parse_constant=lambda text: pytest.fail(text))
+    assert facts["classes"]["Hernia"] == {"auroc": None, "positives": 0}
+    assert facts["mean"] == {"auroc": result.mean, "classes": 13}
+    assert facts["images"] == 4
+    assert facts["skipped"] == []
+    assert facts["engine"] == result.engine
+    assert facts["preprocessing"] == {"resize": 40, "crop": 32, "scaling": "imagenet", "sample_bits": 16}
+
+
+def test_the_predictions_file_gives_the_aurocs_back(result, tmp_path):
+    result.write_csv(tmp_path / "p.csv")
+    with (tmp_path / "p.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == list(result.names)
+    assert list(rows[0])[:2] == ["image", "prob_Atelectasis"]
+    labels, scores = (
+        np.array([[float(row[f"{kind}_{name}"]) for name in CLASS_NAMES] for row in rows], np.float32)
+        for kind in ("label", "prob")
+    )
+    np.testing.assert_array_equal(scores, result.probabilities)
+    np.testing.assert_array_equal(class_aurocs(labels, scores), result.aurocs)
+
+
+def test_the_comparison_shows_published_columns_with_their_split(result):
+    lines = format_comparison(result).splitlines()
+    assert lines[0].split() == ["Wang", "Yao", "CheXNet", "arnoweng", "improved", "Paddle-CheXNet", "this", "run"]
+    assert lines[1].split() == ["split", "own", "own", "own", "shared", "shared", "shared", "yours"]
+    cells = {line.split()[0]: line.split()[1:] for line in lines[2:17]}
+    assert cells["Emphysema"][:6] == ["0.8150", "0.8290", "0.9371", "0.9254", "0.9343", "0.9302"]
+    assert cells["Emphysema"][6] == f"{result.aurocs[10]:.4f}"
+    assert cells["Hernia"][6] == "-"
+    assert cells["mean"][5:] == ["0.8468", f"{result.mean:.4f}"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"resize": "big"}, "expected whole numbers"),
+        ({"resize": True, "crop": True}, "expected whole numbers"),
+        ({"resize": 10**9, "crop": 32}, "above 4096 pixels"),
+        ({"resize": 30, "crop": 32}, "crop 32 is not within 1..30"),
+        ({"resize": 40, "crop": 16}, "crop 16 is too small"),
+        ({"classes": ["Cat", "Cat"]}, "class 2 is 'Cat', expected a name, each once"),
+    ],
+)
+def test_a_sidecar_that_cannot_be_is_refused_by_name(folder, ckpt, tmp_path, facts, message):
+    images, lists = folder(2)
+    copy = tmp_path / "copy.pdparams"
+    copy.write_bytes(ckpt.read_bytes())
+    checkpoint.write_sidecar(copy, facts)
+    with pytest.raises(InputError, match=rf"copy\.json.*{message}"):
+        evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(copy), device="cpu"))
+
+
+class _Means:
+    """An engine that answers with the bytes of a crop, so that no difference can hide."""
+
+    crops_a_pass = 20
+
+    def predict(self, crops: np.ndarray) -> np.ndarray:
+        return crops.reshape(len(crops), -1)[:, :14].astype(np.float32) / 255
+
+
+def test_ten_crops_from_the_cache_are_those_from_the_files(folder, ckpt, tmp_path, monkeypatch):
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
+    images, lists = folder(5, sizes=[(48, 40), (60, 90), (33, 80)])
+    build(images, read_list(lists).names, tmp_path / "cache", Preprocessing(40, 32), workers=1)
+    config = EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), batch_size=2, device="cpu")
+    from_files = evaluate(config)
+    shutil.rmtree(images)
+    from_cache = evaluate(dataclasses.replace(config, image_cache=str(tmp_path / "cache")))
+    np.testing.assert_array_equal(from_cache.probabilities, from_files.probabilities)
+
+
+@pytest.fixture
+def spoilt(folder):
+    """Folder and list of 200 images, of which one is a page and one is missing."""
+    images, lists = folder(200)
+    (images / "list_120.png").write_bytes(b"<html>")
+    (images / "list_031.png").unlink()
+    return images, lists
+
+
+def test_what_is_skipped_is_as_if_it_had_not_been_in_the_list(spoilt, ckpt, tmp_path, monkeypatch):
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
+    images, lists = spoilt
+    config = EvalConfig(
+        data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu", on_bad_image="skip"
+    )
+    calls = []
+    result = evaluate(config, progress=lambda done, total: calls.append((done, total)))
+    assert [(one.image, one.line) for one in result.skipped] == [("list_031.png", 32), ("list_120.png", 121)]
+    assert calls[:200] == [(done, 200) for done in range(1, 201)]
+    assert calls[-1] == (198, 198)
+
+    lines = lists.read_text().splitlines(keepends=True)
+    (tmp_path / "shorter.txt").write_text("".join(lines[:31] + lines[32:120] + lines[121:]))
+    expected = evaluate(
+        EvalConfig(data_dir=str(images), test_list=str(tmp_path / "shorter.txt"), ckpt=str(ckpt), crops=1, device="cpu")
+    )
+    assert expected.skipped == ()
+    assert result.names == expected.names
+    np.testing.assert_array_equal(result.labels, expected.labels)
+    np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(result.aurocs, expected.aurocs)
+
+
+def test_what_was_skipped_is_in_the_files_and_printed_last(spoilt, ckpt, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
+    images, lists = spoilt
+    flags = ["--data_dir", str(images), "--test_list", str(lists), "--ckpt", str(ckpt), "--device", "cpu"]
+    outputs = ["--output_json", str(tmp_path / "r.json"), "--output_csv", str(tmp_path / "p.csv"), "--compare"]
+    assert eval_script.main([*flags, *outputs, "--on_bad_image", "skip"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3] == f"left out of {lists}: 2 images (--on_bad_image skip)"
+    assert lines[-2] == "  list_031.png (line 32): no such image file"
+    assert lines[-1].startswith("  list_120.png (line 121): cannot be decoded as an image: ")
+    facts = json.loads((tmp_path / "r.json").read_text())
+    assert facts["images"] == 198
+    assert [list(one.items())[:2] for one in facts["skipped"]] == [
+        [("image", "list_031.png"), ("line", 32)],
+        [("image", "list_120.png"), ("line", 121)],
+    ]
+    assert facts["skipped"][0]["reason"] == "no such image file"
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 199
+
+
+def test_a_broken_image_ends_an_evaluation_unless_it_is_to_be_skipped(spoilt, ckpt, monkeypatch, capsys):
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
+    images, lists = spoilt
+    flags = ["--data_dir", str(images), "--test_list", str(lists), "--ckpt", str(ckpt), "--device", "cpu"]
+    assert eval_script.main(flags) == 2
+    assert "1 of 200 images are missing" in capsys.readouterr().err
+    shutil.copy(images / "list_030.png", images / "list_031.png")
+    assert eval_script.main(flags) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {images / 'list_120.png'}: cannot be decoded")
+    assert error.endswith("; replace the file, or leave it out: --on_bad_image skip")
+
+
+class _Broken:
+    crops_a_pass = 1
+
+    def predict(self, crops: np.ndarray) -> np.ndarray:
+        return np.full((len(crops), 14), math.nan, np.float32)
+
+
+def test_probabilities_that_are_not_numbers_are_refused(folder, ckpt, monkeypatch):
+    images, lists = folder(2)
+    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Broken())
+    with pytest.raises(InputError, match=r"model\.pdparams: gives probabilities that are not finite"):
+        evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu"))

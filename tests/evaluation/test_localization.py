@@ -1,0 +1,396 @@
+"""Class maps against drawn boxes: scores and intervals, the run, its files, tools/localize.py."""
+
+import importlib.util
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from chexnet import model
+from chexnet.config import LocalizationConfig
+from chexnet.data.transforms import Preprocessing
+from chexnet.errors import InputError
+from chexnet.evaluation.localization import (
+    MEASURES,
+    Case,
+    box_sheet,
+    format_result,
+    localize,
+    score_cases,
+    write_contact_sheet,
+)
+from chexnet.evaluation.localization.boxes import BOX_SPACE, found_box, iou
+from chexnet.files import sha256
+from chexnet.inference import engines
+from chexnet.labels import CLASS_NAMES
+from chexnet.metrics.proportions import wilson
+from chexnet.model import CheXNet, checkpoint
+from chexnet.model.backbones import FeatureGrid
+from chexnet.phantom import make_dataset
+
+HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+BRIGHT = (320, 512, 192, 128)
+"""Where the images of `planted` have a bright patch, x y w h in the space of box files."""
+
+
+class Seeing:
+    """Stands in for an engine: maps are the mean brightness of 32 x 32 pixels, above 60; those of Edema the reverse."""
+
+    crops_a_pass = 20
+
+    def __init__(self) -> None:
+        self.passes: list[int] = []
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        self.passes.append(len(images))
+        side = images.shape[-1] // 32
+        places = images.reshape(len(images), side, 32, side, 32).mean(axis=(2, 4), dtype=np.float32) - 60
+        maps = np.repeat(places[:, None], len(CLASS_NAMES), axis=1) / 10
+        maps[:, CLASS_NAMES.index("Edema")] *= -1
+        return maps
+
+
+@pytest.fixture
+def seeing(monkeypatch):
+    """The engine of `planted`'s checkpoint."""
+    ready = Seeing()
+    choice = SimpleNamespace(description="an eye", compile=lambda network, crop, maps: ready)
+    monkeypatch.setattr(engines, "choose", lambda name, precision, crops: choice)
+    bias = np.linspace(-1, 1, len(CLASS_NAMES), dtype=np.float32)
+    network = SimpleNamespace(bias=lambda: bias, has_class_maps=True, grid=FeatureGrid())
+    monkeypatch.setattr(model.Checkpoint, "network", lambda opened: network)
+    return ready
+
+
+@pytest.fixture
+def planted(tmp_path, seeing):
+    """A folder of images with a bright patch (`dark_*` without), and what makes the configuration of a box file."""
+    (tmp_path / "images").mkdir()
+    for name, height, width in [("a.png", 512, 512), ("b.png", 384, 640), ("dark.png", 300, 300)]:
+        pixels = np.full((height, width), 20, np.uint8)
+        x, y, w, h = (value * full // BOX_SPACE for value, full in zip(BRIGHT, (width, height) * 2, strict=True))
+        pixels[y : y + h, x : x + w] = 20 if name == "dark.png" else 250
+        Image.fromarray(pixels).save(tmp_path / "images" / name)
+    checkpoint.save_weights({"w": np.zeros(1)}, tmp_path / "model.pdparams")
+    checkpoint.write_sidecar(tmp_path / "model.pdparams", {"resize": 256, "crop": 224})
+
+    def config(rows, **changes):
+        lines = (f"{name},{finding},{','.join(map(str, box))},,,\n" for name, finding, box in rows)
+        (tmp_path / "boxes.csv").write_text(HEADER + "".join(lines))
+        files = {"boxes": str(tmp_path / "boxes.csv"), "data_dir": str(tmp_path / "images")}
+        return LocalizationConfig(**{**files, "ckpt": str(tmp_path / "model.pdparams"), "num_workers": 1, **changes})
+
+    return config
+
+
+ELSEWHERE = (700, 100, 200, 200)
+
+
+@pytest.mark.parametrize("crops", [10, 1])
+def test_a_network_that_looks_at_the_boxes_is_right(planted, crops):
+    """In images of other sizes and shapes than the box file's, the drawn box is where the patch is."""
+    rows = [("a.png", "Mass", BRIGHT), ("b.png", "Nodule", BRIGHT), ("b.png", "Infiltrate", ELSEWHERE)]
+    result = localize(planted([*rows, ("a.png", "Edema", BRIGHT)], crops=crops))
+    right, dark, wide, wrong = result.cases
+    assert [(case.image, case.finding) for case in result.cases] == [
+        ("a.png", "Mass"),
+        ("a.png", "Edema"),
+        ("b.png", "Nodule"),
+        ("b.png", "Infiltration"),
+    ]
+    assert right.drawn == ((160, 256, 96, 64),)
+    assert wide.drawn == ((200, 192, 120, 48),)
+    assert right.pointing
+    assert wide.pointing
+    assert right.iou > 0.4
+    assert right.iobb >= right.iou
+    assert not dark.pointing
+    assert not wrong.pointing
+    assert wrong.iou == wrong.iobb == 0
+    assert wrong.peak == wide.peak
+    assert right.iou == pytest.approx(iou(np.array([right.found]), np.array(right.drawn))[0, 0])
+
+
+def test_of_several_boxes_one_is_enough_and_makes_one_case(planted):
+    rows = [("a.png", "Nodule", ELSEWHERE), ("a.png", "Nodule", BRIGHT), ("a.png", "Mass", ELSEWHERE)]
+    result = localize(planted(rows))
+    nodule, mass = result.cases
+    assert len(nodule.drawn) == 2
+    assert nodule.pointing
+    assert nodule.iou > 0.4
+    assert not mass.pointing
+    assert [(name, shares[0].found, shares[0].cases) for name, shares in result.scores.findings.items()] == [
+        ("Mass", 0, 1),
+        ("Nodule", 1, 1),
+    ]
+
+
+def test_boxes_of_other_findings_are_for_a_network_that_has_them(planted, tmp_path):
+    names = [f"shadow {index}" for index in range(len(CLASS_NAMES))]
+    checkpoint.write_sidecar(tmp_path / "model.pdparams", {"resize": 256, "crop": 224, "classes": names})
+    reversed_one = names[CLASS_NAMES.index("Edema")]
+    rows = [("a.png", names[12], BRIGHT), ("a.png", reversed_one, BRIGHT), ("b.png", names[0], BRIGHT)]
+    result = localize(planted(rows))
+    assert {case.finding: case.pointing for case in result.cases} == {
+        names[12]: True,
+        reversed_one: False,
+        names[0]: True,
+    }
+    assert list(result.scores.findings) == [names[0], reversed_one, names[12]]  # as the network has them
+    assert [one.case.finding for one in result.samples] == [names[0], reversed_one, names[12]]
+    assert f"\n{names[12]} " in format_result(result)
+    with pytest.raises(InputError, match="1 boxes of what the checkpoint has no class for, such as Mass; its classes"):
+        localize(planted([("a.png", "Mass", BRIGHT)]))
+    with pytest.raises(InputError, match=r"boxes\.csv:2: finding 'shade', expected one of Atelectasis, .*shadow 13"):
+        localize(planted([("a.png", "shade", BRIGHT)]))
+
+
+def test_probabilities_are_those_of_the_crops_averaged(planted, seeing, tmp_path):
+    corner = np.full((256, 256), 20, np.uint8)
+    corner[:90, :90] = 250
+    Image.fromarray(corner).save(tmp_path / "images" / "corner.png")
+    result = localize(planted([("corner.png", "Mass", BRIGHT), ("corner.png", "Edema", BRIGHT)]))
+    logits = seeing.predict(Preprocessing().ten_crop(corner)).mean(axis=(2, 3)) + np.linspace(-1, 1, 14)
+    probabilities = 1 / (1 + np.exp(-logits))
+    assert np.ptp(probabilities, axis=0).min() > 0.01
+    expected = probabilities.mean(axis=0)
+    assert [case.probability for case in result.cases] == pytest.approx([expected[4], expected[9]], rel=1e-4)
+
+
+def test_where_nothing_speaks_for_the_finding_no_box_is_found(planted, tmp_path):
+    result = localize(planted([("dark.png", "Mass", BRIGHT), ("a.png", "Mass", BRIGHT)]))
+    case = result.cases[0]
+    assert case.found is None
+    assert case.iou == case.iobb == 0
+    write_contact_sheet(tmp_path / "sheet.png", result.samples)
+
+
+def test_images_go_through_in_full_passes_however_many_there_are(planted, seeing, tmp_path):
+    """Two images of ten crops fill a pass."""
+    for index in range(7):
+        (tmp_path / "images" / f"{index}.png").write_bytes((tmp_path / "images" / "a.png").read_bytes())
+    seen = []
+    result = localize(
+        planted([(f"{index}.png", "Mass", BRIGHT) for index in range(7)]),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seeing.passes == [20, 20, 20, 10]
+    assert seen == [(done, 7) for done in range(1, 8)]
+    assert [case.image for case in result.cases] == [f"{index}.png" for index in range(7)]
+    assert len({case.peak for case in result.cases}) == 1
+    assert [(one.case.image) for one in result.samples] == ["0.png", "1.png"]
+
+
+def test_a_list_chooses_the_images(planted, tmp_path):
+    rows = [("a.png", "Mass", BRIGHT), ("missing.png", "Mass", BRIGHT), ("b.png", "Mass", BRIGHT)]
+    (tmp_path / "list.txt").write_text("b.png" + " 0" * 14 + "\nz.png" + " 1" * 14)
+    result = localize(planted(rows, test_list=str(tmp_path / "list.txt")))
+    assert [case.image for case in result.cases] == ["b.png"]
+
+
+def test_what_cannot_be_compared_is_named_and_the_rest_is_done(planted, tmp_path):
+    (tmp_path / "images" / "broken.png").write_bytes(b"\x89PNG\r\n")
+    outside = (1000, 10, 30, 10)
+    rows = [("broken.png", "Mass", BRIGHT), ("a.png", "Nodule", outside), ("a.png", "Mass", BRIGHT)]
+    result = localize(planted(rows))
+    assert [(case.image, case.finding) for case in result.cases] == [("a.png", "Mass")]
+    box, image = result.left_out
+    assert box.endswith("boxes.csv:3: a.png: the box 1000,10,30,10 is not inside the image, expected it within 0..1024")
+    assert "broken.png: cannot be decoded" in image
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        (
+            [("a.png", "Mass", (-5, 0, 5, 5))],
+            {},
+            "no box can be compared, expected at least one; the first: .*:2: a.png",
+        ),
+        (
+            [("c.png", "Mass", BRIGHT), ("a.png", "Mass", BRIGHT)],
+            {},
+            "1 of 2 images are missing in .*: c.png; there are .*; --test_list FILE takes",
+        ),
+        ([("a.png", "Mass", BRIGHT)], {"data_dir": "none"}, "none: no such image folder"),
+        ([("a.png", "Mass", BRIGHT)], {"boxes": "none.csv"}, "none.csv: the box file cannot be read"),
+    ],
+)
+def test_what_leaves_nothing_to_compare_is_one_line(planted, rows, changes, message):
+    with pytest.raises(InputError, match=message):
+        localize(planted(rows, **changes))
+
+
+def test_a_list_without_any_of_the_images_is_refused(planted, tmp_path):
+    (tmp_path / "list.txt").write_text("z.png" + " 0" * 14)
+    with pytest.raises(InputError, match=r"no box of an image of .*list\.txt"):
+        localize(planted([("a.png", "Mass", BRIGHT)], test_list=str(tmp_path / "list.txt")))
+
+
+def test_maps_that_are_not_numbers_are_refused(planted, seeing, monkeypatch):
+    monkeypatch.setattr(Seeing, "predict", lambda self, images: np.full((len(images), 14, 7, 7), np.nan, np.float32))
+    with pytest.raises(InputError, match=r"model\.pdparams: gives class maps that are not finite"):
+        localize(planted([("a.png", "Mass", BRIGHT)]))
+
+
+def case(image: str, finding: str, *, pointing: bool = False, iobb: float = 0.0, iou: float = 0.0) -> Case:
+    return Case(image, finding, 0.5, ((0, 0, 1, 1),), (0.5, 0.5), None, pointing, iobb, iou)
+
+
+def test_a_case_is_found_above_the_threshold_not_at_it():
+    cases = [case("a", "Mass", pointing=True, iobb=0.5, iou=0.25), case("b", "Mass", iobb=0.51, iou=0.1)]
+    shares = dict(zip(MEASURES, score_cases(cases).findings["Mass"], strict=True))
+    assert {name: one.found for name, one in shares.items()} == {
+        **{"pointing": 1, "iobb>0.1": 2, "iobb>0.25": 2, "iobb>0.5": 1},
+        **{"iou>0.1": 1, "iou>0.25": 0, "iou>0.5": 0},
+    }
+
+
+def test_the_mean_is_over_findings_not_over_cases():
+    cases = [case(str(index), "Mass") for index in range(9)] + [case("x", "Nodule", pointing=True)]
+    scores = score_cases(cases)
+    assert scores.mean[0].share == 0.5
+    assert scores.mean[0].findings == 2
+    assert list(scores.findings) == ["Mass", "Nodule"]
+
+
+@given(st.integers(1, 300), st.floats(0, 1))
+def test_wilsons_interval_is_where_the_share_is_1_96_standard_errors_away(cases, fraction):
+    found = round(fraction * cases)
+    low, high = wilson(found, cases)
+    assert 0 <= low <= high <= 1
+    assert low - 1e-9 <= found / cases <= high + 1e-9
+    for end in (low, high):
+        if 1e-9 < end < 1 - 1e-9:
+            assert abs(found / cases - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / cases), rel=1e-6)
+
+
+def test_the_interval_of_the_mean_is_that_of_its_patients():
+    """Of one finding it is about the binomial's, and more images of the same patients do not narrow it."""
+    once = [case(f"{index:08d}_000.png", "Mass", pointing=index < 60) for index in range(200)]
+    low, high = score_cases(once).mean[0].low, score_cases(once).mean[0].high
+    error = math.sqrt(0.3 * 0.7 / 200)
+    assert low == pytest.approx(0.3 - 1.96 * error, abs=0.01)
+    assert high == pytest.approx(0.3 + 1.96 * error, abs=0.01)
+    often = [
+        case(f"{index:08d}_{image:03d}.png", "Mass", pointing=index < 60) for index in range(200) for image in range(5)
+    ]
+    again = score_cases(often)
+    assert again.patients == 200
+    assert (again.mean[0].low, again.mean[0].high) == (low, high)
+    assert again.findings["Mass"][0].cases == 1000
+
+
+def test_the_files_hold_what_was_found(planted, tmp_path):
+    rows = [("a.png", "Mass", BRIGHT), ("dark.png", "Effusion", BRIGHT), ("b.png", "Mass", ELSEWHERE)]
+    config = planted(rows)
+    result = localize(config)
+    result.write_json(tmp_path / "out.json")
+    facts = json.loads((tmp_path / "out.json").read_text())
+    assert facts["findings"]["Mass"]["pointing"]["found"] == 1
+    assert facts["findings"]["Mass"]["pointing"]["cases"] == 2
+    assert facts["mean"]["pointing"]["share"] == 0.25
+    assert facts["sha256"] == {"ckpt": sha256(config.ckpt), "boxes": sha256(config.boxes)}
+    assert facts["engine"] == "an eye"
+    assert facts["config"]["crops"] == 10
+    assert "0.5" in facts["rules"]["found_box"]
+    assert [one["image"] for one in facts["cases"]] == ["a.png", "dark.png", "b.png"]
+    assert facts["cases"][0]["found"] == list(result.cases[0].found)
+    assert facts["cases"][1]["found"] is None
+
+
+def test_the_table_shows_the_published_figures_beside_the_same_measure(planted):
+    text = format_result(localize(planted([("a.png", "Mass", BRIGHT), ("dark.png", "Hernia", BRIGHT)])))
+    tables = [block.splitlines() for block in text.split("\n\n")]
+    assert [table[0].split()[:2] for table in tables[:3]] == [["pointing", "game"], ["IoBB", "cases"], ["IoU", "cases"]]
+    pointing, iobb, overlap = ({line.split()[0]: line.split() for line in table} for table in tables[:3])
+    assert pointing["Mass"] == ["Mass", "1", "1.000", "0.207-1.000"]
+    assert pointing["mean"][:5] == ["mean", "of", "2", "2", "0.500"]
+    assert iobb["Mass"][:5] == ["Mass", "1", "1.000", "0.207-1.000", "0.435"]
+    assert (iobb["Mass"][7], iobb["Mass"][10]) == ("0.282", "0.141")
+    assert (iobb["Hernia"][4], iobb["mean"][-1]) == ("-", "-")
+    assert (overlap["Mass"][4], overlap["Mass"][9]) == ("0.400", "0.012")
+    assert len(overlap["Mass"]) == 10  # theirs at 0.1 and 0.5 only
+    assert "arXiv:1705.02315" in text
+
+
+def pixels_of(colour: str, path) -> int:
+    drawn = np.asarray(Image.open(path).convert("RGB"))
+    return int((drawn == np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)).all(axis=2).sum())
+
+
+def test_the_contact_sheet_shows_drawn_and_found_boxes(planted, tmp_path, monkeypatch):
+    """The line of a box has many more pixels of its colour than the cross at the maximum."""
+    monkeypatch.setattr(box_sheet, "_legend", lambda: [])
+    for name in ("a.png", "dark.png"):
+        result = localize(planted([(name, "Mass", BRIGHT)], crops=1))
+        write_contact_sheet(tmp_path / name, result.samples)
+        assert pixels_of(box_sheet.DRAWN, tmp_path / name) > 300
+    assert pixels_of(box_sheet.FOUND, tmp_path / "a.png") > 300
+    assert 0 < pixels_of(box_sheet.FOUND, tmp_path / "dark.png") < 100
+
+
+def test_a_sample_is_small_and_its_map_lies_where_the_image_does(planted, tmp_path):
+    large = np.full((1500, 1200), 20, np.uint8)
+    large[750:938, 375:600] = 250
+    Image.fromarray(large).save(tmp_path / "images" / "large.png")
+    (one,) = localize(planted([("large.png", "Mass", BRIGHT)])).samples
+    assert one.size == (1500, 1200)
+    assert one.gray.shape == one.values.shape == (500, 400)
+    box = found_box(one.values) * 3
+    assert iou(box[None], np.array([one.case.found]))[0, 0] > 0.97
+
+
+def script():
+    spec = importlib.util.spec_from_file_location("script_localize", ROOT / "tools/localize.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_script_from_phantoms_to_its_files(tmp_path, capsys):
+    """With the real network and engine."""
+    phantoms = make_dataset(tmp_path / "phantom", 12, 80, seed=3, min_prevalence=0.2)
+    ckpt = tmp_path / "model.safetensors"
+    network = CheXNet()
+    checkpoint.save_weights(network.state_dict(), ckpt)
+    checkpoint.write_sidecar(ckpt, {"resize": 72, "crop": 64, "notice": "random weights"})
+    flags = ["--boxes", phantoms.box_file, "--data_dir", phantoms.image_dir, "--ckpt", ckpt, "--device", "cpu"]
+    outputs = ["--output_json", tmp_path / "out.json", "--contact_sheet", tmp_path / "sheet.png"]
+    assert script().main([str(flag) for flag in [*flags, *outputs, "--num_workers", "1"]]) == 0
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
+    assert ", float32, CPU, " in lines[0]
+    assert lines[1] == "=> 10 crops of 64 px from 72 px"
+    assert lines[2] == f"=> {ckpt}: random weights"
+    assert lines[5].startswith("pointing game")
+    facts = json.loads((tmp_path / "out.json").read_text())
+    assert sum(one["pointing"]["cases"] for one in facts["findings"].values()) == len(facts["cases"])
+    assert f"{len(facts['cases'])} cases" in output.out
+    assert Image.open(tmp_path / "sheet.png").width > 1000
+
+
+def test_the_script_ends_with_code_2_when_something_was_left_out(planted, capsys):
+    config = planted([("a.png", "Mass", BRIGHT), ("a.png", "Nodule", (0, 0, 0, 9))])
+    flags = ["--boxes", config.boxes, "--data_dir", config.data_dir, "--ckpt", config.ckpt, "--num_workers", "0"]
+    assert script().main(flags) == 2
+    output = capsys.readouterr()
+    assert "mean of 1" in output.out
+    assert output.out.splitlines()[-1].startswith(f"left out: {config.boxes}:3: a.png: the box 0,0,0,9 is not inside")
+    assert output.err.splitlines()[-1].endswith("1 boxes or images, listed above, were left out; the rest was scored")
+
+
+def test_outputs_are_checked_before_the_work(tmp_path, capsys):
+    ckpt = str(tmp_path / "model.pdparams")
+    for flag, path, message in (
+        ("--output_json", "model.json", "is read by this run"),
+        ("--contact_sheet", "sheet.jpg", "ends in .png"),
+    ):
+        assert script().main(["--boxes", "b.csv", "--ckpt", ckpt, flag, str(tmp_path / path)]) == 2
+        assert message in capsys.readouterr().err

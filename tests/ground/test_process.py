@@ -1,0 +1,296 @@
+"""What scripts and imports do to the process and to the terminal: nothing that stays, nothing that it obeys."""
+
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, write_png
+
+from chexnet import cli
+from chexnet.cli import process
+from chexnet.errors import InputError, printable
+from chexnet.model import CheXNet, checkpoint
+
+HOSTILE = "a\x1b[2J\x07\x9b31m\u202egnp.\udcff\u2028\x00b"
+"""Clears the screen, rings, colours, turns the text round, is no UTF-8, breaks the line."""
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """A Python of its own, with these environment variables beside this one's, and its output as bytes."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture
+def script(capsys):
+    """Runs a body as a script does; its exit code, standard output and standard error."""
+
+    def run(body, argv=()):
+        parser = cli.Parser("A script.")
+        parser.add_argument("--batch_size", type=int)
+        parser.add_argument("--output")
+        try:
+            code = cli.run(parser, body, list(argv))
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_printable_escapes_what_is_not_shown_and_nothing_else():
+    assert printable("Ätna 肺 😀.png") == "Ätna 肺 😀.png"
+    shown = printable(HOSTILE)
+    assert shown.isprintable()
+    assert shown == r"a\x1b[2J\x07\x9b31m\u202egnp.\udcff\u2028\x00b"
+    assert printable("a\tb\nc", keep="\n") == "a\\tb\nc"
+
+
+def test_no_way_of_printing_reaches_the_terminal_raw(script):
+    def body(args):
+        print(HOSTILE)
+        cli.echo(HOSTILE)
+        sys.stdout.write(HOSTILE)
+        print(HOSTILE, file=sys.stderr)
+        with cli.progress_bar(HOSTILE) as move:
+            move(1, 2)
+        raise InputError(HOSTILE)
+
+    code, out, err = script(body)
+    assert code == 2
+    for text, kept in ((out, "\n"), (err, "\n\r")):
+        assert printable(text, kept) == text
+        assert "\\x1b[2J" in text
+    assert err.splitlines()[-1].startswith("error: a\\x1b[2J")
+
+
+def test_hostile_flags_are_shown_escaped(script):
+    code, _, err = script(lambda args: None, [f"--batch_size={HOSTILE}"])
+    assert code == 2
+    assert printable(err, "\n") == err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "meant"),
+    [
+        (["--batchsize", "3"], "did you mean --batch_size?"),
+        (["--batch-size=3"], "did you mean --batch_size?"),
+        (["--ouput", "x", "--batch_siz", "3"], "did you mean --output and --batch_size?"),
+        (["--ouput", "x", "--bach_size", "3"], "did you mean --output and --batch_size?"),
+    ],
+)
+def test_a_misspelt_flag_names_the_one_that_is_meant(script, argv, meant):
+    code, _, err = script(lambda args: None, argv)
+    assert code == 2
+    assert meant in err
+
+
+def test_a_strange_flag_names_none(script):
+    assert "did you mean" not in script(lambda args: None, ["--zebra", "1"])[2]
+
+
+def test_version(script):
+    assert script(lambda args: None, ["--version"])[:2] == (0, "Paddle-CheXNet 0.1.0\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
+def test_names_on_standard_input_and_in_output_need_no_encoding(encoding, tmp_path):
+    names = [b"plain.png", "肺.png".encode(), b"latin\xe9.png", b"esc\x1b[31m.png", b"x" * 300]
+    (tmp_path / "list").write_bytes(b"\n".join(names) + b"\r\n")
+    code = (
+        "import os, sys\n"
+        "from chexnet import cli\n"
+        "def body(args):\n"
+        "    for name in cli.lines_of_stdin():\n"
+        "        print(name)\n"
+        "        print(os.fsencode(name).hex(), file=sys.stderr)\n"
+        "sys.exit(cli.run(cli.Parser('x'), body, []))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdin=(tmp_path / "list").open("rb"),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "LANG": "C", "LC_ALL": "C"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [bytes.fromhex(line.decode()) for line in done.stderr.splitlines()] == names
+    assert rb"esc\x1b[31m.png" in done.stdout
+    assert b"\x1b" not in done.stdout
+
+
+def test_a_run_leaves_the_process_as_it_was(script, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "no" / "home"))
+    monkeypatch.delenv("GLOG_minloglevel", raising=False)
+
+    def state():
+        loggers = [logging.getLogger(name).level for name in ("matplotlib", "paddle.utils.download")]
+        handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+        return list(warnings.filters), dict(os.environ), loggers, handlers, sys.stdout, sys.stderr
+
+    before, during = state(), []
+    assert script(lambda args: during.append(state()))[0] == 0
+    assert state() == before
+    assert during[0] != before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals of this kind")
+@pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
+def test_a_signal_ends_a_script_as_ctrl_c_does(script, number):
+    cleaned = []
+
+    def body(args):
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            cleaned.append(True)
+
+    code, _, err = script(body)
+    assert (code, err, cleaned) == (128 + number, f"ended by {signal.Signals(number).name}\n", [True])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGHUP")
+def test_nohup_is_respected(script):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert script(lambda args: os.kill(os.getpid(), signal.SIGHUP))[0] == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("home", ["/dev/null/x", "", "relative", None])
+def test_a_home_that_cannot_be_written_becomes_a_temporary_one(monkeypatch, tmp_path, home):
+    monkeypatch.chdir(tmp_path)
+    if home is None:
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home" / ".cache").write_text("a file in its place")
+        home = str(tmp_path / "home")
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr(process, "CACHE", "/dev/null/cache" if home == "" else process.CACHE)
+    with process.usable_home():
+        there = Path.home()
+        assert str(there) != home
+        (there / ".cache" / "paddle").mkdir(parents=True)
+    assert not there.exists()
+    assert os.environ["HOME"] == home
+    assert [one.name for one in tmp_path.iterdir()] in ([], ["home"])
+
+
+def test_a_home_that_can_be_written_stays(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with process.usable_home():
+        assert os.environ["HOME"] == str(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_home_and_temporary_folder_the_script_still_runs(monkeypatch, script):
+    monkeypatch.setenv("HOME", "/dev/null/x")
+    monkeypatch.setattr(process.tempfile, "TemporaryDirectory", _refuse)
+    assert script(lambda args: print("ran"))[:2] == (0, "ran\n")
+
+
+def _refuse(*args, **kwargs):
+    raise FileNotFoundError(2, "No usable temporary directory found")
+
+
+@pytest.fixture(scope="module")
+def lenet(tmp_path_factory):
+    """A random network in a weight file, as quick as there is one."""
+    path = tmp_path_factory.mktemp("lenet") / "model.pdparams"
+    checkpoint.save(CheXNet(backbone="lenet").state_dict(), path)
+    checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 36, "crop": 32})
+    return path
+
+
+def test_every_compiled_engine_works_without_a_home(tmp_path, lenet):
+    """Paddle issue 33364; `predict.py` reads, exports, compiles and draws, and nothing is written at home."""
+    write_png(tmp_path / "image.png")
+    code = (
+        "import sys, predict\n"
+        "from chexnet.inference import engines\n"
+        "for name in ('openvino', 'onnxruntime', 'paddle'):\n"
+        "    if not engines.missing(name):\n"
+        "        assert predict.main([*sys.argv[1:], '--engine', name]) == 0, name\n"
+    )
+    done = python("-c", code, str(tmp_path / "image.png"), "--ckpt", str(lenet), "--crops", "10", HOME="/dev/null/x")
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+IMPORT_ALL = """
+import importlib.util, logging, os, pathlib, pkgutil, warnings, zlib
+# What other packages do when they are imported is theirs.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import paddle
+import matplotlib, numpy, PIL.Image, safetensors.numpy, scipy.stats, sklearn.metrics, tqdm
+for optional in ("pydicom", "torch"):
+    if importlib.util.find_spec(optional):
+        importlib.import_module(optional)
+def state():
+    loggers = {name: one.level for name, one in known.items()}
+    status = pathlib.Path("/proc/self/status")
+    caught = [line for line in status.read_text().split("\\n") if line.startswith("SigCgt")] if status.exists() else []
+    return list(warnings.filters), dict(os.environ), list(logging.root.handlers), loggers, caught
+known = {name: one for name, one in logging.root.manager.loggerDict.items() if hasattr(one, "level")}
+before = state()
+import chexnet
+for module in pkgutil.walk_packages(chexnet.__path__, "chexnet."):
+    importlib.import_module(module.name)
+for one, other in zip(before, state()):
+    assert one == other, (one, other)
+"""
+
+
+def test_importing_every_module_changes_nothing():
+    done = python("-c", IMPORT_ALL)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_importing_paddle_through_us_prints_nothing_and_keeps_the_signals():
+    code = (
+        "import signal, warnings\n"
+        "def ours(*_): ...\n"
+        "signal.signal(signal.SIGTERM, ours)\n"
+        "from chexnet.inference import engines; from chexnet import training\n"
+        "import paddle, os\n"
+        "assert signal.getsignal(signal.SIGTERM) is ours\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"  # which Paddle's own handler does not survive
+        "print('lives')\n"
+    )
+    done = python("-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"lives\n", b"")
+
+
+def test_png_is_read_in_whatever_order_paddle_comes(tmp_path):
+    """Paddle 2.6 has a zlib that takes the place of the system's, where that is loaded later."""
+    write_png(tmp_path / "image.png")
+    read = f"from chexnet.data import images; images.read({str(tmp_path / 'image.png')!r})"
+    done = python("-W", "ignore", "-c", f"import chexnet, paddle\n{read}")
+    assert done.returncode == 0, done.stderr
+    done = python("-c", f"from chexnet import device\n{read}")
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = python("-c", f"import paddle\n{read}")
+    if done.returncode:
+        assert b"RuntimeWarning: Pillow reads no PNG in this process" in done.stderr
+
+
+def test_a_stream_of_another_kind_is_wrapped_too(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with process.safe_output():
+        print(HOSTILE)
+    assert sys.stdout.getvalue() == printable(HOSTILE) + "\n"

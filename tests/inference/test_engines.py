@@ -1,0 +1,187 @@
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import paddle
+import pytest
+from conftest import ROOT
+
+from chexnet import device
+from chexnet.config import ENGINES, PRECISIONS
+from chexnet.data.transforms import Preprocessing
+from chexnet.errors import InputError
+from chexnet.inference import cam, engines, graph_export
+from chexnet.model import CheXNet
+from chexnet.phantom import draw
+
+CROP = 64
+TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-2}
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A random network whose probabilities are spread, so that a wrong one would show."""
+    paddle.seed(3)
+    network = CheXNet()
+    head = network.densenet121.out[0]
+    head.weight.set_value(head.weight * 8)
+    return network
+
+
+@pytest.fixture(scope="module")
+def crops():
+    """Two of the ten crops of each of five phantoms, uint8 [10, 1, CROP, CROP]."""
+    ten = (Preprocessing(72, CROP).ten_crop(draw([], 72, patient=patient).image) for patient in range(5))
+    return np.concatenate([crops[[0, 9]] for crops in ten])
+
+
+@pytest.fixture(scope="module")
+def expected(network, crops):
+    probabilities = network.predict(crops)
+    assert np.ptp(probabilities, axis=0).max() > 0.01
+    assert np.ptp(probabilities, axis=1).min() > 0.5
+    return probabilities
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_gives_what_eager_paddle_gives(name, precision, network, crops, expected):
+    try:
+        choice = engines.choose(name, precision)
+    except InputError as error:
+        pytest.skip(str(error))
+    ready = choice.compile(network, CROP)
+    assert choice.description.startswith(f"{name} ")
+    assert precision in choice.description
+    for count in (1, 3, 37):
+        order = np.random.default_rng(count).integers(0, len(crops), count)
+        probabilities = ready.predict(crops[order])
+        assert probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities, expected[order], rtol=0, atol=TOLERANCE[precision])
+    np.testing.assert_array_equal(network.predict(crops), expected)  # the network itself is as it was
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_gives_the_class_maps_of_eager_paddle(name, precision, network, crops, expected):
+    try:
+        choice = engines.choose(name, precision)
+    except InputError as error:
+        pytest.skip(str(error))
+    maps = network.predict_maps(crops)
+    assert maps.shape == (10, 14, CROP // 32, CROP // 32)
+    ready = choice.compile(network, CROP, maps=True)
+    for count in (1, 3, 37):
+        order = np.random.default_rng(count).integers(0, len(crops), count)
+        found = ready.predict(crops[order])
+        assert found.dtype == np.float32
+        tolerance = 10 * TOLERANCE[precision] * np.abs(maps).max()
+        np.testing.assert_allclose(found, maps[order], rtol=0, atol=tolerance)
+        probabilities = cam.probabilities(found, network.bias())
+        np.testing.assert_allclose(probabilities, expected[order], rtol=0, atol=TOLERANCE[precision])
+
+
+def test_on_a_gpu_the_network_gives_the_maps_itself(network, crops, monkeypatch):
+    monkeypatch.setattr(device, "is_gpu", lambda: True)
+    ready = engines.Choice("paddle", "float32", 1, "").compile(network, CROP, maps=True)
+    np.testing.assert_array_equal(ready.predict(crops), network.predict_maps(crops))
+
+
+def test_for_few_crops_auto_compiles_nothing(network, crops, monkeypatch):
+    monkeypatch.setattr(graph_export, "save_program", lambda *_: pytest.fail("exported"))
+    monkeypatch.setattr(graph_export, "save_logits_program", lambda *_: pytest.fail("exported"))
+    ready = engines.choose(crops=engines.FEW_CROPS).compile(network, CROP)
+    np.testing.assert_array_equal(ready.predict(crops), network.predict(crops))
+    assert type(engines.choose(crops=engines.FEW_CROPS + 1)) is engines.Choice
+    assert type(engines.choose("paddle", crops=1)) is engines.Choice
+
+
+def test_auto_takes_the_first_that_is_installed(monkeypatch):
+    for missing, chosen in ((set(), "openvino"), ({"openvino", "onnxruntime"}, "paddle")):
+        monkeypatch.setattr(engines, "find_spec", lambda name, missing=missing: None if name in missing else object())
+        assert engines.choose("auto").engine == chosen
+
+
+def test_a_missing_engine_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="--engine openvino: is not installed: pip install openvino"):
+        engines.choose("openvino")
+
+
+def test_a_precision_that_an_engine_lacks_is_refused():
+    if engines.missing("onnxruntime"):
+        pytest.skip(engines.missing("onnxruntime"))
+    with pytest.raises(InputError, match=r"--precision bfloat16: .* use float32"):
+        engines.choose("onnxruntime", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("has", "precisions"),
+    [
+        (["FP32", "INT8", "BIN", "EXPORT_IMPORT"], {"float32"}),  # AVX2 alone, and AVX-512 alone
+        (["FP32", "BF16", "INT8"], {"float32", "bfloat16"}),  # AVX512_BF16
+        (["FP32", "BF16", "FP16", "INT8"], {"float32", "bfloat16", "float16"}),  # AMX-FP16
+    ],
+)
+def test_openvino_is_asked_for_a_precision_before_anything_is_exported(monkeypatch, has, precisions):
+    core = SimpleNamespace(get_property=lambda *asked: has if asked == ("CPU", "OPTIMIZATION_CAPABILITIES") else None)
+    monkeypatch.setattr(engines, "missing", lambda name: "")
+    monkeypatch.setattr(engines, "_openvino", lambda: SimpleNamespace(Core=lambda: core))
+    monkeypatch.setattr(engines, "version", lambda name: "1")
+    for precision in PRECISIONS:
+        if precision in precisions:
+            assert engines.choose("openvino", precision).precision == precision
+        else:
+            with pytest.raises(InputError, match=f"--precision {precision}: this CPU does not compute it"):
+                engines.choose("openvino", precision)
+
+
+@pytest.mark.parametrize(("precision", "supported"), [("float32", True), ("bfloat16", False), ("float16", True)])
+def test_a_gpu_is_asked_for_a_precision(monkeypatch, precision, supported):
+    monkeypatch.setattr(device, "is_gpu", lambda: True)
+    monkeypatch.setattr(device, "name", lambda: "GPU of 2018")
+    monkeypatch.setattr(paddle.amp, "is_bfloat16_supported", lambda device: False)
+    monkeypatch.setattr(paddle.amp, "is_float16_supported", lambda device: True)
+    if supported:
+        assert engines.choose("auto", precision).precision == precision
+    else:
+        with pytest.raises(InputError, match="--precision bfloat16: GPU of 2018 does not compute it; use float32"):
+            engines.choose("auto", precision)
+
+
+def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd, monkeypatch):
+    """paddle2onnx prints, and left to itself installs packages."""
+
+    started = []  # and not raised alone: whoever starts one may catch everything
+
+    def refuse(*args, **kwargs):
+        started.append(args)
+        raise OSError("no process is started here")
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
+    monkeypatch.setattr(os, "system", refuse)
+    exports = [graph_export.save_program, graph_export.save_logits_program]
+    if not engines.missing("onnxruntime"):
+        exports.append(graph_export.save_onnx)
+    for index, save in enumerate(exports):
+        folder = tmp_path / str(index)
+        assert save(network, folder, CROP).is_file()
+    assert capfd.readouterr().out == ""
+    assert not started
+
+
+def test_openvino_is_imported_without_its_telemetry():
+    if engines.missing("openvino"):
+        pytest.skip(engines.missing("openvino"))
+    code = (
+        "import sys\n"
+        "from chexnet.inference import engines\n"
+        "from chexnet.model import CheXNet\n"
+        "engines.choose('openvino').compile(CheXNet(backbone='lenet'), 32)\n"
+        "assert 'openvino' in sys.modules\n"
+        "assert not any(name.startswith('openvino_telemetry') for name in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,149 @@
+import copy
+import json
+
+import pytest
+
+from chexnet.errors import InputError
+from chexnet.files import sha256
+from chexnet.inference.thresholds import (
+    Thresholds,
+    find_thresholds,
+    format_thresholds,
+    read_thresholds,
+    thresholds_path,
+)
+from chexnet.labels import CLASS_NAMES
+
+POINT = {"threshold": 0.25, "sensitivity": 0.8, "specificity": 0.7}
+SOUND = {"schema": 1, "chosen": "Youden on val_list.txt", "thresholds": dict.fromkeys(CLASS_NAMES, POINT)}
+
+
+@pytest.fixture
+def ckpt(tmp_path):
+    (tmp_path / "model.pdparams").write_bytes(b"weights")
+    return tmp_path / "model.pdparams"
+
+
+def read(facts, ckpt):
+    path = ckpt.with_name("thresholds.json")
+    path.write_text(facts if isinstance(facts, str) else json.dumps(facts))
+    return read_thresholds(path, sha256(ckpt))
+
+
+def test_points_come_in_the_order_of_the_classes_whatever_that_of_the_file(ckpt):
+    shuffled = copy.deepcopy(SOUND)
+    shuffled["thresholds"] = {name: dict(POINT) for name in reversed(CLASS_NAMES)}
+    shuffled["thresholds"]["Mass"]["threshold"] = 1
+    found = read(shuffled, ckpt)
+    assert tuple(found.points) == CLASS_NAMES
+    assert found.chosen == "Youden on val_list.txt"
+    assert (found.points["Mass"].threshold, found.points["Nodule"].threshold) == (1, 0.25)
+    assert found.points["Mass"].sensitivity == 0.8
+
+
+def test_a_finding_is_present_from_its_threshold_on(ckpt):
+    point = read(SOUND, ckpt).points["Mass"]
+    assert [point.decides(value) for value in (0.2499, 0.25, 0.9)] == [False, True, True]
+
+
+def test_those_of_the_same_weights_are_taken(ckpt):
+    assert read({**SOUND, "ckpt_sha256": sha256(ckpt)}, ckpt).points["Mass"].threshold == 0.25
+    assert read({**SOUND, "ckpt_sha256": sha256(ckpt)}, ckpt).ckpt_sha256 == sha256(ckpt)
+    assert read(SOUND, ckpt).ckpt_sha256 is None
+
+
+def found(facts, ckpt, crops=10):
+    """What a run without --thresholds gets, and what it says."""
+    thresholds_path(ckpt).write_text(json.dumps(facts))
+    lines: list[str] = []
+    return find_thresholds(None, ckpt, sha256(ckpt), CLASS_NAMES, crops, lines.append), lines
+
+
+def test_those_beside_the_weights_are_taken_and_said(ckpt):
+    lines: list[str] = []
+    assert find_thresholds(None, ckpt, sha256(ckpt), CLASS_NAMES, 10, lines.append) is None
+    assert lines == []
+    (path, thresholds), lines = found({**SOUND, "ckpt_sha256": sha256(ckpt), "crops": 10}, ckpt)
+    assert path == str(ckpt.with_name("model.thresholds.json"))
+    assert thresholds == Thresholds(SOUND["chosen"], thresholds.points, sha256(ckpt), 10)
+    assert thresholds.points["Mass"].threshold == 0.25
+    assert lines == [f"=> thresholds of {path}: Youden on val_list.txt"]
+    _, lines = found({**SOUND, "ckpt_sha256": sha256(ckpt), "crops": 10}, ckpt, crops=1)
+    assert "with --crops 10" in lines[1]
+
+
+def test_those_beside_the_weights_cannot_be_those_of_others(ckpt):
+    with pytest.raises(InputError, match=r"model\.thresholds\.json: has no ckpt_sha256"):
+        found(SOUND, ckpt)
+    known = {**SOUND, "ckpt_sha256": sha256(ckpt)}
+    ckpt.write_bytes(b"trained again")
+    with pytest.raises(InputError, match="chosen for weights with SHA-256"):
+        found(known, ckpt)
+
+
+def test_those_that_are_given_go_first(ckpt):
+    given = ckpt.with_name("given.json")
+    given.write_text(json.dumps({**SOUND, "chosen": "by hand"}))
+    thresholds_path(ckpt).write_text("no JSON")
+    lines: list[str] = []
+    path, thresholds = find_thresholds(str(given), ckpt, sha256(ckpt), CLASS_NAMES, 1, lines.append)
+    assert (path, thresholds.chosen, thresholds.crops) == (str(given), "by hand", None)
+    assert lines[0].startswith(f"=> warning: {given}: does not say for which weights it is")
+
+
+@pytest.mark.parametrize("crops", [0, 5, True, "10", 10.0])
+def test_crops_that_cannot_be_are_refused(ckpt, crops):
+    with pytest.raises(InputError, match="expected 1 or 10"):
+        read({**SOUND, "crops": crops}, ckpt)
+
+
+def test_what_is_written_is_what_is_read(ckpt):
+    for crops in (None, 1, 10):
+        thresholds = Thresholds("by hand", read(SOUND, ckpt).points, sha256(ckpt), crops)
+        assert read(json.loads(format_thresholds(thresholds)), ckpt) == thresholds
+
+
+def with_thresholds(**changes) -> dict:
+    points = {name: change for name, change in {**SOUND["thresholds"], **changes}.items() if change is not None}
+    return {**SOUND, "thresholds": points}
+
+
+REFUSED = {
+    "text": ("no JSON", "not readable as JSON: "),
+    "list": ([1], 'not a threshold file, expected "schema": 1 and "thresholds": {...}'),
+    "no schema": ({"thresholds": SOUND["thresholds"]}, "not a threshold file"),
+    "later schema": ({**SOUND, "schema": 2}, "not a threshold file"),
+    "no thresholds": ({"schema": 1}, "not a threshold file"),
+    "missing class": (with_thresholds(Hernia=None), "thresholds for other classes than the network's: missing Hernia"),
+    "other class": (
+        with_thresholds(Hernia=None, Fracture=POINT),
+        "thresholds for other classes than the network's: unknown Fracture; missing Hernia",
+    ),
+    "number": (with_thresholds(Mass=0.5), "Mass: 0.5, expected an object of threshold, sensitivity, specificity"),
+    "more": (with_thresholds(Mass={**POINT, "rule": 1}), "Mass: {"),
+    "less": (with_thresholds(Mass={"threshold": 0.5}), "Mass: {"),
+    "percent": (with_thresholds(Mass={**POINT, "threshold": 50}), "Mass: threshold is 50, expected a number from 0 to"),
+    "truth": (with_thresholds(Mass={**POINT, "sensitivity": True}), "Mass: sensitivity is True, expected"),
+    "nan": (with_thresholds(Mass={**POINT, "specificity": float("nan")}), "not readable as JSON: NaN is no number"),
+    "a number of 401 digits": (with_thresholds(Mass={**POINT, "threshold": 10**400}), "not readable as JSON: a whole"),
+    "escape sequences": ({**SOUND, "chosen": "\x1b[2J"}, "'chosen' and 'ckpt_sha256' are ('\\x1b[2J', None)"),
+    "no text": ({**SOUND, "ckpt_sha256": 3}, "'chosen' and 'ckpt_sha256' are "),
+    "half a character": ({**SOUND, "chosen": "\ud800"}, "not readable as JSON: a text in it holds half"),
+    "other weights": ({**SOUND, "ckpt_sha256": "4a5f"}, "chosen for weights with SHA-256 4a5f, those in use have "),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_used_is_refused_in_one_line(name, ckpt):
+    facts, expected = REFUSED[name]
+    with pytest.raises(InputError) as error:
+        read(facts, ckpt)
+    message = str(error.value)
+    path = str(ckpt.with_name("thresholds.json"))
+    assert message.startswith(f"{path}: {expected}")
+    assert "\n" not in message
+
+
+def test_a_missing_file_is_named(ckpt):
+    with pytest.raises(InputError, match=r"none\.json: cannot be read: No such file"):
+        read_thresholds("none.json", None)

@@ -1,0 +1,291 @@
+"""Every backbone: what it is made of, what it takes and gives, that it trains, keeps its name, and can be exported."""
+
+import gc
+import os
+import shutil
+
+import numpy as np
+import paddle
+import pytest
+from miniature import small_config
+
+from chexnet import model
+from chexnet.config import EvalConfig, TrainConfig
+from chexnet.config.backbone_registry import list_backbones
+from chexnet.errors import InputError
+from chexnet.evaluation import evaluate
+from chexnet.files import sha256
+from chexnet.inference import Predictor, cam, engines
+from chexnet.inference.deployment import deploy
+from chexnet.labels import N_CLASSES
+from chexnet.model import CheXNet, checkpoint
+from chexnet.model.backbones import BACKBONES, classic
+from chexnet.model.backbones.densenet import DenseNetCIFAR
+from chexnet.training import resume, train
+from chexnet.training.auroc_metric import AUROC
+from chexnet.training.losses import AUXILIARY_WEIGHT, BinaryCrossEntropy, loss_of_heads
+
+PARAMETERS = {
+    "densenet121": 7_978_856,
+    "densenet161": 28_681_000,
+    "densenet169": 14_149_480,
+    "densenet201": 20_013_928,
+    "densenet264": 33_337_704,
+    "densenet_cifar": 1_381_768,
+    "resnext50_32x4d": 25_028_904,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "vgg16": 138_357_544,
+    "googlenet": 11_535_736,
+    "alexnet": 61_100_840,
+    "lenet": 146_156,
+}
+"""For 1000 outputs, batch norm's statistics apart. Those of torchvision where it has the network; Paddle's GoogLeNet
+pools to 3 x 3 places before its auxiliary heads, where the paper has 4 x 4, and has no biases in its convolutions."""
+
+LINEAR = {name for name in list_backbones() if name.startswith(("dense", "res", "goog"))}
+
+DISTINCT = ["densenet121", "densenet_cifar", "resnext50_32x4d", "resnet50", "vgg16", "googlenet", "alexnet", "lenet"]
+"""The others differ from one of them in nothing but their depth."""
+
+OUTPUTS = 3
+
+
+def trained(layer) -> int:
+    """How many numbers are trained."""
+    return sum(int(np.prod(one.shape)) for one in layer.parameters() if not one.stop_gradient)
+
+
+@pytest.fixture(scope="module", params=list_backbones())
+def network(request) -> CheXNet:
+    """Each with three outputs."""
+    gc.collect()  # the one before, which may be half a gigabyte
+    paddle.seed(1)
+    return CheXNet(OUTPUTS, request.param)
+
+
+def smallest(network: CheXNet) -> np.ndarray:
+    """Two crops, uint8 [2, 1, side, side]."""
+    side = network.body.min_input_size
+    return np.random.default_rng(0).integers(0, 256, (2, 1, side, side), dtype=np.uint8)
+
+
+@pytest.fixture
+def crops(network) -> np.ndarray:
+    return smallest(network)
+
+
+def test_every_listed_backbone_is_registered():
+    assert set(BACKBONES) == set(list_backbones())
+
+
+def test_golden_counts():
+    """CheXNet as published, statistics of batch norm included; DenseNet-121 for 32 x 32 and ten classes."""
+    assert sum(int(np.prod(one.shape)) for one in CheXNet(N_CLASSES).state_dict().values()) == 7_051_854
+    assert trained(DenseNetCIFAR(10, growth=32)) == 6_956_298
+    assert trained(BACKBONES["densenet_cifar"](10)) == 1_000_618
+    assert trained(BACKBONES["lenet"](10)) == 61_706 + 2 * 6 * 25  # LeNet-5 with three channels for one
+
+
+def test_it_has_as_many_parameters_as_published(network):
+    heads = [one for name, one in network.body.named_parameters() if name.startswith(network.body.head_prefixes)]
+    assert {one.shape[-1] for one in heads} == {OUTPUTS}
+    an_output = sum(int(np.prod(one.shape)) for one in heads) // OUTPUTS
+    assert trained(network) + (1000 - OUTPUTS) * an_output == PARAMETERS[network.backbone]
+
+
+def test_every_name_begins_with_the_backbones(network):
+    assert all(name.startswith(f"{network.backbone}.") for name in network.state_dict())
+    assert model.backbone_of(network.state_dict()) == network.backbone
+    assert (network.body.weights_url is None) == (network.backbone in ("densenet_cifar", "lenet"))
+
+
+def test_the_smallest_input_is_one_place_and_the_map_grows_by_its_stride(network):
+    network.eval()
+    least, stride = network.body.min_input_size, network.grid.stride
+    with paddle.no_grad():
+        one = network.features(paddle.randn([1, 3, least, least]))
+        more = network.features(paddle.randn([1, 3, least + stride, least + 2 * stride]))
+    assert one.shape[2:] == [1, 1]
+    assert more.shape == [1, one.shape[1], 2, 3]
+    assert network.classify(more).shape == [1, OUTPUTS]
+    with pytest.raises(InputError, match=f"expected at least {least} pixels for {network.backbone}"):
+        model.check_crop(least - 1, network.backbone)
+
+
+@pytest.mark.parametrize("network", DISTINCT, indirect=True)
+def test_one_step_lowers_the_loss(network):
+    side = network.body.min_input_size + network.grid.stride
+    images = paddle.to_tensor(np.random.default_rng(1).standard_normal((4, 3, side, side)).astype(np.float32))
+    labels = paddle.to_tensor(np.array([[0, 1, 1], [1, 1, 0], [0, 1, 1], [0, 1, 0]], np.float32))
+    before = {name: value.numpy().copy() for name, value in network.state_dict().items()}
+
+    def loss():
+        network.train()
+        paddle.seed(2)  # the same dropout
+        outputs = network(images)
+        return BinaryCrossEntropy()(*(outputs if isinstance(outputs, list) else [outputs]), labels)
+
+    first = loss()
+    first.backward()
+    optimizer = paddle.optimizer.SGD(1e-3, parameters=network.parameters())
+    optimizer.step()
+    optimizer.clear_grad()
+    with paddle.no_grad():
+        assert float(loss()) < float(first)
+    network.set_state_dict(before)
+
+
+@pytest.mark.parametrize("network", [one for one in DISTINCT if one != "vgg16"], indirect=True)
+def test_weights_come_back_and_fit_no_other_backbone(network, crops, tmp_path):
+    path = tmp_path / "a.safetensors"
+    checkpoint.save_weights(network.state_dict(), path)
+    checkpoint.write_sidecar(path, {"backbone": network.backbone, "classes": ["a", "b", "c"], "crop": 200})
+    again = model.load(path)
+    assert (again.backbone, again.classes) == (network.backbone, ("a", "b", "c"))
+    assert (again.preprocessing.crop, again.training) == (200, False)
+    np.testing.assert_array_equal(again.predict(crops), network.predict(crops))
+    other = "lenet" if network.backbone == "densenet_cifar" else "densenet_cifar"
+    with pytest.raises(InputError, match=rf"a\.json: the checkpoint is a {network.backbone}, not a {other}"):
+        model.describe(path, other)
+    checkpoint.sidecar_path(path).unlink()
+    with pytest.raises(InputError, match=f"of the backbone {network.backbone}, expected those of {other}"):
+        model.load(path, other, ["a", "b", "c"])
+    path.unlink()  # a quarter of a gigabyte of AlexNet
+
+
+@pytest.mark.parametrize("network", DISTINCT, indirect=True)
+def test_maps_add_up_to_the_logit_where_the_head_is_linear(network, crops):
+    network.eval()
+    assert network.has_class_maps == (network.backbone in LINEAR)
+    maps = cam.grad_class_maps(network, crops)
+    with paddle.no_grad():
+        features = network.features(paddle.to_tensor(crops))
+        logits = network.classify(features).numpy()
+    assert maps.shape == (2, OUTPUTS, *features.shape[2:])
+    if network.has_class_maps:
+        found = network.predict_maps(crops)
+        scale = np.abs(found).max()
+        np.testing.assert_allclose(found.mean(axis=(2, 3)) + network.bias(), logits, atol=1e-5 * scale + 1e-6)
+        np.testing.assert_allclose(maps, found, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("name", ["paddle", "openvino"])
+@pytest.mark.parametrize("backbone", ["resnext50_32x4d", "vgg16", "googlenet", "alexnet", "lenet"])
+def test_an_export_gives_what_eager_paddle_gives(backbone, name, tmp_path):
+    """One of each kind, on maps of two by two places; tests/inference/test_engines.py has DenseNet-121."""
+    if engines.missing(name):
+        pytest.skip(engines.missing(name))
+    paddle.seed(1)
+    network = CheXNet(OUTPUTS, backbone)
+    side = network.body.min_input_size + network.grid.stride
+    crops = np.random.default_rng(0).integers(0, 256, (3, 1, side, side), dtype=np.uint8)
+    network.eval()
+    with paddle.no_grad():
+        deviation = network.logits(paddle.to_tensor(crops)).std()
+    for parameter_name, parameter in network.body.named_parameters():
+        if parameter_name.startswith(network.body.head_prefixes) and parameter_name.endswith("weight"):
+            parameter.set_value(parameter / deviation)  # so that a wrong logit is a wrong probability
+    path = tmp_path / "model.pdparams"
+    checkpoint.save_weights(network.state_dict(), path)
+    facts = {"backbone": backbone, "resize": side, "crop": side, "classes": [f"finding {index}" for index in range(3)]}
+    checkpoint.write_sidecar(path, facts)
+    predictor = Predictor(path, engine=name, device="cpu")
+    probabilities, maps = predictor.predict_cam(crops)
+    np.testing.assert_allclose(predictor.predict_crops(crops), probabilities, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(probabilities, network.predict(crops), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(maps, cam.grad_class_maps(network, crops), rtol=0, atol=1e-4 * np.abs(maps).max())
+    if backbone == "lenet":
+        assert Predictor(path, engine=name, device="cpu", maps=False).predict_cam(crops)[1] is None
+
+
+@pytest.mark.parametrize("backbone", ["densenet_cifar", "vgg16", "googlenet", "alexnet", "lenet", "resnet50"])
+def test_a_place_looks_at_the_image_around_its_centre(backbone):
+    """The oracle: the pixels that a place in the middle depends on, weighted by how much."""
+    paddle.seed(0)
+    body = BACKBONES[backbone](1)
+    body.eval()
+    stride, first = body.grid
+    side = {"vgg16": 224, "densenet_cifar": 72, "lenet": 72}.get(backbone, 352)  # enough to see it whole
+    images = paddle.randn([1, 3, side, side])
+    images.stop_gradient = False
+    features = body.features(images)
+    place = round((side / 2 - first) / stride)
+    chosen = features[0, :, place, place]
+    (gradient,) = paddle.grad((chosen * paddle.randn(chosen.shape)).sum(), images)
+    weight = gradient.abs().sum(axis=[0, 1]).numpy()
+    at = np.arange(side) + 0.5
+    centres = [(weight.sum(axis) * at).sum() / weight.sum() - place * stride for axis in (0, 1)]
+    assert np.mean(centres) == pytest.approx(first, abs=0.12 * stride)
+
+
+def test_googlenets_auxiliary_heads_train_and_say_nothing_otherwise():
+    paddle.seed(0)
+    network = CheXNet(2, "googlenet")
+    images = paddle.randn([2, 3, 64, 64])
+    labels = paddle.to_tensor([[1.0, 0.0], [0.0, 0.0]])
+    logits = network.training_logits(images)
+    assert [head.shape for head in logits] == [[2, 2]] * 3
+    alone = [float(BinaryCrossEntropy()(head, labels)) for head in logits]
+    together = loss_of_heads(BinaryCrossEntropy(), logits, labels)
+    assert float(together) == pytest.approx(alone[0] + AUXILIARY_WEIGHT * (alone[1] + alone[2]), rel=1e-6)
+    together.backward()
+    assert all(one.grad is not None for one in network.parameters() if not one.stop_gradient)
+    outputs = network(images)
+    probabilities, kept = AUROC(2, ["a", "b"]).compute(*outputs, labels)
+    assert probabilities is outputs[0]
+    assert kept is labels
+    network.eval()
+    assert network(images).shape == [2, 2]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (7, 9), (16, 13), (21, 7)])
+def test_maps_of_any_size_are_pooled_to_the_places_of_the_linear_layers(shape):
+    features = paddle.randn([2, 3, *shape])
+    wanted = paddle.nn.functional.adaptive_avg_pool2d(features, 7).flatten(2).numpy()
+    np.testing.assert_allclose(classic._adaptive_avg_pool(features, 7).numpy(), wanted, atol=1e-6)
+
+
+def test_no_imagenet_weights_are_said_so():
+    for name in ("lenet", "densenet_cifar"):
+        with pytest.raises(
+            InputError, match=f"Paddle has no ImageNet weights of {name}; use --init random or --init P"
+        ):
+            model.initialise(CheXNet(1, name), "imagenet")
+
+
+@pytest.mark.parametrize("backbone", ["googlenet", "alexnet", "resnext50_32x4d"])
+def test_paddles_own_weights_fill_all_but_the_heads(tmp_path, backbone):
+    theirs = getattr(paddle.vision.models, backbone)().state_dict()
+    checkpoint.save(theirs, tmp_path / "imagenet.pdparams")
+    network = CheXNet(2, backbone)
+    assert model.initialise(network, str(tmp_path / "imagenet.pdparams")).words.endswith("random head")
+    for name, value in network.body.state_dict().items():
+        if not name.startswith(network.body.head_prefixes):
+            np.testing.assert_array_equal(value.numpy(), theirs[name].numpy())
+
+
+@pytest.mark.parametrize("backbone", list_backbones())
+def test_the_whole_way(small_data, tmp_path, backbone):
+    """Training, going on with it, evaluation, heat maps, an export."""
+    if backbone not in ("lenet", "googlenet") and os.environ.get("CHEXNET_BACKBONES") != "all":
+        pytest.skip("CHEXNET_BACKBONES is not `all`; lenet and googlenet stand for the others")
+    side = BACKBONES[backbone].min_input_size + BACKBONES[backbone].grid.stride
+    changes = {"backbone": backbone, "save_every_steps": 4, "resize": side + 8, "crop": side, "keep_states": 4}
+    config = TrainConfig(**{**vars(small_config(small_data, tmp_path / "whole")), **changes})
+    result = train(config)
+    assert checkpoint.read_sidecar(result.best_model)["backbone"] == backbone
+    resume(tmp_path / "whole" / "after_epoch_01_step_000004.state", {"save_dir": str(tmp_path / "on")})
+    for name in ("best_model.pdparams", "final.pdparams"):
+        assert sha256(tmp_path / "on" / name) == sha256(tmp_path / "whole" / name)
+    with pytest.raises(InputError, match=rf"this run has backbone {backbone} \(now "):
+        resume(tmp_path / "on", {"backbone": "alexnet" if backbone == "lenet" else "lenet"}, force=True)
+    ckpt = str(result.best_model)
+    scored = evaluate(EvalConfig(data_dir=config.data_dir, test_list=config.val_list, ckpt=ckpt, crops=1, device="cpu"))
+    assert scored.probabilities.shape == (6, N_CLASSES)
+    predicted = Predictor(ckpt, crops=1, device="cpu", images=1).predict(small_data / "images" / scored.names[0])
+    np.testing.assert_allclose(predicted.probabilities, scored.probabilities[0], atol=1e-4)
+    assert np.isfinite(predicted.class_map("Mass")[10:-10, 10:-10]).all()  # the crop leaves an edge out
+    assert deploy(ckpt, tmp_path / "exported").facts["backbone"] == backbone
+    shutil.rmtree(tmp_path)  # gigabytes of VGG

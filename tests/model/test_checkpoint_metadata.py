@@ -1,0 +1,312 @@
+"""The metadata of weights: stored in the file, so that both are always of the same moment."""
+
+import hashlib
+import json
+import math
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from chexnet.errors import InputError
+from chexnet.files import sha256
+from chexnet.model import checkpoint
+from chexnet.model.checkpoint import WEIGHT_SUFFIXES, checksum, safetensors_files
+
+WEIGHTS = {"b": np.arange(6, dtype="f4").reshape(2, 3), "a": np.array([0.5, -2], "f4")}
+METADATA = {"backbone": "lenet", "classes": ["Größe", "b\nc", '"'], "epoch": 3, "val_AUROC_avg": 0.5, "none": None}
+
+in_both_formats = pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
+
+
+def assert_same_weights(found, wanted):
+    assert found.keys() == wanted.keys()
+    assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
+# What is written is read
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**15), 10**15)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@in_both_formats
+@given(metadata=st.dictionaries(TEXTS, VALUES, max_size=4))
+def test_metadata_is_read_from_the_file_alone_and_the_same_gives_the_same_bytes(tmp_path_factory, suffix, metadata):
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    digest = checkpoint.save_weights(WEIGHTS, path, metadata=metadata)
+    file = checkpoint.open_weights(path)
+    assert (file.metadata, file.metadata_source) == (metadata, path)
+    assert_same_weights(file.weights, WEIGHTS)
+    assert digest == file.sha256 == sha256(path)
+    first = path.read_bytes()
+    checkpoint.save_weights(WEIGHTS, path, metadata=metadata)
+    assert path.read_bytes() == first
+
+
+@in_both_formats
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_the_json_is_a_copy_that_says_of_which_weights_it_is(tmp_path, suffix, precision):
+    path = tmp_path / f"w{suffix}"
+    digest = checkpoint.save_checkpoint(WEIGHTS, path, METADATA, precision)
+    assert checkpoint.open_weights(path).metadata == METADATA
+    assert json.loads(path.with_suffix(".json").read_text()) == {**METADATA, "weights_sha256": digest}
+
+
+def test_paddle_loads_a_file_with_metadata(tmp_path):
+    network, other = (paddle.nn.Sequential(paddle.nn.Linear(3, 2), paddle.nn.BatchNorm1D(2)) for _ in range(2))
+    path = tmp_path / "w.pdparams"
+    checkpoint.save_weights(network.state_dict(), path, metadata=METADATA)
+    other.set_state_dict(paddle.load(str(path)))
+    for name, tensor in network.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[name].numpy(), tensor.numpy())
+    found = paddle.load(str(path), return_numpy=True)
+    assert_same_weights(found, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
+
+
+def test_the_package_safetensors_loads_a_file_with_metadata(tmp_path):
+    path = tmp_path / "w.safetensors"
+    checkpoint.save_weights(WEIGHTS, path, metadata=METADATA)
+    assert_same_weights(load_file(path), WEIGHTS)
+    with safe_open(path, "np") as file:
+        assert json.loads(file.metadata()["chexnet_metadata"]) == METADATA
+
+
+# What stands beside a file that has its own
+
+
+@in_both_formats
+@pytest.mark.parametrize("beside", [None, "{", "[]", '{"epoch": 9}', '{"epoch": 9, "weights_sha256": "0"}'])
+def test_a_json_beside_a_file_with_metadata_changes_nothing(tmp_path, suffix, beside):
+    path = tmp_path / f"w{suffix}"
+    checkpoint.save_checkpoint(WEIGHTS, path, METADATA)
+    checkpoint.sidecar_path(path).unlink()
+    if beside is not None:
+        checkpoint.sidecar_path(path).write_text(beside)
+    file = checkpoint.open_weights(path)
+    assert (file.metadata, file.metadata_source) == (METADATA, path)
+    assert checkpoint.read_metadata(path) == (METADATA, path)
+
+
+@in_both_formats
+def test_empty_metadata_is_metadata(tmp_path, suffix):
+    path = tmp_path / f"w{suffix}"
+    checkpoint.save_weights(WEIGHTS, path, metadata={})
+    checkpoint.write_sidecar(path, {"epoch": 9})
+    assert checkpoint.open_weights(path).metadata == {}
+
+
+@in_both_formats
+def test_a_file_without_metadata_has_that_of_the_json(tmp_path, suffix):
+    path = tmp_path / f"w{suffix}"
+    checkpoint.save_weights(WEIGHTS, path)
+    assert checkpoint.open_weights(path).metadata == {}
+    checkpoint.write_sidecar(path, METADATA)
+    file = checkpoint.open_weights(path)
+    assert (file.metadata, file.metadata_source) == (METADATA, checkpoint.sidecar_path(path))
+
+
+def test_files_of_other_programs_have_that_of_the_json(tmp_path):
+    paddle.save({name: paddle.to_tensor(array) for name, array in WEIGHTS.items()}, str(tmp_path / "w.pdparams"))
+    save_file(WEIGHTS, tmp_path / "w.safetensors", metadata={"format": "pt"})
+    checkpoint.write_sidecar(tmp_path / "w", METADATA)
+    for suffix in WEIGHT_SUFFIXES:
+        assert checkpoint.open_weights(tmp_path / f"w{suffix}").metadata == METADATA
+
+
+def test_the_json_of_a_lost_file_is_its_metadata(tmp_path):
+    checkpoint.write_sidecar(tmp_path / "w.pdparams", METADATA)
+    assert checkpoint.read_metadata(tmp_path / "w.pdparams") == (METADATA, tmp_path / "w.json")
+
+
+# Damage
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        checkpoint.open_weights(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert len(message) < 500
+    return message
+
+
+def around_the_arrays(data: bytes, suffix: str) -> range:
+    """Places in a file that hold its metadata, its seal, and in `.safetensors` the names and shapes of its arrays."""
+    if suffix == ".safetensors":
+        return range(int.from_bytes(data[:8], "little") + 8)
+    return range(data.rindex(b"\nchexnet metadata "), len(data))
+
+
+@in_both_formats
+def test_no_change_of_the_metadata_goes_unnoticed(tmp_path, suffix):
+    """Of any single byte; a JSON that would stand in for lost metadata is there."""
+    path = tmp_path / f"w{suffix}"
+    checkpoint.save_checkpoint(WEIGHTS, path, {"epoch": 3})
+    data = path.read_bytes()
+    for place in around_the_arrays(data, suffix):
+        for bit in (0, 5):
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            refused(path)
+
+
+@in_both_formats
+def test_no_cut_within_the_metadata_goes_unnoticed(tmp_path, suffix):
+    path = tmp_path / f"w{suffix}"
+    checkpoint.save_checkpoint(WEIGHTS, path, {"epoch": 3})
+    data = path.read_bytes()
+    for length in around_the_arrays(data, suffix)[1:]:
+        path.write_bytes(data[:length])
+        refused(path)
+    if suffix == ".pdparams":  # cut just before its metadata, it is a file of Paddle's beside the JSON of another
+        path.write_bytes(data[: data.rindex(b"\nchexnet metadata ")])
+        with pytest.raises(InputError, match=r"w\.json: describes weights with SHA-256"):
+            checkpoint.open_weights(path)
+
+
+def test_metadata_without_a_checksum_is_refused(tmp_path):
+    pickled = pickle.dumps(WEIGHTS, protocol=4)
+    (tmp_path / "w.pdparams").write_bytes(pickled + b'\nchexnet metadata {"epoch": 3}\n')
+    save_file(WEIGHTS, tmp_path / "w.safetensors", metadata={"chexnet_metadata": '{"epoch": 3}'})
+    for suffix in WEIGHT_SUFFIXES:
+        refused(tmp_path / f"w{suffix}")
+
+
+def write_sealed(path: Path, text: bytes) -> None:
+    """A file with any text for metadata, and a seal that is right."""
+    if path.suffix == ".safetensors":
+        digest = safetensors_files._digest(WEIGHTS, text.decode())
+        entries = {"chexnet": checksum.seal(digest, has_metadata=True), "chexnet_metadata": text.decode()}
+        save_file(WEIGHTS, path, metadata=entries)
+    else:
+        content = pickle.dumps(WEIGHTS, protocol=4) + b"\nchexnet metadata " + text + b"\n"
+        sealed = checksum.seal(hashlib.sha256(content).hexdigest(), has_metadata=True)
+        path.write_bytes(content + f"chexnet {sealed}\n".encode())
+
+
+UNUSABLE = {
+    "no object": (b"[1]", "a JSON list, expected an object"),
+    "no JSON": (b"epoch 3", "not readable as JSON"),
+    "nothing": (b" ", "not readable as JSON"),
+    "NaN": (b'{"a": NaN}', "NaN is no number of JSON"),
+    "a name twice": (b'{"a": 1, "a": 2}', "stands twice"),
+    "too deep": (b'{"a": ' + b"[" * 40 + b"]" * 40 + b"}", "deep"),
+    "too many values": (b'{"a": [' + b"0," * 500_000 + b"0]}", "more than 500,000 values"),
+    "too large": (b'{"a": "' + b"x" * (32 << 20) + b'"}', "more than 32 MB"),
+    "not UTF-8": (b'{"a": "\xff"}', "is not UTF-8"),
+}
+
+
+@in_both_formats
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_metadata_that_cannot_be_is_a_line(tmp_path, suffix, name):
+    text, said = UNUSABLE[name]
+    path = tmp_path / f"w{suffix}"
+    if suffix == ".safetensors" and name == "not UTF-8":
+        write_sealed(path, b'{"a": "y"}')
+        path.write_bytes(path.read_bytes().replace(b"y", b"\xff"))
+    else:
+        write_sealed(path, text)
+    assert said in refused(path)
+
+
+@in_both_formats
+def test_metadata_that_could_not_be_read_is_not_written(tmp_path, suffix):
+    path = tmp_path / f"w{suffix}"
+    checkpoint.save_checkpoint(WEIGHTS, path, METADATA)
+    before = path.read_bytes()
+    for unreadable in ({"a": ["x"] * 500_001}, {"a": 10**20}):
+        with pytest.raises(InputError, match=rf"w\{suffix}: its metadata: not readable as JSON"):
+            checkpoint.save_checkpoint(WEIGHTS, path, unreadable)
+    with pytest.raises(ValueError, match="JSON"):
+        checkpoint.save_checkpoint(WEIGHTS, path, {"a": math.nan})
+    assert path.read_bytes() == before
+    assert set(tmp_path.iterdir()) == {path, path.with_suffix(".json")}
+
+
+# Kills and full disks
+
+EPOCHS = """
+import os, signal, sys
+import numpy as np
+from chexnet.model import checkpoint
+from chexnet.model.checkpoint import weight_files
+
+def save(epoch, size=1000):
+    checkpoint.save_checkpoint({"w": np.full(size, epoch, "f4")}, sys.argv[1], {"epoch": epoch, "list": ["x"] * 1000})
+"""
+"""The beginning of programs that write one file again and again, with weights that say of which epoch they are."""
+
+
+def child(path: Path, program: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", EPOCHS + program, str(path)], stderr=subprocess.PIPE, text=True)
+
+
+def epoch_of(path: Path) -> int:
+    """The epoch of a file, which its weights and its metadata have to agree on."""
+    file = checkpoint.open_weights(path)
+    assert (file.weights["w"] == file.metadata["epoch"]).all()
+    return file.metadata["epoch"]
+
+
+@in_both_formats
+def test_a_kill_between_the_file_and_its_json_leaves_a_whole_checkpoint(tmp_path, suffix):
+    path = tmp_path / f"w{suffix}"
+    program = "save(1); weights.write_sidecar = lambda *_: os.kill(os.getpid(), 9); save(2)"
+    process = child(path, program)
+    process.communicate()
+    assert process.returncode != 0
+    assert checkpoint.read_sidecar(path)["epoch"] == 1
+    assert epoch_of(path) == 2
+
+
+@in_both_formats
+def test_a_disk_that_is_full_for_the_json_leaves_a_whole_checkpoint(tmp_path, suffix):
+    """The limit on a file's size is between that of the weights and that of the JSON, which has more white space."""
+    pytest.importorskip("resource")
+    path = tmp_path / f"w{suffix}"
+    program = """
+import resource
+save(1, 10)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(sys.argv[1]) + 10,) * 2)
+save(2, 10)
+"""
+    process = child(path, program)
+    assert "w.json: cannot be written: File too large" in process.communicate()[1]
+    assert checkpoint.read_sidecar(path)["epoch"] == 1
+    assert epoch_of(path) == 2
+
+
+@in_both_formats
+def test_a_reader_beside_a_writer_and_after_its_kill_sees_one_epoch(tmp_path, suffix):
+    path = tmp_path / f"w{suffix}"
+    with child(path, "import itertools\nfor epoch in itertools.count(1): save(epoch)") as process:
+        try:
+            while not path.exists():
+                assert process.poll() is None
+            seen = {epoch_of(path) for _ in range(50)}
+            while epoch_of(path) <= min(seen):
+                assert process.poll() is None
+        finally:
+            process.kill()
+    epoch_of(path)

@@ -1,0 +1,87 @@
+"""Weights that other Paddle programs wrote: in a dictionary of more, and under longer names."""
+
+import numpy as np
+import paddle
+import pytest
+
+from chexnet.errors import InputError
+from chexnet.model import CheXNet, checkpoint, initialise, open_checkpoint
+
+
+@pytest.fixture(scope="module")
+def network():
+    return CheXNet(14, "lenet")
+
+
+@pytest.fixture(scope="module")
+def densenet():
+    return CheXNet(14)
+
+
+def arrays(network) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+
+
+def assert_same(found, wanted):
+    assert found.keys() == wanted.keys()
+    assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda state: {"model": state},
+        lambda state: {"epoch": 3, "model": state, "loss": [0.1, 0.2]},
+        lambda state: {"state": {"net": state, "step": 4}},
+        lambda state: {"model": {name: tensor.numpy() for name, tensor in state.items()}, "epoch": 1},
+    ],
+    ids=["alone", "beside an epoch", "two deep", "as arrays"],
+)
+def test_weights_in_a_dictionary_of_more(content, network, tmp_path):
+    paddle.save(content(network.state_dict()), str(tmp_path / "model.pdparams"))
+    assert_same(checkpoint.read_weights(tmp_path / "model.pdparams"), arrays(network))
+
+
+def test_several_weights_are_named(network, tmp_path):
+    state = network.state_dict()
+    paddle.save({"model": state, "ema": {"shadow": state}}, str(tmp_path / "model.pdparams"))
+    with pytest.raises(InputError, match=r"weights at 2 keys, model, ema\.shadow, expected those of one"):
+        checkpoint.read_weights(tmp_path / "model.pdparams")
+
+
+@pytest.mark.parametrize("prefix", ["_layers.", "model.", "0.", "Student.backbone."])
+def test_names_of_a_program_around_the_network(prefix, network, tmp_path):
+    """`paddle.DataParallel` inside of another layer, `nn.Sequential`, PaddleClas."""
+    state = {prefix + name: tensor for name, tensor in network.state_dict().items()}
+    paddle.save(state, str(tmp_path / "model.pdparams"))
+    filled = open_checkpoint(tmp_path / "model.pdparams", "lenet").network()
+    assert_same(arrays(filled), arrays(network))
+    other = CheXNet(14, "lenet")
+    initialise(other, str(tmp_path / "model.pdparams"))
+    assert_same(arrays(other), arrays(network))
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.", "_layers."])
+def test_a_densenet_of_paddleclas(prefix, densenet, tmp_path):
+    """Its names are those of `paddle.vision`, its head a Linear that stands alone."""
+    state = {
+        prefix + name.removeprefix("densenet121.").replace("out.0.", "out."): tensor
+        for name, tensor in densenet.state_dict().items()
+    }
+    paddle.save(state, str(tmp_path / "model.pdparams"))
+    assert_same(arrays(open_checkpoint(tmp_path / "model.pdparams").network()), arrays(densenet))
+    other = CheXNet(3)
+    initialise(other, str(tmp_path / "model.pdparams"))
+    body = arrays(densenet)
+    assert_same(
+        {name: array for name, array in arrays(other).items() if ".out." not in name},
+        {name: array for name, array in body.items() if ".out." not in name},
+    )
+
+
+def test_another_network_is_refused_in_a_line(densenet, tmp_path):
+    state = {f"backbone.{name}.x": tensor for name, tensor in densenet.state_dict().items()}
+    paddle.save(state, str(tmp_path / "model.pdparams"))
+    with pytest.raises(InputError, match="does not fit the network, nothing was loaded") as caught:
+        open_checkpoint(tmp_path / "model.pdparams").network()
+    assert len(str(caught.value)) < 2000

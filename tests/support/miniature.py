@@ -1,0 +1,80 @@
+"""Runs of seconds: small data, and a network that stands in for DenseNet-121 where only what is around it is tested."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+from PIL import Image
+
+from chexnet.config import TrainConfig
+from chexnet.model.backbones import BACKBONES, Backbone
+
+
+class Miniature(Backbone):
+    """One convolution, batch norm, and dropout, so that Paddle's random generator matters."""
+
+    head_prefixes = ("out.",)
+
+    def __init__(self, out_size: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2D(3, 8, 7, stride=4)
+        self.norm = nn.BatchNorm2D(8)
+        self.dropout = nn.Dropout(0.3)
+        self.out = nn.Sequential(nn.Linear(8, out_size), nn.Sigmoid())
+
+    def features(self, images: paddle.Tensor) -> paddle.Tensor:
+        return nn.functional.relu(self.norm(self.stem(images)))
+
+    def classify(self, features: paddle.Tensor) -> paddle.Tensor:
+        return self.out[0](self.dropout(features.mean(axis=[2, 3])))
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images/, train.txt of 12 and val.txt of 6 bright and dark ones, no Hernia to validate on."""
+    root = tmp_path_factory.mktemp("small_data")
+    (root / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("val", 6)):
+        lines = []
+        for index in range(count):
+            positive = index % 2
+            pixels = rng.integers(0, 100, (44, 44), dtype=np.uint8) + np.uint8(120 * positive)
+            Image.fromarray(pixels).save(root / "images" / f"{part}{index}.png")
+            labels = [positive] * 13 + [0 if part == "val" else positive]
+            lines.append(f"{part}{index}.png {' '.join(map(str, labels))}")
+        (root / f"{part}.txt").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture
+def small_run(small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainConfig]:
+    """The configuration of two epochs of six steps of a miniature network, with changes."""
+    monkeypatch.setitem(BACKBONES, "densenet121", Miniature)
+
+    def configuration(**changes: Any) -> TrainConfig:
+        return TrainConfig(**{**vars(small_config(small_data, tmp_path / "save")), **changes})
+
+    return configuration
+
+
+def small_config(small_data: Path, save_dir: Path) -> TrainConfig:
+    """Two epochs of six steps."""
+    return TrainConfig(
+        data_dir=str(small_data / "images"),
+        train_list=str(small_data / "train.txt"),
+        val_list=str(small_data / "val.txt"),
+        save_dir=str(save_dir),
+        batch_size=2,
+        epoch=2,
+        decay_epochs=(1,),
+        init="random",
+        num_workers=1,
+        resize=40,
+        crop=32,
+        device="cpu",
+    )

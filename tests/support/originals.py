@@ -1,0 +1,67 @@
+"""Radiographs that are put into an image cache."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_png
+
+from chexnet.data import images
+from chexnet.data.cache import ImageCache, build
+from chexnet.data.transforms import Preprocessing
+
+SMALL = Preprocessing(resize=40, crop=32)
+SIZES = [(48, 40), (60, 80), (40, 40), (97, 50)]
+
+
+class Originals:
+    """A folder of radiographs, and a cache of them in the making."""
+
+    def __init__(self, root: Path, count: int) -> None:
+        self.images = root / "images"
+        self.cache = root / "cache"
+        self.names = [f"{index:03d}.png" for index in range(count)]
+        for index, name in enumerate(self.names):
+            write_png(self.images / name, SIZES[index % len(SIZES)], seed=index)
+            os.utime(self.images / name, ns=(0, 10**18 + index))  # the same manifest in every run
+
+    def build(self, **changes):
+        return build(**{"data_dir": self.images, "names": self.names, "folder": self.cache, "preprocessing": SMALL,
+                        "workers": 2, **changes})  # fmt: skip
+
+    def open(self) -> ImageCache:
+        return ImageCache(self.cache, SMALL)
+
+    def assert_cached(self, names=None) -> None:
+        """Every image is what decoding and resizing its file gives."""
+        names = self.names if names is None else names
+        cache = self.open()
+        for name, row in zip(names, cache.rows(names, "list.txt", self.images).tolist(), strict=True):
+            np.testing.assert_array_equal(cache.image(row), SMALL.resized(images.read(self.images / name)))
+
+
+@pytest.fixture
+def originals(tmp_path):
+    return Originals(tmp_path, 9)
+
+
+@pytest.fixture
+def read_names(monkeypatch):
+    """The names of the files that are decoded, as they are."""
+    names = []
+    original = images.open_gray
+    monkeypatch.setattr(images, "open_gray", lambda path, *bits: (names.append(path.name), original(path, *bits))[1])
+    return names
+
+
+def counts(result) -> tuple[int, int, int, int]:
+    return result.added, result.kept, result.redone, len(result.failed)
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """A finished cache that the tests leave as it was."""
+    originals = Originals(tmp_path_factory.mktemp("complete"), 6)
+    originals.build()
+    return originals

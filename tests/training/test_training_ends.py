@@ -1,0 +1,108 @@
+"""What ends a run before its last epoch: numbers that are not finite, and an AUROC that no longer rises."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from miniature import Miniature
+
+from chexnet.data import BatchLoader, ChestXrayDataSet
+from chexnet.data.transforms import Preprocessing
+from chexnet.errors import InputError
+from chexnet.model import checkpoint
+from chexnet.training import checkpoint_callback, resume, run_state, train, training_callbacks
+
+
+@pytest.mark.parametrize(
+    ("calls", "where", "batch", "good"),
+    [
+        (6, "epoch 1, validation step 1", r"val0\.png, val1\.png", "after_epoch_00_step_000006.state"),
+        (11, "epoch 2, step 3", r"train\d+\.png, train\d+\.png", "after_epoch_01_step_000002.state"),
+    ],
+)
+def test_a_network_that_diverges_stops_the_run_in_one_line(small_run, monkeypatch, calls, where, batch, good):
+    healthy, count = Miniature.classify, iter(range(100))
+    monkeypatch.setattr(
+        Miniature,
+        "classify",
+        lambda self, features: healthy(self, features) * (math.nan if next(count) == calls else 1.0),
+    )
+    message = rf"{where}: the loss is nan at learning rate 0\.0\d+, .* of the batch: {batch}; the last good state is "
+    with pytest.raises(InputError, match=rf"{message}.*{good}"):
+        train(small_run(save_every_steps=2))
+
+
+def test_the_state_before_a_loss_that_is_not_finite_is_good(small_run, monkeypatch):
+    """The images that are named are those of the batch, and training goes on from the last good state."""
+    config = small_run(save_every_steps=1)
+    healthy, seen = Miniature.classify, []
+
+    def diverging(self, features):
+        seen.append(features)
+        return healthy(self, features) * (math.nan if len(seen) == 5 else 1.0)
+
+    monkeypatch.setattr(Miniature, "classify", diverging)
+    with pytest.raises(InputError) as caught:
+        train(config)
+    dataset = ChestXrayDataSet(config.data_dir, config.train_list, "train", Preprocessing(40, 32), config.seed)
+    loader = BatchLoader(dataset, 2, shuffle=True, workers=0)
+    assert ", ".join(loader.names(4)) in str(caught.value)
+    newest = Path(config.save_dir) / "after_epoch_00_step_000004.state"
+    assert str(newest) in str(caught.value)
+    assert all(np.isfinite(value).all() for value in run_state.load(newest).weights.values())
+    monkeypatch.setattr(Miniature, "classify", healthy)
+    assert len(resume(newest, {}).history) == 2
+
+
+def test_weights_that_are_not_finite_are_never_saved(small_run, monkeypatch):
+    """A loss may look sound while the statistics of batch norm do not."""
+    config = small_run()
+    healthy = Miniature.classify
+
+    def breaking(self, features):
+        logits = healthy(self, features)
+        self.norm._mean.set_value(np.full(8, math.nan, np.float32))
+        return logits
+
+    monkeypatch.setattr(Miniature, "classify", breaking)
+    with pytest.raises(InputError, match=r"1 weights are no longer finite.*norm\._mean.*after_epoch_00\.state"):
+        train(config)
+    assert [path.name for path in run_state.paths(Path(config.save_dir))] == ["after_epoch_00.state"]
+
+
+def test_training_stops_when_auroc_no_longer_rises_and_keeps_the_best(small_run, monkeypatch):
+    aurocs = iter([0.6, math.nan, 0.7, *[0.65] * 20])
+    monkeypatch.setattr(checkpoint_callback, "draw_curves", lambda rows, path: None)
+    original = training_callbacks.BestModel.on_eval_end
+    monkeypatch.setattr(
+        training_callbacks.BestModel,
+        "on_eval_end",
+        lambda self, logs: original(self, {**logs, "AUROC_avg": next(aurocs)}),
+    )
+    said: list[str] = []
+    config = small_run(epoch=30)
+    result = train(config, said.append)
+    assert (result.best_epoch, result.best_auroc) == (3, 0.7)
+    assert len(result.history) == 3 + training_callbacks.PATIENCE
+    assert checkpoint.read_sidecar(result.best_model)["epoch"] == 3
+    assert "early stopping" in said[-1]
+    said.clear()
+    assert len(resume(None, {"save_dir": config.save_dir}, log=said.append).history) == 3 + training_callbacks.PATIENCE
+
+
+def test_steps_that_the_loss_scaler_leaves_out_are_counted(monkeypatch):
+    progress = run_state.TrainProgress()
+    counting = training_callbacks.AmpSkipCounter(progress, print)
+    states = iter([
+        *({"scale": 8.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 0}),  # a step as it should be
+        *({"scale": 8.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 1}),  # left out, the scale still stands
+        *({"scale": 8.0, "decr_count": 1}, {"scale": 4.0, "decr_count": 0}),  # left out, the scale falls
+        *({"scale": 4.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 0}),  # enough good ones, the scale rises
+    ])  # fmt: skip
+    counting.model = SimpleNamespace(scaler=SimpleNamespace(state_dict=lambda: next(states)))
+    for _ in range(4):
+        counting.on_train_batch_begin(0)
+        counting.on_train_batch_end(0)
+    assert progress.skipped_steps == 2
