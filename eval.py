@@ -43,7 +43,7 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     config = cli.config_from_args(EvalConfig, args, ckpt=first, ensemble=tuple(others))
     from chexnet.evaluation import evaluate
     from chexnet.files import check_writable, write_each
-    from chexnet.model.checkpoint import sidecar_path
+    from chexnet.model.checkpoint import metadata_path
 
     if config.val_list and not args.output_dir:
         raise InputError("--val_list: is for the report only; give --output_dir DIR too")
@@ -52,17 +52,17 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
         config.test_list,
         *filter(None, [config.val_list, config.classes_file]),
         *ckpts,
-        *map(sidecar_path, ckpts),
+        *map(metadata_path, ckpts),
     ]
     outputs: list[str] = []
     for path, suffix in ((args.output_json, ".json"), (args.output_csv, ".csv")):
         if path:
-            check_writable(path, suffix, keep=inputs, others=outputs)
+            check_writable(path, suffix, protected=inputs, others=outputs)
             outputs.append(path)
     if args.output_dir:
         from chexnet.evaluation.report import check_folder
 
-        check_folder(args.output_dir, keep=inputs, others=outputs)
+        check_folder(args.output_dir, protected=inputs, others=outputs)
     with cli.progress_bar("image") as progress:
         result = evaluate(config, cli.echo, progress)
     writers = [partial(result.write_json, args.output_json)] if args.output_json else []
@@ -89,9 +89,9 @@ def show(result: "EvalResult", compare: bool) -> None:
 def write_report_on(result: "EvalResult", folder: str) -> None:
     """Write the report and print its summary."""
     from chexnet.evaluation.report import format_report, write_report
-    from chexnet.evaluation.reporting import report_on
+    from chexnet.evaluation.reporting import report_from_evaluation
 
-    report = report_on(result)
+    report = report_from_evaluation(result)
     write_report(report, folder)
     print(format_report(report, folder))
 

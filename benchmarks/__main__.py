@@ -65,7 +65,7 @@ def run_benchmarks(args: argparse.Namespace) -> None:
     from chexnet.data.transforms import Preprocessing
     from chexnet.files import check_writable
 
-    check_writable(args.output_json, ".json", keep=())
+    check_writable(args.output_json, ".json", protected=())
     data = Data(Path(args.data_dir), Path(args.list)) if args.data_dir else None
     with tempfile.TemporaryDirectory(prefix="chexnet-benchmarks-") as folder:
         material = Material(Path(folder), images=32, size=1024, preprocessing=Preprocessing(), data=data)
@@ -81,7 +81,7 @@ def measure(cases: Sequence[str], material: "Material", scale: "Scale", json_fil
     from benchmarks.targets import TARGETS, format_table
     from chexnet.files import write_text
 
-    facts = machine.facts()
+    facts = machine.to_dict()
     cli.echo("\n".join(f"{name}: {value}" for name, value in facts.items()))
     comparisons: list[Comparison] = []
     for name in cases:
@@ -90,7 +90,7 @@ def measure(cases: Sequence[str], material: "Material", scale: "Scale", json_fil
         found = run(material, scale)
         cli.echo("\n".join(map(str, found)))
         comparisons += found
-        results = {"machine": facts, "comparisons": [comparison.facts() for comparison in comparisons]}
+        results = {"machine": facts, "comparisons": [comparison.to_dict() for comparison in comparisons]}
         write_text(json_file, json.dumps(results, indent=2) + "\n")
     rows = [target.row(comparisons, machine.has_bfloat16()) for target in TARGETS]
     cli.echo("\n" + format_table([("target", "against", "measured", "aimed at", "verdict"), *rows]))

@@ -24,7 +24,7 @@ from chexnet import cli
 from chexnet.config import CPUS, DEFAULT_BACKBONE, ENGINES, EvalConfig, TrainConfig
 from chexnet.config.argument_types import positive_int
 from chexnet.config.backbone_registry import list_backbones
-from chexnet.files import check_writable, replacing, write_text
+from chexnet.files import atomic_write, check_writable, write_text
 
 SIDE = 224
 REPETITIONS = 5
@@ -83,7 +83,7 @@ def compare_backbones(args: argparse.Namespace) -> None:
     from chexnet.phantom import make_dataset
 
     for suffix in (".json", ".md", ".png"):
-        check_writable(f"{args.output_prefix}{suffix}", suffix, keep=())
+        check_writable(f"{args.output_prefix}{suffix}", suffix, protected=())
     found: dict[str, Measured] = {}
     with tempfile.TemporaryDirectory(prefix="chexnet-backbones-") as folder:
         data = Path(folder) / "phantom"
@@ -92,7 +92,7 @@ def compare_backbones(args: argparse.Namespace) -> None:
             found[name] = measure(name, data, Path(folder) / name)
             cli.echo(_row(name, found[name]))
             facts = {
-                "machine": machine.facts(),
+                "machine": machine.to_dict(),
                 "backbones": {name: asdict(measured) for name, measured in found.items()},
             }
             write_text(f"{args.output_prefix}.json", json.dumps(facts, indent=2) + "\n")
@@ -154,7 +154,7 @@ def draw(found: dict[str, Measured], path: Path) -> None:
     for axes in (learned, work, speed):
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 
@@ -187,12 +187,14 @@ def _speeds(name: str, engine: str) -> tuple[float, float] | None:
     import numpy as np
 
     from chexnet.errors import InputError
-    from chexnet.inference.engines import choose
+    from chexnet.inference.engines import select_engine
     from chexnet.model import CheXNet
 
     crops = np.random.default_rng(0).integers(0, 256, (CROPS, 1, SIDE, SIDE), np.uint8)
     try:
-        compiled = {which: choose(engine).compile(CheXNet(backbone=which), SIDE) for which in (name, DEFAULT_BACKBONE)}
+        compiled = {
+            which: select_engine(engine).compile(CheXNet(backbone=which), SIDE) for which in (name, DEFAULT_BACKBONE)
+        }
     except InputError:
         return None
     sides = {which: rate(lambda network=network: network.predict(crops), CROPS) for which, network in compiled.items()}
@@ -207,17 +209,17 @@ def _memory(name: str) -> float:
 
     import numpy as np
 
-    from chexnet.inference.engines import choose
+    from chexnet.inference.engines import select_engine
     from chexnet.model import CheXNet
 
-    choose().compile(CheXNet(backbone=name), SIDE).predict(np.zeros((CROPS, 1, SIDE, SIDE), np.uint8))
+    select_engine().compile(CheXNet(backbone=name), SIDE).predict(np.zeros((CROPS, 1, SIDE, SIDE), np.uint8))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _learned(name: str, data: str, folder: str) -> tuple[float, float, float, float]:
     """Return the mean AUROC on the test phantoms, the ends of its interval, and the training time in seconds."""
     from chexnet.evaluation import evaluate
-    from chexnet.metrics.bootstrap import mean_over_classes, percentile_interval, resampled_aurocs
+    from chexnet.metrics.bootstrap import nanmean_over_classes, percentile_interval, resampled_aurocs
     from chexnet.training import train
 
     where, labels = f"{data}/images", f"{data}/labels"
@@ -241,7 +243,7 @@ def _learned(name: str, data: str, folder: str) -> tuple[float, float, float, fl
     ckpt = f"{folder}/best_model.pdparams"
     scored = evaluate(EvalConfig(data_dir=where, test_list=f"{labels}/test_list.txt", ckpt=ckpt, crops=1, device="cpu"))
     resampled = resampled_aurocs(scored.labels, scored.probabilities, scored.predictions.patients)
-    low, high = percentile_interval(mean_over_classes(resampled))
+    low, high = percentile_interval(nanmean_over_classes(resampled))
     return scored.mean, low, high, sum(row["seconds"] for row in result.history)
 
 

@@ -100,7 +100,7 @@ class Material:
         paddle.seed(0)
         path = self.folder / "model.pdparams"
         checkpoint.save(CheXNet().state_dict(), path)
-        checkpoint.write_sidecar(path, {"resize": self.preprocessing.resize, "crop": self.preprocessing.crop})
+        checkpoint.write_metadata_file(path, {"resize": self.preprocessing.resize, "crop": self.preprocessing.crop})
         return path
 
     @cached_property

@@ -28,7 +28,7 @@ Side = Callable[[], float]
 
 def network(material: Material, scale: Scale) -> list[Comparison]:
     """The network alone, on crops that are ready, against Paddle's eager mode."""
-    device.select("cpu")
+    device.set_device("cpu")
     eager = model.load(material.ckpt)
     eager.eval()
     crop = material.preprocessing.crop
@@ -39,11 +39,13 @@ def network(material: Material, scale: Scale) -> list[Comparison]:
         with paddle.no_grad():
             eager(normalised).numpy()
 
-    def ours(choice: engines.Choice) -> Side:
+    def ours(choice: engines.EngineSpec) -> Side:
         ready = choice.compile(eager, crop)
-        passes = range(0, len(gray), ready.crops_a_pass)
-        ready.predict(gray[: ready.crops_a_pass])
-        return rate(lambda: [ready.predict(gray[start : start + ready.crops_a_pass]) for start in passes], len(gray))
+        passes = range(0, len(gray), ready.preferred_batch_size)
+        ready.predict(gray[: ready.preferred_batch_size])
+        return rate(
+            lambda: [ready.predict(gray[start : start + ready.preferred_batch_size]) for start in passes], len(gray)
+        )
 
     eagerly()
     return _compared("network", "crops/s", {"eager Paddle": rate(eagerly, CROPS_A_BATCH)}, ours, ENGINES, scale)
@@ -51,7 +53,7 @@ def network(material: Material, scale: Scale) -> list[Comparison]:
 
 def ten_crop(material: Material, scale: Scale) -> list[Comparison]:
     """Ten-crop evaluation from PNG to AUROC, against the same written plainly in Paddle and in PyTorch."""
-    device.select("cpu")
+    device.set_device("cpu")
     one, few, many = (material.repeated(count) for count in (1, scale.reference, scale.evaluated))
     sizes, images = material.preprocessing, CROPS_A_BATCH // 10
     eager, transform = model.load(material.ckpt), naive_paddle.ten_transform(sizes)
@@ -64,7 +66,7 @@ def ten_crop(material: Material, scale: Scale) -> list[Comparison]:
         naive_torch.evaluate(torch, one, sizes, images)
         references["naive PyTorch"] = rate(lambda: naive_torch.evaluate(torch, few, sizes, images), scale.reference)
 
-    def ours(choice: engines.Choice) -> Side:
+    def ours(choice: engines.EngineSpec) -> Side:
         return _evaluation(many, material.ckpt, choice)
 
     return _compared("ten_crop", "images/s", references, ours, ENGINES, scale)
@@ -72,20 +74,20 @@ def ten_crop(material: Material, scale: Scale) -> list[Comparison]:
 
 def one_crop(material: Material, scale: Scale) -> list[Comparison]:
     """One-crop evaluation from the image cache by the default engine, against plain Paddle from PNG."""
-    device.select("cpu")
+    device.set_device("cpu")
     count, reference = 10 * scale.evaluated, CENTERS * scale.reference
     one, few, many = (material.repeated(images) for images in (1, reference, count))
     eager, transform = model.load(material.ckpt), naive_paddle.center_transform(material.preprocessing)
     naive_paddle.evaluate(eager, one, transform, CROPS_A_BATCH)
     side = rate(lambda: naive_paddle.evaluate(eager, few, transform, CROPS_A_BATCH), reference)
 
-    def ours(choice: engines.Choice) -> Side:
+    def ours(choice: engines.EngineSpec) -> Side:
         return _evaluation(many, material.ckpt, choice, crops=1, image_cache=str(material.cache(count)))
 
     return _compared("one_crop", "images/s", {"naive Paddle, one crop": side}, ours, ["auto"], scale)
 
 
-def _evaluation(data: Data, ckpt: Path, choice: engines.Choice, **changes: Any) -> Side:
+def _evaluation(data: Data, ckpt: Path, choice: engines.EngineSpec, **changes: Any) -> Side:
     """Images in a second, once the network is compiled; `changes` are other fields of the EvalConfig."""
     config = EvalConfig(
         data_dir=str(data.data_dir),
@@ -108,7 +110,7 @@ def _compared(
     case: str,
     unit: str,
     references: Mapping[str, Side],
-    ours: Callable[[engines.Choice], Side],
+    ours: Callable[[engines.EngineSpec], Side],
     engines: Sequence[str],
     scale: Scale,
 ) -> list[Comparison]:

@@ -26,7 +26,7 @@ if _terminate is not None and threading.current_thread() is threading.main_threa
     signal.signal(signal.SIGTERM, _terminate)
 
 
-def select(choice: str) -> None:
+def set_device(choice: str) -> None:
     """Makes `auto`, `cpu` or `gpu` Paddle's device.
 
     `auto` is the GPU if this Paddle has CUDA and sees one, else the CPU.
@@ -58,12 +58,12 @@ def gpu_has(precision: str) -> bool:
     return precision == "float32" or bool(ask[precision](paddle.get_device()))
 
 
-def name() -> str:
+def device_name() -> str:
     """Paddle's current device in words."""
     return f"GPU {paddle.device.cuda.get_device_name()}" if is_gpu() else "CPU"
 
 
-def upload(array: np.ndarray) -> paddle.Tensor:
+def to_device(array: np.ndarray) -> paddle.Tensor:
     """Sends an array to the GPU without waiting for it.
 
     The copy goes through page-locked memory, queued among the kernels of the step before.

@@ -30,26 +30,24 @@ CLASS_NAMES: tuple[str, ...] = (
 
 N_CLASSES = len(CLASS_NAMES)
 
-MEAN_NAME = "avg"
+MEAN_KEY = "avg"
 """Stands for the mean over the classes where they stand by name, so that none can be called so."""
 
 
-def is_name(name: Any, earlier: Collection[str]) -> bool:
+def is_valid_class_name(name: Any, earlier: Collection[str]) -> bool:
     """Whether a class can be called so, after `earlier` ones: one line of text, no other's name, nor MEAN_NAME."""
     said = isinstance(name, str) and name != "" and name == name.strip() and name.isprintable()
-    return said and name not in earlier and name != MEAN_NAME
+    return said and name not in earlier and name != MEAN_KEY
 
 
-def check_names(names: Sequence[Any]) -> None:
+def validate_class_names(names: Sequence[Any]) -> None:
     """Raises InputError unless these can be the names of all classes, at least one."""
     if not names:
         raise InputError("no class, expected the name of at least one")
     earlier: set[str] = set()
     for place, name in enumerate(names, start=1):
-        if not is_name(name, earlier):
-            raise InputError(
-                f"class {place} is {repr(name)[:60]}, expected a name, each once, other than {MEAN_NAME!r}"
-            )
+        if not is_valid_class_name(name, earlier):
+            raise InputError(f"class {place} is {repr(name)[:60]}, expected a name, each once, other than {MEAN_KEY!r}")
         earlier.add(name)
 
 
@@ -130,6 +128,6 @@ PUBLISHED = (
 )
 
 
-def published(classes: Sequence[str]) -> tuple[PublishedResult, ...]:
+def published_results(classes: Sequence[str]) -> tuple[PublishedResult, ...]:
     """What has been published about recognising these classes: PUBLISHED of the 14, nothing of others."""
     return PUBLISHED if tuple(classes) == CLASS_NAMES else ()

@@ -9,7 +9,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ahead(function: Callable[[T], R], items: Iterable[T], workers: int, depth: int) -> Generator[R, None, None]:
+def prefetch_map(
+    function: Callable[[T], R], items: Iterable[T], workers: int, buffer_size: int
+) -> Generator[R, None, None]:
     """`map(function, items)`, in order, of which threads compute up to `depth` results before they are asked for.
 
     An exception of `function` is raised as it is where its result would have come. Threads end with the
@@ -30,7 +32,7 @@ def ahead(function: Callable[[T], R], items: Iterable[T], workers: int, depth: i
     try:
         for item in items:
             pending.append(pool.submit(function, item))
-            if len(pending) > depth:
+            if len(pending) > buffer_size:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 
 from chexnet import labels
-from chexnet.data.transforms import five_corners
+from chexnet.data.transforms import five_crop_offsets
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 from chexnet.training import AUROC
@@ -39,7 +39,7 @@ class TenCrop:
         """
         if min(image.size) < self.size:
             raise InputError(f"TenCrop: an image of {image.width} x {image.height} px, expected {self.size} or more")
-        corners = five_corners(image.height, image.width, self.size)
+        corners = five_crop_offsets(image.height, image.width, self.size)
         return tuple(
             one.crop((left, top, left + self.size, top + self.size))
             for one in (image, image.transpose(self.flip))

@@ -78,7 +78,7 @@ def train_or_predict(args: argparse.Namespace) -> None:
     """Train or predict, and print the result."""
     from chexnet import device
 
-    device.select(args.device)
+    device.set_device(args.device)
     weights = Path(args.save_dir) / "network.pdparams"
     if args.predict:
         predict(Path(args.predict), weights)
@@ -121,7 +121,7 @@ def train(args: argparse.Namespace, weights: Path) -> None:
 
     if weights.exists():
         raise InputError(f"{weights}: exists already; choose another --save_dir, or use this network with --predict")
-    check_writable(weights, ".pdparams", keep=[])
+    check_writable(weights, ".pdparams", protected=[])
     if args.data is None:
         cli.echo("=> no --data: Paddle takes CIFAR-10 from its cache, or downloads 170 MB into it")
     images, tests = cifar10_data.read_archive(args.data or cifar10_data.download())

@@ -242,6 +242,6 @@ def _restored(state: Path, run: Mapping[str, Any], network: nn.Layer, optimizer:
             f"{state}: belongs to a run with another recipe or other images, expected {run['recipe']}; choose "
             "another --save_dir"
         )
-    checkpoint.assign(network, content["weights"], str(state))
+    checkpoint.load_state_dict(network, content["weights"], str(state))
     optimizer.set_state_dict(content["optimizer"])
     return content["rows"]

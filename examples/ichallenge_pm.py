@@ -92,7 +92,7 @@ def train_and_evaluate(args: argparse.Namespace) -> None:
     """Read the photographs, train, and print accuracy and AUROC."""
     from chexnet import device
 
-    device.select(args.device)
+    device.set_device(args.device)
     import classification
     import ichallenge_pm_data
     import pictures
@@ -106,7 +106,7 @@ def train_and_evaluate(args: argparse.Namespace) -> None:
     if weights.exists():
         raise InputError(f"{weights}: exists already; choose another --save_dir")
     photographs, _ = ichallenge_pm_data.find(args.data_dir, args.labels)
-    check_writable(weights, ".pdparams", keep=[])
+    check_writable(weights, ".pdparams", protected=[])
     with cli.progress_bar("image") as progress:
         images, tests = ichallenge_pm_data.read_folder(args.data_dir, args.labels, progress)
     cli.echo(f"=> {len(images)} images to train on, {len(tests)} to validate on")

@@ -15,7 +15,7 @@ from chexnet.config import DEFAULT_WORKERS
 from chexnet.data.images import open_image
 from chexnet.errors import InputError
 from chexnet.files.text_files import read_text
-from chexnet.prefetch import ahead
+from chexnet.prefetch import prefetch_map
 
 CLASSES = ("normal or high myopia", "pathologic myopia")
 SIDE = 224
@@ -51,7 +51,7 @@ def read_folder(
     parts = find(data, labels)
     paths = [path for part in parts for path in part]
     pixels = np.empty((len(paths), 3, SIDE, SIDE), np.uint8)
-    for index, image in enumerate(ahead(_read_color, paths, workers, depth=2 * workers)):
+    for index, image in enumerate(prefetch_map(_read_color, paths, workers, buffer_size=2 * workers)):
         pixels[index] = image
         progress(index + 1, len(paths))
     first = len(parts[0])

@@ -47,7 +47,7 @@ def train_lenet(args: argparse.Namespace) -> None:
     """Read the images, train, and print shapes, epochs and accuracies."""
     from chexnet import device
 
-    device.select(args.device)
+    device.set_device(args.device)
     import classification
     import mnist_data
     import pictures
@@ -60,7 +60,7 @@ def train_lenet(args: argparse.Namespace) -> None:
     weights = Path(args.save_dir) / "network.pdparams"
     if weights.exists():
         raise InputError(f"{weights}: exists already; choose another --save_dir")
-    check_writable(weights, ".pdparams", keep=[])
+    check_writable(weights, ".pdparams", protected=[])
     images, tests = mnist_data.read_folder(args.data_dir)
     cli.echo(f"=> {len(images)} images to train on, {len(tests)} to test on")
 

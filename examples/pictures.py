@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
 
-from chexnet.files import replacing
+from chexnet.files import atomic_write
 from chexnet.inference import overlays
-from chexnet.inference.overlays import MARGIN, PAPER, TEXT
+from chexnet.inference.overlays import BACKGROUND, MARGIN, TEXT
 from chexnet.training.epoch_history import Row
 
 SAMPLES = 8
@@ -42,7 +42,7 @@ def draw_curves(rows: list[Row], path: Path) -> None:
         axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
 
@@ -57,7 +57,7 @@ def draw_samples(images: Images, probabilities: np.ndarray, classes: Sequence[st
     """
     step = TILE + MARGIN
     width, height = SAMPLES * step + MARGIN, SAMPLES * (step + CAPTION) + MARGIN
-    sheet = Image.new("RGB", (width, height), PAPER)
+    sheet = Image.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for index in range(min(SAMPLES**2, len(images))):
         left, top = MARGIN + index % SAMPLES * step, MARGIN + index // SAMPLES * (step + CAPTION)
@@ -68,7 +68,7 @@ def draw_samples(images: Images, probabilities: np.ndarray, classes: Sequence[st
         draw.multiline_text(middle, title, color, overlays.font(13), anchor="mm", align="center")
         image = Image.fromarray(images.pixels[index].transpose(1, 2, 0).squeeze())
         sheet.paste(image.resize((TILE, TILE), Image.Resampling.NEAREST), (left, top + CAPTION))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         sheet.save(temporary)
 
 
@@ -84,5 +84,5 @@ def draw_pair(photographs: Sequence[tuple[str, Image.Image]], path: Path) -> Non
         axes.imshow(image)
         axes.set_title(title)
         axes.axis("off")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=80)

@@ -45,7 +45,7 @@ def audit_lists(args: argparse.Namespace) -> None:
     official = args.official or []
     inputs = [*args.lists, *official, *filter(None, (args.metadata, args.ckpt, args.classes_file))]
     if args.output_json:
-        check_writable(args.output_json, ".json", keep=inputs)
+        check_writable(args.output_json, ".json", protected=inputs)
     classes = read_classes(args.classes_file) if args.classes_file else CLASS_NAMES
     found = audit(
         [read_list(path, len(classes)) for path in args.lists],
@@ -57,7 +57,7 @@ def audit_lists(args: argparse.Namespace) -> None:
     )
     print(format_audit(found))
     if args.output_json:
-        write_text(args.output_json, json.dumps(found.facts(), indent=2) + "\n")
+        write_text(args.output_json, json.dumps(found.to_dict(), indent=2) + "\n")
 
 
 def trained_on(ckpt: str) -> dict[str, Any]:

@@ -41,9 +41,9 @@ def build_parser() -> cli.Parser:
 def draw_contact_sheet(args: argparse.Namespace) -> None:
     """Draw and write the sheet, and report images that cannot be read."""
     from chexnet.data.images import image_folders
-    from chexnet.files import check_inputs, check_writable, replacing
+    from chexnet.files import atomic_write, check_inputs, check_writable
 
-    check_writable(args.output, ".png", keep=args.images)
+    check_writable(args.output, ".png", protected=args.images)
     skipped: Counter[str] = Counter()
     paths = list(image_folders.find(args.images, skipped))
     files = [path for path in paths if isinstance(path, Path) and path.exists()]
@@ -74,8 +74,8 @@ def draw_contact_sheet(args: argparse.Namespace) -> None:
             else:
                 yield prediction
 
-    sheet = contact_sheet(readable(), args.findings, args.top, args.tile, predictor.notice)
-    with replacing(args.output) as temporary:
+    sheet = contact_sheet(readable(), args.findings, args.top, args.tile, predictor.disclaimer)
+    with atomic_write(args.output) as temporary:
         sheet.save(temporary)
     print(f"{args.output}: {sheet.width} x {sheet.height} pixels")
     if errors:

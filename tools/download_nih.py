@@ -28,11 +28,11 @@ def build_parser() -> cli.Parser:
 def download_and_unpack(args: argparse.Namespace) -> None:
     """Download all archives, then unpack them."""
     from chexnet.data.download import NIH, fetch, read_sources, unpack
-    from chexnet.files import locked
+    from chexnet.files import exclusive_lock
 
     sources = read_sources(args.urls) if args.urls else NIH
     folder = Path(args.archives or Path(args.output_dir, "archives"))
-    with locked(folder), cli.progress_bar("MB") as progress:
+    with exclusive_lock(folder), cli.progress_bar("MB") as progress:
 
         def in_megabytes(done: int, total: int) -> None:
             progress(done // 10**6, total // 10**6)

@@ -40,18 +40,18 @@ def localize_checkpoint(args: argparse.Namespace) -> None:
     config = cli.config_from_args(LocalizationConfig, args)
     from chexnet.evaluation.localization import localize, write_contact_sheet
     from chexnet.files import check_writable, write_each
-    from chexnet.model.checkpoint import sidecar_path
+    from chexnet.model.checkpoint import metadata_path
 
     inputs = [
         config.boxes,
         config.ckpt,
-        sidecar_path(config.ckpt),
+        metadata_path(config.ckpt),
         *filter(None, (config.test_list, config.classes_file)),
     ]
     outputs: list[str] = []
     for path, suffix in ((args.output_json, ".json"), (args.contact_sheet, ".png")):
         if path:
-            check_writable(path, suffix, keep=inputs, others=outputs)
+            check_writable(path, suffix, protected=inputs, others=outputs)
             outputs.append(path)
     with cli.progress_bar("image") as progress:
         result = localize(config, cli.echo, progress, outputs)

@@ -25,7 +25,7 @@ from chexnet.errors import InputError
 
 if TYPE_CHECKING:
     from chexnet.data.lists import ImageList, LabelTable
-    from chexnet.data.lists.splits import Parts
+    from chexnet.data.lists.splits import Splits
 
 NEEDS_LISTS = {"official": ("train_val_list", "test_list"), "reference": ("reference",)}
 NEEDS_LISTS["clean"] = NEEDS_LISTS["official"] + NEEDS_LISTS["reference"]
@@ -157,12 +157,12 @@ def read_labels(args: argparse.Namespace) -> "LabelTable":
     return each_image_a_patient(table) if args.each_image_a_patient else table
 
 
-def split_images(args: argparse.Namespace, table: "LabelTable") -> "Parts":
+def split_images(args: argparse.Namespace, table: "LabelTable") -> "Splits":
     """Split the images as --split says."""
     from chexnet.data.lists import read_list, splits
 
     if args.split == "whole":
-        return splits.whole(table)
+        return splits.test_only(table)
     if args.split == "random":
         return splits.random(table, args.seed)
     if args.split == "official":
@@ -171,7 +171,7 @@ def split_images(args: argparse.Namespace, table: "LabelTable") -> "Parts":
     by_split = dict(zip(("train", "val", "test"), lists, strict=True))
     if args.split == "reference":
         return splits.reference(table, by_split)
-    return splits.clean(table, by_split, *official_lists(args))
+    return splits.common_test(table, by_split, *official_lists(args))
 
 
 def official_lists(args: argparse.Namespace) -> "tuple[ImageList, ImageList]":

@@ -36,9 +36,9 @@ def release_weights(args: argparse.Namespace) -> None:
     """Write the file and print what it contains."""
     from chexnet.model import checkpoint
 
-    facts = checkpoint.release(args.ckpt, args.output, args.notice, args.map_limit)
+    facts = checkpoint.export_weights(args.ckpt, args.output, args.notice, args.map_limit)
     print(f"{args.output}: {os.path.getsize(args.output) / 1e6:.1f} MB, SHA-256 {facts[checkpoint.WEIGHTS_SHA256]}")
-    print(f"{checkpoint.sidecar_path(args.output)}: {', '.join(facts)}")
+    print(f"{checkpoint.metadata_path(args.output)}: {', '.join(facts)}")
     if not facts.get("notice"):
         print("The file has no notice that describes the weights; --notice adds one.")
 

@@ -53,7 +53,8 @@ def write_report_on_files(args: argparse.Namespace) -> None:
     from chexnet.evaluation.report import check_folder, format_report, report_from_files, write_report
 
     check_folder(
-        args.output_dir, keep=[*args.predictions, *filter(None, (args.labels, args.val_predictions, args.classes_file))]
+        args.output_dir,
+        protected=[*args.predictions, *filter(None, (args.labels, args.val_predictions, args.classes_file))],
     )
     report = report_from_files(
         args.predictions[0],

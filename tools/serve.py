@@ -35,7 +35,7 @@ def serve_page(args: argparse.Namespace) -> None:
     """Load the network and serve until interrupted."""
     ckpt = shipped_weights.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
     from chexnet.inference import Predictor
-    from chexnet.web import Looks, serve
+    from chexnet.web import InferenceService, serve
 
     predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt))
     found = predictor.find_thresholds(args.thresholds, cli.echo)
@@ -46,7 +46,7 @@ def serve_page(args: argparse.Namespace) -> None:
             f"=> {args.host}: everybody who can reach this computer can use the page; connections are not encrypted"
         )
     serve(
-        Looks(predictor, found[1] if found else None),
+        InferenceService(predictor, found[1] if found else None),
         args.host,
         args.port,
         lambda address: cli.echo(f"=> open {address}"),

@@ -13,7 +13,7 @@ from chexnet.data.lists import find_images, read_list
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
-from chexnet.prefetch import ahead
+from chexnet.prefetch import prefetch_map
 
 Progress = Callable[[int, int], None]
 """Is told how many images are done, and of how many."""
@@ -27,7 +27,7 @@ IMAGES_AHEAD = 64
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedImage:
     """An image that is left out.
 
     Attributes:
@@ -41,7 +41,7 @@ class Skipped:
     reason: str
 
 
-def find_unusable(
+def find_bad_images(
     data_dir: str | os.PathLike[str],
     list_file: str | os.PathLike[str],
     preprocessing: Preprocessing | None = None,
@@ -49,7 +49,7 @@ def find_unusable(
     image_cache: str | os.PathLike[str] | None = None,
     workers: int = 0,
     progress: Progress | None = None,
-) -> tuple[Skipped, ...]:
+) -> tuple[SkippedImage, ...]:
     """Decodes every image of a list once, and says which are missing or do not decode.
 
     With a cache nothing is decoded: it holds images that have been, and those that it lacks are the unusable
@@ -73,15 +73,15 @@ def find_unusable(
     if image_cache is None:
         places = find_images(image_list.names, data_dir, image_list.path)
         by_name = dict(zip(image_list.names, places, strict=True))
-        look = partial(_look_in_file, Path(data_dir), by_name, (preprocessing or Preprocessing()).sample_bits)
+        look = partial(_check_file, Path(data_dir), by_name, (preprocessing or Preprocessing()).sample_bits)
     else:
         look = partial(_look_in_cache, ImageCache(image_cache, preprocessing or Preprocessing()))
         workers = 0
     found = []
-    with closing(ahead(look, image_list.names, workers, IMAGES_AHEAD)) as reasons:
+    with closing(prefetch_map(look, image_list.names, workers, IMAGES_AHEAD)) as reasons:
         for line, (name, reason) in enumerate(zip(image_list.names, reasons, strict=True), start=1):
             if reason is not None:
-                found.append(Skipped(name, line, reason))
+                found.append(SkippedImage(name, line, reason))
             if progress is not None:
                 progress(line, len(image_list))
     if 100 * len(found) > MAX_SKIPPED * len(image_list):
@@ -93,13 +93,13 @@ def find_unusable(
     return tuple(found)
 
 
-def format_skipped(skipped: Sequence[Skipped], list_file: str | os.PathLike[str]) -> str:
+def format_skipped(skipped: Sequence[SkippedImage], list_file: str | os.PathLike[str]) -> str:
     """How many images of a list were left out, and a line for each; at least one is expected."""
     lines = [f"left out of {list_file}: {len(skipped)} image{'s' * (len(skipped) > 1)} (--on_bad_image skip)"]
     return "\n".join(lines + [f"  {one.image} (line {one.line}): {one.reason}" for one in skipped])
 
 
-def _look_in_file(data_dir: Path, places: Mapping[str, Path | None], sample_bits: int, name: str) -> str | None:
+def _check_file(data_dir: Path, places: Mapping[str, Path | None], sample_bits: int, name: str) -> str | None:
     """Why an image file cannot be used; None if it can."""
     path = places[name] or data_dir / name
     try:

@@ -12,7 +12,7 @@ from paddle.io import Dataset
 from PIL import Image
 
 from chexnet.data import images
-from chexnet.data.bad_images import Skipped
+from chexnet.data.bad_images import SkippedImage
 from chexnet.data.cache import ImageCache
 from chexnet.data.images import survey
 from chexnet.data.lists import ImageList, check_images, read_list
@@ -20,7 +20,7 @@ from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 
-View = Literal["train", "center", "ten"]
+CropMode = Literal["train", "center", "ten"]
 
 Sample = tuple[np.ndarray, np.ndarray]
 """One image's crop(s), uint8 [1, crop, crop] or [10, 1, crop, crop], and labels, float32 [C]."""
@@ -68,12 +68,12 @@ class ChestXrayDataSet(Dataset):
         self,
         data_dir: str | os.PathLike[str],
         list_file: str | os.PathLike[str] | None = None,
-        view: View | EarlierTransform = "center",
+        view: CropMode | EarlierTransform = "center",
         preprocessing: Preprocessing | None = None,
         seed: int = 0,
         n_classes: int = N_CLASSES,
         image_cache: str | os.PathLike[str] | None = None,
-        skipped: Sequence[Skipped] = (),
+        skipped: Sequence[SkippedImage] = (),
         image_list_file: str | os.PathLike[str] | None = None,
         transform: Augmentation | EarlierTransform | None = None,
     ) -> None:
@@ -134,7 +134,9 @@ class ChestXrayDataSet(Dataset):
             return self.preprocessing.center_crop(resized), labels
         if self.transform:
             resized = self._augmented(resized, index)
-        return self.preprocessing.train_crop(resized, draws(self.seed, self.epoch, len(self))[index]), labels
+        return self.preprocessing.train_crop(
+            resized, augmentation_params(self.seed, self.epoch, len(self))[index]
+        ), labels
 
     def range_warning(self, workers: int = 0) -> str | None:
         """Look at a few images, and return one line if their samples use less than half of their range.
@@ -152,7 +154,7 @@ class ChestXrayDataSet(Dataset):
     def _resized(self, index: int) -> np.ndarray:
         if self.cache is not None:
             return self.cache.image(self.rows[index])
-        return self.preprocessing.resized(self._gray(index))
+        return self.preprocessing.resize_image(self._gray(index))
 
     def _augmented(self, resized: np.ndarray, index: int) -> np.ndarray:
         # The spawn key keeps this stream apart from those of `draws` and of the order, whose seeds have none.
@@ -172,7 +174,7 @@ class ChestXrayDataSet(Dataset):
             raise InputError(f"{error}; replace the file, or leave it out: --on_bad_image skip") from error
 
 
-def _without(whole: ImageList, skipped: Sequence[Skipped]) -> ImageList:
+def _without(whole: ImageList, skipped: Sequence[SkippedImage]) -> ImageList:
     for one in skipped:
         if whole.names[one.line - 1 : one.line] != (one.image,):
             raise InputError(f"{whole.path}:{one.line}: not {one.image}, which is to be left out: the list has changed")
@@ -180,7 +182,7 @@ def _without(whole: ImageList, skipped: Sequence[Skipped]) -> ImageList:
 
 
 @lru_cache(maxsize=4)
-def draws(seed: int, epoch: int, count: int) -> np.ndarray:
+def augmentation_params(seed: int, epoch: int, count: int) -> np.ndarray:
     """What augments `count` images in an epoch, for `Preprocessing.train_crop`: read-only float64 [count, 3].
 
     Row i belongs to image i and is the same whatever `count` is.

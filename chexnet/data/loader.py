@@ -9,8 +9,8 @@ import numpy as np
 
 from chexnet.data.dataset import ChestXrayDataSet, Sample
 from chexnet.data.external import ExternalDataSet
-from chexnet.device import is_gpu, upload
-from chexnet.prefetch import ahead
+from chexnet.device import is_gpu, to_device
+from chexnet.prefetch import prefetch_map
 
 Batch = tuple[np.ndarray, np.ndarray]
 """Images uint8 [B, 1, crop, crop] (ten crops: [B, 10, 1, crop, crop]) and labels float32 [B, C].
@@ -20,7 +20,7 @@ Images of an ExternalDataSet may also be float32 [B, 3, crop, crop]."""
 DataSet = ChestXrayDataSet | ExternalDataSet
 """What batches are made of."""
 
-BATCHES_AHEAD = 2
+PREFETCH_BATCHES = 2
 """Batches made while one is being computed on: enough to overlap, few enough to bound memory."""
 
 CACHE_READERS = 2
@@ -49,7 +49,7 @@ class BatchLoader:
         self.shuffle = shuffle
         self.workers = workers
         self.upload = upload
-        self.first_batch = 0
+        self.start_batch = 0
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
@@ -63,7 +63,7 @@ class BatchLoader:
             first_batch: where in the epoch they begin; the batches from there on are those of the whole epoch.
         """
         self.dataset.epoch = epoch
-        self.first_batch = first_batch
+        self.start_batch = first_batch
 
     def order(self) -> np.ndarray:
         """The indices of the current epoch, int64 [N], in the order in which they are given out."""
@@ -79,10 +79,10 @@ class BatchLoader:
         return tuple(self.dataset.names[index] for index in self._batches()[batch])
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self._batches()[self.first_batch :]
+        batches = self._batches()[self.start_batch :]
         # Threads read ahead of a copy: another `set_epoch` changes nothing in a pass that has begun.
         read = _read(copy.copy(self.dataset), batches, self.workers)
-        return ahead(_uploaded, read, workers=1, depth=1) if self.upload and is_gpu() else read
+        return prefetch_map(_uploaded, read, workers=1, buffer_size=1) if self.upload and is_gpu() else read
 
     def _batches(self) -> list[list[int]]:
         """The indices of each batch of the current epoch."""
@@ -93,16 +93,16 @@ class BatchLoader:
 def _read(dataset: DataSet, batches: list[list[int]], workers: int) -> Iterator[Batch]:
     """The batches in order: a thread copies a whole one out of a cache, or decodes one image of it."""
     if dataset.cache is not None:
-        yield from ahead(
+        yield from prefetch_map(
             lambda batch: _stack([dataset[index] for index in batch]),
             batches,
             min(workers, CACHE_READERS),
-            BATCHES_AHEAD,
+            PREFETCH_BATCHES,
         )
         return
     indices = [index for batch in batches for index in batch]
-    depth = BATCHES_AHEAD * max(map(len, batches), default=0)
-    with closing(ahead(dataset.__getitem__, indices, workers, depth)) as samples:
+    depth = PREFETCH_BATCHES * max(map(len, batches), default=0)
+    with closing(prefetch_map(dataset.__getitem__, indices, workers, depth)) as samples:
         for batch in batches:
             yield _stack(list(islice(samples, len(batch))))
 
@@ -114,4 +114,4 @@ def _stack(samples: list[Sample]) -> Batch:
 
 def _uploaded(batch: Batch) -> Batch:
     images, labels = batch
-    return upload(images), labels
+    return to_device(images), labels

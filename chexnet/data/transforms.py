@@ -25,7 +25,7 @@ MAX_RESIZE = 4096
 """Larger than any radiograph needs, small enough not to exhaust memory on a mistyped size."""
 
 RESIZE_VERSION = 3
-"""To be raised by whoever changes a pixel that `images.read` or `Preprocessing.resized` gives for any file:
+"""To be raised by whoever changes a pixel that `images.read` or `Preprocessing.resize_image` gives for any file:
 image caches of another version are refused."""
 
 
@@ -75,7 +75,7 @@ class Preprocessing:
         bits = f", samples of {self.sample_bits} bits" if self.sample_bits != MAX_SAMPLE_BITS else ""
         return f"{self.crop} px from {self.resize} px{bits}"
 
-    def resized(self, gray: np.ndarray | Image.Image) -> np.ndarray:
+    def resize_image(self, gray: np.ndarray | Image.Image) -> np.ndarray:
         """uint8 [H, W] -> uint8 [h, w] with min(h, w) = resize, antialiased bilinear as PIL does it.
 
         Takes a PIL image of mode L as well.
@@ -89,7 +89,7 @@ class Preprocessing:
     def fingerprint(self) -> int:
         """CRC-32 of a fixed pattern, resized: differs where this Pillow gives other pixels than another one."""
         pattern = np.arange(509 * 521, dtype=np.uint32) * np.uint32(2654435761) >> 24
-        return zlib.crc32(self.resized(pattern.astype(np.uint8).reshape(509, 521)).tobytes())
+        return zlib.crc32(self.resize_image(pattern.astype(np.uint8).reshape(509, 521)).tobytes())
 
     def train_crop(self, resized: np.ndarray, draw: np.ndarray) -> np.ndarray:
         """One crop at the place that `draw` chooses: uint8 [h, w] -> uint8 [1, crop, crop], a view.
@@ -105,16 +105,16 @@ class Preprocessing:
 
     def center_crop(self, resized: np.ndarray) -> np.ndarray:
         """The crop in the middle: uint8 [h, w] -> uint8 [1, crop, crop]."""
-        return self._placed(resized.shape, resized.shape, crops=1).cut(resized)[0]
+        return self._placed(resized.shape, resized.shape, crops=1).extract(resized)[0]
 
     def ten_crop(self, resized: np.ndarray) -> np.ndarray:
         """Four corners and the centre, then the same five of the image mirrored left to right.
 
         uint8 [h, w] -> uint8 [10, 1, crop, crop].
         """
-        return self._placed(resized.shape, resized.shape, crops=10).cut(resized)
+        return self._placed(resized.shape, resized.shape, crops=10).extract(resized)
 
-    def geometry(self, height: int, width: int, crops: int) -> "Geometry":
+    def geometry(self, height: int, width: int, crops: int) -> "CropGeometry":
         """Where the crops of an image lie in it.
 
         Args:
@@ -128,13 +128,13 @@ class Preprocessing:
         """
         return self._placed((height, width), self._resized_size(height, width), crops)
 
-    def _placed(self, original: tuple[int, ...], resized: tuple[int, ...], crops: int) -> "Geometry":
+    def _placed(self, original: tuple[int, ...], resized: tuple[int, ...], crops: int) -> "CropGeometry":
         height, width = resized
-        corners = five_corners(height, width, self.crop)
+        corners = five_crop_offsets(height, width, self.crop)
         # The same corners of the mirrored image: what is left there is right here.
         mirrored = [Crop(top, width - self.crop - left, True) for top, left in corners]
         ten = (*(Crop(top, left, False) for top, left in corners), *mirrored)
-        return Geometry((original[0], original[1]), (height, width), self.crop, ten if crops == 10 else ten[4:5])
+        return CropGeometry((original[0], original[1]), (height, width), self.crop, ten if crops == 10 else ten[4:5])
 
     def _resized_size(self, height: int, width: int) -> tuple[int, int]:
         shorter = min(height, width)
@@ -153,7 +153,7 @@ class Crop(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Geometry:
+class CropGeometry:
     """The way from an image to its crops, and back.
 
     Attributes:
@@ -168,11 +168,11 @@ class Geometry:
     side: int
     crops: tuple[Crop, ...]
 
-    def cut(self, resized: np.ndarray) -> np.ndarray:
+    def extract(self, resized: np.ndarray) -> np.ndarray:
         """The resized image [h, w] -> its crops [K, 1, side, side]."""
-        return np.stack([_turned(self._window(resized, crop), crop)[None] for crop in self.crops])
+        return np.stack([_maybe_flip(self._window(resized, crop), crop)[None] for crop in self.crops])
 
-    def restored(self, values: np.ndarray) -> np.ndarray:
+    def stitch(self, values: np.ndarray) -> np.ndarray:
         """What was computed for each pixel of each crop, where it belongs in the original image.
 
         Crops that were mirrored are mirrored back; where several overlap the mean is taken; then the resizing is
@@ -187,7 +187,7 @@ class Geometry:
         total = np.zeros(self.resized, np.float32)
         looks = np.zeros(self.resized, np.float32)
         for crop, value in zip(self.crops, values, strict=True):
-            self._window(total, crop)[...] += _turned(value, crop)
+            self._window(total, crop)[...] += _maybe_flip(value, crop)
             self._window(looks, crop)[...] += 1
         mean = total / np.maximum(looks, 1)
         if looks.all():
@@ -206,11 +206,11 @@ class Geometry:
         return np.array(Image.fromarray(values).resize((width, height), resampling))
 
 
-def _turned(values: np.ndarray, crop: Crop) -> np.ndarray:
+def _maybe_flip(values: np.ndarray, crop: Crop) -> np.ndarray:
     return values[:, ::-1] if crop.mirrored else values
 
 
-def five_corners(height: int, width: int, crop: int) -> list[tuple[int, int]]:
+def five_crop_offsets(height: int, width: int, crop: int) -> list[tuple[int, int]]:
     """(top, left) of five square crops of an image, in torchvision's order.
 
     Top left, top right, bottom left, bottom right, centre; all in pixels of the image.

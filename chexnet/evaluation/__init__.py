@@ -2,6 +2,6 @@
 
 import chexnet.device  # noqa: F401 - imports Paddle, before any module here does
 from chexnet.evaluation.evaluator import evaluate
-from chexnet.evaluation.result import EvalResult, Member, format_comparison, format_result
+from chexnet.evaluation.result import CheckpointResult, EvalResult, format_comparison, format_result
 
-__all__ = ["EvalResult", "Member", "evaluate", "format_comparison", "format_result"]
+__all__ = ["CheckpointResult", "EvalResult", "evaluate", "format_comparison", "format_result"]

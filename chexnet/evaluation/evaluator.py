@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from chexnet.config import EvalConfig
-from chexnet.data import ChestXrayDataSet, Skipped, View, audit, find_unusable
+from chexnet.data import ChestXrayDataSet, CropMode, SkippedImage, audit, find_bad_images
 from chexnet.data.lists import check_classes
 from chexnet.errors import InputError
 from chexnet.evaluation.predictions import Predictions
-from chexnet.evaluation.result import EvalResult, Member
+from chexnet.evaluation.result import CheckpointResult, EvalResult
 from chexnet.files import sha256
 from chexnet.inference import Predictor, load_for_scoring
 from chexnet.inference.predictor import Log, Progress
@@ -105,11 +105,11 @@ class _Data:
         config, preprocessing, n_classes = self.config, predictor.preprocessing, len(predictor.classes)
         key = path, preprocessing, predictor.crops
         if key not in self.datasets:
-            view: View = "ten" if predictor.crops == 10 else "center"
+            view: CropMode = "ten" if predictor.crops == 10 else "center"
             where, cache = (config.data_dir, path), config.image_cache
-            skipped: tuple[Skipped, ...] = ()
+            skipped: tuple[SkippedImage, ...] = ()
             if config.on_bad_image == "skip":
-                skipped = find_unusable(
+                skipped = find_bad_images(
                     *where, preprocessing, n_classes, cache, workers=config.num_workers, progress=self.progress
                 )
             self.datasets[key] = ChestXrayDataSet(
@@ -127,9 +127,9 @@ class _CheckpointEvaluator:
         self.datasets = {path: data.open(path, predictor) for path in lists}
         test_list = data.config.test_list
         test = self.datasets[test_list].list
-        self.seen = audit.seen(predictor.metadata, test.names, test.patients)
+        self.seen = audit.training_overlap(predictor.metadata, test.names, test.patients)
         if self.seen and self.seen.anything:
-            log(f"=> warning: {test_list}: {audit.format_seen(self.seen)}")
+            log(f"=> warning: {test_list}: {audit.format_training_overlap(self.seen)}")
 
     def score(self, progress: Progress | None) -> dict[str, Predictions]:
         """Predict the lists, by path. The engine is freed afterwards, so that there is only one at a time."""
@@ -143,15 +143,15 @@ class _CheckpointEvaluator:
         self.predictor.release()
         return predictions
 
-    def member(self, predictions: Predictions) -> Member:
+    def member(self, predictions: Predictions) -> CheckpointResult:
         """Return the checkpoint with the AUROCs of its predictions alone."""
         predictor = self.predictor
         aurocs, mean = _scores(predictions)
-        return Member(
+        return CheckpointResult(
             ckpt=predictor.config.ckpt,
             sha256=predictor.ckpt_sha256,
             preprocessing=predictor.preprocessing,
-            notice=predictor.notice,
+            disclaimer=predictor.disclaimer,
             seen=self.seen,
             aurocs=aurocs,
             mean=mean,

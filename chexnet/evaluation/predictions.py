@@ -62,7 +62,7 @@ class Predictions:
             writer.writerow([name, *map(repr, probabilities), *labels, patient or ""])
         return text.getvalue()
 
-    def in_order_of(self, other: "Predictions") -> "Predictions":
+    def align_to(self, other: "Predictions") -> "Predictions":
         """The same, image for image beside another one.
 
         Raises:

@@ -4,10 +4,10 @@ import paddle
 
 from chexnet.data import audit
 from chexnet.evaluation.report import Report, build_report
-from chexnet.evaluation.result import EvalResult, Member
+from chexnet.evaluation.result import CheckpointResult, EvalResult
 
 
-def report_on(result: EvalResult) -> Report:
+def report_from_evaluation(result: EvalResult) -> Report:
     """Build the report, with notes on skipped images and on overlap with the training images."""
     config = result.config
     notes = [_training_overlap(member, config.test_list) for member in result.members]
@@ -23,7 +23,7 @@ def report_on(result: EvalResult) -> Report:
     )
 
 
-def _training_overlap(member: Member, test_list: str) -> str:
+def _training_overlap(member: CheckpointResult, test_list: str) -> str:
     if member.seen is None:
         return f"{member.ckpt}: its training images are not recorded, so they may include images evaluated here."
-    return f"{member.ckpt}, on {test_list}: {audit.format_seen(member.seen)}."
+    return f"{member.ckpt}, on {test_list}: {audit.format_training_overlap(member.seen)}."

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from chexnet.config import EvalConfig
-from chexnet.data import Skipped
-from chexnet.data.audit import Seen
+from chexnet.data import SkippedImage
+from chexnet.data.audit import TrainingOverlap
 from chexnet.data.transforms import Preprocessing
 from chexnet.evaluation.predictions import Predictions
 from chexnet.files import write_text
-from chexnet.labels import published
+from chexnet.labels import published_results
 
 
 @dataclass(frozen=True)
-class Member:
+class CheckpointResult:
     """One checkpoint of an evaluation.
 
     Attributes:
@@ -37,20 +37,20 @@ class Member:
     ckpt: str
     sha256: str
     preprocessing: Preprocessing
-    notice: str
-    seen: Seen | None
+    disclaimer: str
+    seen: TrainingOverlap | None
     aurocs: np.ndarray
     mean: float
     classes: tuple[str, ...]
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What JSON can hold of it."""
         return {
             "ckpt": self.ckpt,
             "sha256": self.sha256,
             "preprocessing": asdict(self.preprocessing),
-            "notice": self.notice,
-            "seen": self.seen and self.seen.facts(),
+            "notice": self.disclaimer,
+            "seen": self.seen and self.seen.to_dict(),
             "mean": {"auroc": _or_null(self.mean)},
             "classes": {
                 name: {"auroc": _or_null(value)} for name, value in zip(self.classes, self.aurocs.tolist(), strict=True)
@@ -79,11 +79,11 @@ class EvalResult:
 
     config: EvalConfig
     engine: str
-    members: tuple[Member, ...]
+    members: tuple[CheckpointResult, ...]
     predictions: Predictions
     validation: Predictions | None
-    skipped: tuple[Skipped, ...]
-    validation_skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedImage, ...]
+    validation_skipped: tuple[SkippedImage, ...]
     aurocs: np.ndarray
     mean: float
     sha256: Mapping[str, str]
@@ -117,7 +117,7 @@ class EvalResult:
     @cached_property
     def run(self) -> dict[str, Any]:
         """How it came about: configuration, what computed it, checksums, and what its checkpoints have seen."""
-        members = [one.facts() for one in self.members]
+        members = [one.to_dict() for one in self.members]
         return {
             "config": asdict(self.config),
             "engine": self.engine,
@@ -205,7 +205,7 @@ def _format_members(result: EvalResult) -> list[str]:
 
 def format_comparison(result: EvalResult) -> str:
     """The published AUROCs, each with its split, beside this run's; of other classes there are none."""
-    results = published(result.classes)
+    results = published_results(result.classes)
     if not results:
         return "Nothing to compare with: the published AUROCs are of the 14 findings of ChestX-ray14."
     columns = [(one.name, one.split.split()[0], one.auroc, one.mean) for one in results]

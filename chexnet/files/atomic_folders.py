@@ -18,7 +18,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextmanager
-def replacing_folder(folder: str | os.PathLike[str], names: Collection[str]) -> Iterator[Path]:
+def atomic_directory(folder: str | os.PathLike[str], names: Collection[str]) -> Iterator[Path]:
     """Yield a new folder, whose files take the place of `folder`'s when the block succeeds and they are on the disk.
 
     On Linux, on a local file system, the two folders change places in one step: a reader, and whoever looks after a
@@ -33,7 +33,7 @@ def replacing_folder(folder: str | os.PathLike[str], names: Collection[str]) -> 
     Raises:
         InputError: it cannot be written; then the earlier one is as it was.
     """
-    check_folder(folder, names, keep=())
+    check_folder(folder, names, protected=())
     target = Path(os.path.realpath(folder))
     made = (target if target.is_dir() else target.parent) / temporary_name(target)
     new = made / "new"

@@ -9,7 +9,7 @@ from chexnet.errors import InputError
 
 
 @contextmanager
-def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+def exclusive_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Hold the lock of `folder` during the block; the folder is made if it is missing.
 
     The lock, on a file `.lock` in the folder, is the operating system's and ends with the process, however that ends.

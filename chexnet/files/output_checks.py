@@ -14,7 +14,7 @@ WEIGHT_SUFFIXES = (".pdparams", ".safetensors")
 """Of weight files. The `.json` of the same name belongs to them."""
 
 
-def check_writable(path: Name, suffix: str, keep: Iterable[Name], others: Collection[Name] = ()) -> None:
+def check_writable(path: Name, suffix: str, protected: Iterable[Name], others: Collection[Name] = ()) -> None:
     """Find out before long work whether `path` can be written afterwards; writes nothing.
 
     Args:
@@ -31,7 +31,7 @@ def check_writable(path: Name, suffix: str, keep: Iterable[Name], others: Collec
     if target.suffix != suffix:
         raise InputError(f"{target}: expected a name that ends in {suffix}")
     try:
-        if any(_same(target, one) for one in keep):
+        if any(_same(target, one) for one in protected):
             raise InputError(f"{target}: is read by this run and would be lost; choose another name")
         if twin := next((one for one in others if _same(target, one) or _place(target) == _place(one)), None):
             raise InputError(f"{target}: this run writes {twin}, which is the same file; choose another name")
@@ -48,7 +48,7 @@ def check_writable(path: Name, suffix: str, keep: Iterable[Name], others: Collec
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
-def check_folder(folder: Name, names: Collection[str], keep: Iterable[Name], others: Iterable[Name] = ()) -> None:
+def check_folder(folder: Name, names: Collection[str], protected: Iterable[Name], others: Iterable[Name] = ()) -> None:
     """Find out before long work whether `replacing_folder` can do it afterwards; writes nothing.
 
     Args:
@@ -73,7 +73,7 @@ def check_folder(folder: Name, names: Collection[str], keep: Iterable[Name], oth
             f"{target}: holds {foreign[0]!r}, which would be lost; expected a new folder, an empty one, or one that "
             "was made like this before, which is replaced"
         )
-    for one in keep:
+    for one in protected:
         if _inside(one, target):
             raise InputError(f"{one}: is read by this run and would be replaced with {target}; choose another folder")
     for one in others:

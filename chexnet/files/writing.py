@@ -24,7 +24,7 @@ _ATTEMPTS, _PAUSE = 5, 0.2
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield the temporary name of an empty file in the folder of `path`, which becomes `path` when the block succeeds.
 
     The folder is made if it is missing. The data reach the disk (fsync) before the name changes
@@ -60,7 +60,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` as UTF-8 with `\\n` line ends, whole or not at all. Raises InputError."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 

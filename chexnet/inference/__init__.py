@@ -2,15 +2,15 @@
 
 import chexnet.device  # noqa: F401 - imports Paddle, before any module here does
 from chexnet.inference.contact_sheets import check_rows, contact_sheet, finding_sheet
-from chexnet.inference.file_prediction import Result, format_result, predict_files
+from chexnet.inference.file_prediction import ImageResult, format_result, predict_files
 from chexnet.inference.prediction import Prediction
 from chexnet.inference.predictor import Predictor
 from chexnet.inference.scoring import load_for_scoring
 
 __all__ = [
+    "ImageResult",
     "Prediction",
     "Predictor",
-    "Result",
     "check_rows",
     "contact_sheet",
     "finding_sheet",

@@ -7,24 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from chexnet.data.transforms import Geometry
+from chexnet.data.transforms import CropGeometry
 from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.model import CheXNet
 from chexnet.model.backbones import Backbone, FeatureGrid
-from chexnet.model.class_maps import DISPLAY_LIMIT, enlarged, for_display
+from chexnet.model.class_maps import DISPLAY_LIMIT, to_opacity, upsample
 
 __all__ = [
     "DISPLAY_LIMIT",
-    "display_limit",
-    "for_display",
-    "grad_class_maps",
+    "grad_cam",
+    "heatmap_range",
     "probabilities",
-    "to_image",
+    "to_opacity",
+    "upsample_to_image",
 ]
 
 
-def display_limit(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> float:
+def heatmap_range(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> float:
     """Return the logit that heat maps of a checkpoint show at full opacity: its `map_limit`, else DISPLAY_LIMIT.
 
     It is the same for all findings and images of a network. Networks differ: a confident one reaches ten times the
@@ -57,7 +57,7 @@ def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(logits / 2)  # the sigmoid, without overflow
 
 
-def to_image(maps: np.ndarray, geometry: Geometry, grid: FeatureGrid = Backbone.grid) -> np.ndarray:
+def upsample_to_image(maps: np.ndarray, geometry: CropGeometry, grid: FeatureGrid = Backbone.grid) -> np.ndarray:
     """Combine the maps of an image's crops for one finding into one map, in pixels of the original image.
 
     Each map is upsampled bicubically to its crop, so its maximum may lie between cells. The cell centers are those of
@@ -71,10 +71,10 @@ def to_image(maps: np.ndarray, geometry: Geometry, grid: FeatureGrid = Backbone.
     Returns:
         float32 [height, width], in the units of the maps; NaN outside all crops.
     """
-    return geometry.restored(np.stack([enlarged(crop_map, geometry.side, grid) for crop_map in maps]))
+    return geometry.stitch(np.stack([upsample(crop_map, geometry.side, grid) for crop_map in maps]))
 
 
-def grad_class_maps(network: CheXNet, images: np.ndarray) -> np.ndarray:
+def grad_cam(network: CheXNet, images: np.ndarray) -> np.ndarray:
     """Compute Grad-CAM of every output, for networks whose head is not linear in the pooled features.
 
     Follows Selvaraju et al., Grad-CAM, ICCV 2017, section 3, with two changes that keep it in logit units: the

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from chexnet.errors import InputError, printable
 from chexnet.inference import overlays
-from chexnet.inference.overlays import MARGIN, PAPER, TEXT
+from chexnet.inference.overlays import BACKGROUND, MARGIN, TEXT
 from chexnet.inference.prediction import MEANINGLESS, Prediction
 from chexnet.inference.thresholds import Thresholds
 
@@ -21,7 +21,7 @@ _SHAPE = 1.6
 
 
 def contact_sheet(
-    predictions: Iterable[Prediction], findings: Sequence[str] = (), top: int = 3, tile: int = 224, notice: str = ""
+    predictions: Iterable[Prediction], findings: Sequence[str] = (), top: int = 3, tile: int = 224, disclaimer: str = ""
 ) -> Image.Image:
     """Draw one row per image: the image alone, then with the heat map of each finding and its probability.
 
@@ -41,18 +41,18 @@ def contact_sheet(
     rows: list[Image.Image] = []
     for prediction in predictions:
         check_rows(len(rows) + 1)
-        rows.append(_row(prediction, findings or prediction.top(top), tile))
-        limit = prediction.limit
+        rows.append(_row(prediction, findings or prediction.top_k(top), tile))
+        limit = prediction.cam_max
     check_rows(len(rows))
     width, height = rows[0].width, sum(row.height for row in rows)
-    foot = _CAPTION if notice else 0
-    sheet = Image.new("RGB", (width + overlays.SCALE_WIDTH + 2 * MARGIN, height + foot + MARGIN), PAPER)
+    foot = _CAPTION if disclaimer else 0
+    sheet = Image.new("RGB", (width + overlays.SCALE_WIDTH + 2 * MARGIN, height + foot + MARGIN), BACKGROUND)
     top_edge = MARGIN
     for row in rows:
         sheet.paste(row, (MARGIN, top_edge))
         top_edge += row.height
     overlays.draw_scale(sheet, width + MARGIN, MARGIN + _CAPTION, tile, limit)
-    _write(sheet, sheet.height - MARGIN - _CAPTION // 2, notice)
+    _write(sheet, sheet.height - MARGIN - _CAPTION // 2, disclaimer)
     return sheet
 
 
@@ -65,7 +65,7 @@ def check_rows(count: int) -> None:
 
 
 def finding_sheet(
-    prediction: Prediction, thresholds: Thresholds | None = None, tile: int = 224, notice: str = ""
+    prediction: Prediction, thresholds: Thresholds | None = None, tile: int = 224, disclaimer: str = ""
 ) -> Image.Image:
     """Draw one image: alone, then with the heat map of each finding, in the order of the classes.
 
@@ -93,7 +93,7 @@ def finding_sheet(
         )
     head = MARGIN + _CAPTION * len(texts)
     sheet = Image.new(
-        "RGB", (columns * side + overlays.SCALE_WIDTH + 2 * MARGIN, head + height + _CAPTION + MARGIN), PAPER
+        "RGB", (columns * side + overlays.SCALE_WIDTH + 2 * MARGIN, head + height + _CAPTION + MARGIN), BACKGROUND
     )
     for index, text in enumerate(texts):
         _write(sheet, MARGIN + index * _CAPTION + _CAPTION // 2, text)
@@ -103,13 +103,13 @@ def finding_sheet(
         if name in present:
             box = (left - 3, top + _CAPTION - 3, left + tile + 2, top + _CAPTION + tile + 2)
             ImageDraw.Draw(sheet).rectangle(box, outline=overlays.COLOUR, width=3)
-    overlays.draw_scale(sheet, columns * side + MARGIN, head + _CAPTION, tile, prediction.limit)
-    _write(sheet, sheet.height - MARGIN - _CAPTION // 2, notice)
+    overlays.draw_scale(sheet, columns * side + MARGIN, head + _CAPTION, tile, prediction.cam_max)
+    _write(sheet, sheet.height - MARGIN - _CAPTION // 2, disclaimer)
     return sheet
 
 
 def _row(prediction: Prediction, findings: Sequence[str], tile: int) -> Image.Image:
-    row = Image.new("RGB", ((1 + len(findings)) * (tile + MARGIN), tile + _CAPTION + MARGIN), PAPER)
+    row = Image.new("RGB", ((1 + len(findings)) * (tile + MARGIN), tile + _CAPTION + MARGIN), BACKGROUND)
     for index, finding in enumerate(("", *findings)):
         row.paste(_tile(prediction, finding, tile), (index * (tile + MARGIN), 0))
     return row
@@ -120,13 +120,13 @@ def _tile(prediction: Prediction, finding: str, tile: int, more: str = "") -> Im
     size = overlays.panel_size(prediction.gray, tile)
     if finding:
         caption = overlays.fitted(f"{finding} {prediction.probability(finding):.3f}{more}", 13, tile)
-        panel = overlays.blend(prediction.gray, prediction.shown_map(finding, size))
+        panel = overlays.overlay(prediction.gray, prediction.heatmap(finding, size))
         if not prediction.meaningful:
             panel = _stamped(panel, MEANINGLESS)
     else:
         caption = overlays.fitted(printable(Path(prediction.name).name), 13, tile, end=True)
         panel = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)
-    picture = Image.new("RGB", (tile, tile + _CAPTION), PAPER)
+    picture = Image.new("RGB", (tile, tile + _CAPTION), BACKGROUND)
     ImageDraw.Draw(picture).text((0, _CAPTION // 2), caption, TEXT, overlays.font(13), anchor="lm")
     picture.paste(panel, (0, _CAPTION))
     return picture
@@ -136,7 +136,7 @@ def _stamped(panel: Image.Image, word: str) -> Image.Image:
     """Return a panel with a word across its upper edge."""
     picture = panel.copy()
     draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, 0, panel.width, _CAPTION - 1), fill=PAPER)
+    draw.rectangle((0, 0, panel.width, _CAPTION - 1), fill=BACKGROUND)
     draw.text((4, _CAPTION // 2), word, overlays.COLOUR, overlays.font(13), anchor="lm")
     return picture
 

@@ -14,7 +14,7 @@ from chexnet import model
 from chexnet.config import EXPORT_FORMATS, InferenceConfig
 from chexnet.device import paddle
 from chexnet.errors import InputError
-from chexnet.files import check_folder, replacing_folder, sha256, write_text
+from chexnet.files import atomic_directory, check_folder, sha256, write_text
 from chexnet.inference import Predictor, engines, graph_export
 from chexnet.model import checkpoint
 from chexnet.phantom import draw
@@ -64,12 +64,12 @@ def deploy(
             network gives other probabilities; then the folder is as it was.
     """
     ckpt = config.ckpt if isinstance(config, InferenceConfig) else config
-    check_folder(folder, FILES, keep=(ckpt, checkpoint.sidecar_path(ckpt)))
+    check_folder(folder, FILES, protected=(ckpt, checkpoint.metadata_path(ckpt)))
     _check_possible(form)
     predictor = Predictor(config, device="cpu", engine="paddle")
     network, crop = predictor.network, predictor.preprocessing.crop
     save = {"paddle": graph_export.save_program, "onnx": graph_export.save_onnx}[form]
-    with replacing_folder(folder, FILES) as new:
+    with atomic_directory(folder, FILES) as new:
         graph = save(network, new, crop)
         kept = [graph] if form == "onnx" else [graph, graph.with_suffix(".pdiparams")]
         for path in new.iterdir():
@@ -104,7 +104,7 @@ def _describe(predictor: Predictor, graph: Path, files: Sequence[Path], differen
         "crop": preprocessing.crop,
         "scaling": f"{preprocessing.scaling}, inside the graph",
         "backbone": predictor.network.backbone,
-        "notice": predictor.notice,
+        "notice": predictor.disclaimer,
         "ckpt": predictor.ckpt.name,
         "ckpt_sha256": predictor.ckpt_sha256,
         "largest_difference": difference,
@@ -118,7 +118,7 @@ def _check_possible(form: str) -> None:
         return
     if not graph_export.ONNX_POSSIBLE:
         raise InputError(f"--format onnx: needs Paddle 3, this is Paddle {paddle.__version__}; use --format paddle")
-    if why := engines.missing("onnxruntime"):
+    if why := engines.why_unavailable("onnxruntime"):
         raise InputError(f"--format onnx: {why}")
 
 
@@ -128,5 +128,5 @@ def _difference(network: model.CheXNet, graph: Path, crop: int) -> float:
     noise = np.random.default_rng(0).integers(0, 256, (2, crop, crop), np.uint8)
     crops = np.stack([*phantoms, *noise])[:, None]
     wanted = network.predict(crops)
-    ready = engines.open_exported(graph)
+    ready = engines.load_exported(graph)
     return float(max(np.abs(ready.predict(crops) - wanted).max(), np.abs(ready.predict(crops[:1]) - wanted[:1]).max()))

@@ -23,7 +23,7 @@ from chexnet.files import temporary_folder
 from chexnet.inference import graph_export
 from chexnet.model import CheXNet
 
-FEW_CROPS = 40
+EAGER_MAX_CROPS = 40
 """On a CPU, eager Paddle computes up to this many crops in less time than compiling a faster engine takes."""
 
 
@@ -34,7 +34,7 @@ class Engine(ABC):
         crops_a_pass: preferred number of crops per `predict`: enough to keep the engine busy, few enough for memory.
     """
 
-    crops_a_pass: int
+    preferred_batch_size: int
 
     @abstractmethod
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ class Engine(ABC):
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineSpec:
     """An engine that runs on this machine, before it is given a network.
 
     Attributes:
@@ -78,14 +78,14 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class _EagerSpec(Choice):
+class _EagerSpec(EngineSpec):
     """Paddle's eager mode on a CPU, for few images."""
 
     def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
         return _EagerEngine(network, maps)
 
 
-def choose(engine: str = "auto", precision: str = "float32", crops: int | None = None) -> Choice:
+def select_engine(engine: str = "auto", precision: str = "float32", crops: int | None = None) -> EngineSpec:
     """Choose an engine for Paddle's current device.
 
     Args:
@@ -100,22 +100,26 @@ def choose(engine: str = "auto", precision: str = "float32", crops: int | None =
         if engine not in ("auto", "paddle"):
             raise InputError(f"--engine {engine}: computes on the CPU; add --device cpu, or use --engine paddle")
         if not device.gpu_has(precision):
-            raise InputError(f"--precision {precision}: {device.name()} does not compute it; use float32")
-        return Choice("paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.name()}, 1 thread")
-    if crops is not None and crops <= FEW_CROPS and (engine, precision) == ("auto", "float32"):
-        description = f"paddle {paddle.__version__}, not compiled for so few images, float32, {device.name()}"
+            raise InputError(f"--precision {precision}: {device.device_name()} does not compute it; use float32")
+        return EngineSpec(
+            "paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.device_name()}, 1 thread"
+        )
+    if crops is not None and crops <= EAGER_MAX_CROPS and (engine, precision) == ("auto", "float32"):
+        description = f"paddle {paddle.__version__}, not compiled for so few images, float32, {device.device_name()}"
         return _EagerSpec("paddle", "float32", CPUS, description)
     if engine == "auto":
-        engine = next(name for name in ENGINES if not missing(name))
-    elif why := missing(engine):
+        engine = next(name for name in ENGINES if not why_unavailable(name))
+    elif why := why_unavailable(engine):
         raise InputError(f"--engine {engine}: {why}")
     if precision not in _precisions(engine):
         raise InputError(f"--precision {precision}: this CPU does not compute it with {engine}; use float32")
     threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
-    return Choice(engine, precision, CPUS, f"{engine} {_version(engine)}, {precision}, {device.name()}, {threads}")
+    return EngineSpec(
+        engine, precision, CPUS, f"{engine} {_version(engine)}, {precision}, {device.device_name()}, {threads}"
+    )
 
 
-def open_exported(path: Path) -> Engine:
+def load_exported(path: Path) -> Engine:
     """Load an exported file on the CPU: `.onnx` with ONNX Runtime, a Paddle program with Paddle Inference."""
     return _OnnxRuntime(path) if path.suffix == ".onnx" else _PaddleInference(path)
 
@@ -126,7 +130,7 @@ class _EagerEngine(Engine):
     def __init__(self, network: CheXNet, maps: bool, precision: str = "float32", crops_a_pass: int = 10) -> None:
         self.network_predict = network.predict_maps if maps else network.predict
         self.precision = precision
-        self.crops_a_pass = crops_a_pass
+        self.preferred_batch_size = crops_a_pass
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         reduced = self.precision != "float32"
@@ -137,7 +141,7 @@ class _EagerEngine(Engine):
 class _PaddleInference(Engine):
     """Paddle Inference with oneDNN."""
 
-    crops_a_pass = 10
+    preferred_batch_size = 10
 
     def __init__(self, program: Path, precision: str = "float32", threads: int = CPUS) -> None:
         from paddle import inference
@@ -165,7 +169,7 @@ class _PaddleInference(Engine):
 class _OpenVINO(Engine):
     """One crop per request, on asynchronous streams of one thread each: a crop stays in its core's cache."""
 
-    crops_a_pass = 80
+    preferred_batch_size = 80
 
     def __init__(self, network: CheXNet, folder: Path, crop: int, maps: bool, precision: str, threads: int) -> None:
         openvino = _openvino()
@@ -197,7 +201,7 @@ class _OpenVINO(Engine):
 
 
 class _OnnxRuntime(Engine):
-    crops_a_pass = 20
+    preferred_batch_size = 20
 
     def __init__(self, path: Path, threads: int = CPUS) -> None:
         onnxruntime = _onnxruntime()
@@ -210,7 +214,7 @@ class _OnnxRuntime(Engine):
         return self._session.run(None, {graph_export.INPUT: images})[0]
 
 
-def missing(engine: str) -> str:
+def why_unavailable(engine: str) -> str:
     """Return why an engine cannot run here and what to do about it, or an empty string."""
     if engine == "onnxruntime" and not graph_export.ONNX_POSSIBLE:
         return f"needs Paddle 3 for the export to ONNX, this is Paddle {paddle.__version__}; use openvino or paddle"

@@ -12,15 +12,15 @@ from chexnet.data.images import image_folders
 from chexnet.errors import InputError, printable
 from chexnet.files import check_inputs, check_writable
 from chexnet.inference.prediction import MEANINGLESS, Prediction
-from chexnet.inference.prediction_files import CsvFile, JsonFile, Output, PictureFolder
-from chexnet.inference.predictor import IMAGES_A_PASS, Log, Predictor
+from chexnet.inference.prediction_files import CsvWriter, JsonWriter, Output, OverlayWriter
+from chexnet.inference.predictor import MAX_BATCH_IMAGES, Log, Predictor
 from chexnet.inference.thresholds import Thresholds, thresholds_path
 from chexnet.model import checkpoint
-from chexnet.prefetch import ahead
+from chexnet.prefetch import prefetch_map
 
 
 @dataclass(frozen=True)
-class Result:
+class ImageResult:
     """Result of one image.
 
     Attributes:
@@ -33,7 +33,7 @@ class Result:
     prediction: Prediction
     thresholds: Thresholds | None
     pictures: dict[str, Path]
-    notice: str = ""
+    disclaimer: str = ""
 
 
 def predict_files(
@@ -41,7 +41,7 @@ def predict_files(
     names: Iterable[str],
     count_known: bool = True,
     log: Log | None = None,
-) -> Iterator[Result | InputError]:
+) -> Iterator[ImageResult | InputError]:
     """Predict images, and draw and write what the configuration asks for.
 
     Memory does not grow with the number of images. JSON and CSV are complete when the iterator is exhausted, and do
@@ -70,7 +70,7 @@ def predict_files(
     if count_known:
         paths = list(paths)
         number = sum(isinstance(path, Path) for path in paths)
-    pictures = PictureFolder(config.cam) if config.cam else None
+    pictures = OverlayWriter(config.cam) if config.cam else None
     predictor = Predictor(config, images=number, maps=pictures is not None)
     named_thresholds = predictor.find_thresholds(config.thresholds, log)
     thresholds = named_thresholds[1] if named_thresholds else None
@@ -79,21 +79,21 @@ def predict_files(
         facts = _facts(config, predictor, named_thresholds)
         json_file = csv_file = None
         if config.output_json:
-            json_file = stack.enter_context(Output(JsonFile.opened(config.output_json, facts)))
+            json_file = stack.enter_context(Output(JsonWriter.opened(config.output_json, facts)))
         if config.output_csv:
-            csv_file = stack.enter_context(Output(CsvFile.opened(config.output_csv, predictor.classes, thresholds)))
+            csv_file = stack.enter_context(Output(CsvWriter.opened(config.output_csv, predictor.classes, thresholds)))
         results = stack.enter_context(closing(_with_pictures(predictor, paths, pictures, thresholds, config)))
         for prediction, drawn in results:
             if isinstance(prediction, InputError):
                 if json_file:
-                    json_file.write(JsonFile.add_error, prediction)
+                    json_file.write(JsonWriter.add_error, prediction)
                 yield prediction
                 continue
             if json_file:
-                json_file.write(JsonFile.add, prediction, thresholds, drawn)
+                json_file.write(JsonWriter.add, prediction, thresholds, drawn)
             if csv_file:
-                csv_file.write(CsvFile.add, prediction)
-            yield Result(prediction, thresholds, drawn, predictor.notice)
+                csv_file.write(CsvWriter.add, prediction)
+            yield ImageResult(prediction, thresholds, drawn, predictor.disclaimer)
     if passed_over:
         log(f"passed over in folders: {image_folders.describe(passed_over)}")
     failures = [file.failure for file in (json_file, csv_file) if file and file.failure]
@@ -106,11 +106,11 @@ def predict_files(
 def shown_findings(prediction: Prediction, thresholds: Thresholds | None, top: int) -> list[str]:
     """Return the findings to show for an image: all that are present, and at least `top`."""
     if thresholds is None or not prediction.meaningful:
-        return prediction.top(top)
+        return prediction.top_k(top)
     return prediction.ranked(thresholds)[: max(top, len(prediction.present(thresholds)))]
 
 
-def format_result(result: Result, top: int) -> str:
+def format_result(result: ImageResult, top: int) -> str:
     """Format a result as text: name, findings, decisions, disclaimer, warnings and pictures.
 
     Args:
@@ -136,8 +136,8 @@ def format_result(result: Result, top: int) -> str:
         lines.append(line)
     if thresholds and prediction.meaningful and (others := len(prediction.classes) - len(shown)):
         lines.append(f"  {others} more: absent")
-    if result.notice:
-        lines.append(f"  notice: {result.notice}")
+    if result.disclaimer:
+        lines.append(f"  notice: {result.disclaimer}")
     lines += [f"  warning: {warning}" for warning in prediction.warnings]
     lines += [f"  drawn: {printable(str(path))}" for path in dict.fromkeys(result.pictures.values())]
     return "\n".join(lines)
@@ -148,12 +148,12 @@ def _check_outputs(config: PredictConfig) -> list[str]:
     if config.sheet and not config.cam:
         raise InputError("--sheet: needs a folder for the sheets, expected --cam DIR with it")
     optional = filter(None, [config.thresholds, config.classes_file])
-    next_to_ckpt = (checkpoint.sidecar_path(config.ckpt), thresholds_path(config.ckpt))
+    next_to_ckpt = (checkpoint.metadata_path(config.ckpt), thresholds_path(config.ckpt))
     inputs = [config.ckpt, *map(str, next_to_ckpt), *optional]
     outputs: list[str] = []
     for path, suffix in ((config.output_json, ".json"), (config.output_csv, ".csv")):
         if path:
-            check_writable(path, suffix, keep=inputs, others=outputs)
+            check_writable(path, suffix, protected=inputs, others=outputs)
             outputs.append(path)
     return outputs
 
@@ -161,7 +161,7 @@ def _check_outputs(config: PredictConfig) -> list[str]:
 def _with_pictures(
     predictor: Predictor,
     paths: Iterable[Path | InputError],
-    pictures: PictureFolder | None,
+    pictures: OverlayWriter | None,
     thresholds: Thresholds | None,
     config: PredictConfig,
 ) -> Generator[tuple[Prediction | InputError, dict[str, Path]], None, None]:
@@ -172,9 +172,9 @@ def _with_pictures(
         if pictures is None or isinstance(prediction, InputError):
             return prediction, {}
         if config.sheet:
-            return prediction, pictures.draw_sheet(prediction, name, thresholds, predictor.notice)
+            return prediction, pictures.draw_sheet(prediction, name, thresholds, predictor.disclaimer)
         findings = shown_findings(prediction, thresholds, config.top)
-        return prediction, pictures.draw(prediction, name, findings, predictor.notice)
+        return prediction, pictures.draw(prediction, name, findings, predictor.disclaimer)
 
     def with_name(prediction: Prediction | InputError) -> tuple[Prediction | InputError, str]:
         if pictures is None or isinstance(prediction, InputError):
@@ -183,7 +183,7 @@ def _with_pictures(
 
     with closing(predictor.predict_all(paths)) as predictions:
         workers = config.num_workers if pictures else 0
-        with closing(ahead(draw, map(with_name, predictions), workers, depth=IMAGES_A_PASS)) as drawn:
+        with closing(prefetch_map(draw, map(with_name, predictions), workers, buffer_size=MAX_BATCH_IMAGES)) as drawn:
             yield from drawn
 
 
@@ -217,7 +217,7 @@ def _facts(config: PredictConfig, predictor: Predictor, found: tuple[str, Thresh
         "chexnet": chexnet.__version__,
         "ckpt": config.ckpt,
         "ckpt_sha256": predictor.ckpt_sha256,
-        "notice": predictor.notice,
+        "notice": predictor.disclaimer,
         "engine": predictor.engine,
         "preprocessing": asdict(predictor.preprocessing),
         "crops": predictor.crops,

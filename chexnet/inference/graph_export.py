@@ -78,7 +78,7 @@ def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps:
 
     program = save_program(network, folder, crop, maps)
     path = program.with_suffix(".onnx")
-    with _stdout_closed():
+    with _stdout_redirected():
         # Its default optimize_tool installs a package while it runs.
         paddle2onnx.export(str(program), str(program.with_suffix(".pdiparams")), str(path), optimize_tool=None)
     return path
@@ -128,7 +128,7 @@ def _old_format() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _stdout_closed() -> Iterator[None]:
+def _stdout_redirected() -> Iterator[None]:
     """Keeps Python code and compiled code from writing to standard output."""
     sys.stdout.flush()
     kept = os.dup(1)

@@ -42,7 +42,7 @@ _GRID = 64
 _EDGE = 4
 
 
-def check(image: Image.Image, crop: int, chest: bool = True) -> tuple[str, ...]:
+def check_image(image: Image.Image, crop: int, chest: bool = True) -> tuple[str, ...]:
     """Return what speaks against an image, a sentence each; empty if nothing does.
 
     Args:
@@ -51,7 +51,7 @@ def check(image: Image.Image, crop: int, chest: bool = True) -> tuple[str, ...]:
         chest: whether the network is one of chest radiographs; of others MEANINGLESS is not said.
     """
     gray = to_gray(image)
-    edges = frame(gray)
+    edges = border_fractions(gray)
     header = _header(image.info)
     found = [*header, *remarks(image), *_format(image, crop)]
     unlike = _empty(gray)
@@ -70,7 +70,7 @@ def is_meaningful(warnings: Iterable[str]) -> bool:
     return MEANINGLESS not in warnings
 
 
-def frame(gray: Image.Image) -> tuple[float, float, float, float]:
+def border_fractions(gray: Image.Image) -> tuple[float, float, float, float]:
     """The share of the height or width that is uniform from the top, bottom, left and right edge, each below 0.5.
 
     A line is uniform if 90 % of its pixels are within 3 gray levels of its median, so that letters in a bar do not
@@ -86,7 +86,7 @@ def frame(gray: Image.Image) -> tuple[float, float, float, float]:
     return uniform(pixels), uniform(pixels[::-1]), uniform(pixels.T), uniform(pixels.T[::-1])
 
 
-def likeness(pixels: np.ndarray) -> float:
+def chest_similarity(pixels: np.ndarray) -> float:
     """How much an image has of two lungs darker than what is between and below them, -1 to 1.
 
     It is a correlation with exactly that picture, and again when the plane that fits best has been taken off both,
@@ -96,8 +96,10 @@ def likeness(pixels: np.ndarray) -> float:
     Args:
         pixels: float [64, 64], any scale.
     """
-    values = pixels[_PLACES]
-    plain, without_plane = (_correlation(remove(values), remove(_WANTED)) for remove in (_without_mean, _without_plane))
+    values = pixels[_MASK]
+    plain, without_plane = (
+        _correlation(remove(values), remove(_TEMPLATE)) for remove in (_without_mean, _without_plane)
+    )
     if plain * without_plane <= 0:
         return 0.0
     return min(plain, without_plane, key=abs)
@@ -154,7 +156,7 @@ def _unlike(gray: Image.Image, edges: tuple[float, float, float, float]) -> str:
     width, height = gray.size
     inside = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
     pixels = np.asarray(gray.resize((_GRID, _GRID), Image.Resampling.BOX, box=inside), dtype=np.float64)
-    value = likeness(pixels)
+    value = chest_similarity(pixels)
     if value >= MIN_LIKENESS:
         return ""
     centre = pixels[_GRID // 4 : -_GRID // 4, _GRID // 4 : -_GRID // 4].mean()
@@ -184,7 +186,7 @@ def _without_plane(values: np.ndarray) -> np.ndarray:
 _Y, _X = (np.mgrid[:_GRID, :_GRID] + 0.5) / _GRID
 _LUNGS = _ellipse(_X, _Y, 0.29) | _ellipse(_X, _Y, 0.71)
 _SPINE = (np.abs(_X - 0.5) < 0.06) & (_Y > 0.2) & (_Y < 0.9)
-_BELLY = (np.abs(_X - 0.5) < 0.3) & (_Y > 0.8)
-_PLACES = _LUNGS | _SPINE | _BELLY
-_WANTED = np.where(_LUNGS, -1.0, 1.0)[_PLACES]
-_PLANES = np.linalg.qr(np.stack([np.ones(_PLACES.sum()), _X[_PLACES], _Y[_PLACES]], axis=1))[0]
+_ABDOMEN = (np.abs(_X - 0.5) < 0.3) & (_Y > 0.8)
+_MASK = _LUNGS | _SPINE | _ABDOMEN
+_TEMPLATE = np.where(_LUNGS, -1.0, 1.0)[_MASK]
+_PLANES = np.linalg.qr(np.stack([np.ones(_MASK.sum()), _X[_MASK], _Y[_MASK]], axis=1))[0]

@@ -34,7 +34,7 @@ SCALE_WIDTH = 130
 
 MARGIN = 12
 TEXT = (235, 235, 235)
-PAPER = (16, 16, 16)
+BACKGROUND = (16, 16, 16)
 
 _MAX_TEXT = 6000
 """Pixels of a line of text; what people call files and write into notices is shorter."""
@@ -51,12 +51,12 @@ def panel_size(gray: Image.Image, side: int = PANEL) -> tuple[int, int]:
     return max(1, round(gray.height * scale)), max(1, round(gray.width * scale))
 
 
-def blend(gray: Image.Image, shown: np.ndarray) -> Image.Image:
+def overlay(gray: Image.Image, shown: np.ndarray) -> Image.Image:
     """An image under its map.
 
     Args:
         gray: mode L, any size.
-        shown: float32 [h, w] in 0..1, NaN where no crop looked, as `chexnet.inference.cam.for_display` gives it.
+        shown: float32 [h, w] in 0..1, NaN where no crop looked, as `chexnet.inference.cam.to_opacity` gives it.
 
     Returns:
         Mode RGB, w x h pixels.
@@ -66,11 +66,11 @@ def blend(gray: Image.Image, shown: np.ndarray) -> Image.Image:
     unseen = np.isnan(shown)
     if unseen.any():
         pixels = Image.composite(pixels.point(lambda value: value * DIMMED), pixels, Image.fromarray(unseen))
-    picture = _under(pixels.convert("RGB"), COLOUR, np.where(unseen, 0, OPACITY * shown))
-    return _under(picture, LINE, _contours(shown))
+    picture = _alpha_composite(pixels.convert("RGB"), COLOUR, np.where(unseen, 0, OPACITY * shown))
+    return _alpha_composite(picture, LINE, _contours(shown))
 
 
-def overlay(gray: Image.Image, shown: np.ndarray, limit: float, title: str, notice: str = "") -> Image.Image:
+def render_panel(gray: Image.Image, shown: np.ndarray, limit: float, title: str, disclaimer: str = "") -> Image.Image:
     """A picture of its own: a title, the image under its map, the scale, and a notice, if any.
 
     Args:
@@ -83,16 +83,16 @@ def overlay(gray: Image.Image, shown: np.ndarray, limit: float, title: str, noti
     Returns:
         Mode RGB.
     """
-    panel = blend(gray, shown)
-    head, foot = 34, 26 if notice else MARGIN
-    title, notice = fitted(title, 18, _MAX_TEXT), fitted(notice, 14, _MAX_TEXT)
-    text_width = int(max(font(18).getlength(title), font(14).getlength(notice)))
+    panel = overlay(gray, shown)
+    head, foot = 34, 26 if disclaimer else MARGIN
+    title, disclaimer = fitted(title, 18, _MAX_TEXT), fitted(disclaimer, 14, _MAX_TEXT)
+    text_width = int(max(font(18).getlength(title), font(14).getlength(disclaimer)))
     width = 2 * MARGIN + max(panel.width + MARGIN + SCALE_WIDTH, text_width)
-    picture = Image.new("RGB", (width, panel.height + head + foot), PAPER)
+    picture = Image.new("RGB", (width, panel.height + head + foot), BACKGROUND)
     picture.paste(panel, (MARGIN, head))
     draw = ImageDraw.Draw(picture)
     draw.text((MARGIN, head // 2), title, TEXT, font(18), anchor="lm")
-    draw.text((MARGIN, picture.height - foot // 2), notice, TEXT, font(14), anchor="lm")
+    draw.text((MARGIN, picture.height - foot // 2), disclaimer, TEXT, font(14), anchor="lm")
     draw_scale(picture, panel.width + 2 * MARGIN, head, panel.height, limit)
     return picture
 
@@ -134,9 +134,9 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 @cache
 def _scale(height: int, limit: float) -> Image.Image:
     """The colour bar of so many pixels, _OVERHANG below the upper edge and above the lower one."""
-    picture = Image.new("RGB", (SCALE_WIDTH, height + 2 * _OVERHANG), PAPER)
+    picture = Image.new("RGB", (SCALE_WIDTH, height + 2 * _OVERHANG), BACKGROUND)
     values = np.repeat(np.linspace(1, 0, height)[:, None], _BAR, axis=1)
-    bar = _under(Image.new("RGB", (_BAR, height), (_BAR_GRAY,) * 3), COLOUR, OPACITY * values)
+    bar = _alpha_composite(Image.new("RGB", (_BAR, height), (_BAR_GRAY,) * 3), COLOUR, OPACITY * values)
     picture.paste(bar, (0, _OVERHANG))
     draw = ImageDraw.Draw(picture)
     for share in np.arange(0, 1 + STEP / 2, STEP):
@@ -167,7 +167,7 @@ def _contours(shown: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(opacity), 0, opacity)  # beside what no crop looked at there is no slope
 
 
-def _under(picture: Image.Image, colour: tuple[int, int, int], opacity: np.ndarray) -> Image.Image:
+def _alpha_composite(picture: Image.Image, colour: tuple[int, int, int], opacity: np.ndarray) -> Image.Image:
     """A picture under a colour of opacity [h, w] in 0..1."""
     mask = Image.fromarray(np.rint(255 * opacity).astype(np.uint8))
     return Image.composite(Image.new("RGB", picture.size, colour), picture, mask)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from chexnet.data.transforms import Geometry
+from chexnet.data.transforms import CropGeometry
 from chexnet.errors import InputError
 from chexnet.inference import cam, image_checks
 from chexnet.inference.thresholds import Thresholds
@@ -30,7 +30,7 @@ class Prediction:
         bias: float32 [C], see `CheXNet.bias`; 0 with Grad-CAM, whose maps do not add up to the logit.
         grid: where the cells of the maps lie in the crops.
         geometry: where the crops lie in the image.
-        limit: logit shown at full opacity, see `chexnet.inference.cam.display_limit`.
+        limit: logit shown at full opacity, see `chexnet.inference.cam.heatmap_range`.
     """
 
     name: str
@@ -41,22 +41,22 @@ class Prediction:
     maps: np.ndarray | None
     bias: np.ndarray
     grid: FeatureGrid
-    geometry: Geometry
-    limit: float
+    geometry: CropGeometry
+    cam_max: float
 
-    def top(self, count: int) -> list[str]:
+    def top_k(self, count: int) -> list[str]:
         """Return the `count` most probable findings, the most probable first."""
         return [self.classes[index] for index in np.argsort(-self.probabilities, kind="stable")[:count]]
 
     def present(self, thresholds: Thresholds) -> list[str]:
         """Return the findings that reach their threshold, the most probable first."""
-        names = self.top(len(self.classes))
+        names = self.top_k(len(self.classes))
         return [name for name in names if thresholds.points[name].decides(self.probability(name))]
 
     def ranked(self, thresholds: Thresholds | None) -> list[str]:
         """Return all findings: first those that are present, then the others, each group by falling probability."""
         first = self.present(thresholds) if thresholds else []
-        return first + [name for name in self.top(len(self.classes)) if name not in first]
+        return first + [name for name in self.top_k(len(self.classes)) if name not in first]
 
     def probability(self, finding: str) -> float:
         """Return the probability of one finding, 0..1."""
@@ -72,8 +72,8 @@ class Prediction:
         mark = "" if self.meaningful else f" ({MEANINGLESS})"
         return f"{finding} {self.probability(finding):.3f}{mark}"
 
-    def class_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Return the class map of one finding: float32 [H, W] in logit units, see `chexnet.inference.cam.to_image`.
+    def cam(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Return the class map of one finding: float32 [H, W] in logit units, see `chexnet.inference.cam.upsample_to_image`.
 
         Args:
             finding: one of the classes.
@@ -85,9 +85,9 @@ class Prediction:
         if self.maps is None:
             raise InputError(f"{self.name}: no maps were made, expected a Predictor with maps=True")
         geometry = self.geometry if size is None else replace(self.geometry, original=size)
-        return cam.to_image(self.maps[:, self.classes.index(finding)], geometry, self.grid)
+        return cam.upsample_to_image(self.maps[:, self.classes.index(finding)], geometry, self.grid)
 
-    def shown_map(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Return the same map as 0..1, on one scale for all findings and images; see `chexnet.inference.cam.for_display`."""
+    def heatmap(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Return the same map as 0..1, on one scale for all findings and images; see `chexnet.inference.cam.to_opacity`."""
         bias = float(self.bias[self.classes.index(finding)])
-        return cam.for_display(self.class_map(finding, size), bias, self.limit)
+        return cam.to_opacity(self.cam(finding, size), bias, self.cam_max)

@@ -14,7 +14,7 @@ from typing import IO, Any, Concatenate, Generic, ParamSpec, TypeVar
 from PIL import Image
 
 from chexnet.errors import InputError, printable
-from chexnet.files import check_writable, replacing
+from chexnet.files import atomic_write, check_writable
 from chexnet.inference import overlays
 from chexnet.inference.contact_sheets import finding_sheet
 from chexnet.inference.prediction import Prediction
@@ -85,7 +85,7 @@ def _file_part(finding: str, classes: Sequence[str]) -> str:
     return f"{parts[place]}_{place + 1}" if alike else parts[place]
 
 
-class JsonFile:
+class JsonWriter:
     """All results as one JSON object, written image by image: memory does not grow with their number."""
 
     def __init__(self, file: IO[str], facts: Mapping[str, Any]) -> None:
@@ -96,7 +96,7 @@ class JsonFile:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: str | os.PathLike[str], facts: Mapping[str, Any]) -> Iterator["JsonFile"]:
+    def opened(cls, path: str | os.PathLike[str], facts: Mapping[str, Any]) -> Iterator["JsonWriter"]:
         """Open the file. It is complete when the block ends, and does not exist if the block raises.
 
         Args:
@@ -106,7 +106,7 @@ class JsonFile:
         Raises:
             InputError: the file cannot be written.
         """
-        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
             written = cls(file, facts)
             yield written
             file.write("\n  ],\n" + f'  "errors": {json.dumps(written._errors)}\n' + "}\n")
@@ -133,7 +133,7 @@ class JsonFile:
         self._errors.append(str(error))
 
 
-class CsvFile:
+class CsvWriter:
     """One line per image that was read: `image`, `prob_<class>`, `decision_<class>` (1 or 0) and `warnings`."""
 
     def __init__(self, file: IO[str], classes: Sequence[str], thresholds: Thresholds | None) -> None:
@@ -148,11 +148,11 @@ class CsvFile:
     @contextmanager
     def opened(
         cls, path: str | os.PathLike[str], classes: Sequence[str], thresholds: Thresholds | None
-    ) -> Iterator["CsvFile"]:
+    ) -> Iterator["CsvWriter"]:
         """Open the file, with the guarantees of `JsonFile.opened`."""
         # Undecodable bytes in a file name are escaped; they would make the whole file unreadable as UTF-8.
         with (
-            replacing(path) as temporary,
+            atomic_write(path) as temporary,
             open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
         ):
             yield cls(file, classes, thresholds)
@@ -165,7 +165,7 @@ class CsvFile:
         self._writer.writerow([prediction.name, *row, "; ".join(prediction.warnings)])
 
 
-class PictureFolder:
+class OverlayWriter:
     """A folder for pictures named `<image>_<finding>.png`, or `<image>_2_<finding>.png` if that name is taken.
 
     Long names are shortened. Several threads may draw.
@@ -184,7 +184,7 @@ class PictureFolder:
         self.folder = Path(folder)
         self.failures: list[InputError] = []
         self._taken: set[str] = set()
-        check_writable(self.folder / "picture.png", ".png", keep=())
+        check_writable(self.folder / "picture.png", ".png", protected=())
 
     def name(self, image: str) -> str:
         """Return a new prefix for the names of an image's pictures."""
@@ -194,7 +194,7 @@ class PictureFolder:
         self._taken.add(name.lower())
         return name
 
-    def draw(self, prediction: Prediction, name: str, findings: Sequence[str], notice: str) -> dict[str, Path]:
+    def draw(self, prediction: Prediction, name: str, findings: Sequence[str], disclaimer: str) -> dict[str, Path]:
         """Draw one picture per finding, and return finding -> file for those that were written.
 
         Args:
@@ -208,10 +208,12 @@ class PictureFolder:
         drawn = {}
         for finding in findings:
             title = f"{prediction.caption(finding)}    {printable(name)}"
-            picture = overlays.overlay(gray, prediction.shown_map(finding, size), prediction.limit, title, notice)
+            picture = overlays.render_panel(
+                gray, prediction.heatmap(finding, size), prediction.cam_max, title, disclaimer
+            )
             path = self.folder / f"{name}_{_file_part(finding, prediction.classes)}.png"
             try:
-                with replacing(path) as temporary:
+                with atomic_write(path) as temporary:
                     picture.save(temporary, compress_level=1)  # more takes twice the time and saves a tenth
             except InputError as error:
                 self.failures.append(error)
@@ -220,7 +222,7 @@ class PictureFolder:
         return drawn
 
     def draw_sheet(
-        self, prediction: Prediction, name: str, thresholds: Thresholds | None, notice: str
+        self, prediction: Prediction, name: str, thresholds: Thresholds | None, disclaimer: str
     ) -> dict[str, Path]:
         """Draw all findings of an image on one sheet, `<image>_sheet.png`, and return finding -> file.
 
@@ -232,8 +234,8 @@ class PictureFolder:
         """
         path = self.folder / f"{name}_sheet.png"
         try:
-            with replacing(path) as temporary:
-                finding_sheet(prediction, thresholds, notice=notice).save(temporary, compress_level=1)
+            with atomic_write(path) as temporary:
+                finding_sheet(prediction, thresholds, disclaimer=disclaimer).save(temporary, compress_level=1)
         except InputError as error:
             self.failures.append(error)
             return {}

@@ -15,15 +15,15 @@ from chexnet import device, model
 from chexnet.config import InferenceConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet, images
 from chexnet.data.lists import class_names
-from chexnet.data.transforms import Geometry
+from chexnet.data.transforms import CropGeometry
 from chexnet.errors import InputError
 from chexnet.inference import cam, engines, image_checks
 from chexnet.inference.prediction import Prediction
 from chexnet.inference.thresholds import Thresholds, find_thresholds
 from chexnet.labels import CLASS_NAMES
-from chexnet.prefetch import ahead
+from chexnet.prefetch import prefetch_map
 
-IMAGES_A_PASS = 8
+MAX_BATCH_IMAGES = 8
 """Maximum images per batch in `Predictor.predict_all`, which keeps each image at full size."""
 
 _CHEST = frozenset(CLASS_NAMES)
@@ -43,7 +43,7 @@ class _Prepared:
     name: str
     gray: Image.Image
     warnings: tuple[str, ...]
-    geometry: Geometry
+    geometry: CropGeometry
     crops: np.ndarray
 
 
@@ -90,15 +90,18 @@ class Predictor:
         if not isinstance(config, InferenceConfig):
             config = InferenceConfig(ckpt=os.fspath(config))
         self.config = config = replace(config, **options)
-        device.select(config.device)
+        device.set_device(config.device)
         names = class_names(config.classes_file) if config.classes_file else None
         checkpoint = model.open_checkpoint(config.ckpt, config.backbone, names, config.sample_bits)
         description = checkpoint.description
         self.ckpt, self.ckpt_sha256, self.metadata = checkpoint.path, checkpoint.sha256, checkpoint.metadata
-        self.notice, self.limit = checkpoint.notice, cam.display_limit(checkpoint.metadata, checkpoint.metadata_source)
+        self.disclaimer, self.cam_max = (
+            checkpoint.disclaimer,
+            cam.heatmap_range(checkpoint.metadata, checkpoint.metadata_source),
+        )
         self.classes, self.preprocessing = description.classes, description.preprocessing
         self.crops = config.crops or description.crops
-        self.choice = engines.choose(config.engine, config.precision, images and images * self.crops)
+        self.choice = engines.select_engine(config.engine, config.precision, images and images * self.crops)
         self.engine = self.choice.description
         self._gradients = maps
         self._checkpoint: model.Checkpoint | None = checkpoint
@@ -125,7 +128,7 @@ class Predictor:
 
     def compile(self, maps: bool = True) -> engines.Engine:
         """Compile the engine for class maps, where the backbone has any, or for probabilities, unless that is done."""
-        maps = maps and self.network.has_class_maps
+        maps = maps and self.network.supports_cam
         if maps not in self._compiled:
             self._compiled[maps] = self.choice.compile(self.network, self.preprocessing.crop, maps)
         return self._compiled[maps]
@@ -162,8 +165,10 @@ class Predictor:
             except InputError as error:
                 return error
 
-        batch_size = self._batch_size(IMAGES_A_PASS, maps=True)
-        with closing(ahead(prepare, paths, self.config.num_workers, depth=IMAGES_A_PASS)) as all_prepared:
+        batch_size = self._batch_size(MAX_BATCH_IMAGES, maps=True)
+        with closing(
+            prefetch_map(prepare, paths, self.config.num_workers, buffer_size=MAX_BATCH_IMAGES)
+        ) as all_prepared:
             while batch := list(islice(all_prepared, batch_size)):
                 predictions = iter(self._predictions([item for item in batch if isinstance(item, _Prepared)]))
                 for item in batch:
@@ -210,8 +215,8 @@ class Predictor:
         Raises:
             InputError: the network gives numbers that are not finite.
         """
-        if not self.network.has_class_maps:
-            maps = cam.grad_class_maps(self.network, crops) if self._gradients else None
+        if not self.network.supports_cam:
+            maps = cam.grad_cam(self.network, crops) if self._gradients else None
             return self.predict_crops(crops), maps
         maps = self._finite(self.compile().predict(crops), "class maps")
         return cam.probabilities(maps, self.network.bias()), maps
@@ -223,7 +228,7 @@ class Predictor:
 
     def _batch_size(self, most: int, maps: bool) -> int:
         """Images per batch that suit the engine."""
-        return min(most, max(1, self.compile(maps).crops_a_pass // self.crops))
+        return min(most, max(1, self.compile(maps).preferred_batch_size // self.crops))
 
     def _from_file(self, path: Path) -> _Prepared:
         return self._prepared(images.open_image(path, self.preprocessing.sample_bits), str(path))
@@ -238,15 +243,15 @@ class Predictor:
     def _prepared(self, image: Image.Image, name: str) -> _Prepared:
         gray = images.to_gray(image)
         geometry = self.preprocessing.geometry(gray.height, gray.width, self.crops)
-        warnings = image_checks.check(image, self.preprocessing.crop, chest=not _CHEST.isdisjoint(self.classes))
-        return _Prepared(name, gray, warnings, geometry, geometry.cut(self.preprocessing.resized(gray)))
+        warnings = image_checks.check_image(image, self.preprocessing.crop, chest=not _CHEST.isdisjoint(self.classes))
+        return _Prepared(name, gray, warnings, geometry, geometry.extract(self.preprocessing.resize_image(gray)))
 
     def _predictions(self, batch: list[_Prepared]) -> list[Prediction]:
         if not batch:
             return []
         probabilities, maps = self.predict_cam(np.concatenate([image.crops for image in batch]))
         means = _mean_over_crops(probabilities, len(batch)).astype(np.float32)
-        bias = self.network.bias() if self.network.has_class_maps else np.zeros(len(self.classes), np.float32)
+        bias = self.network.bias() if self.network.supports_cam else np.zeros(len(self.classes), np.float32)
         per_image = [None] * len(batch) if maps is None else maps.reshape(len(batch), self.crops, *maps.shape[1:])
         return [
             Prediction(
@@ -259,7 +264,7 @@ class Predictor:
                 bias=bias,
                 grid=self.network.grid,
                 geometry=image.geometry,
-                limit=self.limit,
+                cam_max=self.cam_max,
             )
             for image, image_probabilities, image_maps in zip(batch, means, per_image, strict=True)
         ]

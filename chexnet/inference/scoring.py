@@ -20,8 +20,8 @@ def load_for_scoring(config: InferenceConfig, ckpts: Sequence[str], log: Log) ->
         if not predictors:
             log(f"=> {predictor.engine}")
         log(f"=> {f'{ckpt}: ' * (len(ckpts) > 1)}{predictor.crops_description}")
-        if predictor.notice:
-            log(f"=> {ckpt}: {predictor.notice}")
+        if predictor.disclaimer:
+            log(f"=> {ckpt}: {predictor.disclaimer}")
         log("=> loading checkpoint")
         predictor.load()
         log("=> loaded checkpoint")

@@ -39,7 +39,7 @@ def resampled_aurocs(
     ).reshape(replicates, len(rankings))
 
 
-def mean_over_classes(aurocs: np.ndarray) -> np.ndarray:
+def nanmean_over_classes(aurocs: np.ndarray) -> np.ndarray:
     """Average each resample over the classes that are defined in it, [R, C] -> [R]; NaN where none is."""
     return np.ma.masked_invalid(aurocs).mean(axis=1).filled(np.nan)  # np.nanmean would warn of the last
 

@@ -48,7 +48,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
     return [Bin(len(positive), int(positive.sum()), float(part.mean(dtype=np.float64))) for positive, part in parts]
 
 
-def expected_error(bins: list[Bin]) -> float:
+def expected_calibration_error(bins: list[Bin]) -> float:
     """Expected calibration error: the bins' distance between mean probability and frequency, averaged over the images.
 
     Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015.

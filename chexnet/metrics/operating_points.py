@@ -30,7 +30,7 @@ class Proportion:
 
 
 @dataclass(frozen=True)
-class Decisions:
+class ConfusionCounts:
     """The confusion counts of one finding at a threshold.
 
     Attributes:
@@ -74,10 +74,10 @@ class Decisions:
         return 2 * self.true_positives / total if total else float("nan")
 
 
-def decide(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Decisions:
+def confusion_at_threshold(labels: np.ndarray, scores: np.ndarray, threshold: float) -> ConfusionCounts:
     """Count the calls of a threshold on images: labels [N] of 0 or 1, scores [N]."""
     called, positive = scores >= threshold, labels == 1
-    return Decisions(
+    return ConfusionCounts(
         threshold=float(threshold),
         true_positives=int((called & positive).sum()),
         false_positives=int((called & ~positive).sum()),
@@ -86,7 +86,7 @@ def decide(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Decision
     )
 
 
-def choose(labels: np.ndarray, scores: np.ndarray, rule: str) -> float:
+def select_threshold(labels: np.ndarray, scores: np.ndarray, rule: str) -> float:
     """Select a threshold, one of the scores [N], by a rule of RULES; of equally good ones the highest.
 
     Counts are whole numbers here, in which equally good is equal; scikit-learn's `roc_curve` returns rates.

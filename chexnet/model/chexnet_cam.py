@@ -4,14 +4,14 @@ import numpy as np
 import paddle
 
 from chexnet.errors import InputError
-from chexnet.model.class_maps import enlarged, for_display
+from chexnet.model.class_maps import to_opacity, upsample
 from chexnet.model.network import CheXNet
 
 
 class CheXNetCAM(CheXNet):
     """A CheXNet that returns class maps together with the probabilities; see `CheXNet` for the arguments.
 
-    The maps have the scale of `chexnet.model.class_maps.for_display`, the same for all findings and images, so that an
+    The maps have the scale of `chexnet.model.class_maps.to_opacity`, the same for all findings and images, so that an
     absent finding stays dark. The earlier class stretched each map to its own minimum and maximum, so that an absent
     finding glowed as well.
     """
@@ -26,10 +26,10 @@ class CheXNetCAM(CheXNet):
         if height != width:
             raise InputError(f"images of {height} x {width} pixels, expected square ones")
         with paddle.no_grad():
-            maps = self.class_maps(images).numpy()
+            maps = self.class_activation_maps(images).numpy()
         brightness = [
             [
-                for_display(enlarged(class_map, height, self.grid), bias)
+                to_opacity(upsample(class_map, height, self.grid), bias)
                 for class_map, bias in zip(image_maps, self.bias(), strict=True)
             ]
             for image_maps in maps

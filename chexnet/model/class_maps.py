@@ -10,7 +10,7 @@ DISPLAY_LIMIT = 10.0
 value adds 1 to the logit: by itself, that makes the odds of the finding nearly three times higher."""
 
 
-def for_display(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) -> np.ndarray:
+def to_opacity(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) -> np.ndarray:
     """Map class-map values to brightness in 0..1, on one scale for all findings and images.
 
     0 is evidence against the finding, or none: an image with this value everywhere has a probability of at most 50 %.
@@ -18,9 +18,9 @@ def for_display(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) -
     constant map below 0, because no map is stretched to its own extremes.
 
     Args:
-        values: float32, any shape, as `chexnet.inference.cam.to_image` or `CheXNet.class_maps` give them.
+        values: float32, any shape, as `chexnet.inference.cam.upsample_to_image` or `CheXNet.class_maps` give them.
         bias: the finding's entry of `CheXNet.bias`.
-        limit: see `chexnet.inference.cam.display_limit`.
+        limit: see `chexnet.inference.cam.heatmap_range`.
 
     Returns:
         float32 of the same shape in 0..1; NaN, where no crop lies, stays NaN.
@@ -32,7 +32,7 @@ def for_display(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) -
     return np.clip((values + np.float32(bias)) / np.float32(limit), 0, 1)
 
 
-def enlarged(values: np.ndarray, side: int, grid: FeatureGrid) -> np.ndarray:
+def upsample(values: np.ndarray, side: int, grid: FeatureGrid) -> np.ndarray:
     """Upsample a map bicubically: [n, n] -> [side, side], constant beyond the centers of its border cells.
 
     The map is mirrored at these centers, so that it has no slope there. Otherwise the cubic would rise beyond them, to

@@ -30,7 +30,7 @@ class FirstWeights:
     metadata: Mapping[str, Any] | None
 
 
-def initialise(network: "CheXNet", init: str) -> FirstWeights:
+def init_weights(network: "CheXNet", init: str) -> FirstWeights:
     """Load the initial weights of a new network and return their origin.
 
     Args:
@@ -48,19 +48,19 @@ def initialise(network: "CheXNet", init: str) -> FirstWeights:
     file = checkpoint.open_weights(path)
     check_backbone(file.metadata.get("backbone", network.backbone), str(path))
     state, metadata = unwrapped(file.weights, network), None if init == "imagenet" else file.metadata
-    if backbone_of(state):
+    if infer_backbone(state):
         check_fit(state, network.backbone, network.out_size, path)
-        checkpoint.assign(network, state, str(path))
+        checkpoint.load_state_dict(network, state, str(path))
         return FirstWeights(f"all weights of {path}", metadata)
     prefixes = network.body.head_prefixes
     backbone = {name: value for name, value in state.items() if not name.startswith(prefixes)}
     own = network.body.state_dict()
     own_head = {name: own[name].numpy() for name in own if name.startswith(prefixes)}
-    checkpoint.assign(network.body, {**backbone, **own_head}, str(path))
+    checkpoint.load_state_dict(network.body, {**backbone, **own_head}, str(path))
     return FirstWeights(f"the backbone of {path}, random head", metadata)
 
 
-def backbone_of(state: Mapping[str, Any]) -> str:
+def infer_backbone(state: Mapping[str, Any]) -> str:
     """Infer the backbone from the parameter names of a CheXNet; empty for weights of any other network."""
     return next((prefix for name in state if (prefix := name.partition(".")[0]) in BACKBONES), "")
 
@@ -94,7 +94,7 @@ def whole(state: Mapping[str, Any], network: "CheXNet") -> Mapping[str, Any]:
 
 def check_fit(state: Mapping[str, Any], backbone: str, out_size: int, path: str | os.PathLike[str]) -> None:
     """Raise InputError if weights belong to another backbone or have another number of outputs."""
-    found = backbone_of(state)
+    found = infer_backbone(state)
     if found not in ("", backbone):
         raise InputError(
             f"{path}: holds weights of the backbone {found}, expected those of {backbone}: "

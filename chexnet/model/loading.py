@@ -11,7 +11,7 @@ import numpy as np
 from chexnet.files.shipped_weights import check_exists
 from chexnet.model import checkpoint
 from chexnet.model.initial_weights import check_fit, whole
-from chexnet.model.model_config import Description, describe_metadata
+from chexnet.model.model_config import ModelConfig, parse_model_config
 from chexnet.model.network import CheXNet
 
 
@@ -34,8 +34,8 @@ class Checkpoint:
     weights: Mapping[str, np.ndarray]
     metadata: Mapping[str, Any]
     metadata_source: Path
-    description: Description
-    notice: str
+    description: ModelConfig
+    disclaimer: str
 
     def network(self) -> CheXNet:
         """Build a CheXNet in evaluation mode with these weights. Raises InputError if they do not fit."""
@@ -44,7 +44,7 @@ class Checkpoint:
         network = CheXNet(len(known.classes), known.backbone, known.preprocessing.scaling)
         weights = whole(self.weights, network)
         check_fit(weights, known.backbone, len(known.classes), self.path)
-        checkpoint.assign(network, weights, str(self.path))
+        checkpoint.load_state_dict(network, weights, str(self.path))
         network.classes, network.preprocessing = known.classes, known.preprocessing
         network.eval()
         return network
@@ -70,9 +70,11 @@ def open_checkpoint(
     """
     check_exists(path)
     file = checkpoint.open_weights(path)
-    description = describe_metadata(file.metadata, file.metadata_source, backbone, classes, sample_bits)
-    notice = checkpoint.notice_in(file.metadata, file.metadata_source)
-    return Checkpoint(file.path, file.sha256, file.weights, file.metadata, file.metadata_source, description, notice)
+    description = parse_model_config(file.metadata, file.metadata_source, backbone, classes, sample_bits)
+    disclaimer = checkpoint.disclaimer_in(file.metadata, file.metadata_source)
+    return Checkpoint(
+        file.path, file.sha256, file.weights, file.metadata, file.metadata_source, description, disclaimer
+    )
 
 
 def load(path: str | os.PathLike[str], backbone: str | None = None, classes: Sequence[str] | None = None) -> CheXNet:

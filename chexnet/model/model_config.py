@@ -9,7 +9,7 @@ from chexnet.config import CROPS, DEFAULT_CROPS, NORMALIZATIONS, present_names
 from chexnet.config.backbone_registry import DEFAULT_BACKBONE, check_backbone
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
-from chexnet.labels import CLASS_NAMES, check_names
+from chexnet.labels import CLASS_NAMES, validate_class_names
 from chexnet.model import checkpoint
 from chexnet.model.backbones import BACKBONES
 
@@ -20,7 +20,7 @@ MAX_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelConfig:
     """What belongs to a weight file.
 
     Attributes:
@@ -36,12 +36,12 @@ class Description:
     crops: int = DEFAULT_CROPS
 
 
-def describe(
+def load_model_config(
     path: str | os.PathLike[str],
     backbone: str | None = None,
     classes: Sequence[str] | None = None,
     sample_bits: int | None = None,
-) -> Description:
+) -> ModelConfig:
     """What the metadata of a weight file says, what it leaves out being as given here, else by default.
 
     Args:
@@ -55,16 +55,16 @@ def describe(
         InputError: the metadata is unreadable, says something else than the user, an unknown backbone, classes that
             are no names, or sizes that cannot be.
     """
-    return describe_metadata(*checkpoint.read_metadata(path), backbone, classes, sample_bits)
+    return parse_model_config(*checkpoint.read_metadata(path), backbone, classes, sample_bits)
 
 
-def describe_metadata(
+def parse_model_config(
     facts: Mapping[str, Any],
     source: str | os.PathLike[str],
     backbone: str | None = None,
     classes: Sequence[str] | None = None,
     sample_bits: int | None = None,
-) -> Description:
+) -> ModelConfig:
     """The same of metadata that was read from `source`, the weight file or the JSON beside it."""
     sizes = {name: facts[name] for name in ("resize", "crop", "sample_bits") if name in facts}
     scaling = present_names(facts).get("normalization", NORMALIZATIONS[0])
@@ -82,23 +82,23 @@ def describe_metadata(
             raise InputError(f"classes are {repr(names)[:60]}, expected a list of names")
         if len(names) > MAX_CLASSES:
             raise InputError(f"{len(names):,} classes, expected at most {MAX_CLASSES:,}")
-        check_names(names)
+        validate_class_names(names)
         if classes is not None and list(classes) != names:
             raise InputError(
                 f"the checkpoint has {len(names)} classes, {_shown(names)}, expected the {len(classes)} of "
                 f"--classes_file: {_shown(classes)}; leave --classes_file out"
             )
         preprocessing = Preprocessing(**sizes, scaling=scaling)
-        check_crop(preprocessing.crop, said)
+        check_input_size(preprocessing.crop, said)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     crops = facts.get("crops", DEFAULT_CROPS)
     if crops not in CROPS or type(crops) is not int:
         raise InputError(f"{source}: crops is {crops!r}, expected {' or '.join(map(str, CROPS))}")
-    return Description(said, tuple(names), preprocessing, crops)
+    return ModelConfig(said, tuple(names), preprocessing, crops)
 
 
-def check_crop(crop: int, backbone: str = DEFAULT_BACKBONE) -> None:
+def check_input_size(crop: int, backbone: str = DEFAULT_BACKBONE) -> None:
     """Raise InputError if the backbone is unknown, or `crop` pixels are too few for it or more than MAX_CROP."""
     check_backbone(backbone, "--backbone")
     least = BACKBONES[backbone].min_input_size

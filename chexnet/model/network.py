@@ -14,7 +14,7 @@ from chexnet.data.transforms import MEAN_AND_STD, Preprocessing
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 from chexnet.model.backbones import BACKBONES, Backbone, FeatureGrid
-from chexnet.model.initial_weights import initialise
+from chexnet.model.initial_weights import init_weights
 
 
 class CheXNet(nn.Layer):
@@ -71,7 +71,7 @@ class CheXNet(nn.Layer):
         self.preprocessing = Preprocessing(scaling=scaling)
         self.add_sublayer(backbone, BACKBONES[backbone](out_size))
         if backbone_pretrained:
-            initialise(self, "imagenet")
+            init_weights(self, "imagenet")
 
     @property
     def body(self) -> Backbone:
@@ -79,8 +79,8 @@ class CheXNet(nn.Layer):
         return self._sub_layers[self.backbone]
 
     @property
-    def has_class_maps(self) -> bool:
-        """Whether the network has `class_maps`; `chexnet.inference.cam.grad_class_maps` works for every backbone."""
+    def supports_cam(self) -> bool:
+        """Whether the network has `class_maps`; `chexnet.inference.cam.grad_cam` works for every backbone."""
         return self.body.has_linear_head
 
     @property
@@ -115,7 +115,7 @@ class CheXNet(nn.Layer):
         """Compute logits: the last feature map, as `features` gives it -> float32 [N, out_size]."""
         return self.body.classify(features).astype("float32")
 
-    def class_maps(self, images: paddle.Tensor) -> paddle.Tensor:
+    def class_activation_maps(self, images: paddle.Tensor) -> paddle.Tensor:
         """Compute class activation maps in logit units: images -> float32 [N, out_size, h, w].
 
         A map is the feature map's channels weighted by the head's weights of one class (Zhou et al., Learning Deep
@@ -123,7 +123,7 @@ class CheXNet(nn.Layer):
         mean of a map plus the `bias` of its class is the logit, up to rounding. Only for networks that have class
         maps, see `has_class_maps`.
         """
-        return self.body.class_maps(self._normalize(images)).astype("float32")
+        return self.body.class_activation_maps(self._normalize(images)).astype("float32")
 
     def bias(self) -> np.ndarray:
         """Return the bias of the head, float32 [out_size]: the logits where all class maps are 0."""
@@ -135,11 +135,11 @@ class CheXNet(nn.Layer):
         with paddle.no_grad():
             return self(paddle.to_tensor(images)).numpy()
 
-    def predict_maps(self, images: np.ndarray) -> np.ndarray:
+    def predict_cam(self, images: np.ndarray) -> np.ndarray:
         """Compute class maps in one pass, in evaluation mode: uint8 [N, 1, H, W] -> float32 [N, out_size, h, w]."""
         self.eval()
         with paddle.no_grad():
-            return self.class_maps(paddle.to_tensor(images)).numpy()
+            return self.class_activation_maps(paddle.to_tensor(images)).numpy()
 
     def _normalize(self, images: paddle.Tensor) -> paddle.Tensor:
         if images.dtype != paddle.uint8:

@@ -72,7 +72,7 @@ class Anatomy:
     vessel_seed: int
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> "Anatomy":
+    def sample(cls, rng: np.random.Generator) -> "Anatomy":
         """A healthy person."""
         values: dict[str, Any] = {name: float(rng.uniform(*limits)) for name, limits in _HEALTHY.items()}
         # The liver holds the right dome a little above the left one.

@@ -33,7 +33,7 @@ class Pose:
     lean: float = 0.0
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> "Pose":
+    def sample(cls, rng: np.random.Generator) -> "Pose":
         """A pose as it varies from one exposure to the next."""
         return cls(*(float(v) for v in rng.uniform((-0.9, -0.8, 0.96, -0.04), (0.9, 0.8, 1.04, 0.04))))
 
@@ -129,7 +129,7 @@ def smoothstep(value: Array, low: float, high: float) -> Array:
     return step
 
 
-def film(path: Array, midpoint: float, latitude: float) -> Array:
+def develop(path: Array, midpoint: float, latitude: float) -> Array:
     """Gray values 0 to 255 (float32) of a radiograph from the path lengths in cm of water.
 
     The exposure behind a path L is exp(-mu L), and a film's density is a sigmoid of the logarithm of

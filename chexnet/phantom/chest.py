@@ -3,7 +3,7 @@
 import numpy as np
 
 from chexnet.phantom.anatomy import Anatomy, body_thickness, diaphragm, heart_thickness, lung_air, vessel_tree
-from chexnet.phantom.canvas import Array, Canvas, film
+from chexnet.phantom.canvas import Array, Canvas, develop
 from chexnet.phantom.skeleton import bones
 
 
@@ -99,5 +99,5 @@ def expose(chest: Chest, rng: np.random.Generator) -> np.ndarray:
     # Fewer quanta reach a smaller pixel: the noise goes with one over the side of a pixel.
     noise = rng.random(path.shape, np.float32) + rng.random(path.shape, np.float32) - 1.0
     path += (0.009 / canvas.pixel) * noise * np.sqrt(np.maximum(path, 1.0))
-    gray = film(path, midpoint, latitude)
+    gray = develop(path, midpoint, latitude)
     return np.clip(np.rint(gray), 0, 255).astype(np.uint8)

@@ -12,7 +12,7 @@ from chexnet.phantom.anatomy import Anatomy
 from chexnet.phantom.canvas import Array, Canvas, Pose
 from chexnet.phantom.chest import Chest, expose
 from chexnet.phantom.findings import paint, reshaped
-from chexnet.phantom.sites import allot
+from chexnet.phantom.sites import assign_sites
 
 MIN_SIZE = 32
 """Below this many pixels a side, ribs and nodules are no longer resolved."""
@@ -81,9 +81,9 @@ def draw(findings: Sequence[str], size: int, *, seed: int = 0, patient: int = 0,
     rngs = {name: np.random.default_rng((seed, patient, image, numbers[name])) for name in present}
     exposure = np.random.default_rng((seed, patient, image, _EXPOSURE))
 
-    sites = allot(present, rngs)
-    healthy = Anatomy.drawn(np.random.default_rng((seed, patient, 0, _ANATOMY)))
-    canvas = Canvas(size, Pose.drawn(exposure))
+    sites = assign_sites(present, rngs)
+    healthy = Anatomy.sample(np.random.default_rng((seed, patient, 0, _ANATOMY)))
+    canvas = Canvas(size, Pose.sample(exposure))
     chest = Chest(canvas, reshaped(healthy, present, sites, rngs))
     footprints = paint(chest, present, sites, rngs)
     boxes = tuple(_box(name, footprint) for name in present for footprint in footprints[name])

@@ -39,7 +39,7 @@ _CHOICES: dict[str, tuple[tuple[Site, ...], ...]] = {
 site is where it is drawn."""
 
 
-def allot(findings: Sequence[str], rngs: Mapping[str, np.random.Generator]) -> dict[str, Site]:
+def assign_sites(findings: Sequence[str], rngs: Mapping[str, np.random.Generator]) -> dict[str, Site]:
     """A site for every finding; for each the choice that overlaps least with those before it.
 
     Findings of both lungs or of the midline get a site too, which their painters ignore.

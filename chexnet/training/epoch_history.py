@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from chexnet.files import replacing, write_text
+from chexnet.files import atomic_write, write_text
 
 Row = dict[str, float]
 """One epoch: `epoch` (from 1), `learning_rate`, `train_loss`, `val_loss`, `seconds`, and
@@ -46,5 +46,5 @@ def draw_curves(rows: list[Row], path: Path) -> None:
         axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)

@@ -139,7 +139,7 @@ def newest(folder: Path, log: Callable[[str], None]) -> tuple[Path, RunState]:
     for path in reversed(paths(folder)):
         try:
             return path, load(path)
-        except checkpoint.Damaged as error:
+        except checkpoint.CorruptFileError as error:
             log(f"=> {error}; trying the state before it")
             path.rename(path.with_suffix(".damaged"))
     raise InputError(f"{folder}: has no intact state to resume from, expected a file *{SUFFIX}")

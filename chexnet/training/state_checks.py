@@ -86,7 +86,7 @@ def check_state(state: "RunState", source: str) -> None:
     if state.trained_on and state.trained_on.keys() != {"format", "images", "patients", "complete"}:
         raise InputError(f"{source}: not the state of a training run: trained_on is not what a run saves there")
     if state.trained_on:
-        audit.seen({audit.KEY: state.trained_on}, [])
+        audit.training_overlap({audit.KEY: state.trained_on}, [])
 
 
 def check_fits(state: "RunState", parameters: Mapping[str, tuple[int, ...]], n_classes: int) -> None:

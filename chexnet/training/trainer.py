@@ -36,10 +36,10 @@ from paddle.optimizer import Adam, Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
 from chexnet.config import TrainConfig
-from chexnet.data import Augmentation, LabeledImages, Skipped
+from chexnet.data import Augmentation, LabeledImages, SkippedImage
 from chexnet.errors import InputError
-from chexnet.files import check_apart, locked, remove_leftovers, write_text
-from chexnet.model import CheXNet, checkpoint, initialise
+from chexnet.files import check_apart, exclusive_lock, remove_leftovers, write_text
+from chexnet.model import CheXNet, checkpoint, init_weights
 from chexnet.training import run_inputs, run_state
 from chexnet.training.auroc_metric import AUROC
 from chexnet.training.checkpoint_callback import CheckpointCallback
@@ -83,7 +83,7 @@ class TrainResult:
     best_epoch: int
     best_auroc: float
     history: Sequence[Row]
-    skipped: Mapping[str, Sequence[Skipped]]
+    skipped: Mapping[str, Sequence[SkippedImage]]
 
 
 def train(
@@ -125,11 +125,11 @@ def train(
         network = CheXNet(len(data.classes), config.backbone, config.normalization)
         if config.init == "imagenet":
             say("=> taking Paddle's ImageNet weights from its cache, or downloading them")
-        first = initialise(network, config.init)
+        first = init_weights(network, config.init)
         say(f"=> starting from {first.words}")
         for line in run_inputs.differences(first, config, data):
             say(f"=> warning: {config.init}: {line}")
-        with locked(config.save_dir):
+        with exclusive_lock(config.save_dir):
             _check_unused(Path(config.save_dir))
             trained_on = run_inputs.trained_on(data.train, first.metadata)
             hashes = run_inputs.input_hashes(config, extensions, data)
@@ -179,7 +179,7 @@ def resume(
         say(f"=> {source} has no state yet: starting from the beginning")
         return train(TrainConfig(**changes), log, **vars(extensions))
     folder = Path(changes.get("save_dir", source))
-    with locked(folder):
+    with exclusive_lock(folder):
         _check_free(folder, origin, source)
         file, saved = run_state.newest(source, say) if origin.is_dir() else (origin, run_state.load(origin))
         config = run_inputs.resumed_config(saved, file, {**changes, "save_dir": str(folder)}, force)
@@ -191,7 +191,7 @@ def resume(
         say(f"=> resuming from {file}: {saved.progress}")
         with paddle.utils.unique_name.guard():
             network = CheXNet(len(data.classes), config.backbone, config.normalization)
-            checkpoint.assign(network, saved.weights, str(file))
+            checkpoint.load_state_dict(network, saved.weights, str(file))
             trained_on = saved.trained_on or _trained_on_before(config, data)
             return _fit(config, network, data, extensions, log, hashes, trained_on, saved)
 

@@ -9,11 +9,11 @@ from tqdm import tqdm
 
 from chexnet import device
 from chexnet.config import TrainConfig
-from chexnet.data import BatchLoader, ChestXrayDataSet, DataSet, ExternalDataSet, Skipped, find_unusable
+from chexnet.data import BatchLoader, ChestXrayDataSet, DataSet, ExternalDataSet, SkippedImage, find_bad_images
 from chexnet.data.lists import check_classes, class_names
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
-from chexnet.model import check_crop
+from chexnet.model import check_input_size
 from chexnet.training.extensions import Extensions
 from chexnet.training.progress_logger import LogFn
 from chexnet.training.run_state import RunState
@@ -56,18 +56,18 @@ def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: Ru
         InputError: something of it cannot be used.
     """
     check_config(config, "the configuration")
-    check_crop(config.crop, config.backbone)
+    check_input_size(config.crop, config.backbone)
     classes = class_names(config.classes_file)
     for list_file, given in ((config.train_list, extensions.train_set), (config.val_list, extensions.val_set)):
         if given is None:
             check_classes(list_file, classes)
-    device.select(config.device)
+    device.set_device(config.device)
     if config.amp != "off" and not device.is_gpu():
         raise InputError(f"--amp {config.amp}: mixed precision needs a GPU, and Paddle uses none; use --amp off")
     train, val = (_open(split, config, extensions, len(classes), saved) for split in ("train", "val"))
     undefined = _undefined_classes(val, classes)
     precision = "float32" if config.amp == "off" else f"AMP {config.amp}"
-    log(f"=> Paddle {paddle.__version__}, {device.name()}, {precision}, seed {config.seed}")
+    log(f"=> Paddle {paddle.__version__}, {device.device_name()}, {precision}, seed {config.seed}")
     log(f"=> {len(train)} images to train on, {len(val)} to validate on")
     for images in (train, val):
         if isinstance(images, ChestXrayDataSet) and (warning := images.range_warning(config.num_workers)):
@@ -89,7 +89,7 @@ def _open(split: str, config: TrainConfig, extensions: Extensions, n_classes: in
         return ExternalDataSet(given, f"{split}_set", n_classes, config.crop, config.seed)
     list_file = config.train_list if training else config.val_list
     if saved:
-        skipped = tuple(Skipped(**image) for image in saved.skipped[split])
+        skipped = tuple(SkippedImage(**image) for image in saved.skipped[split])
     else:
         skipped = _find_bad_images(config, list_file, preprocessing, n_classes)
     return ChestXrayDataSet(
@@ -107,7 +107,7 @@ def _open(split: str, config: TrainConfig, extensions: Extensions, n_classes: in
 
 def _find_bad_images(
     config: TrainConfig, list_file: str, preprocessing: Preprocessing, n_classes: int
-) -> tuple[Skipped, ...]:
+) -> tuple[SkippedImage, ...]:
     if config.on_bad_image == "error":
         return ()
     with tqdm(desc=f"checking {list_file}", unit="image", leave=False, disable=None, file=sys.stderr) as bar:
@@ -116,7 +116,7 @@ def _find_bad_images(
             bar.total = total
             bar.update(done - bar.n)
 
-        return find_unusable(
+        return find_bad_images(
             config.data_dir, list_file, preprocessing, n_classes, config.image_cache, config.num_workers, show
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from chexnet.errors import InputError
-from chexnet.web.service import Looks
+from chexnet.web.service import InferenceService
 
 MAX_BYTES = 200 * 2**20
 """Of an image file."""
@@ -37,7 +37,7 @@ _HEADERS = {
 }
 
 
-def serve(looks: Looks, host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(looks: InferenceService, host: str, port: int, ready: Callable[[str], None]) -> None:
     """Serves the page until it is interrupted; the image that is looked at then is finished first.
 
     Args:
@@ -67,7 +67,7 @@ def serve(looks: Looks, host: str, port: int, ready: Callable[[str], None]) -> N
 class _Server(ThreadingTCPServer):
     allow_reuse_address = os.name != "nt"  # Windows would let two servers have one port
 
-    def __init__(self, address: tuple[str, int], looks: Looks) -> None:
+    def __init__(self, address: tuple[str, int], looks: InferenceService) -> None:
         self.looks = looks
         self._connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
@@ -127,13 +127,13 @@ class _Handler(BaseHTTPRequestHandler):
             name, kind = _FILES[address.path]
             return kind, (_HERE / name).read_bytes()
         if address.path == "/about":
-            return _json({**self.server.looks.about(), "max_bytes": MAX_BYTES})
+            return _json({**self.server.looks.info(), "max_bytes": MAX_BYTES})
         if address.path != "/picture":
             raise _Refusal(404, f"{address.path}: there is no such thing here")
         asked = {name: values[0] for name, values in parse_qs(address.query).items()}
         finding = asked.get("finding")
         try:
-            return "image/png", self.server.looks.picture(asked["image"], None if finding is None else int(finding))
+            return "image/png", self.server.looks.render(asked["image"], None if finding is None else int(finding))
         except (KeyError, ValueError):
             raise _Refusal(404, "there is no such picture any more; choose the image again") from None
 
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         if len(content) < int(length):
             raise _Refusal(400, "the image did not come whole")
         try:
-            return _json(self.server.looks.look(content))
+            return _json(self.server.looks.predict(content))
         except InputError as error:
             raise _Refusal(422, str(error)) from error
 

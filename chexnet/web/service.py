@@ -17,7 +17,7 @@ KEPT = 8
 """Number of recent predictions that are kept for their pictures."""
 
 
-class Looks:
+class InferenceService:
     """A predictor with its operating points and its most recent predictions.
 
     Several threads may call it; images are predicted one after the other.
@@ -38,17 +38,17 @@ class Looks:
         """Finish the current image and refuse all others."""
         self._closed = True
 
-    def about(self) -> dict[str, Any]:
+    def info(self) -> dict[str, Any]:
         """Return what the page shows before the first image."""
         return {
             "ckpt": self.predictor.ckpt.name,
-            "notice": self.predictor.notice,
+            "notice": self.predictor.disclaimer,
             "engine": self.predictor.engine,
             "classes": list(self.predictor.classes),
             "chosen": self.thresholds.chosen if self.thresholds else "",
         }
 
-    def look(self, content: bytes) -> dict[str, Any]:
+    def predict(self, content: bytes) -> dict[str, Any]:
         """Predict the content of an image file; return a JSON object, findings in the order of `Prediction.ranked`.
 
         Raises:
@@ -80,7 +80,7 @@ class Looks:
             "findings": [self._finding(prediction, name) for name in prediction.ranked(thresholds)],
         }
 
-    def picture(self, key: str, finding: int | None) -> bytes:
+    def render(self, key: str, finding: int | None) -> bytes:
         """Return a PNG of a predicted image, alone or with the heat map of one class.
 
         Args:
@@ -99,8 +99,10 @@ class Looks:
         if finding is None:
             return _png(gray)
         name = prediction.classes[finding]
-        shown = prediction.shown_map(name, size)
-        return _png(overlays.overlay(gray, shown, prediction.limit, prediction.caption(name), self.predictor.notice))
+        shown = prediction.heatmap(name, size)
+        return _png(
+            overlays.render_panel(gray, shown, prediction.cam_max, prediction.caption(name), self.predictor.disclaimer)
+        )
 
     def _finding(self, prediction: Prediction, name: str) -> dict[str, Any]:
         probability = prediction.probability(name)

@@ -11,7 +11,7 @@ from label_files import label_file
 
 from chexnet.data import audit
 from chexnet.data.audit import Overlap, format_audit
-from chexnet.data.lists import format_list, patient_of, read_list, read_nih
+from chexnet.data.lists import format_list, patient_id, read_list, read_nih
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES
 from chexnet.model import checkpoint
@@ -48,7 +48,7 @@ def test_what_lists_share_is_what_comparing_every_two_names_finds(tmp_path):
     for (one, other), overlap in zip(combinations(lists, 2), found.shared, strict=True):
         same = sum(name == theirs for name in one.names for theirs in other.names)
         patients = {
-            patient_of(name) for name in one.names for its in other.names if patient_of(name) == patient_of(its)
+            patient_id(name) for name in one.names for its in other.names if patient_id(name) == patient_id(its)
         }
         assert (overlap.images, overlap.patients) == (same, len(patients))
         assert same

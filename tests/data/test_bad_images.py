@@ -11,7 +11,7 @@ from conftest import make_folder
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chexnet.data import BatchLoader, ChestXrayDataSet, Skipped, find_unusable, format_skipped, images
+from chexnet.data import BatchLoader, ChestXrayDataSet, SkippedImage, find_bad_images, format_skipped, images
 from chexnet.data.cache import build
 from chexnet.data.lists import read_list
 from chexnet.data.transforms import Preprocessing
@@ -57,9 +57,9 @@ def test_what_is_found_is_what_does_not_open(spoilt, workers):
         try:
             images.read(path)
         except InputError as error:
-            expected.append(Skipped(path.name, line, str(error).split(": ", 1)[1]))
+            expected.append(SkippedImage(path.name, line, str(error).split(": ", 1)[1]))
     calls = []
-    found = find_unusable(data_dir, list_file, workers=workers, progress=lambda *done: calls.append(done))
+    found = find_bad_images(data_dir, list_file, workers=workers, progress=lambda *done: calls.append(done))
     assert found == tuple(expected)
     assert {one.image: one.line for one in found} == BROKEN
     assert found[0].reason == "no such image file"
@@ -71,8 +71,8 @@ def test_what_is_found_is_what_does_not_open(spoilt, workers):
 def test_with_a_cache_it_is_what_the_cache_lacks_and_nothing_is_decoded(spoilt, monkeypatch):
     data_dir, list_file, cache = spoilt
     monkeypatch.delattr(images, "open_gray")
-    found = find_unusable(data_dir / "elsewhere", list_file, SMALL, image_cache=cache)
-    assert found == tuple(Skipped(name, line, f"not in the cache {cache}") for name, line in BROKEN.items())
+    found = find_bad_images(data_dir / "elsewhere", list_file, SMALL, image_cache=cache)
+    assert found == tuple(SkippedImage(name, line, f"not in the cache {cache}") for name, line in BROKEN.items())
     dataset = ChestXrayDataSet(data_dir, list_file, "train", SMALL, image_cache=cache, skipped=found)
     assert len(list(BatchLoader(dataset, 50, shuffle=True, workers=1))) == 6
 
@@ -81,7 +81,7 @@ def test_with_a_cache_it_is_what_the_cache_lacks_and_nothing_is_decoded(spoilt, 
 def test_what_remains_is_a_list_without_them(spoilt, tmp_path, cached):
     data_dir, list_file, cache = spoilt
     image_cache = cache if cached else None
-    skipped = find_unusable(data_dir, list_file, SMALL, image_cache=image_cache)
+    skipped = find_bad_images(data_dir, list_file, SMALL, image_cache=image_cache)
     lines = list_file.read_text().splitlines(keepends=True)
     shorter = tmp_path / "shorter.txt"
     shorter.write_text("".join(line for line in lines if line.split()[0] not in BROKEN))
@@ -99,10 +99,10 @@ def test_what_remains_is_a_list_without_them(spoilt, tmp_path, cached):
 
 def test_what_a_run_has_left_out_is_left_out_again_without_looking(spoilt, monkeypatch):
     data_dir, list_file, _ = spoilt
-    state = [asdict(one) for one in find_unusable(data_dir, list_file)]
+    state = [asdict(one) for one in find_bad_images(data_dir, list_file)]
     assert state[0] == {"image": "list_007.png", "line": 8, "reason": "no such image file"}
     monkeypatch.delattr(images, "open_gray")
-    dataset = ChestXrayDataSet(data_dir, list_file, skipped=[Skipped(**entry) for entry in state])
+    dataset = ChestXrayDataSet(data_dir, list_file, skipped=[SkippedImage(**entry) for entry in state])
     assert len(dataset) == COUNT - 3
 
 
@@ -122,10 +122,10 @@ def test_above_one_percent_it_is_refused(tmp_path, monkeypatch, bad, count):
 
     monkeypatch.setattr(images, "open_gray", open_gray)
     if len(bad) / count <= 1 / 100:
-        assert [one.line - 1 for one in find_unusable(tmp_path, tmp_path / "list.txt")] == bad
+        assert [one.line - 1 for one in find_bad_images(tmp_path, tmp_path / "list.txt")] == bad
         return
     with pytest.raises(InputError) as error:
-        find_unusable(tmp_path, tmp_path / "list.txt")
+        find_bad_images(tmp_path, tmp_path / "list.txt")
     shown = ", ".join(f"{names[index]} (line {index + 1})" for index in bad[:10]) + ", ..." * (len(bad) > 10)
     assert str(error.value) == (
         f"{tmp_path / 'list.txt'}: {len(bad)} of {count} images cannot be used, --on_bad_image skip leaves out 1 % at "
@@ -135,13 +135,13 @@ def test_above_one_percent_it_is_refused(tmp_path, monkeypatch, bad, count):
 
 def test_a_folder_that_is_not_there_is_refused(spoilt, tmp_path):
     with pytest.raises(InputError, match=r"none: no such image folder"):
-        find_unusable(tmp_path / "none", spoilt[1], workers=2)
+        find_bad_images(tmp_path / "none", spoilt[1], workers=2)
 
 
 @pytest.mark.parametrize("change", ["another line", "a line before", "the end"])
 def test_a_list_that_has_changed_since_is_refused(copied, change):
     data_dir, list_file, _ = copied
-    skipped = find_unusable(data_dir, list_file)
+    skipped = find_bad_images(data_dir, list_file)
     lines = list_file.read_text().splitlines(keepends=True)
     left = {"another line": [*lines[:150], *lines[151:]], "a line before": lines[1:], "the end": lines[:250]}
     list_file.write_text("".join(left[change]))
@@ -151,7 +151,7 @@ def test_a_list_that_has_changed_since_is_refused(copied, change):
 
 def test_an_image_that_goes_missing_later_is_named_with_its_line(copied):
     data_dir, list_file, _ = copied
-    skipped = find_unusable(data_dir, list_file)
+    skipped = find_bad_images(data_dir, list_file)
     (data_dir / "list_200.png").unlink()
     with pytest.raises(InputError, match=r"1 of 297 images are missing in .*: list_200\.png \(line 201\)"):
         ChestXrayDataSet(data_dir, list_file, skipped=skipped)
@@ -159,14 +159,14 @@ def test_an_image_that_goes_missing_later_is_named_with_its_line(copied):
 
 def test_an_image_that_has_changed_since_it_was_cached_is_named_with_its_line(copied):
     data_dir, list_file, cache = copied
-    skipped = find_unusable(data_dir, list_file, SMALL, image_cache=cache)
+    skipped = find_bad_images(data_dir, list_file, SMALL, image_cache=cache)
     (data_dir / "list_200.png").touch()
     with pytest.raises(InputError, match=r"1 of 297 images have changed.*: list_200\.png \(line 201\); run"):
         ChestXrayDataSet(data_dir, list_file, "center", SMALL, image_cache=cache, skipped=skipped)
 
 
 def test_what_was_left_out_is_shown_a_line_each():
-    one, two = Skipped("a.png", 3, "broken"), Skipped("b.png", 9, "gone")
+    one, two = SkippedImage("a.png", 3, "broken"), SkippedImage("b.png", 9, "gone")
     assert format_skipped([one], "x.txt") == (
         "left out of x.txt: 1 image (--on_bad_image skip)\n  a.png (line 3): broken"
     )

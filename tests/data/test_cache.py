@@ -71,7 +71,7 @@ def test_the_cache_alone_serves_where_the_originals_are_not(originals):
     originals.build()
     moved = originals.images.rename(originals.images.with_name("moved"))
     rows = originals.open().rows(originals.names, "list.txt", originals.images)
-    expected = SMALL.resized(images.read(moved / "001.png"))
+    expected = SMALL.resize_image(images.read(moved / "001.png"))
     np.testing.assert_array_equal(originals.open().image(rows[1]), expected)
 
 

@@ -16,7 +16,7 @@ from originals import SMALL, counts
 from chexnet.data.cache import building
 from chexnet.data.cache.manifest import MANIFEST, PIXELS, read_manifest
 from chexnet.errors import InputError
-from chexnet.files import locked
+from chexnet.files import exclusive_lock
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,6 +107,6 @@ def test_a_full_disk_is_one_line_and_the_next_build_goes_on(originals, monkeypat
 
 
 def test_two_builds_into_one_folder_do_not_meet(originals):
-    with locked(originals.cache), pytest.raises(InputError, match=r"cache: another process is writing"):
+    with exclusive_lock(originals.cache), pytest.raises(InputError, match=r"cache: another process is writing"):
         originals.build()
     originals.build()

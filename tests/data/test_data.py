@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chexnet.data import BatchLoader, ChestXrayDataSet, draws, loader
+from chexnet.data import BatchLoader, ChestXrayDataSet, augmentation_params, loader
 from chexnet.data import images as image_files
 from chexnet.data.cache import ImageCache, build
 from chexnet.data.transforms import Preprocessing
@@ -74,7 +74,7 @@ def test_a_pass_that_has_begun_keeps_its_epoch(folder):
 
 
 def test_an_images_draws_do_not_depend_on_the_number_of_images():
-    np.testing.assert_array_equal(draws(3, 5, 1000)[:7], draws(3, 5, 7))
+    np.testing.assert_array_equal(augmentation_params(3, 5, 1000)[:7], augmentation_params(3, 5, 7))
 
 
 @pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (0, 1), (1, 0), (2**32 - 1, 7)])
@@ -86,7 +86,7 @@ def test_draws_and_order_are_streams_of_their_own(folder, seed, epoch):
     np.random.default_rng((seed, epoch)).shuffle(same_stream)
     assert loader.order().tolist() != same_stream.tolist()
     for other in {(seed ^ 1, epoch), (seed, epoch + 1), (epoch, seed)} - {(seed, epoch)}:
-        assert not np.array_equal(draws(seed, epoch, 40), draws(*other, 40))
+        assert not np.array_equal(augmentation_params(seed, epoch, 40), augmentation_params(*other, 40))
 
 
 def make_both(root: Path, view: str) -> tuple[ChestXrayDataSet, ChestXrayDataSet]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import write_png
 
-from chexnet.data import ChestXrayDataSet, find_unusable
+from chexnet.data import ChestXrayDataSet, find_bad_images
 from chexnet.data.cache import ImageCache, build
 from chexnet.data.lists import check_images, find_images, find_missing, format_list, read_list
 from chexnet.data.transforms import Preprocessing
@@ -105,7 +105,7 @@ def test_everything_that_reads_images_finds_them_alike(tmp_path):
         write_png(flat / name, seed=seed)
     expected = ChestXrayDataSet(flat, listed.path, preprocessing=SMALL)
     found = ChestXrayDataSet(data_dir, listed.path, preprocessing=SMALL)
-    assert find_unusable(data_dir, listed.path, SMALL) == ()
+    assert find_bad_images(data_dir, listed.path, SMALL) == ()
     assert build(data_dir, names, tmp_path / "cache", SMALL, workers=0).added == 2
     cached = ChestXrayDataSet(data_dir, listed.path, preprocessing=SMALL, image_cache=tmp_path / "cache")
     for index in range(2):
@@ -121,7 +121,7 @@ def test_a_name_with_spaces_is_cached_and_a_missing_image_is_left_out(tmp_path):
     names = ["chest 1.png", "a  b.png", *(f"{index}.png" for index in range(198))]
     data_dir, listed = a_folder(tmp_path, names, names)
     (data_dir / "7.png").unlink()
-    skipped = find_unusable(data_dir, listed.path, SMALL)
+    skipped = find_bad_images(data_dir, listed.path, SMALL)
     assert [one.image for one in skipped] == ["7.png"]
     build(data_dir, names[:2], tmp_path / "cache", SMALL, workers=0)
     cache = ImageCache(tmp_path / "cache", replace(SMALL, crop=16))

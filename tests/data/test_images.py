@@ -217,5 +217,5 @@ def test_real_radiographs_as_gray_are_each_channel_of_the_reference_code(nih_sam
     assert any(modes[path] == "RGBA" for path in chosen)
     for path in chosen:
         rgb = np.asarray(Image.open(path).convert("RGB").resize((256, 256), Image.Resampling.BILINEAR))
-        ours = Preprocessing().resized(images.read(path))
+        ours = Preprocessing().resize_image(images.read(path))
         np.testing.assert_array_equal(rgb, np.repeat(ours[..., None], 3, axis=2))

@@ -8,9 +8,9 @@ from conftest import write_png
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chexnet.data.lists import check_images, format_list, image_of, patient_of, read_classes, read_list
+from chexnet.data.lists import check_images, format_list, image_id, patient_id, read_classes, read_list
 from chexnet.errors import InputError
-from chexnet.labels import check_names
+from chexnet.labels import validate_class_names
 
 ZEROS = " ".join("0" * 14)
 
@@ -89,12 +89,12 @@ def test_a_hundred_thousand_names_of_classes_are_each_looked_at_once(tmp_path, m
 
         __hash__ = str.__hash__
 
-    check_names([Counted(f"finding {index}") for index in range(2000)])
+    validate_class_names([Counted(f"finding {index}") for index in range(2000)])
     assert Counted.compared < 20_000
     (tmp_path / "classes.txt").write_text("".join(f"finding {index}\n" for index in range(100_000)))
     assert len(read_classes(tmp_path / "classes.txt")) == 100_000
     with pytest.raises(InputError, match="class 3 is 'a', expected a name, each once"):
-        check_names(["a", "b", "a"])
+        validate_class_names(["a", "b", "a"])
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n\n  \n"])
@@ -198,8 +198,8 @@ def test_the_number_of_labels_is_free_and_may_be_none(tmp_path):
     ],
 )
 def test_a_name_says_which_image_it_is_and_whose(name, image, patient):
-    assert image_of(name) == (image or name)
-    assert patient_of(name) == patient
+    assert image_id(name) == (image or name)
+    assert patient_id(name) == patient
 
 
 @pytest.mark.real_data

@@ -21,7 +21,7 @@ from chexnet.evaluation.localization.cases import Case
 from chexnet.evaluation.localization.hit_rates import score_cases
 from chexnet.evaluation.predictions import Predictions, read_predictions
 from chexnet.evaluation.report import build_report, class_scores, format_report, write_report
-from chexnet.evaluation.reporting import report_on
+from chexnet.evaluation.reporting import report_from_evaluation
 from chexnet.model import CheXNet, checkpoint
 
 
@@ -193,16 +193,16 @@ def test_a_checkpoint_meets_the_patients_that_its_list_told(prepared):
     facts = {audit.KEY: audit.fingerprint(train.names, patients=train.patients)}
     whose = next(iter(train.patients.known))
     new = Patients(("new.png", "other.png"), (whose, "nobody"), "a file")
-    met = audit.seen(facts, new.names, new)
+    met = audit.training_overlap(facts, new.names, new)
     assert (met.images, met.patients, met.patients_images, met.of_patients) == (0, 1, 1, 2)
     test = read_list(prepared["test"], 1)
-    sentence = audit.format_seen(audit.seen(facts, test.names, test.patients))
+    sentence = audit.format_training_overlap(audit.training_overlap(facts, test.names, test.patients))
     assert sentence == "none of these images or patients was in the training list"
-    unknown = audit.format_seen(audit.seen(facts, ["u.png"]))
+    unknown = audit.format_training_overlap(audit.training_overlap(facts, ["u.png"]))
     assert unknown.startswith("none of these images was in the training list; the patients of 1 of them are unknown")
     trained = {audit.KEY: audit.fingerprint(["u.png", "v.png"])}
-    assert "the patients of some training images are unknown" in audit.format_seen(
-        audit.seen(trained, ["00000001_000.png"])
+    assert "the patients of some training images are unknown" in audit.format_training_overlap(
+        audit.training_overlap(trained, ["00000001_000.png"])
     )
 
 
@@ -219,18 +219,18 @@ def test_an_evaluation_its_csv_and_its_report_know_the_patients(small_run, tmp_p
     names = read_list(lists).names
     ckpt = tmp_path / "model.pdparams"
     checkpoint.save(CheXNet().state_dict(), ckpt)
-    checkpoint.write_sidecar(ckpt, {"resize": 40, "crop": 32, audit.KEY: audit.fingerprint(["00000001_000.png"])})
+    checkpoint.write_metadata_file(ckpt, {"resize": 40, "crop": 32, audit.KEY: audit.fingerprint(["00000001_000.png"])})
     config = EvalConfig(
         data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu", engine="paddle"
     )
 
-    alone = report_on(evaluate(config))
+    alone = report_from_evaluation(evaluate(config))
     assert alone.predictions.patients.unknown == 24
     assert any(line.startswith("The patients of 24 of these 24 images are unknown.") for line in alone.audit)
     rows = "".join(f"{name},p{index // 6}\n" for index, name in enumerate(names))
     patients_path(lists).write_text(f"image,patient\n{rows}")
     result = evaluate(config)
-    report = report_on(result)
+    report = report_from_evaluation(result)
     assert result.predictions.patients.known == {"p0", "p1", "p2", "p3"}
     assert report.audit[1].startswith("24 images of 4 patients")
     assert str(patients_path(lists)) in report.audit[1]
@@ -296,7 +296,7 @@ def test_localization_knows_patients_of_lists_and_of_names():
     assert unknown.mean[0].low < unknown.mean[0].high
     one = score_cases(cases, Patients(names, ("p",) * 9, "a file"))
     assert np.isnan(one.mean[0].low)
-    assert one.facts()["mean"]["pointing"]["low"] is None
+    assert one.to_dict()["mean"]["pointing"]["low"] is None
 
 
 def test_a_list_is_not_taken_for_one_of_other_classes(tmp_path, capsys):

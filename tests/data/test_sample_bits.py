@@ -14,7 +14,7 @@ import eval as eval_script
 import predict as predict_script
 import train as train_script
 from chexnet.config import EvalConfig
-from chexnet.data import ChestXrayDataSet, find_unusable
+from chexnet.data import ChestXrayDataSet, find_bad_images
 from chexnet.data.cache import ImageCache, build
 from chexnet.data.cache.manifest import MANIFEST
 from chexnet.data.images.survey import LOOKED_AT, spread, survey
@@ -57,7 +57,9 @@ def ckpt(tmp_path_factory):
     checkpoint.save_weights(CheXNet(14, "lenet").state_dict(), path)
 
     def described(**facts):
-        checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 64, "crop": 64, "classes": CLASS_NAMES, **facts})
+        checkpoint.write_metadata_file(
+            path, {"backbone": "lenet", "resize": 64, "crop": 64, "classes": CLASS_NAMES, **facts}
+        )
         return path
 
     return described
@@ -118,7 +120,7 @@ def test_training_and_evaluation_say_it_once_for_each_list(radiographs, ckpt, ca
         f"=> warning: {radiographs / 'train.txt'}: {SAID.format(6)}",
         f"=> warning: {radiographs / 'val.txt'}: {SAID.format(4)}",
     ]
-    assert checkpoint.read_sidecar(tmp_path / "save" / "best_model.pdparams")["sample_bits"] == 16
+    assert checkpoint.read_metadata_file(tmp_path / "save" / "best_model.pdparams")["sample_bits"] == 16
 
 
 def test_localization_and_the_cache_say_it_once(radiographs, ckpt, capsys, tmp_path):
@@ -210,8 +212,8 @@ def test_what_has_more_bits_ends_the_run_or_is_skipped(radiographs, tmp_path):
     with pytest.raises(InputError, match=r"6\.png: its highest sample is 4,080, expected at most 2,047"):
         dataset[0]
     with pytest.raises(InputError, match=r"4 of 4 images cannot be used.*expected at most 2,047"):
-        find_unusable(radiographs / "deep", radiographs / "val.txt", preprocessing)
-    assert find_unusable(radiographs / "deep", radiographs / "val.txt", TWELVE) == ()
+        find_bad_images(radiographs / "deep", radiographs / "val.txt", preprocessing)
+    assert find_bad_images(radiographs / "deep", radiographs / "val.txt", TWELVE) == ()
 
 
 def test_a_run_keeps_its_bits(small_run):

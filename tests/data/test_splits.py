@@ -115,23 +115,23 @@ def test_the_reference_split_takes_names_from_the_lists_and_labels_from_the_tabl
 
 def test_the_clean_split_is_for_testing_in_both(table, tmp_path):
     lists, (train_val, test) = a_reference(table, tmp_path), halves(table, tmp_path)
-    parts = splits.clean(table, lists, train_val, test)
+    parts = splits.common_test(table, lists, train_val, test)
     check_parts(table, parts)
     assert list(parts) == ["test"]
     assert parts["test"].names == tuple(name for name in lists["test"].names if Path(name).name in test.names)
     without = names_in(
         tmp_path, "without.txt", [name for name in test.names if name != Path(parts["test"].names[0]).name]
     )
-    assert splits.clean(table, lists, train_val, without)["test"].names == parts["test"].names[1:]
+    assert splits.common_test(table, lists, train_val, without)["test"].names == parts["test"].names[1:]
     patient = parts["test"].patients[0]
     moved = [name for name in parts["test"].names if Path(name).name.startswith(patient)][:1]
     (tmp_path / "val.txt").write_text(
         format_list([*lists["val"].names, *moved], np.zeros((len(lists["val"]) + 1, 14), int))
     )
-    fewer = splits.clean(table, {**lists, "val": read_list(tmp_path / "val.txt")}, train_val, test)
+    fewer = splits.common_test(table, {**lists, "val": read_list(tmp_path / "val.txt")}, train_val, test)
     assert set(fewer["test"].patients) == set(parts["test"].patients) - {patient}
     with pytest.raises(InputError, match=r"test\.txt: none of its images is for testing in"):
-        splits.clean(table, {**lists, "train": lists["test"]}, train_val, test)
+        splits.common_test(table, {**lists, "train": lists["test"]}, train_val, test)
 
 
 def test_lists_are_written_all_or_none(table, tmp_path, monkeypatch):
@@ -151,15 +151,15 @@ def test_lists_are_written_all_or_none(table, tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match=r"lists: has train_list\.txt, val_list\.txt, test_list\.txt already, expected"
     ):
-        splits.write_lists(splits.whole(table), CLASS_NAMES, out)
+        splits.write_lists(splits.test_only(table), CLASS_NAMES, out)
     assert files["test"].read_bytes() == before
 
 
 def test_other_classes_are_named_beside_the_lists_and_an_empty_part_is_refused(table, tmp_path):
-    part = splits.Part(("a.png",), np.array([[1, 0]], np.uint8), ("a",))
+    part = splits.Split(("a.png",), np.array([[1, 0]], np.uint8), ("a",))
     splits.write_lists({"test": part}, ("Edema", "Fracture"), tmp_path / "lists")
     assert (tmp_path / "lists" / "classes.txt").read_text() == "Edema\nFracture\n"
-    empty = splits.Part((), np.empty((0, 2), np.uint8), ())
+    empty = splits.Split((), np.empty((0, 2), np.uint8), ())
     with pytest.raises(InputError, match="no image is left for val, expected some"):
         splits.write_lists({"train": part, "val": empty}, ("Edema", "Fracture"), tmp_path / "more")
     assert not (tmp_path / "more").exists()
@@ -177,5 +177,5 @@ def test_the_splits_of_nih_have_their_known_counts(nih_metadata, reference_lists
     reference = splits.reference(table, lists)
     assert [len(part.names) for part in reference.values()] == [78_468, 11_219, 22_433]
     assert reference["test"].labels.sum(axis=0)[[6, 13]].tolist() == [260, 42]
-    clean = splits.clean(table, lists, *official)["test"]
+    clean = splits.common_test(table, lists, *official)["test"]
     assert (len(clean.names), len(set(clean.patients))) == (5213, 590)

@@ -32,7 +32,7 @@ def test_the_centre_crop_is_the_fifth_of_ten():
 
 @given(height=st.integers(20, 60), width=st.integers(20, 60))
 def test_resizing_keeps_the_shape_and_sets_the_shorter_side(height, width):
-    resized = Preprocessing(resize=32, crop=32).resized(np.zeros((height, width), np.uint8))
+    resized = Preprocessing(resize=32, crop=32).resize_image(np.zeros((height, width), np.uint8))
     assert min(resized.shape) == 32
     longer = max(height, width) * 32 / min(height, width)
     assert 0 <= longer - max(resized.shape) < 1
@@ -40,7 +40,7 @@ def test_resizing_keeps_the_shape_and_sets_the_shorter_side(height, width):
 
 def test_an_image_of_the_right_size_is_not_touched():
     image = np.zeros((256, 300), np.uint8)
-    assert Preprocessing().resized(image) is image
+    assert Preprocessing().resize_image(image) is image
 
 
 def test_random_crops_reach_every_place_and_are_mirrored_half_of_the_time():
@@ -68,7 +68,7 @@ def test_the_fingerprint_tells_pixels_apart(monkeypatch):
     original = Preprocessing.resized
     one = np.zeros((256, 262), np.uint8)
     one[100, 100] = 1
-    monkeypatch.setattr(Preprocessing, "resized", lambda self, gray: original(self, gray) ^ one)
+    monkeypatch.setattr(Preprocessing, "resize_image", lambda self, gray: original(self, gray) ^ one)
     assert Preprocessing().fingerprint() != FINGERPRINT
 
 
@@ -87,7 +87,7 @@ def test_a_crop_larger_than_the_image_is_refused(crop):
 def test_a_geometry_knows_the_resized_size_and_keeps_its_crops_inside(height, width, crop):
     preprocessing = Preprocessing(resize=32, crop=crop)
     ten = preprocessing.geometry(height, width, crops=10)
-    assert ten.resized == preprocessing.resized(np.zeros((height, width), np.uint8)).shape
+    assert ten.resized == preprocessing.resize_image(np.zeros((height, width), np.uint8)).shape
     assert ten.original == (height, width)
     assert all(0 <= one.top <= ten.resized[0] - crop and 0 <= one.left <= ten.resized[1] - crop for one in ten.crops)
     assert preprocessing.geometry(height, width, crops=1).crops == (ten.crops[4],)
@@ -97,9 +97,9 @@ def test_a_geometry_knows_the_resized_size_and_keeps_its_crops_inside(height, wi
 def test_what_a_geometry_cuts_are_the_ten_crops(height, width):
     preprocessing = Preprocessing(resize=10, crop=6)
     image = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
-    ten = preprocessing.geometry(height, width, crops=10).cut(image)
+    ten = preprocessing.geometry(height, width, crops=10).extract(image)
     np.testing.assert_array_equal(ten, preprocessing.ten_crop(image))
-    one = preprocessing.geometry(height, width, crops=1).cut(image)
+    one = preprocessing.geometry(height, width, crops=1).extract(image)
     np.testing.assert_array_equal(one[0], preprocessing.center_crop(image))
 
 
@@ -124,7 +124,7 @@ def test_crops_put_back_are_the_image(height, width, crops):
     """Mirrored ones included; in between the crops of a longer image nothing was looked at."""
     geometry = Preprocessing(resize=10, crop=6).geometry(height, width, crops)
     image = np.random.default_rng(1).random((height, width), dtype=np.float32)
-    restored = geometry.restored(geometry.cut(image)[:, 0])
+    restored = geometry.stitch(geometry.extract(image)[:, 0])
     expected = np.where(looked_at(geometry), image, np.nan)
     assert restored.dtype == np.float32
     np.testing.assert_allclose(restored, expected, rtol=1e-6)
@@ -136,11 +136,11 @@ def test_of_each_crop_the_place_comes_back():
     preprocessing = Preprocessing(resize=10, crop=6)
     image = np.arange(10 * 14, dtype=np.float32).reshape(10, 14)
     geometry = preprocessing.geometry(10, 14, crops=10)
-    crops = geometry.cut(image)[:, 0]
+    crops = geometry.extract(image)[:, 0]
     for index, crop in enumerate(crops):
         values = np.zeros_like(crops)
         values[index, 2, 1] = 1
-        row, column = np.unravel_index(np.nanargmax(geometry.restored(values)), image.shape)
+        row, column = np.unravel_index(np.nanargmax(geometry.stitch(values)), image.shape)
         assert image[row, column] == crop[2, 1]
 
 
@@ -151,7 +151,7 @@ def test_through_the_resizing_a_ramp_stays_a_ramp_and_its_edge_stays_sharp(heigh
     geometry = Preprocessing(resize=20, crop=12).geometry(height, width, crops)
     rows, columns = (np.arange(n) + 0.5 for n in geometry.resized)
     ramp = (3 * rows[:, None] - 2 * columns).astype(np.float32)
-    restored = geometry.restored(geometry.cut(ramp)[:, 0])
+    restored = geometry.stitch(geometry.extract(ramp)[:, 0])
     seen = looked_at(geometry)
     np.testing.assert_array_equal(np.isnan(restored), ~seen)
 
@@ -165,6 +165,6 @@ def test_through_the_resizing_a_ramp_stays_a_ramp_and_its_edge_stays_sharp(heigh
 @pytest.mark.parametrize("crops", [10, 1])
 def test_what_is_constant_stays_constant_up_to_the_edge_of_what_was_looked_at(crops):
     geometry = Preprocessing(resize=20, crop=12).geometry(90, 33, crops)
-    restored = geometry.restored(np.full((crops, 12, 12), -3.5, np.float32))
+    restored = geometry.stitch(np.full((crops, 12, 12), -3.5, np.float32))
     assert np.isnan(restored).any()
     np.testing.assert_allclose(restored[~np.isnan(restored)], -3.5, rtol=1e-6)

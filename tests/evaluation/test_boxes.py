@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from chexnet.errors import InputError
 from chexnet.evaluation.localization import boxes
-from chexnet.evaluation.localization.boxes import found_box, holds, iobb, iou, peak, read_boxes, region
+from chexnet.evaluation.localization.boxes import (
+    contains,
+    iobb,
+    iou,
+    peak_component,
+    peak_location,
+    predicted_box,
+    read_boxes,
+)
 from chexnet.labels import CLASS_NAMES
 from chexnet.phantom import make_dataset
 
@@ -57,24 +65,24 @@ def test_every_box_is_compared_with_every_other():
 
 def test_a_point_on_the_edge_is_inside_and_one_beyond_is_not():
     drawn = np.array([[10.0, 20, 5, 5], [0, 0, 100, 100]])
-    assert holds(drawn, (10, 25)).tolist() == [True, True]
-    assert holds(drawn, (15.001, 22)).tolist() == [False, True]
-    assert holds(drawn, (12, 19.999)).tolist() == [False, True]
+    assert contains(drawn, (10, 25)).tolist() == [True, True]
+    assert contains(drawn, (15.001, 22)).tolist() == [False, True]
+    assert contains(drawn, (12, 19.999)).tolist() == [False, True]
 
 
 def test_the_peak_is_the_middle_of_the_highest_pixel():
     values = np.zeros((30, 40), np.float32)
     values[7, 33] = 2
     values[:, :5] = np.nan
-    assert peak(values) == (33.5, 7.5)
+    assert peak_location(values) == (33.5, 7.5)
 
 
 def test_of_a_flat_border_the_peak_is_the_innermost_pixel():
     values = np.zeros((30, 40), np.float32)
     values[:8, :8] = 3
     values[0, 0] = 3 + 1e-5  # rounding must not decide
-    assert peak(values) == (7.5, 7.5)
-    assert peak(np.full((3, 5), -2.0)) == (2.5, 1.5)
+    assert peak_location(values) == (7.5, 7.5)
+    assert peak_location(np.full((3, 5), -2.0)) == (2.5, 1.5)
 
 
 def slow_region(values: np.ndarray) -> np.ndarray:
@@ -99,8 +107,8 @@ def test_the_region_is_what_is_connected_with_the_maximum(seed, height, width, s
     if np.isnan(values).all():
         values[0, 0] = 1
     expected = slow_region(values)
-    np.testing.assert_array_equal(region(values), expected)
-    box = found_box(values)
+    np.testing.assert_array_equal(peak_component(values), expected)
+    box = predicted_box(values)
     assert (box is None) == (not expected.any())
     if box is not None:
         x, y, w, h = box.astype(int)
@@ -115,20 +123,20 @@ def test_the_region_winds_through_a_spiral_and_does_not_jump_a_gap_or_a_corner()
     values = np.where(high, 4.0, 1.0)
     values[0, 0] = 5
     high[7, 7] = False  # touches by a corner
-    np.testing.assert_array_equal(region(values), high)
-    assert found_box(values).tolist() == [0, 0, 7, 7]
+    np.testing.assert_array_equal(peak_component(values), high)
+    assert predicted_box(values).tolist() == [0, 0, 7, 7]
 
 
 def test_nothing_is_found_where_nothing_speaks_for_the_finding():
-    assert found_box(np.full((4, 4), -1.0)) is None
-    assert found_box(np.zeros((4, 4))) is None
-    assert found_box(np.full((4, 6), 2.0)).tolist() == [0, 0, 6, 4]
+    assert predicted_box(np.full((4, 4), -1.0)) is None
+    assert predicted_box(np.zeros((4, 4))) is None
+    assert predicted_box(np.full((4, 6), 2.0)).tolist() == [0, 0, 6, 4]
 
 
 def test_a_drawn_box_is_scaled_to_the_image():
-    box = boxes.DrawnBox("a.png", "Mass", (512, 256, 128, 64), 2)
-    assert box.in_pixels(1024, 1024).tolist() == [512, 256, 128, 64]
-    assert box.in_pixels(height=256, width=512).tolist() == [256, 64, 64, 16]
+    box = boxes.GroundTruthBox("a.png", "Mass", (512, 256, 128, 64), 2)
+    assert box.to_pixels(1024, 1024).tolist() == [512, 256, 128, 64]
+    assert box.to_pixels(height=256, width=512).tolist() == [256, 64, 64, 16]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +151,7 @@ def test_a_drawn_box_is_scaled_to_the_image():
     ],
 )
 def test_a_box_outside_the_image_is_known(xywh, inside):
-    assert boxes.DrawnBox("a.png", "Mass", xywh, 2).inside is inside
+    assert boxes.GroundTruthBox("a.png", "Mass", xywh, 2).inside is inside
 
 
 @pytest.mark.real_data

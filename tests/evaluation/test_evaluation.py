@@ -18,7 +18,7 @@ from chexnet.data.lists import read_list
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate, format_comparison, format_result
-from chexnet.inference.engines import Choice
+from chexnet.inference.engines import EngineSpec
 from chexnet.labels import CLASS_NAMES
 from chexnet.metrics import class_aurocs
 from chexnet.model import CheXNet, checkpoint
@@ -28,7 +28,7 @@ from chexnet.model import CheXNet, checkpoint
 def ckpt(tmp_path_factory):
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     checkpoint.save(CheXNet().state_dict(), path)
-    checkpoint.write_sidecar(path, {"resize": 40, "crop": 32})
+    checkpoint.write_metadata_file(path, {"resize": 40, "crop": 32})
     return path
 
 
@@ -63,7 +63,7 @@ def test_each_checkpoint_is_scored_with_its_own_crops(folder, tmp_path):
     paths = [tmp_path / "one.pdparams", tmp_path / "ten.pdparams"]
     for path, crops in zip(paths, ({"crops": 1}, {}), strict=True):
         checkpoint.save_weights(network.state_dict(), path)
-        checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 40, "crop": 32, **crops})
+        checkpoint.write_metadata_file(path, {"backbone": "lenet", "resize": 40, "crop": 32, **crops})
 
     def scored(ckpt, **more):
         asked = EvalConfig(
@@ -164,7 +164,7 @@ def test_a_sidecar_that_cannot_be_is_refused_by_name(folder, ckpt, tmp_path, fac
     images, lists = folder(2)
     copy = tmp_path / "copy.pdparams"
     copy.write_bytes(ckpt.read_bytes())
-    checkpoint.write_sidecar(copy, facts)
+    checkpoint.write_metadata_file(copy, facts)
     with pytest.raises(InputError, match=rf"copy\.json.*{message}"):
         evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(copy), device="cpu"))
 
@@ -172,14 +172,14 @@ def test_a_sidecar_that_cannot_be_is_refused_by_name(folder, ckpt, tmp_path, fac
 class _Means:
     """An engine that answers with the bytes of a crop, so that no difference can hide."""
 
-    crops_a_pass = 20
+    preferred_batch_size = 20
 
     def predict(self, crops: np.ndarray) -> np.ndarray:
         return crops.reshape(len(crops), -1)[:, :14].astype(np.float32) / 255
 
 
 def test_ten_crops_from_the_cache_are_those_from_the_files(folder, ckpt, tmp_path, monkeypatch):
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
+    monkeypatch.setattr(EngineSpec, "compile", lambda self, network, crop, maps: _Means())
     images, lists = folder(5, sizes=[(48, 40), (60, 90), (33, 80)])
     build(images, read_list(lists).names, tmp_path / "cache", Preprocessing(40, 32), workers=1)
     config = EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), batch_size=2, device="cpu")
@@ -199,7 +199,7 @@ def spoilt(folder):
 
 
 def test_what_is_skipped_is_as_if_it_had_not_been_in_the_list(spoilt, ckpt, tmp_path, monkeypatch):
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
+    monkeypatch.setattr(EngineSpec, "compile", lambda self, network, crop, maps: _Means())
     images, lists = spoilt
     config = EvalConfig(
         data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu", on_bad_image="skip"
@@ -223,7 +223,7 @@ def test_what_is_skipped_is_as_if_it_had_not_been_in_the_list(spoilt, ckpt, tmp_
 
 
 def test_what_was_skipped_is_in_the_files_and_printed_last(spoilt, ckpt, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
+    monkeypatch.setattr(EngineSpec, "compile", lambda self, network, crop, maps: _Means())
     images, lists = spoilt
     flags = ["--data_dir", str(images), "--test_list", str(lists), "--ckpt", str(ckpt), "--device", "cpu"]
     outputs = ["--output_json", str(tmp_path / "r.json"), "--output_csv", str(tmp_path / "p.csv"), "--compare"]
@@ -243,7 +243,7 @@ def test_what_was_skipped_is_in_the_files_and_printed_last(spoilt, ckpt, tmp_pat
 
 
 def test_a_broken_image_ends_an_evaluation_unless_it_is_to_be_skipped(spoilt, ckpt, monkeypatch, capsys):
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Means())
+    monkeypatch.setattr(EngineSpec, "compile", lambda self, network, crop, maps: _Means())
     images, lists = spoilt
     flags = ["--data_dir", str(images), "--test_list", str(lists), "--ckpt", str(ckpt), "--device", "cpu"]
     assert eval_script.main(flags) == 2
@@ -256,7 +256,7 @@ def test_a_broken_image_ends_an_evaluation_unless_it_is_to_be_skipped(spoilt, ck
 
 
 class _Broken:
-    crops_a_pass = 1
+    preferred_batch_size = 1
 
     def predict(self, crops: np.ndarray) -> np.ndarray:
         return np.full((len(crops), 14), math.nan, np.float32)
@@ -264,6 +264,6 @@ class _Broken:
 
 def test_probabilities_that_are_not_numbers_are_refused(folder, ckpt, monkeypatch):
     images, lists = folder(2)
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Broken())
+    monkeypatch.setattr(EngineSpec, "compile", lambda self, network, crop, maps: _Broken())
     with pytest.raises(InputError, match=r"model\.pdparams: gives probabilities that are not finite"):
         evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), crops=1, device="cpu"))

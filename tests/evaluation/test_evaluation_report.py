@@ -14,7 +14,7 @@ from chexnet.data.audit import KEY, fingerprint
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
 from chexnet.files import sha256
-from chexnet.inference.engines import Choice
+from chexnet.inference.engines import EngineSpec
 from chexnet.inference.thresholds import read_thresholds
 from chexnet.labels import CLASS_NAMES
 from chexnet.metrics import class_aurocs
@@ -33,7 +33,7 @@ class _Network:
 class _Engine:
     """Probabilities from the bytes of a crop, other ones for each network."""
 
-    crops_a_pass = 20
+    preferred_batch_size = 20
 
     def __init__(self, shift: int) -> None:
         self.shift = shift
@@ -47,14 +47,14 @@ class _Engine:
 def data(tmp_path, monkeypatch):
     """Flags for a test list of 12 images, with two validation lists and three checkpoints beside it."""
     monkeypatch.setattr(model.Checkpoint, "network", lambda opened: _Network(opened))
-    monkeypatch.setattr(Choice, "compile", lambda self, network, crop, maps: _Engine(network.shift))
+    monkeypatch.setattr(EngineSpec, "compile", lambda self, network, crop, maps: _Engine(network.shift))
     make_folder(tmp_path, 12, "test.txt")
     make_folder(tmp_path, 10, "val.txt")
     (tmp_path / "half.txt").write_text((tmp_path / "val.txt").read_text().replace("1\n", "0\n"))  # no Hernia
     for number in range(3):
         path = tmp_path / f"model{number}.pdparams"
         checkpoint.save_weights({"w": np.full(1, number)}, path)
-        checkpoint.write_sidecar(path, {"resize": 40, "crop": CROP})
+        checkpoint.write_metadata_file(path, {"resize": 40, "crop": CROP})
     return tmp_path
 
 
@@ -121,7 +121,7 @@ def test_one_checkpoint_speaks_of_no_others(data, capsys):
 
 
 def test_members_cut_images_as_each_was_trained_to(data):
-    checkpoint.write_sidecar(data / "model1.pdparams", {"resize": 48, "crop": CROP})
+    checkpoint.write_metadata_file(data / "model1.pdparams", {"resize": 48, "crop": CROP})
     together = evaluate(config(data, 0, 1))
     alone = [evaluate(config(data, number)).probabilities for number in range(2)]
     np.testing.assert_allclose(together.probabilities, np.mean(alone, axis=0), rtol=1e-6)
@@ -129,14 +129,14 @@ def test_members_cut_images_as_each_was_trained_to(data):
 
 
 def test_the_last_member_is_looked_at_before_the_first_computes(data, monkeypatch):
-    checkpoint.write_sidecar(data / "model2.pdparams", {"resize": 40, "crop": 9})
-    monkeypatch.setattr(Choice, "compile", lambda *_: pytest.fail("computed"))
+    checkpoint.write_metadata_file(data / "model2.pdparams", {"resize": 40, "crop": 9})
+    monkeypatch.setattr(EngineSpec, "compile", lambda *_: pytest.fail("computed"))
     with pytest.raises(InputError, match=r"model2\.json: crop 9 is too small"):
         evaluate(config(data, 0, 1, 2))
 
 
 def test_a_notice_is_told(data, capsys):
-    checkpoint.write_sidecar(data / "model0.pdparams", {"resize": 40, "crop": CROP, "notice": "of phantoms only"})
+    checkpoint.write_metadata_file(data / "model0.pdparams", {"resize": 40, "crop": CROP, "notice": "of phantoms only"})
     assert eval_script.main(flags(data, 0, output_json="r.json", output_dir="rep")) == 0
     assert f"=> {data / 'model0.pdparams'}: of phantoms only" in capsys.readouterr().out.splitlines()
     assert json.loads((data / "r.json").read_text())["notice"] == "of phantoms only"
@@ -146,7 +146,7 @@ def test_a_notice_is_told(data, capsys):
 def test_images_that_the_checkpoint_was_trained_on_are_counted(data, capsys):
     trained = [f"test_{index:03d}.png" for index in range(5)] + ["elsewhere.png"]
     facts = {"resize": 40, "crop": CROP, KEY: fingerprint(trained)}
-    checkpoint.write_sidecar(data / "model0.pdparams", facts)
+    checkpoint.write_metadata_file(data / "model0.pdparams", facts)
     assert eval_script.main(flags(data, 0, output_json="r.json", output_dir="rep")) == 0
     warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("=> warning: ")]
     assert len(warned) == 1
@@ -155,7 +155,7 @@ def test_images_that_the_checkpoint_was_trained_on_are_counted(data, capsys):
     assert "5 of these 12 images were used for training" in (data / "rep" / "report.html").read_text()
     found = json.loads((data / "rep" / "metrics.json").read_text())
     assert found["run"]["seen"]["images"] == 5
-    checkpoint.write_sidecar(data / "model0.pdparams", {**facts, KEY: fingerprint(["elsewhere.png"])})
+    checkpoint.write_metadata_file(data / "model0.pdparams", {**facts, KEY: fingerprint(["elsewhere.png"])})
     assert eval_script.main(flags(data, 0)) == 0
     assert "=> warning" not in capsys.readouterr().out
 
@@ -204,7 +204,7 @@ def test_what_is_left_out_of_either_list_is_said(data, capsys):
 
 
 def test_flags_that_cannot_be_are_refused_before_the_work(data, monkeypatch, capsys):
-    monkeypatch.setattr(Choice, "compile", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr(EngineSpec, "compile", lambda *_: pytest.fail("computed"))
     assert eval_script.main(flags(data, 0, val_list="val.txt")) == 2
     assert eval_script.main(flags(data, 0, output_dir="images")) == 2
     assert eval_script.main(flags(data, 0, output_dir="rep", val_list="test.txt")) == 2

@@ -25,7 +25,7 @@ from chexnet.evaluation.localization import (
     score_cases,
     write_contact_sheet,
 )
-from chexnet.evaluation.localization.boxes import BOX_SPACE, found_box, iou
+from chexnet.evaluation.localization.boxes import BOX_SPACE, iou, predicted_box
 from chexnet.files import sha256
 from chexnet.inference import engines
 from chexnet.labels import CLASS_NAMES
@@ -42,7 +42,7 @@ BRIGHT = (320, 512, 192, 128)
 class Seeing:
     """Stands in for an engine: maps are the mean brightness of 32 x 32 pixels, above 60; those of Edema the reverse."""
 
-    crops_a_pass = 20
+    preferred_batch_size = 20
 
     def __init__(self) -> None:
         self.passes: list[int] = []
@@ -61,7 +61,7 @@ def seeing(monkeypatch):
     """The engine of `planted`'s checkpoint."""
     ready = Seeing()
     choice = SimpleNamespace(description="an eye", compile=lambda network, crop, maps: ready)
-    monkeypatch.setattr(engines, "choose", lambda name, precision, crops: choice)
+    monkeypatch.setattr(engines, "select_engine", lambda name, precision, crops: choice)
     bias = np.linspace(-1, 1, len(CLASS_NAMES), dtype=np.float32)
     network = SimpleNamespace(bias=lambda: bias, has_class_maps=True, grid=FeatureGrid())
     monkeypatch.setattr(model.Checkpoint, "network", lambda opened: network)
@@ -78,7 +78,7 @@ def planted(tmp_path, seeing):
         pixels[y : y + h, x : x + w] = 20 if name == "dark.png" else 250
         Image.fromarray(pixels).save(tmp_path / "images" / name)
     checkpoint.save_weights({"w": np.zeros(1)}, tmp_path / "model.pdparams")
-    checkpoint.write_sidecar(tmp_path / "model.pdparams", {"resize": 256, "crop": 224})
+    checkpoint.write_metadata_file(tmp_path / "model.pdparams", {"resize": 256, "crop": 224})
 
     def config(rows, **changes):
         lines = (f"{name},{finding},{','.join(map(str, box))},,,\n" for name, finding, box in rows)
@@ -133,7 +133,7 @@ def test_of_several_boxes_one_is_enough_and_makes_one_case(planted):
 
 def test_boxes_of_other_findings_are_for_a_network_that_has_them(planted, tmp_path):
     names = [f"shadow {index}" for index in range(len(CLASS_NAMES))]
-    checkpoint.write_sidecar(tmp_path / "model.pdparams", {"resize": 256, "crop": 224, "classes": names})
+    checkpoint.write_metadata_file(tmp_path / "model.pdparams", {"resize": 256, "crop": 224, "classes": names})
     reversed_one = names[CLASS_NAMES.index("Edema")]
     rows = [("a.png", names[12], BRIGHT), ("a.png", reversed_one, BRIGHT), ("b.png", names[0], BRIGHT)]
     result = localize(planted(rows))
@@ -343,7 +343,7 @@ def test_a_sample_is_small_and_its_map_lies_where_the_image_does(planted, tmp_pa
     (one,) = localize(planted([("large.png", "Mass", BRIGHT)])).samples
     assert one.size == (1500, 1200)
     assert one.gray.shape == one.values.shape == (500, 400)
-    box = found_box(one.values) * 3
+    box = predicted_box(one.values) * 3
     assert iou(box[None], np.array([one.case.found]))[0, 0] > 0.97
 
 
@@ -360,7 +360,7 @@ def test_the_script_from_phantoms_to_its_files(tmp_path, capsys):
     ckpt = tmp_path / "model.safetensors"
     network = CheXNet()
     checkpoint.save_weights(network.state_dict(), ckpt)
-    checkpoint.write_sidecar(ckpt, {"resize": 72, "crop": 64, "notice": "random weights"})
+    checkpoint.write_metadata_file(ckpt, {"resize": 72, "crop": 64, "notice": "random weights"})
     flags = ["--boxes", phantoms.box_file, "--data_dir", phantoms.image_dir, "--ckpt", ckpt, "--device", "cpu"]
     outputs = ["--output_json", tmp_path / "out.json", "--contact_sheet", tmp_path / "sheet.png"]
     assert script().main([str(flag) for flag in [*flags, *outputs, "--num_workers", "1"]]) == 0

@@ -146,20 +146,20 @@ def test_two_files_are_laid_side_by_side_by_name():
     order = np.array([3, 1, 5, 0, 2, 4])
     names = tuple(second.names[place] for place in order)
     shuffled = Predictions("second", names, second.labels[order], second.probabilities[order])
-    found = shuffled.in_order_of(first)
+    found = shuffled.align_to(first)
     assert found.names == first.names
     np.testing.assert_array_equal(found.probabilities, second.probabilities)
     with pytest.raises(
         InputError, match=r"longer: other images than made: 0 of its 6 are missing, 2 are there in addi"
     ):
-        made(8, name="longer").in_order_of(first)
+        made(8, name="longer").align_to(first)
     with pytest.raises(InputError, match=r"shorter: other images than made: 2 of its 6 are missing, .*00000002_000"):
-        made(4, name="shorter").in_order_of(first)
+        made(4, name="shorter").align_to(first)
     labels = first.labels.copy()
     labels[2, 4] ^= 1
     other = Predictions("other", first.names, labels, first.probabilities)
     with pytest.raises(
         InputError, match=rf"other: 1 images have other labels than in made, the first {first.names[2]}"
     ):
-        other.in_order_of(first)
+        other.align_to(first)
     assert CLASS_NAMES[4] == "Mass"

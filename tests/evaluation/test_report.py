@@ -20,9 +20,9 @@ from chexnet.files import sha256
 from chexnet.inference.thresholds import read_thresholds
 from chexnet.labels import CLASS_NAMES, N_CLASSES
 from chexnet.metrics import auroc, class_aurocs
-from chexnet.metrics.bootstrap import mean_over_classes, resampled_aurocs
+from chexnet.metrics.bootstrap import nanmean_over_classes, resampled_aurocs
 from chexnet.metrics.delong import difference, estimate
-from chexnet.metrics.operating_points import choose, decide
+from chexnet.metrics.operating_points import confusion_at_threshold, select_threshold
 from chexnet.metrics.proportions import holm
 
 IMAGES = 240
@@ -80,7 +80,7 @@ def test_the_json_has_what_the_metrics_give(full):
         assert one["prevalence"] == labels.mean()
         assert one["positives"] + one["negatives"] == sum(group["images"] for group in one["reliability"]) == IMAGES
     resampled = resampled_aurocs(TEST.labels, TEST.probabilities, TEST.patients.clusters)
-    np.testing.assert_allclose(facts["mean"]["auroc_ci"], np.percentile(mean_over_classes(resampled), (2.5, 97.5)))
+    np.testing.assert_allclose(facts["mean"]["auroc_ci"], np.percentile(nanmean_over_classes(resampled), (2.5, 97.5)))
     ends = [one["auroc_ci_bootstrap"] for one in facts["classes"].values()]
     np.testing.assert_allclose(ends, np.percentile(resampled, (2.5, 97.5), axis=0).T)
     assert facts["mean"]["auroc"] == pytest.approx(class_aurocs(TEST.labels, TEST.probabilities).mean())
@@ -90,9 +90,9 @@ def test_thresholds_are_chosen_on_the_one_set_and_judged_on_the_other(full, tmp_
     _, folder, facts = full
     column = CLASS_NAMES.index("Mass")
     point = facts["classes"]["Mass"]["operating_points"]["youden"]
-    threshold = choose(VALIDATION.labels[:, column], VALIDATION.probabilities[:, column], "youden")
-    judged = decide(TEST.labels[:, column], TEST.probabilities[:, column], threshold)
-    chosen = decide(VALIDATION.labels[:, column], VALIDATION.probabilities[:, column], threshold)
+    threshold = select_threshold(VALIDATION.labels[:, column], VALIDATION.probabilities[:, column], "youden")
+    judged = confusion_at_threshold(TEST.labels[:, column], TEST.probabilities[:, column], threshold)
+    chosen = confusion_at_threshold(VALIDATION.labels[:, column], VALIDATION.probabilities[:, column], threshold)
     assert point["threshold"] == threshold
     assert (point["sensitivity"], point["ppv"]) == (judged.sensitivity.value, judged.ppv.value)
     assert point["sensitivity_ci"] == list(judged.sensitivity.interval)
@@ -252,11 +252,11 @@ def test_a_folder_with_something_else_is_left_alone(full, tmp_path):
     with pytest.raises(InputError, match=r"holds 'thesis\.tex', which would be lost"):
         write_report(full[0], tmp_path)
     with pytest.raises(InputError, match="is a file, expected the name of a folder"):
-        check_folder(tmp_path / "thesis.tex", keep=())
+        check_folder(tmp_path / "thesis.tex", protected=())
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "predictions.csv").write_text("")
     with pytest.raises(InputError, match=r"predictions\.csv: is read by this run and would be replaced"):
-        check_folder(tmp_path / "r", keep=[tmp_path / "r" / "predictions.csv"])
+        check_folder(tmp_path / "r", protected=[tmp_path / "r" / "predictions.csv"])
 
 
 @pytest.fixture(scope="module")

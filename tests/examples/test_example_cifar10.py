@@ -81,7 +81,7 @@ def test_the_default_network_trains_and_predicts(tmp_path, capsys):
     with warnings.catch_warnings(record=True) as remarks:
         assert cifar10.main(["--data", str(path), "--epoch", "1", "--augment", "--save_dir", save_dir]) == 0
     assert not [str(remark.message) for remark in remarks if "track global mean" in str(remark.message)]
-    assert checkpoint.read_sidecar(tmp_path / "run" / "network.pdparams")["network"] == "densenet_cifar"
+    assert checkpoint.read_metadata_file(tmp_path / "run" / "network.pdparams")["network"] == "densenet_cifar"
     Image.fromarray(np.full((40, 40, 3), 9, np.uint8)).save(tmp_path / "one.png")
     capsys.readouterr()
     assert cifar10.main(["--predict", str(tmp_path / "one.png"), "--save_dir", save_dir]) == 0

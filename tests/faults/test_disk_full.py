@@ -55,7 +55,7 @@ def ckpt(tmp_path_factory):
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     paddle.seed(3)
     checkpoint.save_weights(CheXNet(backbone="lenet").state_dict(), path)
-    checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 72, "crop": 64, "classes": CLASS_NAMES})
+    checkpoint.write_metadata_file(path, {"backbone": "lenet", "resize": 72, "crop": 64, "classes": CLASS_NAMES})
     return path
 
 
@@ -66,7 +66,7 @@ def left_on(disk):
 @pytest.mark.parametrize("form", EXPORT_FORMATS)
 def test_an_export_onto_a_full_disk_is_a_line_and_leaves_nothing(ckpt, small_disk, form):
     """Room for nothing, for half of the program, of the weights, of the ONNX file, for all but the end of them."""
-    if form == "onnx" and (why := engines.missing("onnxruntime")):
+    if form == "onnx" and (why := engines.why_unavailable("onnxruntime")):
         pytest.skip(why)
     for kib in (8, 60, 252, 280) if form == "onnx" else (8, 60, 160, 252):
         disk = small_disk(kib)
@@ -77,7 +77,7 @@ def test_an_export_onto_a_full_disk_is_a_line_and_leaves_nothing(ckpt, small_dis
 
 @pytest.mark.parametrize("name", engines.ENGINES)
 def test_a_full_folder_for_temporary_files_is_named(ckpt, tmp_path, small_disk, name, monkeypatch):
-    if why := engines.missing(name):
+    if why := engines.why_unavailable(name):
         pytest.skip(why)
     write_png(tmp_path / "a.png")
     for kib in (8, 200):
@@ -101,7 +101,7 @@ def test_a_full_disk_under_converted_weights_is_a_line(tmp_path, small_disk):
 def test_released_weights_on_a_full_disk_are_a_line(ckpt, small_disk):
     disk = small_disk(64)
     with pytest.raises(InputError, match=r"/model\.safetensors: cannot be written: No space left on device"):
-        checkpoint.release(ckpt, disk / "model.safetensors")
+        checkpoint.export_weights(ckpt, disk / "model.safetensors")
     assert left_on(disk) == []
 
 

@@ -146,7 +146,7 @@ def test_sidecars(tmp_path, tally):
     @example(b'{"a": ' + b"9" * 5000 + b"}")
     def every(data):
         path.write_bytes(data)
-        assert isinstance(outcomes.of(lambda: checkpoint.read_sidecar(path)), dict | None)
+        assert isinstance(outcomes.of(lambda: checkpoint.read_metadata_file(path)), dict | None)
 
     every()
     outcomes.close()

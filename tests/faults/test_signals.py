@@ -109,7 +109,7 @@ def ckpt(tmp_path_factory) -> Path:
     """Random weights of a small network."""
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     checkpoint.save(CheXNet(backbone="densenet_cifar").state_dict(), path)
-    checkpoint.write_sidecar(path, {"backbone": "densenet_cifar", "resize": 36, "crop": 32})
+    checkpoint.write_metadata_file(path, {"backbone": "densenet_cifar", "resize": 36, "crop": 32})
     return path
 
 

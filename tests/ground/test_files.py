@@ -12,13 +12,13 @@ from conftest import ROOT
 
 from chexnet.errors import InputError
 from chexnet.files import (
+    atomic_directory,
+    atomic_write,
     check_folder,
     check_inputs,
     check_writable,
-    locked,
+    exclusive_lock,
     remove_leftovers,
-    replacing,
-    replacing_folder,
     sha256,
     temporary_folder,
     write_each,
@@ -44,7 +44,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     target.write_bytes(b"old")
 
     def write_half_of_it():
-        with replacing(target) as temporary:
+        with atomic_write(target) as temporary:
             temporary.write_bytes(b"half of the n")
             raise RuntimeError
 
@@ -56,7 +56,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_the_old_file_stands_until_the_new_one_is_complete(tmp_path):
     target = tmp_path / "deep" / "state.bin"
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_bytes(b"new")
         assert not target.exists()
     assert target.read_bytes() == b"new"
@@ -79,27 +79,31 @@ def test_unwritable_places_are_named(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "below.json", tmp_path):
         with pytest.raises(InputError, match=str(path)):
-            check_writable(path, path.suffix, keep=())
+            check_writable(path, path.suffix, protected=())
     with pytest.raises(InputError, match="below"):
         write_text(tmp_path / "file" / "below.json", "")
-    check_writable(tmp_path / "fine.json", ".json", keep=())
+    check_writable(tmp_path / "fine.json", ".json", protected=())
     assert not (tmp_path / "fine.json").exists()
 
 
 def test_what_is_read_is_not_written_over(tmp_path):
     with pytest.raises(InputError, match=r"model\.json: is read by this run"):
-        check_writable(tmp_path / "deep" / ".." / "model.json", ".json", keep=[tmp_path / "model.json"])
+        check_writable(tmp_path / "deep" / ".." / "model.json", ".json", protected=[tmp_path / "model.json"])
     with pytest.raises(InputError, match=r"model\.pdparams: expected a name that ends in \.json"):
-        check_writable(tmp_path / "model.pdparams", ".json", keep=())
+        check_writable(tmp_path / "model.pdparams", ".json", protected=())
 
 
 def test_a_locked_folder_is_refused_until_the_lock_is_gone(tmp_path):
     folder = tmp_path / "new"
-    with locked(folder), pytest.raises(InputError, match=r"new: another process is writing"), locked(folder):
+    with (
+        exclusive_lock(folder),
+        pytest.raises(InputError, match=r"new: another process is writing"),
+        exclusive_lock(folder),
+    ):
         pass
-    with pytest.raises(RuntimeError), locked(folder):
+    with pytest.raises(RuntimeError), exclusive_lock(folder):
         raise RuntimeError
-    with locked(folder), locked(tmp_path):
+    with exclusive_lock(folder), exclusive_lock(tmp_path):
         pass
 
 
@@ -112,20 +116,23 @@ def test_a_lock_ends_with_its_process(tmp_path):
         stdout=subprocess.PIPE,
     )
     assert process.stdout.readline() == b"locked\n"
-    with pytest.raises(InputError, match="another process"), locked(tmp_path):
+    with pytest.raises(InputError, match="another process"), exclusive_lock(tmp_path):
         pass
     process.kill()
     process.communicate()
-    with locked(tmp_path):
+    with exclusive_lock(tmp_path):
         pass
 
 
 def test_a_folder_that_cannot_be_locked_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file/below: cannot be written"), locked(tmp_path / "file" / "below"):
+    with pytest.raises(InputError, match="file/below: cannot be written"), exclusive_lock(tmp_path / "file" / "below"):
         pass
     (tmp_path / "odd" / ".lock").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"odd/\.lock: cannot be locked: Is a directory"), locked(tmp_path / "odd"):
+    with (
+        pytest.raises(InputError, match=r"odd/\.lock: cannot be locked: Is a directory"),
+        exclusive_lock(tmp_path / "odd"),
+    ):
         pass
     fcntl = pytest.importorskip("fcntl")
 
@@ -133,7 +140,7 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    with pytest.raises(InputError, match=r"\.lock: cannot be locked: No locks available"), locked(tmp_path):
+    with pytest.raises(InputError, match=r"\.lock: cannot be locked: No locks available"), exclusive_lock(tmp_path):
         pass
 
 
@@ -266,14 +273,17 @@ def test_names_as_long_as_the_system_has_them_are_written(tmp_path):
         assert (tmp_path / name).read_text() == name
     too_long = tmp_path / ("n" * 300 + ".json")
     with pytest.raises(InputError, match=r"n\.json: cannot be written: File name too long"):
-        check_writable(too_long, ".json", keep=())
+        check_writable(too_long, ".json", protected=())
 
 
 def test_what_is_said_of_the_temporary_file_is_said_of_its_target(tmp_path):
-    with pytest.raises(InputError, match=r"/model\.bin: holds nothing"), replacing(tmp_path / "model.bin") as temporary:
+    with (
+        pytest.raises(InputError, match=r"/model\.bin: holds nothing"),
+        atomic_write(tmp_path / "model.bin") as temporary,
+    ):
         raise InputError(f"{temporary}: holds nothing")
     other = tmp_path / "other" / "image.png"
-    with pytest.raises(InputError, match=f"^{other}: No such file or directory$"), replacing(tmp_path / "model.bin"):
+    with pytest.raises(InputError, match=f"^{other}: No such file or directory$"), atomic_write(tmp_path / "model.bin"):
         other.read_bytes()
 
 
@@ -307,8 +317,10 @@ def test_two_outputs_are_two_files(tmp_path):
     pairs += [("a.json", "soft.json"), ("x/../a.json", "a.json"), ("caf\u00e9.json", "cafe\u0301.json")]
     for one, other in pairs:
         with pytest.raises(InputError, match="which is the same file"):
-            check_writable(tmp_path / other, ".json", keep=(), others=[tmp_path / one])
-    check_writable(tmp_path / "b.json", ".json", keep=(), others=[tmp_path / "a.json", tmp_path / "real" / "b.json"])
+            check_writable(tmp_path / other, ".json", protected=(), others=[tmp_path / one])
+    check_writable(
+        tmp_path / "b.json", ".json", protected=(), others=[tmp_path / "a.json", tmp_path / "real" / "b.json"]
+    )
 
 
 def test_the_json_of_a_weight_file_is_no_place_for_an_output(tmp_path):
@@ -316,14 +328,14 @@ def test_the_json_of_a_weight_file_is_no_place_for_an_output(tmp_path):
         (tmp_path / name).write_text("")
         json = (tmp_path / name).with_suffix(".json")
         with pytest.raises(InputError, match=rf"would be taken for the JSON that describes .*{name}"):
-            check_writable(json, ".json", keep=())
-        check_writable(json, ".json", keep=(), others=[tmp_path / name])
+            check_writable(json, ".json", protected=())
+        check_writable(json, ".json", protected=(), others=[tmp_path / name])
 
 
 def test_a_pipe_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
     with pytest.raises(InputError, match="is a device or pipe"):
-        check_writable(tmp_path / "pipe.json", ".json", keep=())
+        check_writable(tmp_path / "pipe.json", ".json", protected=())
 
 
 def test_outputs_in_a_folder_that_is_replaced_are_refused(tmp_path):
@@ -331,8 +343,10 @@ def test_outputs_in_a_folder_that_is_replaced_are_refused(tmp_path):
     (tmp_path / "elsewhere").symlink_to("r")
     for output in ("r/metrics.json", "r/deep/x.json", "R/x.json", "elsewhere/x.json", "r"):
         with pytest.raises(InputError, match="would be lost, as this run writes the whole folder"):
-            check_folder(tmp_path / "r", ["metrics.json"], keep=(), others=[tmp_path / output])
-    check_folder(tmp_path / "r", ["metrics.json"], keep=(), others=[tmp_path / "r.json", tmp_path / "rr" / "x.json"])
+            check_folder(tmp_path / "r", ["metrics.json"], protected=(), others=[tmp_path / output])
+    check_folder(
+        tmp_path / "r", ["metrics.json"], protected=(), others=[tmp_path / "r.json", tmp_path / "rr" / "x.json"]
+    )
 
 
 def test_no_output_is_an_input_under_another_name(tmp_path):
@@ -348,7 +362,7 @@ def test_no_output_is_an_input_under_another_name(tmp_path):
 
 
 def write_folder(folder, **texts):
-    with replacing_folder(folder, ("a", "b", "c")) as new:
+    with atomic_directory(folder, ("a", "b", "c")) as new:
         for name, text in texts.items():
             (new / name).write_text(text)
 
@@ -393,15 +407,15 @@ def test_a_mounted_file_is_found_out_before_the_work(tmp_path, mount):
     (tmp_path / "host.json").write_text("old")
     mount(tmp_path / "out.json", "--bind", tmp_path / "host.json", kind="file")
     with pytest.raises(InputError, match=r"out\.json: is mounted and cannot be replaced"):
-        check_writable(tmp_path / "out.json", ".json", keep=())
-    check_writable(tmp_path / "host.json", ".json", keep=())
-    check_writable(tmp_path / "new.json", ".json", keep=())
+        check_writable(tmp_path / "out.json", ".json", protected=())
+    check_writable(tmp_path / "host.json", ".json", protected=())
+    check_writable(tmp_path / "new.json", ".json", protected=())
     other_disk = mount(tmp_path / "disk", "-t", "tmpfs", "tmpfs")
     (other_disk / "a.json").write_text("")
     (tmp_path / "link.json").symlink_to(other_disk / "a.json")  # replaced itself, and mounted nowhere
     (tmp_path / "sub").symlink_to(other_disk)
     for path in (tmp_path / "link.json", tmp_path / "sub" / "a.json"):
-        check_writable(path, ".json", keep=())
+        check_writable(path, ".json", protected=())
 
 
 def test_what_was_closed_to_others_stays_so(tmp_path):
@@ -418,11 +432,11 @@ def test_what_was_closed_to_others_stays_so(tmp_path):
 def test_a_disk_that_is_read_only_is_found_out_before_the_work(tmp_path, mount):
     disk = mount(tmp_path / "disk", "-t", "tmpfs", "-o", "ro", "tmpfs")
     for check in (
-        lambda: check_writable(disk / "a.json", ".json", keep=()),
-        lambda: check_writable(disk / "deep" / "a.json", ".json", keep=()),
-        lambda: check_folder(disk, (), keep=()),
-        lambda: check_folder(disk / "r", (), keep=()),
-        lambda: locked(disk).__enter__(),
+        lambda: check_writable(disk / "a.json", ".json", protected=()),
+        lambda: check_writable(disk / "deep" / "a.json", ".json", protected=()),
+        lambda: check_folder(disk, (), protected=()),
+        lambda: check_folder(disk / "r", (), protected=()),
+        lambda: exclusive_lock(disk).__enter__(),
     ):
         with pytest.raises(InputError, match=r"disk.*: cannot be (written|locked): Read-only file system"):
             check()

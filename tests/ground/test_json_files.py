@@ -89,15 +89,15 @@ DESCRIPTIONS = {
 @pytest.mark.parametrize("name", DESCRIPTIONS)
 def test_what_a_description_says_is_bounded(name, tmp_path):
     facts, said = DESCRIPTIONS[name]
-    checkpoint.write_sidecar(tmp_path / "a.pdparams", facts)
+    checkpoint.write_metadata_file(tmp_path / "a.pdparams", facts)
     with pytest.raises(InputError, match=rf"a\.json: .*{said}") as caught:
-        model.describe(tmp_path / "a.pdparams")
+        model.load_model_config(tmp_path / "a.pdparams")
     assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("notice", ["\x1b[2J", "two\nlines", "x" * 501, 3, ["a"], None])
 def test_a_notice_is_a_line_that_can_be_shown(notice, tmp_path):
     checkpoint.save_weights({}, tmp_path / "a.pdparams")
-    checkpoint.write_sidecar(tmp_path / "a.pdparams", {"notice": notice})
+    checkpoint.write_metadata_file(tmp_path / "a.pdparams", {"notice": notice})
     with pytest.raises(InputError, match=r"a\.json: the notice is .*expected one line of at most 500 characters"):
         model.open_checkpoint(tmp_path / "a.pdparams")

@@ -212,7 +212,7 @@ def lenet(tmp_path_factory):
     """A random network in a weight file, as quick as there is one."""
     path = tmp_path_factory.mktemp("lenet") / "model.pdparams"
     checkpoint.save(CheXNet(backbone="lenet").state_dict(), path)
-    checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 36, "crop": 32})
+    checkpoint.write_metadata_file(path, {"backbone": "lenet", "resize": 36, "crop": 32})
     return path
 
 

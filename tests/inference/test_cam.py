@@ -36,7 +36,7 @@ def crops() -> np.ndarray:
 
 
 def test_a_maps_mean_plus_the_bias_is_the_logit(network, crops):
-    maps = network.predict_maps(crops)
+    maps = network.predict_cam(crops)
     assert maps.shape == (4, 14, 3, 3)
     assert maps.dtype == np.float32
     with paddle.no_grad():
@@ -46,7 +46,7 @@ def test_a_maps_mean_plus_the_bias_is_the_logit(network, crops):
 
 
 def test_probabilities_come_out_of_the_same_pass(network, crops):
-    probabilities = cam.probabilities(network.predict_maps(crops), network.bias())
+    probabilities = cam.probabilities(network.predict_cam(crops), network.bias())
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, network.predict(crops), atol=1e-6)
 
@@ -60,14 +60,14 @@ def test_probabilities_of_extreme_logits_are_0_and_1():
 def test_the_network_looks_where_the_map_says(network):
     """Noise in the pixels of one place changes that place of the maps most, also where the crop is no multiple."""
     gray = np.full((1, 1, 112, 144), 100, np.uint8)
-    before = network.predict_maps(gray)
+    before = network.predict_cam(gray)
     assert before.shape == (1, 14, 3, 4)
     rng = np.random.default_rng(0)
     for row, column in [(0, 0), (1, 2), (2, 3), (2, 0)]:
         changed = gray.copy()
         block = changed[0, 0, row * STRIDE : (row + 1) * STRIDE, column * STRIDE : (column + 1) * STRIDE]
         block[...] = rng.integers(0, 256, block.shape)
-        difference = np.abs(network.predict_maps(changed) - before).sum(axis=(0, 1))
+        difference = np.abs(network.predict_cam(changed) - before).sum(axis=(0, 1))
         assert np.unravel_index(difference.argmax(), difference.shape) == (row, column)
 
 
@@ -94,7 +94,7 @@ def test_values_that_grow_evenly_over_the_image_do_so_in_its_map(height, width, 
     """
     geometry = Preprocessing(resize=256, crop=crop).geometry(height, width, crops)
     y, x = places(geometry, crop // STRIDE)
-    values = cam.to_image((0.7 * y - 0.4 * x).astype(np.float32), geometry)
+    values = cam.upsample_to_image((0.7 * y - 0.4 * x).astype(np.float32), geometry)
     assert values.shape == (height, width)
     assert values.dtype == np.float32
 
@@ -116,7 +116,7 @@ def test_one_high_place_of_one_crop_is_highest_where_it_belongs(index):
     geometry = Preprocessing(resize=256, crop=224).geometry(512, 700, crops=10)
     maps = np.zeros((10, 7, 7), np.float32)
     maps[index, 2, 5] = 1
-    values = cam.to_image(maps, geometry)
+    values = cam.upsample_to_image(maps, geometry)
     y, x = places(geometry, 7)
     row, column = np.unravel_index(np.nanargmax(values), values.shape)
     # Where other crops stop looking, the mean jumps: the maximum is that of the place within half of it.
@@ -134,7 +134,7 @@ def test_the_maximum_lies_between_places_where_their_values_say_so():
     geometry = Preprocessing(resize=224, crop=224).geometry(224, 224, crops=1)
     for y, x in [(100.0, 118.0), (90.0, 122.0), (112.0, 104.0)]:
         blob = np.exp(-((centre[:, None] - y) ** 2 + (centre - x) ** 2) / (2 * 40.0**2))
-        found_x, found_y = boxes.peak(cam.to_image(blob[None].astype(np.float32), geometry))
+        found_x, found_y = boxes.peak_location(cam.upsample_to_image(blob[None].astype(np.float32), geometry))
         nearest = min(np.hypot(row - y, column - x) for row in centre for column in centre)
         assert np.hypot(found_y - y, found_x - x) < max(4, nearest / 2)
 
@@ -144,47 +144,47 @@ def test_the_maximum_of_a_place_at_the_rim_is_in_it_and_no_higher(place):
     geometry = Preprocessing(resize=240, crop=240).geometry(240, 240, crops=1)
     maps = np.random.default_rng(0).random((1, 7, 7), np.float32)
     maps[0][place] = 3
-    values = cam.to_image(maps, geometry)
+    values = cam.upsample_to_image(maps, geometry)
     assert values.max() == pytest.approx(3, abs=0.02)
-    x, y = boxes.peak(values)
+    x, y = boxes.peak_location(values)
     # Along the rim it may lie towards the higher neighbour, at most half of the way.
     assert np.abs(np.array([y, x]) - (np.array(place) + 0.5) * STRIDE).max() <= STRIDE / 2
 
 
 def test_a_map_of_one_place_is_that_value_everywhere():
     geometry = Preprocessing(resize=40, crop=40).geometry(40, 40, crops=1)
-    np.testing.assert_array_equal(cam.to_image(np.full((1, 1, 1), 2.5), geometry), np.full((40, 40), 2.5))
+    np.testing.assert_array_equal(cam.upsample_to_image(np.full((1, 1, 1), 2.5), geometry), np.full((40, 40), 2.5))
 
 
 def test_a_constant_map_is_constant_and_what_was_not_looked_at_is_nan():
     for crops, seen in ((10, 1.0), (1, (224 / 256) ** 2)):
-        values = cam.to_image(np.full((crops, 7, 7), 2.5), Preprocessing().geometry(1024, 1024, crops))
+        values = cam.upsample_to_image(np.full((crops, 7, 7), 2.5), Preprocessing().geometry(1024, 1024, crops))
         assert np.isfinite(values).mean() == pytest.approx(seen, abs=1e-3)
         np.testing.assert_allclose(values[np.isfinite(values)], 2.5, rtol=1e-6)
 
 
 def test_the_same_value_always_looks_the_same():
     values = np.array([[-20, -1, 2.5, 7], [14.5, 26.5, 40, np.nan]], np.float32)
-    shown = cam.for_display(values, 0.5, 30)
+    shown = cam.to_opacity(values, 0.5, 30)
     assert shown.dtype == np.float32
     np.testing.assert_allclose(shown, [[0, 0, 0.1, 0.25], [0.5, 0.9, 1, np.nan]], rtol=1e-6)
     for part in (np.s_[:1], np.s_[1:], np.s_[0, 2:3]):  # whatever else is in the map
-        np.testing.assert_array_equal(cam.for_display(values[part], 0.5, 30), shown[part])
-    assert not cam.for_display(np.full((3, 3), -2.0, np.float32), 0.5).any()
+        np.testing.assert_array_equal(cam.to_opacity(values[part], 0.5, 30), shown[part])
+    assert not cam.to_opacity(np.full((3, 3), -2.0, np.float32), 0.5).any()
 
 
 def test_a_checkpoint_says_what_its_maps_reach(tmp_path):
     ckpt = tmp_path / "a.safetensors"
-    assert cam.display_limit({}, ckpt) == cam.DISPLAY_LIMIT
-    assert cam.display_limit({"map_limit": 25}, ckpt) == 25
+    assert cam.heatmap_range({}, ckpt) == cam.DISPLAY_LIMIT
+    assert cam.heatmap_range({"map_limit": 25}, ckpt) == 25
     for wrong in (0, -1, "25", True, None, math.inf):
         with pytest.raises(InputError, match=r"a\.safetensors: map_limit is .*expected a number above 0"):
-            cam.display_limit({"map_limit": wrong}, ckpt)
+            cam.heatmap_range({"map_limit": wrong}, ckpt)
 
 
 def test_grad_cam_of_a_linear_head_is_the_class_map(network, crops):
-    maps = network.predict_maps(crops)
-    found = cam.grad_class_maps(network, crops)
+    maps = network.predict_cam(crops)
+    found = cam.grad_cam(network, crops)
     for finding in range(14):
         np.testing.assert_allclose(found[:, finding], maps[:, finding], rtol=1e-4, atol=1e-5 * np.abs(maps).max())
     assert network.densenet121.out[0].weight.grad is None
@@ -221,4 +221,4 @@ def test_grad_cam_of_another_head_has_the_slopes_of_its_logit():
             weights[:, channel] = (ends[0] - ends[1]) / 2e-5
         network.to(dtype="float32")
     expected = np.einsum("nc,nchw->nhw", weights, features.numpy())
-    np.testing.assert_allclose(cam.grad_class_maps(network, images)[:, 2], expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(cam.grad_cam(network, images)[:, 2], expected, rtol=1e-3, atol=1e-6)

@@ -27,7 +27,7 @@ RESIZE, CROP = 72, 64
 
 
 def possible(form: str) -> str:
-    if form == "onnx" and (why := engines.missing("onnxruntime")):
+    if form == "onnx" and (why := engines.why_unavailable("onnxruntime")):
         pytest.skip(why)
     return form
 
@@ -43,7 +43,7 @@ def ckpt(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     checkpoint.save(network.state_dict(), path)
     facts = {"backbone": "lenet", "classes": CLASSES, "resize": RESIZE, "crop": CROP, "normalization": "minus_one_one"}
-    checkpoint.write_sidecar(path, {**facts, "notice": "Of a test."})
+    checkpoint.write_metadata_file(path, {**facts, "notice": "Of a test."})
     return path
 
 
@@ -62,7 +62,7 @@ def test_the_folder_says_what_it_holds_and_computes_what_the_checkpoint_does(ckp
     crops = (noise * np.linspace(0, 255, 7).reshape(7, 1, 1, 1)).astype(np.uint8)  # from black to bright
     wanted = Predictor(ckpt, device="cpu").network.predict(crops)
     assert np.ptp(wanted, axis=0).max() > 0.05
-    np.testing.assert_allclose(engines.open_exported(done.graph).predict(crops), wanted, atol=1e-5)
+    np.testing.assert_allclose(engines.load_exported(done.graph).predict(crops), wanted, atol=1e-5)
 
 
 def test_the_code_of_the_documentation_gives_what_the_library_gives(ckpt, tmp_path):
@@ -140,7 +140,7 @@ def test_every_kind_of_backbone_becomes_onnx(backbone, tmp_path):
     path = tmp_path / "a.safetensors"
     checkpoint.save_weights(CheXNet(2, backbone).state_dict(), path)
     side = BACKBONES[backbone].min_input_size + BACKBONES[backbone].grid.stride  # maps of two by two places
-    checkpoint.write_sidecar(path, {"backbone": backbone, "classes": ["a", "b"], "crop": side})
+    checkpoint.write_metadata_file(path, {"backbone": backbone, "classes": ["a", "b"], "crop": side})
     facts = deploy(path, tmp_path / "out", "onnx").facts
     assert facts["largest_difference"] < 1e-5
     path.unlink()

@@ -49,7 +49,7 @@ def expected(network, crops):
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_gives_what_eager_paddle_gives(name, precision, network, crops, expected):
     try:
-        choice = engines.choose(name, precision)
+        choice = engines.select_engine(name, precision)
     except InputError as error:
         pytest.skip(str(error))
     ready = choice.compile(network, CROP)
@@ -67,10 +67,10 @@ def test_an_engine_gives_what_eager_paddle_gives(name, precision, network, crops
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_gives_the_class_maps_of_eager_paddle(name, precision, network, crops, expected):
     try:
-        choice = engines.choose(name, precision)
+        choice = engines.select_engine(name, precision)
     except InputError as error:
         pytest.skip(str(error))
-    maps = network.predict_maps(crops)
+    maps = network.predict_cam(crops)
     assert maps.shape == (10, 14, CROP // 32, CROP // 32)
     ready = choice.compile(network, CROP, maps=True)
     for count in (1, 3, 37):
@@ -85,36 +85,36 @@ def test_an_engine_gives_the_class_maps_of_eager_paddle(name, precision, network
 
 def test_on_a_gpu_the_network_gives_the_maps_itself(network, crops, monkeypatch):
     monkeypatch.setattr(device, "is_gpu", lambda: True)
-    ready = engines.Choice("paddle", "float32", 1, "").compile(network, CROP, maps=True)
-    np.testing.assert_array_equal(ready.predict(crops), network.predict_maps(crops))
+    ready = engines.EngineSpec("paddle", "float32", 1, "").compile(network, CROP, maps=True)
+    np.testing.assert_array_equal(ready.predict(crops), network.predict_cam(crops))
 
 
 def test_for_few_crops_auto_compiles_nothing(network, crops, monkeypatch):
     monkeypatch.setattr(graph_export, "save_program", lambda *_: pytest.fail("exported"))
     monkeypatch.setattr(graph_export, "save_logits_program", lambda *_: pytest.fail("exported"))
-    ready = engines.choose(crops=engines.FEW_CROPS).compile(network, CROP)
+    ready = engines.select_engine(crops=engines.EAGER_MAX_CROPS).compile(network, CROP)
     np.testing.assert_array_equal(ready.predict(crops), network.predict(crops))
-    assert type(engines.choose(crops=engines.FEW_CROPS + 1)) is engines.Choice
-    assert type(engines.choose("paddle", crops=1)) is engines.Choice
+    assert type(engines.select_engine(crops=engines.EAGER_MAX_CROPS + 1)) is engines.EngineSpec
+    assert type(engines.select_engine("paddle", crops=1)) is engines.EngineSpec
 
 
 def test_auto_takes_the_first_that_is_installed(monkeypatch):
     for missing, chosen in ((set(), "openvino"), ({"openvino", "onnxruntime"}, "paddle")):
         monkeypatch.setattr(engines, "find_spec", lambda name, missing=missing: None if name in missing else object())
-        assert engines.choose("auto").engine == chosen
+        assert engines.select_engine("auto").engine == chosen
 
 
 def test_a_missing_engine_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="--engine openvino: is not installed: pip install openvino"):
-        engines.choose("openvino")
+        engines.select_engine("openvino")
 
 
 def test_a_precision_that_an_engine_lacks_is_refused():
-    if engines.missing("onnxruntime"):
-        pytest.skip(engines.missing("onnxruntime"))
+    if engines.why_unavailable("onnxruntime"):
+        pytest.skip(engines.why_unavailable("onnxruntime"))
     with pytest.raises(InputError, match=r"--precision bfloat16: .* use float32"):
-        engines.choose("onnxruntime", "bfloat16")
+        engines.select_engine("onnxruntime", "bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -127,28 +127,28 @@ def test_a_precision_that_an_engine_lacks_is_refused():
 )
 def test_openvino_is_asked_for_a_precision_before_anything_is_exported(monkeypatch, has, precisions):
     core = SimpleNamespace(get_property=lambda *asked: has if asked == ("CPU", "OPTIMIZATION_CAPABILITIES") else None)
-    monkeypatch.setattr(engines, "missing", lambda name: "")
+    monkeypatch.setattr(engines, "why_unavailable", lambda name: "")
     monkeypatch.setattr(engines, "_openvino", lambda: SimpleNamespace(Core=lambda: core))
     monkeypatch.setattr(engines, "version", lambda name: "1")
     for precision in PRECISIONS:
         if precision in precisions:
-            assert engines.choose("openvino", precision).precision == precision
+            assert engines.select_engine("openvino", precision).precision == precision
         else:
             with pytest.raises(InputError, match=f"--precision {precision}: this CPU does not compute it"):
-                engines.choose("openvino", precision)
+                engines.select_engine("openvino", precision)
 
 
 @pytest.mark.parametrize(("precision", "supported"), [("float32", True), ("bfloat16", False), ("float16", True)])
 def test_a_gpu_is_asked_for_a_precision(monkeypatch, precision, supported):
     monkeypatch.setattr(device, "is_gpu", lambda: True)
-    monkeypatch.setattr(device, "name", lambda: "GPU of 2018")
+    monkeypatch.setattr(device, "device_name", lambda: "GPU of 2018")
     monkeypatch.setattr(paddle.amp, "is_bfloat16_supported", lambda device: False)
     monkeypatch.setattr(paddle.amp, "is_float16_supported", lambda device: True)
     if supported:
-        assert engines.choose("auto", precision).precision == precision
+        assert engines.select_engine("auto", precision).precision == precision
     else:
         with pytest.raises(InputError, match="--precision bfloat16: GPU of 2018 does not compute it; use float32"):
-            engines.choose("auto", precision)
+            engines.select_engine("auto", precision)
 
 
 def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd, monkeypatch):
@@ -163,7 +163,7 @@ def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     monkeypatch.setattr(os, "system", refuse)
     exports = [graph_export.save_program, graph_export.save_logits_program]
-    if not engines.missing("onnxruntime"):
+    if not engines.why_unavailable("onnxruntime"):
         exports.append(graph_export.save_onnx)
     for index, save in enumerate(exports):
         folder = tmp_path / str(index)
@@ -173,8 +173,8 @@ def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd
 
 
 def test_openvino_is_imported_without_its_telemetry():
-    if engines.missing("openvino"):
-        pytest.skip(engines.missing("openvino"))
+    if engines.why_unavailable("openvino"):
+        pytest.skip(engines.why_unavailable("openvino"))
     code = (
         "import sys\n"
         "from chexnet.inference import engines\n"

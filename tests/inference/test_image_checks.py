@@ -19,7 +19,7 @@ def phantoms():
 
 def said(image: Image.Image, crop: int = 224) -> str:
     """Without the sentence that the numbers mean nothing, of which there are tests of its own."""
-    return " | ".join(image_checks.check(image, crop, chest=False))
+    return " | ".join(image_checks.check_image(image, crop, chest=False))
 
 
 def test_of_phantoms_nothing_is_said(phantoms):
@@ -64,17 +64,17 @@ def test_what_is_no_radiograph_is_called_unlike(name):
 
 def test_likeness_of_the_negative_is_the_negative_likeness_and_scale_does_not_matter(phantoms):
     pixels = np.asarray(phantoms[0].resize((64, 64)), dtype=float)
-    value = image_checks.likeness(pixels)
+    value = image_checks.chest_similarity(pixels)
     assert 0.5 < value <= 1
-    assert image_checks.likeness(255 - pixels) == pytest.approx(-value)
-    assert image_checks.likeness(pixels / 7 + 3) == pytest.approx(value)
-    assert image_checks.likeness(np.full((64, 64), 9.0)) == 0
+    assert image_checks.chest_similarity(255 - pixels) == pytest.approx(-value)
+    assert image_checks.chest_similarity(pixels / 7 + 3) == pytest.approx(value)
+    assert image_checks.chest_similarity(np.full((64, 64), 9.0)) == 0
 
 
 def test_likeness_does_not_rise_with_brightness_over_the_whole_image():
     down, right = np.mgrid[:64, :64].astype(float)
-    assert abs(image_checks.likeness(down)) < 1e-6
-    assert abs(image_checks.likeness(3 * down - right)) < 1e-6
+    assert abs(image_checks.chest_similarity(down)) < 1e-6
+    assert abs(image_checks.chest_similarity(3 * down - right)) < 1e-6
 
 
 def test_a_small_image_is_named_with_its_size(phantoms):
@@ -121,7 +121,7 @@ def test_a_border_is_named_with_its_side_and_size(phantoms, side, box, gray):
     framed.paste(gray, box)
     ImageDraw.Draw(framed).text((box[0] + 8, box[1] + 8), "AP", 255 - gray)
     assert said(framed) == f"a uniform border or bar, 10 % at the {side}: crop it, the network looks at it too"
-    within = image_checks.frame(framed)[("top", "bottom", "left", "right").index(side)]
+    within = image_checks.border_fractions(framed)[("top", "bottom", "left", "right").index(side)]
     assert within == pytest.approx(26 / 256, abs=1 / 128)
 
 
@@ -138,7 +138,7 @@ def test_what_a_dicom_header_says_of_the_view_is_heeded(tmp_path, phantoms):
 
 
 def meaningful(image: Image.Image, chest: bool = True) -> bool:
-    return image_checks.is_meaningful(image_checks.check(image, 224, chest))
+    return image_checks.is_meaningful(image_checks.check_image(image, 224, chest))
 
 
 def test_numbers_mean_nothing_for_what_is_something_else_altogether(phantoms, tmp_path):
@@ -167,7 +167,7 @@ def test_of_networks_of_something_else_it_is_not_said():
 def test_nothing_is_altered(phantoms):
     image = Image.merge("RGB", [phantoms[0]] * 3)
     before = image.tobytes()
-    image_checks.check(image, 224)
+    image_checks.check_image(image, 224)
     assert image.tobytes() == before
     assert image.mode == "RGB"
 

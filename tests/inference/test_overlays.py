@@ -14,7 +14,7 @@ def plain() -> np.ndarray:
 
 
 def blended(shown: np.ndarray) -> np.ndarray:
-    return np.asarray(overlays.blend(GRAY, shown.astype(np.float32))).astype(float)
+    return np.asarray(overlays.overlay(GRAY, shown.astype(np.float32))).astype(float)
 
 
 def ramp() -> np.ndarray:
@@ -46,7 +46,7 @@ def test_the_same_value_has_the_same_opacity_whatever_else_is_in_the_map():
 
 def test_more_of_a_finding_is_more_of_the_colour():
     black = Image.new("L", (60, 40))
-    red = np.asarray(overlays.blend(black, ramp()))[20, :, 0].astype(int)
+    red = np.asarray(overlays.overlay(black, ramp()))[20, :, 0].astype(int)
     away = np.min([np.abs(ramp()[0] - level) for level in (0.25, 0.5, 0.75)], axis=0) > 0.03
     assert (np.diff(red[away]) >= 0).all()
     assert red[-1] == pytest.approx(overlays.OPACITY * overlays.COLOUR[0], abs=1)
@@ -89,13 +89,13 @@ def test_the_size_of_a_panel_keeps_the_shape():
 
 def test_an_overlay_has_the_image_under_its_map_and_room_for_its_texts():
     shown = ramp()
-    short = overlays.overlay(GRAY, shown, 10, "Mass 0.9")
+    short = overlays.render_panel(GRAY, shown, 10, "Mass 0.9")
     left, top = overlays.MARGIN, 34
     inside = np.asarray(short)[top : top + SIZE[0], left : left + SIZE[1]]
     np.testing.assert_array_equal(inside, blended(shown))
-    long = overlays.overlay(GRAY, shown, 10, "Pleural_Thickening 0.912    " + "a_long_name" * 20)
+    long = overlays.render_panel(GRAY, shown, 10, "Pleural_Thickening 0.912    " + "a_long_name" * 20)
     assert long.width > overlays.font(18).getlength("a_long_name" * 20)
-    noticed = overlays.overlay(GRAY, shown, 10, "Mass 0.9", "trained on synthetic images only")
+    noticed = overlays.render_panel(GRAY, shown, 10, "Mass 0.9", "trained on synthetic images only")
     assert noticed.height > short.height
     foot = np.asarray(noticed)[top + SIZE[0] :]
     assert (foot.max(axis=2) > 200).sum() > 100
@@ -115,7 +115,7 @@ def test_any_text_can_be_written(text):
     shown = overlays.fitted(text, 13, 500)
     assert shown.isprintable()
     assert [one for one in shown if one != "\N{REPLACEMENT CHARACTER}"] == [one for one in text if one.isprintable()]
-    overlays.overlay(GRAY, ramp(), 10, text, text)
+    overlays.render_panel(GRAY, ramp(), 10, text, text)
 
 
 @pytest.mark.parametrize("width", [0, 5, 20, 64, 300])
@@ -132,7 +132,7 @@ def test_a_text_is_shortened_to_the_room_there_is(width, end):
 
 
 def test_no_text_makes_a_picture_without_end():
-    assert overlays.overlay(GRAY, ramp(), 10, "a" * 10**6, "b" * 10**6).width < 7000
+    assert overlays.render_panel(GRAY, ramp(), 10, "a" * 10**6, "b" * 10**6).width < 7000
 
 
 def test_the_scale_has_the_colours_of_the_map():

@@ -46,7 +46,7 @@ def earlier(path: Path, seed: int, **facts) -> Path:
     """A checkpoint of a small network as an earlier version wrote it."""
     paddle.seed(seed)
     digest = checkpoint.save_weights(CheXNet(14, "lenet").state_dict(), path)
-    checkpoint.write_sidecar(path, {**HERE, "classes": list(CLASS_NAMES), **facts, "weights_sha256": digest})
+    checkpoint.write_metadata_file(path, {**HERE, "classes": list(CLASS_NAMES), **facts, "weights_sha256": digest})
     return path
 
 
@@ -57,8 +57,8 @@ def readers(ckpt: Path, folder: Path):
         lambda: model.open_checkpoint(ckpt),
         lambda: Predictor(ckpt),
         lambda: deploy(ckpt, folder / "out"),
-        lambda: model.initialise(CheXNet(14, "lenet"), str(ckpt)),
-        lambda: checkpoint.release(ckpt, folder / "r.safetensors"),
+        lambda: model.init_weights(CheXNet(14, "lenet"), str(ckpt)),
+        lambda: checkpoint.export_weights(ckpt, folder / "r.safetensors"),
         lambda: audit_split.trained_on(str(ckpt)),
     )
 
@@ -87,10 +87,10 @@ def test_the_json_of_another_epoch_beside_a_file_with_metadata_is_read_by_none(t
 
 def test_a_json_is_believed_that_is_of_these_weights_or_does_not_say(tmp_path):
     ckpt = earlier(tmp_path / "best_model.pdparams", 1, epoch=1)
-    facts = checkpoint.read_sidecar(ckpt)
+    facts = checkpoint.read_metadata_file(ckpt)
     assert facts.pop("weights_sha256") == sha256(ckpt)
     assert model.open_checkpoint(ckpt).metadata == facts
-    checkpoint.write_sidecar(ckpt, facts)
+    checkpoint.write_metadata_file(ckpt, facts)
     assert model.open_checkpoint(ckpt).metadata == facts
 
 
@@ -115,7 +115,7 @@ def test_a_release_has_the_metadata_of_its_source_and_its_own_checksum(ckpt, tmp
         assert release_weights.main(["--ckpt", str(source), "--output", str(target)]) == 0
         facts = checkpoint.open_weights(target).metadata
         assert (facts["epoch"], facts["source_sha256"]) == (1, sha256(source))
-        assert checkpoint.read_sidecar(target) == {**facts, "weights_sha256": sha256(target)}
+        assert checkpoint.read_metadata_file(target) == {**facts, "weights_sha256": sha256(target)}
         assert sha256(target) in capsys.readouterr().out
 
 

@@ -40,7 +40,7 @@ def ckpt(tmp_path_factory):
     paddle.seed(3)
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     checkpoint.save_weights(CheXNet().state_dict(), path)
-    checkpoint.write_sidecar(path, {"resize": 40, "crop": 32, "classes": CLASS_NAMES, "notice": NOTICE})
+    checkpoint.write_metadata_file(path, {"resize": 40, "crop": 32, "classes": CLASS_NAMES, "notice": NOTICE})
     return path
 
 
@@ -59,7 +59,7 @@ def images(tmp_path):
 def predict(ckpt, capsys, monkeypatch):
     """Runs the script: exit code, lines of standard output, lines of standard error. Nothing takes time to compile."""
     monkeypatch.setattr(
-        engines.Choice, "compile", lambda self, network, crop, maps: engines._EagerEngine(network, maps)
+        engines.EngineSpec, "compile", lambda self, network, crop, maps: engines._EagerEngine(network, maps)
     )
 
     def run(*arguments, stdin: str = "", name: str = "predict"):

@@ -26,7 +26,7 @@ def ckpt(tmp_path_factory):
     paddle.seed(3)
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     checkpoint.save_weights(CheXNet(backbone="lenet").state_dict(), path)
-    checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 40, "crop": 32, "classes": CLASS_NAMES})
+    checkpoint.write_metadata_file(path, {"backbone": "lenet", "resize": 40, "crop": 32, "classes": CLASS_NAMES})
     return path
 
 

@@ -15,8 +15,8 @@ from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.inference import Prediction, Predictor, cam, engines, overlays
 from chexnet.inference.contact_sheets import MAX_ROWS, contact_sheet, finding_sheet
-from chexnet.inference.engines import FEW_CROPS
-from chexnet.inference.predictor import IMAGES_A_PASS
+from chexnet.inference.engines import EAGER_MAX_CROPS
+from chexnet.inference.predictor import MAX_BATCH_IMAGES
 from chexnet.inference.thresholds import OperatingPoint, Thresholds
 from chexnet.labels import CLASS_NAMES
 from chexnet.model import CheXNet, checkpoint, load
@@ -35,7 +35,7 @@ def ckpt(tmp_path_factory):
     head.bias.set_value(paddle.linspace(-2, 2, 14))
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     checkpoint.save_weights(network.state_dict(), path)
-    checkpoint.write_sidecar(path, {"resize": 72, "crop": 64, "classes": CLASS_NAMES, "notice": "random weights"})
+    checkpoint.write_metadata_file(path, {"resize": 72, "crop": 64, "classes": CLASS_NAMES, "notice": "random weights"})
     return path
 
 
@@ -62,12 +62,12 @@ def paths(folder) -> list:
 def quick(ckpt, monkeypatch):
     """A predictor whose engine computes nothing."""
     predictor = Predictor(ckpt, crops=1, device="cpu", num_workers=1)
-    monkeypatch.setattr(engines.Choice, "compile", lambda self, network, crop, maps: Constant(0.5))
+    monkeypatch.setattr(engines.EngineSpec, "compile", lambda self, network, crop, maps: Constant(0.5))
     return predictor
 
 
 class Constant(engines.Engine):
-    crops_a_pass = 10
+    preferred_batch_size = 10
 
     def __init__(self, value: float) -> None:
         self.value = value
@@ -80,7 +80,7 @@ class Constant(engines.Engine):
 def test_probabilities_are_the_means_over_the_crops_compiled_or_not(ckpt, folder, crops, number):
     network, preprocessing = load(ckpt), Preprocessing(72, 64)
     cut = preprocessing.ten_crop if crops == 10 else lambda resized: preprocessing.center_crop(resized)[None]
-    resized = [preprocessing.resized(Image.open(path)) for path in paths(folder)]
+    resized = [preprocessing.resize_image(Image.open(path)) for path in paths(folder)]
     expected = np.stack([network.predict(cut(image)).mean(axis=0) for image in resized])
     assert np.ptp(expected, axis=0).max() > 0.001
     predictor = Predictor(ckpt, crops=crops, device="cpu", images=number)
@@ -116,26 +116,26 @@ def test_maps_lie_in_the_image_and_their_mean_is_the_logit(few, folder):
         prediction = few.predict(path)
         logits = prediction.maps.mean(axis=(2, 3)) + prediction.bias
         np.testing.assert_allclose(prediction.probabilities, (1 / (1 + np.exp(-logits))).mean(axis=0), atol=1e-6)
-        values = prediction.class_map("Mass")
+        values = prediction.cam("Mass")
         assert values.shape == (height, width)
         bias = float(prediction.bias[CLASS_NAMES.index("Mass")])
-        np.testing.assert_array_equal(prediction.shown_map("Mass"), cam.for_display(values, bias, prediction.limit))
-        assert prediction.shown_map("Mass", (30, 20)).shape == (30, 20)
+        np.testing.assert_array_equal(prediction.heatmap("Mass"), cam.to_opacity(values, bias, prediction.cam_max))
+        assert prediction.heatmap("Mass", (30, 20)).shape == (30, 20)
 
 
 def test_a_map_of_another_size_is_the_same_map(few, folder):
     prediction = few.predict(folder / "1.png")
-    whole = Image.fromarray(prediction.class_map("Hernia", (260, 180)))
+    whole = Image.fromarray(prediction.cam("Hernia", (260, 180)))
     smaller = np.asarray(whole.resize((90, 130), Image.Resampling.BOX))
-    error = np.abs(smaller - prediction.class_map("Hernia"))
+    error = np.abs(smaller - prediction.cam("Hernia"))
     assert error.mean() < 0.05 * np.ptp(smaller)
 
 
 def test_the_top_is_what_is_most_probable(few, folder):
     prediction = few.predict(folder / "0.png")
-    values = [prediction.probability(name) for name in prediction.top(14)]
+    values = [prediction.probability(name) for name in prediction.top_k(14)]
     assert values == sorted(prediction.probabilities.tolist(), reverse=True)
-    assert prediction.top(2) == prediction.top(14)[:2]
+    assert prediction.top_k(2) == prediction.top_k(14)[:2]
 
 
 def spread(prediction: Prediction) -> Prediction:
@@ -151,7 +151,7 @@ def points(present) -> Thresholds:
 
 def test_findings_are_ranked_by_decision_then_by_probability(few, folder):
     prediction = spread(few.predict(folder / "0.png"))
-    order = prediction.top(14)
+    order = prediction.top_k(14)
     assert prediction.ranked(None) == order
     for present in ([], order[-3:], order[3:9:2], order):
         assert prediction.present(points(present)) == present
@@ -163,7 +163,9 @@ def test_what_is_small_is_smaller_than_what_the_network_sees(tmp_path, crop, war
     path = tmp_path / "model.pdparams"
     network = CheXNet(14, "lenet")
     checkpoint.save(network.state_dict(), path)
-    checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": crop + 8, "crop": crop, "classes": CLASS_NAMES})
+    checkpoint.write_metadata_file(
+        path, {"backbone": "lenet", "resize": crop + 8, "crop": crop, "classes": CLASS_NAMES}
+    )
     pixels = np.asarray(Image.fromarray(draw([], 96, patient=0).image).resize((60, 60)))
     found = Predictor(path, crops=1, device="cpu", images=1, maps=False).predict(pixels)
     wanted = (f"only 60 x 60 pixels, at least {crop} a side are wanted",) if warned else ()
@@ -175,7 +177,7 @@ def test_numbers_of_a_network_of_something_else_are_not_called_meaningless(tmp_p
     for classes in (("Myopia", "Normal"), ("Fracture", "Edema")):
         path = tmp_path / f"{classes[0]}.pdparams"
         checkpoint.save(CheXNet(2, "lenet").state_dict(), path)
-        checkpoint.write_sidecar(path, {"backbone": "lenet", "resize": 36, "crop": 32, "classes": classes})
+        checkpoint.write_metadata_file(path, {"backbone": "lenet", "resize": 36, "crop": 32, "classes": classes})
         found = Predictor(path, crops=1, device="cpu", images=1, maps=False).predict(noise)
         assert found.warnings
         assert found.meaningful == ("Edema" not in classes)
@@ -197,13 +199,13 @@ def test_what_cannot_be_read_comes_as_an_error_in_its_place(few, folder, tmp_pat
 
 def test_few_images_are_not_compiled_for(ckpt):
     lines = []
-    few = Predictor(ckpt, device="cpu", images=FEW_CROPS // 10)
+    few = Predictor(ckpt, device="cpu", images=EAGER_MAX_CROPS // 10)
     few.load(lines.append)
     assert lines[0] == f"=> {few.engine}"
     assert lines[1:] == ["=> 10 crops of 64 px from 72 px"]
     assert "not compiled" in few.engine
-    assert "not compiled" in Predictor(ckpt, crops=1, device="cpu", images=FEW_CROPS).engine
-    for changes in ({"images": FEW_CROPS // 10 + 1}, {"images": None}, {"images": 1, "engine": "paddle"}):
+    assert "not compiled" in Predictor(ckpt, crops=1, device="cpu", images=EAGER_MAX_CROPS).engine
+    for changes in ({"images": EAGER_MAX_CROPS // 10 + 1}, {"images": None}, {"images": 1, "engine": "paddle"}):
         assert "not compiled" not in Predictor(ckpt, device="cpu", **changes).engine
     with pytest.raises(InputError, match="float16"):  # not ignored for few
         Predictor(ckpt, device="cpu", images=1, engine="paddle", precision="float16")
@@ -223,7 +225,7 @@ def test_probabilities_of_crops_are_those_of_the_network_with_or_without_maps(fe
     expected = few.network.predict(crops)
     np.testing.assert_array_equal(few.predict_crops(crops), expected)
     np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
-    np.testing.assert_array_equal(maps, few.network.predict_maps(crops))
+    np.testing.assert_array_equal(maps, few.network.predict_cam(crops))
 
 
 @pytest.mark.parametrize(("batch_size", "batches"), [(2, [20, 20, 10]), (1, [10] * 5), (99, [50])])
@@ -235,13 +237,13 @@ def test_a_data_set_is_predicted_in_batches_of_whole_images(ckpt, tmp_path, monk
         return (1 - 1e-6 * crops.mean(axis=(-3, -2, -1)) / 255).astype(np.float32)
 
     class Saturated(engines.Engine):
-        crops_a_pass = 59
+        preferred_batch_size = 59
 
         def predict(self, images):
             sizes.append(len(images))
             return np.repeat(saturated(images)[:, None], 14, axis=1)
 
-    monkeypatch.setattr(engines.Choice, "compile", lambda self, network, crop, maps: Saturated())
+    monkeypatch.setattr(engines.EngineSpec, "compile", lambda self, network, crop, maps: Saturated())
     dataset = ChestXrayDataSet(*make_folder(tmp_path, 5), "ten", Preprocessing(72, 64))
     done = []
     predictor = Predictor(ckpt, device="cpu", num_workers=1)
@@ -264,7 +266,7 @@ def test_images_are_decoded_and_kept_a_few_at_a_time(quick, folder):
 
     results = quick.predict_all(names())
     for done, _ in enumerate(results, start=1):
-        assert taken <= done + 2 * IMAGES_A_PASS + 2
+        assert taken <= done + 2 * MAX_BATCH_IMAGES + 2
         if done == 25:
             results.close()
     assert taken < 50
@@ -294,27 +296,27 @@ def test_a_sheet_has_a_row_an_image_and_a_column_a_finding(few, folder):
     np.testing.assert_array_equal(sheet[12 + 22 :][:96, 12:][:, :96], alone)
     for column, finding in ((1, "Mass"), (2, "Hernia")):
         tile = sheet[12 + 22 :][:96, 12 + 108 * column :][:, :96]
-        expected = overlays.blend(predictions[0].gray, predictions[0].shown_map(finding, (96, 96)))
+        expected = overlays.overlay(predictions[0].gray, predictions[0].heatmap(finding, (96, 96)))
         np.testing.assert_array_equal(tile, expected)
     smaller = contact_sheet(predictions[:1], ["Mass"], tile=96)
     assert smaller.height < sheet.shape[0]
     assert smaller.width == sheet.shape[1] - 108
     own = contact_sheet(predictions[:1], top=2, tile=96)
-    assert own.size == contact_sheet(predictions[:1], predictions[0].top(2), tile=96).size == (own.width, own.height)
-    assert own.tobytes() == contact_sheet(predictions[:1], predictions[0].top(2), tile=96).tobytes()
+    assert own.size == contact_sheet(predictions[:1], predictions[0].top_k(2), tile=96).size == (own.width, own.height)
+    assert own.tobytes() == contact_sheet(predictions[:1], predictions[0].top_k(2), tile=96).tobytes()
 
 
 def test_a_sheet_of_one_image_has_all_its_findings_and_frames_those_that_are_present(few, folder):
     prediction = spread(few.predict(folder / "0.png"))
     present = ["Effusion", "Hernia"]
-    plain = np.asarray(finding_sheet(prediction, tile=96, notice="n"))
-    framed = np.asarray(finding_sheet(prediction, points(present), tile=96, notice="n"))
+    plain = np.asarray(finding_sheet(prediction, tile=96, disclaimer="n"))
+    framed = np.asarray(finding_sheet(prediction, points(present), tile=96, disclaimer="n"))
     head = framed.shape[0] - plain.shape[0]  # a line that counts
     assert head > 0
     np.testing.assert_array_equal(plain[12 + 22 :][:96, 12:][:, :96], np.asarray(prediction.gray.convert("RGB")))
     for place, finding in enumerate(CLASS_NAMES, start=1):
         top, left = 12 + 22 + place // 5 * 130, 12 + place % 5 * 108
-        expected = overlays.blend(prediction.gray, prediction.shown_map(finding, (96, 96)))
+        expected = overlays.overlay(prediction.gray, prediction.heatmap(finding, (96, 96)))
         for sheet, shift in ((plain, 0), (framed, head)):
             np.testing.assert_array_equal(sheet[top + shift :][:96, left:][:, :96], expected, finding)
             frame = sheet[top + shift + 48, left - 2], sheet[top + shift - 2, left + 48]
@@ -340,10 +342,10 @@ def test_a_sheet_of_what_is_no_radiograph_says_so_on_every_map(few):
     assert not prediction.meaningful
     sheet = np.asarray(finding_sheet(prediction, points(CLASS_NAMES), tile=96))
     row = np.asarray(contact_sheet([prediction], ["Mass"], tile=96))
-    shown = overlays.blend(prediction.gray, prediction.shown_map("Mass", (96, 96)))
+    shown = overlays.overlay(prediction.gray, prediction.heatmap("Mass", (96, 96)))
     tile = row[12 + 22 :][:96, 12 + 108 :][:, :96]
     np.testing.assert_array_equal(tile[22:], np.asarray(shown)[22:])
-    assert tuple(tile[1, 90]) == overlays.PAPER
+    assert tuple(tile[1, 90]) == overlays.BACKGROUND
     assert (tile[:22] == overlays.COLOUR).all(axis=2).any()
     beside = sheet[:, 12 + 108 - 2]  # where the frame of the first map would be
     assert not (beside == overlays.COLOUR).all(axis=1).any()

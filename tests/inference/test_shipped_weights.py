@@ -55,7 +55,7 @@ def test_it_says_the_same_as_ever_of_the_same_drawing(phantoms):
     others = {"Atelectasis": 0.02, "Effusion": 0.06, "Nodule": 0.14, "Pneumonia": 0.02}
     for finding, probability in {**drawn, **others}.items():
         assert prediction.probability(finding) == pytest.approx(probability, abs=0.01), finding
-    assert set(prediction.top(4)) == set(drawn)
+    assert set(prediction.top_k(4)) == set(drawn)
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "images"

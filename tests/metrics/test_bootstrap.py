@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from chexnet.metrics import auroc
-from chexnet.metrics.bootstrap import mean_over_classes, percentile_interval, resampled_aurocs
+from chexnet.metrics.bootstrap import nanmean_over_classes, percentile_interval, resampled_aurocs
 from chexnet.metrics.delong import estimate
 
 
@@ -38,7 +38,7 @@ def test_a_resample_without_positives_has_no_auroc_and_leaves_the_others_alone()
     found = resampled_aurocs(labels, scores, np.arange(4), replicates=300)
     missing = np.isnan(found[:, 0])
     assert 0.2 < missing.mean() < 0.45  # the only positive's patient is left out in (3/4)^4 of the resamples
-    means = mean_over_classes(found)
+    means = nanmean_over_classes(found)
     alone = missing & ~np.isnan(found[:, 1])
     np.testing.assert_array_equal(means[alone], found[alone, 1])
     assert percentile_interval(found[:, 0]) == (1, 1)

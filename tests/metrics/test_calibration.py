@@ -8,7 +8,7 @@ from sklearn.metrics import brier_score_loss
 from chexnet.metrics import auroc
 from chexnet.metrics.calibration import (
     brier,
-    expected_error,
+    expected_calibration_error,
     fit_platt,
     fit_temperature,
     reliability,
@@ -34,7 +34,7 @@ def test_a_known_slope_and_offset_are_found_again_and_mend_the_probabilities():
     slope, offset = fit_platt(labels[:, 0], spoilt)
     assert (slope, offset) == pytest.approx((0.4, -1.5), abs=0.05)
     mended = expit(slope * to_logits(spoilt) + offset)
-    before, after = (expected_error(reliability(labels[:, 0], one)) for one in (spoilt, mended))
+    before, after = (expected_calibration_error(reliability(labels[:, 0], one)) for one in (spoilt, mended))
     assert before > 0.1
     assert after < 0.02
     assert auroc(labels[:, 0], mended) == pytest.approx(auroc(labels[:, 0], spoilt), abs=1e-3)
@@ -65,7 +65,7 @@ def test_bins_are_scikit_learns_and_hold_every_image_once():
     assert [one.images for one in found] == [100] * 10
     np.testing.assert_allclose([one.observed for one in found], observed)
     np.testing.assert_allclose([one.mean for one in found], mean)
-    assert expected_error(found) == pytest.approx(np.mean(np.abs(observed - mean)))
+    assert expected_calibration_error(found) == pytest.approx(np.mean(np.abs(observed - mean)))
     assert brier(labels[:, 0], probabilities) == pytest.approx(brier_score_loss(labels[:, 0], probabilities))
 
 

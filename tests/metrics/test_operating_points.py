@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chexnet.metrics.operating_points import RULES, choose, decide
+from chexnet.metrics.operating_points import RULES, confusion_at_threshold, select_threshold
 
 samples = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=40).filter(
     lambda pairs: len({positive for positive, _ in pairs}) == 2
@@ -14,7 +14,7 @@ samples = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_
 
 def wanted(rule: str, labels, scores) -> float:
     """Every threshold tried, the highest of the best."""
-    tried = [decide(labels, scores, threshold) for threshold in sorted(set(scores), reverse=True)]
+    tried = [confusion_at_threshold(labels, scores, threshold) for threshold in sorted(set(scores), reverse=True)]
     if rule == "sensitivity":
         return next(one.threshold for one in tried if one.sensitivity.value >= 0.9 - 1e-12)
     worth = {"youden": lambda one: one.sensitivity.value + one.specificity.value, "f1": lambda one: one.f1}[rule]
@@ -26,20 +26,20 @@ def wanted(rule: str, labels, scores) -> float:
 @given(samples)
 def test_the_threshold_is_the_best_of_all(rule, pairs):
     labels, scores = (np.array(column) for column in zip(*pairs, strict=True))
-    assert choose(labels, scores, rule) == wanted(rule, labels, scores)
+    assert select_threshold(labels, scores, rule) == wanted(rule, labels, scores)
 
 
 def test_decisions_by_hand():
     labels = np.array([1, 1, 1, 0, 0, 0, 0, 0])
     scores = np.array([0.9, 0.5, 0.4, 0.5, 0.3, 0.2, 0.1, 0.1], np.float32)
-    found = decide(labels, scores, 0.5)
+    found = confusion_at_threshold(labels, scores, 0.5)
     assert (found.true_positives, found.false_positives, found.false_negatives, found.true_negatives) == (2, 1, 1, 4)
     values = [getattr(found, name).value for name in ("sensitivity", "specificity", "ppv", "npv")]
     assert values == [2 / 3, 4 / 5, 2 / 3, 4 / 5]
     assert found.f1 == 2 / 3
     assert found.sensitivity.interval == pytest.approx((0.2077, 0.9385), abs=1e-4)
-    assert np.isnan(decide(labels, scores, 1.1).ppv.value)
-    assert np.isnan(decide(labels, scores, 1.1).ppv.interval).all()
+    assert np.isnan(confusion_at_threshold(labels, scores, 1.1).ppv.value)
+    assert np.isnan(confusion_at_threshold(labels, scores, 1.1).ppv.interval).all()
 
 
 def test_a_threshold_of_float32_scores_decides_as_they_do():
@@ -47,9 +47,9 @@ def test_a_threshold_of_float32_scores_decides_as_they_do():
     rng = np.random.default_rng(0)
     scores = rng.random(500, np.float32)
     labels = rng.random(500) < scores
-    threshold = choose(labels, scores, "youden")
+    threshold = select_threshold(labels, scores, "youden")
     called = [value >= json.loads(json.dumps(threshold)) for value in scores.tolist()]
-    found = decide(labels, scores, threshold)
+    found = confusion_at_threshold(labels, scores, threshold)
     assert sum(called) == found.true_positives + found.false_positives
     assert threshold in scores.tolist()
 
@@ -57,4 +57,4 @@ def test_a_threshold_of_float32_scores_decides_as_they_do():
 @pytest.mark.parametrize("labels", [[0, 0], [1, 1]])
 def test_labels_of_one_kind_have_no_threshold(labels):
     with pytest.raises(ValueError, match="only positives or only negatives"):
-        choose(np.array(labels), np.array([0.1, 0.2]), "youden")
+        select_threshold(np.array(labels), np.array([0.1, 0.2]), "youden")

@@ -97,7 +97,7 @@ def test_it_has_as_many_parameters_as_published(network):
 
 def test_every_name_begins_with_the_backbones(network):
     assert all(name.startswith(f"{network.backbone}.") for name in network.state_dict())
-    assert model.backbone_of(network.state_dict()) == network.backbone
+    assert model.infer_backbone(network.state_dict()) == network.backbone
     assert (network.body.weights_url is None) == (network.backbone in ("densenet_cifar", "lenet"))
 
 
@@ -111,7 +111,7 @@ def test_the_smallest_input_is_one_place_and_the_map_grows_by_its_stride(network
     assert more.shape == [1, one.shape[1], 2, 3]
     assert network.classify(more).shape == [1, OUTPUTS]
     with pytest.raises(InputError, match=f"expected at least {least} pixels for {network.backbone}"):
-        model.check_crop(least - 1, network.backbone)
+        model.check_input_size(least - 1, network.backbone)
 
 
 @pytest.mark.parametrize("network", DISTINCT, indirect=True)
@@ -141,15 +141,15 @@ def test_one_step_lowers_the_loss(network):
 def test_weights_come_back_and_fit_no_other_backbone(network, crops, tmp_path):
     path = tmp_path / "a.safetensors"
     checkpoint.save_weights(network.state_dict(), path)
-    checkpoint.write_sidecar(path, {"backbone": network.backbone, "classes": ["a", "b", "c"], "crop": 200})
+    checkpoint.write_metadata_file(path, {"backbone": network.backbone, "classes": ["a", "b", "c"], "crop": 200})
     again = model.load(path)
     assert (again.backbone, again.classes) == (network.backbone, ("a", "b", "c"))
     assert (again.preprocessing.crop, again.training) == (200, False)
     np.testing.assert_array_equal(again.predict(crops), network.predict(crops))
     other = "lenet" if network.backbone == "densenet_cifar" else "densenet_cifar"
     with pytest.raises(InputError, match=rf"a\.json: the checkpoint is a {network.backbone}, not a {other}"):
-        model.describe(path, other)
-    checkpoint.sidecar_path(path).unlink()
+        model.load_model_config(path, other)
+    checkpoint.metadata_path(path).unlink()
     with pytest.raises(InputError, match=f"of the backbone {network.backbone}, expected those of {other}"):
         model.load(path, other, ["a", "b", "c"])
     path.unlink()  # a quarter of a gigabyte of AlexNet
@@ -158,14 +158,14 @@ def test_weights_come_back_and_fit_no_other_backbone(network, crops, tmp_path):
 @pytest.mark.parametrize("network", DISTINCT, indirect=True)
 def test_maps_add_up_to_the_logit_where_the_head_is_linear(network, crops):
     network.eval()
-    assert network.has_class_maps == (network.backbone in LINEAR)
-    maps = cam.grad_class_maps(network, crops)
+    assert network.supports_cam == (network.backbone in LINEAR)
+    maps = cam.grad_cam(network, crops)
     with paddle.no_grad():
         features = network.features(paddle.to_tensor(crops))
         logits = network.classify(features).numpy()
     assert maps.shape == (2, OUTPUTS, *features.shape[2:])
-    if network.has_class_maps:
-        found = network.predict_maps(crops)
+    if network.supports_cam:
+        found = network.predict_cam(crops)
         scale = np.abs(found).max()
         np.testing.assert_allclose(found.mean(axis=(2, 3)) + network.bias(), logits, atol=1e-5 * scale + 1e-6)
         np.testing.assert_allclose(maps, found, atol=1e-4 * scale)
@@ -175,8 +175,8 @@ def test_maps_add_up_to_the_logit_where_the_head_is_linear(network, crops):
 @pytest.mark.parametrize("backbone", ["resnext50_32x4d", "vgg16", "googlenet", "alexnet", "lenet"])
 def test_an_export_gives_what_eager_paddle_gives(backbone, name, tmp_path):
     """One of each kind, on maps of two by two places; tests/inference/test_engines.py has DenseNet-121."""
-    if engines.missing(name):
-        pytest.skip(engines.missing(name))
+    if engines.why_unavailable(name):
+        pytest.skip(engines.why_unavailable(name))
     paddle.seed(1)
     network = CheXNet(OUTPUTS, backbone)
     side = network.body.min_input_size + network.grid.stride
@@ -190,12 +190,12 @@ def test_an_export_gives_what_eager_paddle_gives(backbone, name, tmp_path):
     path = tmp_path / "model.pdparams"
     checkpoint.save_weights(network.state_dict(), path)
     facts = {"backbone": backbone, "resize": side, "crop": side, "classes": [f"finding {index}" for index in range(3)]}
-    checkpoint.write_sidecar(path, facts)
+    checkpoint.write_metadata_file(path, facts)
     predictor = Predictor(path, engine=name, device="cpu")
     probabilities, maps = predictor.predict_cam(crops)
     np.testing.assert_allclose(predictor.predict_crops(crops), probabilities, rtol=0, atol=1e-6)
     np.testing.assert_allclose(probabilities, network.predict(crops), rtol=0, atol=1e-4)
-    np.testing.assert_allclose(maps, cam.grad_class_maps(network, crops), rtol=0, atol=1e-4 * np.abs(maps).max())
+    np.testing.assert_allclose(maps, cam.grad_cam(network, crops), rtol=0, atol=1e-4 * np.abs(maps).max())
     if backbone == "lenet":
         assert Predictor(path, engine=name, device="cpu", maps=False).predict_cam(crops)[1] is None
 
@@ -252,7 +252,7 @@ def test_no_imagenet_weights_are_said_so():
         with pytest.raises(
             InputError, match=f"Paddle has no ImageNet weights of {name}; use --init random or --init P"
         ):
-            model.initialise(CheXNet(1, name), "imagenet")
+            model.init_weights(CheXNet(1, name), "imagenet")
 
 
 @pytest.mark.parametrize("backbone", ["googlenet", "alexnet", "resnext50_32x4d"])
@@ -260,7 +260,7 @@ def test_paddles_own_weights_fill_all_but_the_heads(tmp_path, backbone):
     theirs = getattr(paddle.vision.models, backbone)().state_dict()
     checkpoint.save(theirs, tmp_path / "imagenet.pdparams")
     network = CheXNet(2, backbone)
-    assert model.initialise(network, str(tmp_path / "imagenet.pdparams")).words.endswith("random head")
+    assert model.init_weights(network, str(tmp_path / "imagenet.pdparams")).words.endswith("random head")
     for name, value in network.body.state_dict().items():
         if not name.startswith(network.body.head_prefixes):
             np.testing.assert_array_equal(value.numpy(), theirs[name].numpy())
@@ -275,7 +275,7 @@ def test_the_whole_way(small_data, tmp_path, backbone):
     changes = {"backbone": backbone, "save_every_steps": 4, "resize": side + 8, "crop": side, "keep_states": 4}
     config = TrainConfig(**{**vars(small_config(small_data, tmp_path / "whole")), **changes})
     result = train(config)
-    assert checkpoint.read_sidecar(result.best_model)["backbone"] == backbone
+    assert checkpoint.read_metadata_file(result.best_model)["backbone"] == backbone
     resume(tmp_path / "whole" / "after_epoch_01_step_000004.state", {"save_dir": str(tmp_path / "on")})
     for name in ("best_model.pdparams", "final.pdparams"):
         assert sha256(tmp_path / "on" / name) == sha256(tmp_path / "whole" / name)
@@ -286,6 +286,6 @@ def test_the_whole_way(small_data, tmp_path, backbone):
     assert scored.probabilities.shape == (6, N_CLASSES)
     predicted = Predictor(ckpt, crops=1, device="cpu", images=1).predict(small_data / "images" / scored.names[0])
     np.testing.assert_allclose(predicted.probabilities, scored.probabilities[0], atol=1e-4)
-    assert np.isfinite(predicted.class_map("Mass")[10:-10, 10:-10]).all()  # the crop leaves an edge out
+    assert np.isfinite(predicted.cam("Mass")[10:-10, 10:-10]).all()  # the crop leaves an edge out
     assert deploy(ckpt, tmp_path / "exported").facts["backbone"] == backbone
     shutil.rmtree(tmp_path)  # gigabytes of VGG

@@ -140,7 +140,7 @@ def test_a_file_of_pytorch_comes_with_the_command_that_converts_it(torch, is_zip
         with pytest.raises(InputError, match="is a PyTorch file; convert it: python convert_torch_weights") as caught:
             read(path)
     with pytest.raises(InputError, match="is a PyTorch file; convert it"):
-        model.initialise(model.CheXNet(2, "lenet"), str(path))
+        model.init_weights(model.CheXNet(2, "lenet"), str(path))
     words = shlex.split(str(caught.value).partition("convert it: ")[2])
     args = convert_torch_weights.build_parser().parse_args(words[2:])
     assert args.torch_ckpt == str(path)
@@ -219,9 +219,9 @@ def test_a_folder_is_no_checkpoint(tmp_path):
 def test_the_graph_of_a_program_beside_weights_is_not_their_description(tmp_path):
     checkpoint.save_weights({"w": ARRAY}, tmp_path / "model.pdparams")
     (tmp_path / "model.json").write_text('{"base_code":{"magic":"pir"},"program":{"crop":3}}')
-    assert checkpoint.read_sidecar(tmp_path / "model.pdparams") == {}
+    assert checkpoint.read_metadata_file(tmp_path / "model.pdparams") == {}
     (tmp_path / "model.json").write_text(json.dumps({"crop": 3}))
-    assert checkpoint.read_sidecar(tmp_path / "model.pdparams") == {"crop": 3}
+    assert checkpoint.read_metadata_file(tmp_path / "model.pdparams") == {"crop": 3}
 
 
 def test_what_is_no_state_is_named_and_stays(tmp_path):

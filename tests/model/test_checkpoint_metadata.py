@@ -96,9 +96,9 @@ def test_the_package_safetensors_loads_a_file_with_metadata(tmp_path):
 def test_a_json_beside_a_file_with_metadata_changes_nothing(tmp_path, suffix, beside):
     path = tmp_path / f"w{suffix}"
     checkpoint.save_checkpoint(WEIGHTS, path, METADATA)
-    checkpoint.sidecar_path(path).unlink()
+    checkpoint.metadata_path(path).unlink()
     if beside is not None:
-        checkpoint.sidecar_path(path).write_text(beside)
+        checkpoint.metadata_path(path).write_text(beside)
     file = checkpoint.open_weights(path)
     assert (file.metadata, file.metadata_source) == (METADATA, path)
     assert checkpoint.read_metadata(path) == (METADATA, path)
@@ -108,7 +108,7 @@ def test_a_json_beside_a_file_with_metadata_changes_nothing(tmp_path, suffix, be
 def test_empty_metadata_is_metadata(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     checkpoint.save_weights(WEIGHTS, path, metadata={})
-    checkpoint.write_sidecar(path, {"epoch": 9})
+    checkpoint.write_metadata_file(path, {"epoch": 9})
     assert checkpoint.open_weights(path).metadata == {}
 
 
@@ -117,21 +117,21 @@ def test_a_file_without_metadata_has_that_of_the_json(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     checkpoint.save_weights(WEIGHTS, path)
     assert checkpoint.open_weights(path).metadata == {}
-    checkpoint.write_sidecar(path, METADATA)
+    checkpoint.write_metadata_file(path, METADATA)
     file = checkpoint.open_weights(path)
-    assert (file.metadata, file.metadata_source) == (METADATA, checkpoint.sidecar_path(path))
+    assert (file.metadata, file.metadata_source) == (METADATA, checkpoint.metadata_path(path))
 
 
 def test_files_of_other_programs_have_that_of_the_json(tmp_path):
     paddle.save({name: paddle.to_tensor(array) for name, array in WEIGHTS.items()}, str(tmp_path / "w.pdparams"))
     save_file(WEIGHTS, tmp_path / "w.safetensors", metadata={"format": "pt"})
-    checkpoint.write_sidecar(tmp_path / "w", METADATA)
+    checkpoint.write_metadata_file(tmp_path / "w", METADATA)
     for suffix in WEIGHT_SUFFIXES:
         assert checkpoint.open_weights(tmp_path / f"w{suffix}").metadata == METADATA
 
 
 def test_the_json_of_a_lost_file_is_its_metadata(tmp_path):
-    checkpoint.write_sidecar(tmp_path / "w.pdparams", METADATA)
+    checkpoint.write_metadata_file(tmp_path / "w.pdparams", METADATA)
     assert checkpoint.read_metadata(tmp_path / "w.pdparams") == (METADATA, tmp_path / "w.json")
 
 
@@ -195,11 +195,11 @@ def write_sealed(path: Path, text: bytes) -> None:
     """A file with any text for metadata, and a seal that is right."""
     if path.suffix == ".safetensors":
         digest = safetensors_files._digest(WEIGHTS, text.decode())
-        entries = {"chexnet": checksum.seal(digest, has_metadata=True), "chexnet_metadata": text.decode()}
+        entries = {"chexnet": checksum.checksum(digest, has_metadata=True), "chexnet_metadata": text.decode()}
         save_file(WEIGHTS, path, metadata=entries)
     else:
         content = pickle.dumps(WEIGHTS, protocol=4) + b"\nchexnet metadata " + text + b"\n"
-        sealed = checksum.seal(hashlib.sha256(content).hexdigest(), has_metadata=True)
+        sealed = checksum.checksum(hashlib.sha256(content).hexdigest(), has_metadata=True)
         path.write_bytes(content + f"chexnet {sealed}\n".encode())
 
 
@@ -275,7 +275,7 @@ def test_a_kill_between_the_file_and_its_json_leaves_a_whole_checkpoint(tmp_path
     process = child(path, program)
     process.communicate()
     assert process.returncode != 0
-    assert checkpoint.read_sidecar(path)["epoch"] == 1
+    assert checkpoint.read_metadata_file(path)["epoch"] == 1
     assert epoch_of(path) == 2
 
 
@@ -293,7 +293,7 @@ save(2, 10)
 """
     process = child(path, program)
     assert "w.json: cannot be written: File too large" in process.communicate()[1]
-    assert checkpoint.read_sidecar(path)["epoch"] == 1
+    assert checkpoint.read_metadata_file(path)["epoch"] == 1
     assert epoch_of(path) == 2
 
 

@@ -5,7 +5,7 @@ import paddle
 import pytest
 
 from chexnet.errors import InputError
-from chexnet.model import CheXNet, checkpoint, initialise, open_checkpoint
+from chexnet.model import CheXNet, checkpoint, init_weights, open_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_names_of_a_program_around_the_network(prefix, network, tmp_path):
     filled = open_checkpoint(tmp_path / "model.pdparams", "lenet").network()
     assert_same(arrays(filled), arrays(network))
     other = CheXNet(14, "lenet")
-    initialise(other, str(tmp_path / "model.pdparams"))
+    init_weights(other, str(tmp_path / "model.pdparams"))
     assert_same(arrays(other), arrays(network))
 
 
@@ -71,7 +71,7 @@ def test_a_densenet_of_paddleclas(prefix, densenet, tmp_path):
     paddle.save(state, str(tmp_path / "model.pdparams"))
     assert_same(arrays(open_checkpoint(tmp_path / "model.pdparams").network()), arrays(densenet))
     other = CheXNet(3)
-    initialise(other, str(tmp_path / "model.pdparams"))
+    init_weights(other, str(tmp_path / "model.pdparams"))
     body = arrays(densenet)
     assert_same(
         {name: array for name, array in arrays(other).items() if ".out." not in name},

@@ -169,7 +169,7 @@ def test_weights_load_wholly_or_not_at_all():
     state["1.bias"] = np.zeros(7, np.float32)
     state["stranger"] = state.pop("0.weight")
     with pytest.raises(InputError) as caught:
-        checkpoint.assign(network, state, "some.pdparams")
+        checkpoint.load_state_dict(network, state, "some.pdparams")
     message = str(caught.value)
     assert "some.pdparams" in message
     assert "missing 1: 0.weight" in message
@@ -193,7 +193,7 @@ def test_weights_that_would_give_numbers_without_meaning_are_refused(name, value
     network = small_network()
     state = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
     with pytest.raises(InputError, match=f"{fault} 1: {name}"):
-        checkpoint.assign(network, {**state, name: value}, "x")
+        checkpoint.load_state_dict(network, {**state, name: value}, "x")
 
 
 # The JSON beside them
@@ -201,11 +201,11 @@ def test_weights_that_would_give_numbers_without_meaning_are_refused(name, value
 
 def test_the_sidecar_stands_beside_the_weights(tmp_path):
     path = tmp_path / "best_model.pdparams"
-    assert checkpoint.read_sidecar(path) == {}
-    checkpoint.write_sidecar(path, {"crop": 224})
-    assert checkpoint.read_sidecar(path) == {"crop": 224}
-    assert Path(checkpoint.sidecar_path(path)).name == "best_model.json"
+    assert checkpoint.read_metadata_file(path) == {}
+    checkpoint.write_metadata_file(path, {"crop": 224})
+    assert checkpoint.read_metadata_file(path) == {"crop": 224}
+    assert Path(checkpoint.metadata_path(path)).name == "best_model.json"
     for text in ("{", "[1]"):
-        checkpoint.sidecar_path(path).write_text(text)
+        checkpoint.metadata_path(path).write_text(text)
         with pytest.raises(InputError, match=r"best_model\.json"):
-            checkpoint.read_sidecar(path)
+            checkpoint.read_metadata_file(path)

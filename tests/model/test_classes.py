@@ -64,7 +64,7 @@ def run(name: str, root: Path, *flags: object) -> int:
 def test_from_training_to_the_report(trained, tmp_path, capsys):
     names = class_names(trained / "classes.txt")
     ckpt = trained / "save" / "best_model.pdparams"
-    facts = checkpoint.read_sidecar(ckpt)
+    facts = checkpoint.read_metadata_file(ckpt)
     assert (facts["backbone"], facts["classes"]) == ("lenet", list(names))
     header = (trained / "save" / "history.csv").read_text().splitlines()[0]
     assert [one for one in next(csv.reader([header])) if one.startswith("val_AUROC")] == [

@@ -101,7 +101,7 @@ def test_safetensors_in_half_precision_needs_no_torch(torch_arrays, tmp_path, mo
 
 def test_safetensors_hold_what_pdparams_hold(torch_arrays, tmp_path):
     """Both ways, and as what evaluation and training start from."""
-    from chexnet.model import CheXNet, initialise, load
+    from chexnet.model import CheXNet, init_weights, load
 
     save_file(torch_arrays, tmp_path / "in.safetensors")
     for name in ("out.pdparams", "out.safetensors"):
@@ -112,7 +112,7 @@ def test_safetensors_hold_what_pdparams_hold(torch_arrays, tmp_path):
     )
     assert_equal(same, weights)
     network = CheXNet()
-    initialise(network, str(tmp_path / "out.safetensors"))
+    init_weights(network, str(tmp_path / "out.safetensors"))
     for filled in (network, load(tmp_path / "out.safetensors")):
         assert_equal({name: tensor.numpy() for name, tensor in filled.state_dict().items()}, weights)
     assert main(["--reverse", str(tmp_path / "out.safetensors"), "--output", str(tmp_path / "back.safetensors")]) == 0
@@ -178,7 +178,7 @@ def test_imagenet_network_becomes_a_backbone_file(old, torch, torch_network, pad
     backbone = {n.removeprefix("densenet121."): array for n, array in paddle_arrays.items() if ".out." not in n}
     assert len(backbone) == 604
     assert_equal(checkpoint.load(output), backbone)
-    sidecar = checkpoint.read_sidecar(output)
+    sidecar = checkpoint.read_metadata_file(output)
     assert sidecar["backbone"] == "densenet121"
     assert not {"resize", "crop", "classes"} & sidecar.keys()
     report = capsys.readouterr().out
@@ -188,7 +188,7 @@ def test_imagenet_network_becomes_a_backbone_file(old, torch, torch_network, pad
 
 
 def test_a_backbone_file_initialises_the_network(torch_arrays, tmp_path):
-    from chexnet.model import CheXNet, initialise
+    from chexnet.model import CheXNet, init_weights
 
     state = {
         name.removeprefix("densenet121."): array for name, array in torch_arrays.items() if "classifier" not in name
@@ -197,7 +197,7 @@ def test_a_backbone_file_initialises_the_network(torch_arrays, tmp_path):
     save_file(state, tmp_path / "imagenet.safetensors")
     convert.from_torch(tmp_path / "imagenet.safetensors", tmp_path / "backbone.pdparams")
     chexnet = CheXNet()
-    initialise(chexnet, str(tmp_path / "backbone.pdparams"))
+    init_weights(chexnet, str(tmp_path / "backbone.pdparams"))
     wanted = torch_arrays["densenet121.features.norm5.running_var"]
     np.testing.assert_array_equal(chexnet.densenet121.batch_norm._variance.numpy(), wanted)
 

@@ -91,7 +91,7 @@ def test_a_whole_module_of_torchxrayvision_says_what_it_is(torch, relatives, xrv
         torch.save(xrv, tmp_path / "xrv.pt")
     assert run(tmp_path / "xrv.pt", tmp_path / "xrv.pdparams") == 0
     assert "preprocessing as in torchxrayvision shorter side 224" in capsys.readouterr().out
-    assert len(model.describe(tmp_path / "xrv.pdparams").classes) == 18
+    assert len(model.load_model_config(tmp_path / "xrv.pdparams").classes) == 18
 
 
 @pytest.mark.parametrize("normalization", INPUTS)
@@ -135,7 +135,7 @@ def test_monai_of_three_channels_and_any_number_of_classes(count, torch, relativ
     assert "MONAI's dense layers" in capsys.readouterr().out
     wanted = sigmoid(outputs(torch, network, np.repeat(INPUTS["zero_one"](GRAY), 3, axis=1)))
     np.testing.assert_allclose(predicted(tmp_path / "out.pdparams"), wanted, rtol=0, atol=1e-5)
-    known = model.describe(tmp_path / "out.pdparams")
+    known = model.load_model_config(tmp_path / "out.pdparams")
     assert known.classes == tuple(f"finding {number}" for number in range(count))
     assert (known.preprocessing.resize, known.preprocessing.crop, known.crops) == (240, 192, 1)
 
@@ -164,9 +164,9 @@ def test_jrzech_was_trained_at_224_without_a_crop(torch, torch_network, tmp_path
     assert "preprocessing as in jrzech/reproduce-chexnet shorter side 224 pixels, crop 224, 1 crop" in (
         capsys.readouterr().out
     )
-    known = model.describe(tmp_path / "out.pdparams")
+    known = model.load_model_config(tmp_path / "out.pdparams")
     assert (known.preprocessing.resize, known.preprocessing.crop, known.crops) == (224, 224, 1)
     assert known.classes == CLASS_NAMES
     assert run(tmp_path / "checkpoint", tmp_path / "out.pdparams", "--resize", "256", "--crops", "10") == 0
-    known = model.describe(tmp_path / "out.pdparams")
+    known = model.load_model_config(tmp_path / "out.pdparams")
     assert (known.preprocessing.resize, known.preprocessing.crop, known.crops) == (256, 224, 10)

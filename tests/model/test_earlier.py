@@ -108,11 +108,13 @@ def test_the_maps_are_ours(network, tmp_path):
         results, cams = net(inputs)
     np.testing.assert_allclose(results.numpy(), network.predict(gray), atol=1e-5)
     assert (cams.dtype, list(cams.shape)) == (paddle.uint8, [2, 14, 64, 64])
-    maps, bias = network.predict_maps(gray), network.bias()
+    maps, bias = network.predict_cam(gray), network.bias()
     geometry = Preprocessing(64, 64).geometry(64, 64, crops=1)
     for image in range(2):
         for finding in range(14):
-            shown = cam.for_display(cam.to_image(maps[image, None, finding], geometry, network.grid), bias[finding])
+            shown = cam.to_opacity(
+                cam.upsample_to_image(maps[image, None, finding], geometry, network.grid), bias[finding]
+            )
             np.testing.assert_allclose(cams.numpy()[image, finding], 255 * shown, atol=1)
     assert cams.numpy().max(axis=(2, 3)).min() < 255  # an absent finding does not glow
 

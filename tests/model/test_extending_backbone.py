@@ -81,20 +81,20 @@ def test_it_resumes_evaluates_predicts_and_exports(registered, trained, config, 
     scored = chexnet.evaluate(
         chexnet.EvalConfig(data_dir=config.data_dir, test_list=config.val_list, ckpt=str(ckpt), crops=1, device="cpu")
     )
-    resized = network.preprocessing.resized(read(image))
+    resized = network.preprocessing.resize_image(read(image))
     crop = network.preprocessing.center_crop(resized)[None]
     expected = network.predict(crop)[0]
     np.testing.assert_allclose(scored.probabilities[scored.names.index("val1.png")], expected, atol=1e-4)
 
     prediction = chexnet.Predictor(ckpt, crops=1, device="cpu").predict(image)
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-4)
-    looked_at = prediction.class_map("Mass")[10:-10, 10:-10]  # the crop leaves a margin out
+    looked_at = prediction.cam("Mass")[10:-10, 10:-10]  # the crop leaves a margin out
     assert np.isfinite(looked_at).all()
     assert load_script("predict.py").main([str(image), "--ckpt", str(ckpt), "--cam", str(tmp_path / "cam")]) == 0
     assert list((tmp_path / "cam").glob("*.png"))
 
     exported = deploy(ckpt, tmp_path / "exported")
-    np.testing.assert_allclose(engines.open_exported(exported.graph).predict(crop)[0], expected, atol=1e-4)
+    np.testing.assert_allclose(engines.load_exported(exported.graph).predict(crop)[0], expected, atol=1e-4)
 
 
 def test_the_scripts_offer_it(registered):

@@ -10,7 +10,7 @@ from chexnet.data.transforms import MEAN, STD, Preprocessing
 from chexnet.errors import InputError
 from chexnet.inference import Predictor
 from chexnet.labels import N_CLASSES
-from chexnet.model import CheXNet, checkpoint, describe, initialise
+from chexnet.model import CheXNet, checkpoint, init_weights, load_model_config
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_normalization_is_the_networks_own_and_its_json_says_which(network, tmp_
     """-1..1 in the place of ImageNet's statistics; weights that say so are loaded so."""
     gray = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64), dtype=np.uint8)
     checkpoint.save(network.state_dict(), tmp_path / "a.pdparams")
-    checkpoint.write_sidecar(tmp_path / "a.pdparams", {"normalization": "minus_one_one"})
+    checkpoint.write_metadata_file(tmp_path / "a.pdparams", {"normalization": "minus_one_one"})
     scaled = paddle.to_tensor(np.repeat(gray / 127.5 - 1, 3, axis=1).astype(np.float32))
     found = model.load(tmp_path / "a.pdparams").predict(gray)
     np.testing.assert_allclose(found, network(scaled).numpy(), atol=1e-6)
@@ -85,7 +85,7 @@ def arrays(layer) -> dict[str, np.ndarray]:
 def test_a_whole_file_initialises_everything(network, tmp_path):
     checkpoint.save(network.state_dict(), tmp_path / "whole.pdparams")
     other = CheXNet()
-    assert "all weights" in initialise(other, str(tmp_path / "whole.pdparams")).words
+    assert "all weights" in init_weights(other, str(tmp_path / "whole.pdparams")).words
     filled = arrays(other)
     for name, value in arrays(network).items():
         np.testing.assert_array_equal(filled[name], value)
@@ -99,7 +99,7 @@ def test_a_backbone_file_leaves_the_head_alone(network, tmp_path, head):
     checkpoint.save({**backbone, **(outputs if head else {})}, tmp_path / "backbone.pdparams")
     other = CheXNet()
     head_before = other.densenet121.out[0].weight.numpy().copy()
-    assert "random head" in initialise(other, str(tmp_path / "backbone.pdparams")).words
+    assert "random head" in init_weights(other, str(tmp_path / "backbone.pdparams")).words
     filled = arrays(other.densenet121)
     for name, value in backbone.items():
         np.testing.assert_array_equal(filled[name], value)
@@ -112,7 +112,7 @@ def test_a_failed_download_names_the_three_ways_out(monkeypatch):
 
     monkeypatch.setattr("paddle.utils.download.get_weights_path_from_url", offline)
     with pytest.raises(InputError) as caught:
-        initialise(CheXNet(), "imagenet")
+        init_weights(CheXNet(), "imagenet")
     message = str(caught.value)
     assert all(way in message for way in ("internet", "convert_torch_weights.py", "--init PATH", "--init random"))
     assert "\n" not in message
@@ -131,16 +131,16 @@ def test_another_head_does_not_fit(network, tmp_path):
 
 
 def test_a_checkpoint_brings_its_preprocessing_or_has_the_default_one(tmp_path):
-    assert model.describe(tmp_path / "a.pdparams").preprocessing == Preprocessing()
-    checkpoint.write_sidecar(tmp_path / "b.pdparams", {"resize": 128, "crop": 112, "epoch": 3})
-    assert model.describe(tmp_path / "b.pdparams").preprocessing == Preprocessing(128, 112)
+    assert model.load_model_config(tmp_path / "a.pdparams").preprocessing == Preprocessing()
+    checkpoint.write_metadata_file(tmp_path / "b.pdparams", {"resize": 128, "crop": 112, "epoch": 3})
+    assert model.load_model_config(tmp_path / "b.pdparams").preprocessing == Preprocessing(128, 112)
 
 
 @pytest.mark.parametrize(("before", "now"), [("symmetric", "minus_one_one"), ("unit", "zero_one")])
 def test_a_checkpoint_of_an_earlier_version_says_its_normalization(tmp_path, before, now):
     for number, facts in enumerate(({"scaling": before}, {"normalization": now})):
-        checkpoint.write_sidecar(tmp_path / f"{number}.pdparams", facts)
-        assert model.describe(tmp_path / f"{number}.pdparams").preprocessing.scaling == now
+        checkpoint.write_metadata_file(tmp_path / f"{number}.pdparams", facts)
+        assert model.load_model_config(tmp_path / f"{number}.pdparams").preprocessing.scaling == now
 
 
 @pytest.mark.parametrize(
@@ -165,18 +165,18 @@ def test_a_checkpoint_of_an_earlier_version_says_its_normalization(tmp_path, bef
     ],
 )
 def test_preprocessing_that_cannot_be_names_the_file_it_is_in(tmp_path, facts, message):
-    checkpoint.write_sidecar(tmp_path / "a.pdparams", facts)
+    checkpoint.write_metadata_file(tmp_path / "a.pdparams", facts)
     with pytest.raises(InputError, match=rf"a\.json: .*{message}"):
-        model.describe(tmp_path / "a.pdparams")
+        model.load_model_config(tmp_path / "a.pdparams")
 
 
 def test_crops_come_from_the_description_unless_they_are_given(tmp_path):
     checkpoint.save_weights(CheXNet(14, "lenet").state_dict(), tmp_path / "a.pdparams")
     facts = {"backbone": "lenet", "resize": 40, "crop": 32}
     for said, given, wanted in (({}, None, 10), ({"crops": 1}, None, 1), ({"crops": 1}, 10, 10)):
-        checkpoint.write_sidecar(tmp_path / "a.pdparams", {**facts, **said})
+        checkpoint.write_metadata_file(tmp_path / "a.pdparams", {**facts, **said})
         assert Predictor(tmp_path / "a.pdparams", crops=given).crops == wanted
     for wrong in (5, "1", True, 1.0, [1]):
-        checkpoint.write_sidecar(tmp_path / "a.pdparams", {**facts, "crops": wrong})
+        checkpoint.write_metadata_file(tmp_path / "a.pdparams", {**facts, "crops": wrong})
         with pytest.raises(InputError, match=r"a\.json: crops is .*, expected 10 or 1"):
-            describe(tmp_path / "a.pdparams")
+            load_model_config(tmp_path / "a.pdparams")

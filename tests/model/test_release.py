@@ -21,7 +21,7 @@ def source(tmp_path):
         "tiny": np.full(2, 1e-9, np.float32),
     }
     checkpoint.save_weights(values, path)
-    checkpoint.write_sidecar(path, {"resize": 40, "crop": 32, "notice": "an older one"})
+    checkpoint.write_metadata_file(path, {"resize": 40, "crop": 32, "notice": "an older one"})
     return path
 
 
@@ -38,14 +38,14 @@ def test_half_the_size_the_same_weights_to_a_thousandth_and_the_notice(source, t
     facts = json.loads(target.with_suffix(".json").read_text())
     assert facts["notice"] == NOTICE
     assert (facts["resize"], facts["crop"], facts["precision"], facts["map_limit"]) == (40, 32, "float16", 25)
-    assert checkpoint.read_sidecar(source)["notice"] == "an older one"
+    assert checkpoint.read_metadata_file(source)["notice"] == "an older one"
     assert "MB, SHA-256" in capsys.readouterr().out
 
 
 def test_a_network_takes_them_and_computes_in_float32(source, tmp_path):
     linear = paddle.nn.Linear(3, 2)
     checkpoint.save_weights(linear.state_dict(), source)
-    checkpoint.release(source, tmp_path / "model.safetensors")
+    checkpoint.export_weights(source, tmp_path / "model.safetensors")
     other = paddle.nn.Linear(3, 2)
     checkpoint.load_weights(other, tmp_path / "model.safetensors")
     assert other.weight.dtype == paddle.float32
@@ -53,11 +53,11 @@ def test_a_network_takes_them_and_computes_in_float32(source, tmp_path):
 
 
 def test_without_a_notice_that_of_the_source_stays(source, tmp_path):
-    assert checkpoint.release(source, tmp_path / "model.safetensors")["notice"] == "an older one"
+    assert checkpoint.export_weights(source, tmp_path / "model.safetensors")["notice"] == "an older one"
 
 
 def test_no_notice_at_all_is_said(source, tmp_path, capsys):
-    checkpoint.write_sidecar(source, {})
+    checkpoint.write_metadata_file(source, {})
     assert release_weights.main(["--ckpt", str(source), "--output", str(tmp_path / "m.safetensors")]) == 0
     assert "--notice" in capsys.readouterr().out
 
@@ -73,12 +73,12 @@ def test_no_notice_at_all_is_said(source, tmp_path, capsys):
 def test_what_would_lose_or_spoil_something_is_refused_before(source, tmp_path, target, notice, message):
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match=message):
-        checkpoint.release(source, tmp_path / target, notice)
+        checkpoint.export_weights(source, tmp_path / target, notice)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_weight_too_large_for_half_precision_is_named_and_nothing_written(source, tmp_path):
     checkpoint.save_weights({"fine": np.ones(2), "huge": np.array([1.0, 70000.0])}, source)
     with pytest.raises(InputError, match=r"nothing written, huge hold numbers too large for float16"):
-        checkpoint.release(source, tmp_path / "model.safetensors")
+        checkpoint.export_weights(source, tmp_path / "model.safetensors")
     assert not (tmp_path / "model.safetensors").exists()

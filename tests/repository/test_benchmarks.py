@@ -51,7 +51,7 @@ def eagerly(monkeypatch):
     def compiled(choice, network, crop, maps=False):
         return SimpleNamespace(predict=network.predict, crops_a_pass=20)
 
-    monkeypatch.setattr(engines.Choice, "compile", compiled)
+    monkeypatch.setattr(engines.EngineSpec, "compile", compiled)
 
 
 def test_sides_take_turns():
@@ -70,8 +70,8 @@ def test_a_rate_counts_what_is_done_in_a_second(monkeypatch):
 def test_a_ratio_is_of_medians_and_needs_both_sides():
     one = comparison(our_values=(1.0, 8.0, 100.0), reference_values=(4.0, 2.0, 0.0))
     assert one.ratio == 4
-    assert one.facts()["our_median"] == 8
-    assert json.loads(json.dumps(one.facts()))["ratio"] == 4
+    assert one.to_dict()["our_median"] == 8
+    assert json.loads(json.dumps(one.to_dict()))["ratio"] == 4
     missing = comparison(note="is not installed")
     assert missing.ratio is None
     assert "not available: is not installed" in str(missing)
@@ -179,7 +179,7 @@ def test_every_case_runs_and_serves_the_targets(material, tmp_path, capsys, monk
 
 def test_an_engine_that_is_missing_is_said_to_be(material, monkeypatch, eagerly):
     monkeypatch.setattr(networks, "ENGINES", ("paddle", "onnxruntime"))
-    monkeypatch.setattr(engines, "missing", lambda name: "is not installed" if name != "paddle" else "")
+    monkeypatch.setattr(engines, "why_unavailable", lambda name: "is not installed" if name != "paddle" else "")
     present, missing = networks.network(material, MINIATURE)
     assert present.ratio > 0
     assert str(missing) == "  onnxruntime, float32: not available: --engine onnxruntime: is not installed"

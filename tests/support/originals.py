@@ -38,7 +38,7 @@ class Originals:
         names = self.names if names is None else names
         cache = self.open()
         for name, row in zip(names, cache.rows(names, "list.txt", self.images).tolist(), strict=True):
-            np.testing.assert_array_equal(cache.image(row), SMALL.resized(images.read(self.images / name)))
+            np.testing.assert_array_equal(cache.image(row), SMALL.resize_image(images.read(self.images / name)))
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from conftest import ROOT, make_folder
 from faults.nursery import assert_same_outcome
 from paddle.callbacks import Callback
 
-from chexnet.data import BatchLoader, ChestXrayDataSet, draws
-from chexnet.data.audit import KEY, seen
+from chexnet.data import BatchLoader, ChestXrayDataSet, augmentation_params
+from chexnet.data.audit import KEY, training_overlap
 from chexnet.data.cache import build
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
@@ -74,7 +74,7 @@ def test_a_data_set(outside, small_run, tmp_path):
     result = train(config, **sets)
     folder = Path(config.save_dir)
     assert len(result.history) == 2
-    assert seen(checkpoint.read_sidecar(result.best_model), ["stripes3", "stripes99"]).images == 1
+    assert training_overlap(checkpoint.read_metadata_file(result.best_model), ["stripes3", "stripes99"]).images == 1
     on = {"save_dir": str(tmp_path / "on")}
     resume(folder / MIDDLE, on, **sets)
     assert_same_outcome(tmp_path / "on", folder)
@@ -93,7 +93,7 @@ def test_a_data_set_that_gives_what_a_list_does_trains_the_same_weights(small_ru
         again = tmp_path / f"again{has_names}"
         result = train(small_run(save_dir=str(again), num_workers=2), train_set=given)
         assert same_weights(again, Path(config.save_dir))
-        metadata = checkpoint.read_sidecar(result.best_model)
+        metadata = checkpoint.read_metadata_file(result.best_model)
         assert metadata["train_list"] == "train_set"
         assert metadata[KEY]["complete"] is has_names
     with pytest.raises(InputError, match=r"this run began with train_set not set \(now Plain\)"):
@@ -221,7 +221,9 @@ def test_an_augmentation_is_a_function_of_seed_epoch_and_index(outside, tmp_path
             whole = [dataset[index][0] for index in range(8)]
             assert np.array_equal(dataset[5][0], whole[5])
             assert np.array_equal(drawn[seed, epoch].pop(), drawn[seed, epoch][5])
-    numbers = np.concatenate([*drawn.values(), *(draws(seed, epoch, 8) for seed in (0, 1) for epoch in (0, 1))])
+    numbers = np.concatenate(
+        [*drawn.values(), *(augmentation_params(seed, epoch, 8) for seed in (0, 1) for epoch in (0, 1))]
+    )
     assert len(np.unique(numbers)) == numbers.size == 2 * 4 * 8 * 3
 
 

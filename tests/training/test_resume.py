@@ -86,7 +86,7 @@ def test_momentum_goes_on_to_the_same_bytes(small_run, tmp_path):
     assert any("velocity" in name for name in run_state.load(middle).optimizer)
     resume(middle, {"save_dir": str(tmp_path / "on")})
     assert_same_outcome(tmp_path / "on", Path(config.save_dir))
-    assert model.describe(tmp_path / "on" / "best_model.pdparams").preprocessing.scaling == "minus_one_one"
+    assert model.load_model_config(tmp_path / "on" / "best_model.pdparams").preprocessing.scaling == "minus_one_one"
     with pytest.raises(InputError, match=r"this run has optimizer sgd \(now adam\)"):
         resume(tmp_path / "on", {"optimizer": "adam"}, force=True)
 

@@ -102,7 +102,7 @@ def test_a_run_leaves_everything_worth_keeping(run):
     )
     for name, value in best.items():
         np.testing.assert_array_equal(value, then.weights[name])
-    assert checkpoint.read_sidecar(result.best_model)["skipped"] == {"train": [], "val": []}
+    assert checkpoint.read_metadata_file(result.best_model)["skipped"] == {"train": [], "val": []}
     assert any("no AUROC for Hernia" in line and "13 classes" in line for line in said)
 
 
@@ -205,7 +205,7 @@ def test_bad_images_are_left_out_on_request_and_listed(small_run, small_data, tm
     config = small_run(**changes, on_bad_image="skip", batch_size=10, save_every_steps=4, keep_states=9)
     result = train(config)
     assert [(one.image, one.line) for one in result.skipped[config.train_list]] == [("7.png", 8)]
-    skipped = checkpoint.read_sidecar(result.best_model)["skipped"]
+    skipped = checkpoint.read_metadata_file(result.best_model)["skipped"]
     assert [one["image"] for one in skipped["train"] + skipped["val"]] == ["7.png", "7.png"]
 
     shutil.copy(images / "8.png", images / "7.png")  # mended meanwhile: the run goes on without it all the same

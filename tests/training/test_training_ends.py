@@ -86,7 +86,7 @@ def test_training_stops_when_auroc_no_longer_rises_and_keeps_the_best(small_run,
     result = train(config, said.append)
     assert (result.best_epoch, result.best_auroc) == (3, 0.7)
     assert len(result.history) == 3 + training_callbacks.PATIENCE
-    assert checkpoint.read_sidecar(result.best_model)["epoch"] == 3
+    assert checkpoint.read_metadata_file(result.best_model)["epoch"] == 3
     assert "early stopping" in said[-1]
     said.clear()
     assert len(resume(None, {"save_dir": config.save_dir}, log=said.append).history) == 3 + training_callbacks.PATIENCE

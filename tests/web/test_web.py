@@ -29,7 +29,7 @@ from chexnet.inference import Predictor, overlays
 from chexnet.inference.thresholds import OperatingPoint, read_thresholds
 from chexnet.model import CheXNet, checkpoint
 from chexnet.phantom import draw
-from chexnet.web import Looks, serve, server, service
+from chexnet.web import InferenceService, serve, server, service
 
 CLASSES = ("Edema", "<b>Left</b> & lung", "Right_lung")
 THRESHOLDS = {"Edema": 0.0, "<b>Left</b> & lung": 1.0, "Right_lung": 0.5}
@@ -45,7 +45,7 @@ def ckpt(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     checkpoint.save(network.state_dict(), path)
     facts = {"backbone": "densenet_cifar", "classes": CLASSES, "resize": 36, "crop": 32, "notice": "Only a <test>."}
-    checkpoint.write_sidecar(path, facts)
+    checkpoint.write_metadata_file(path, facts)
     points = {name: {"threshold": value, "sensitivity": 0.8, "specificity": 0.7} for name, value in THRESHOLDS.items()}
     facts = {"schema": 1, "chosen": "by hand", "ckpt_sha256": sha256(path), "thresholds": points}
     path.with_name("thresholds.json").write_text(json.dumps(facts))
@@ -58,7 +58,7 @@ def predictor(ckpt) -> Predictor:
 
 
 @contextmanager
-def served(looks: Looks) -> Iterator[int]:
+def served(looks: InferenceService) -> Iterator[int]:
     """The port of a server."""
     running = server._Server(("127.0.0.1", 0), looks)
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
@@ -74,7 +74,7 @@ def served(looks: Looks) -> Iterator[int]:
 @pytest.fixture
 def asked(ckpt, predictor):
     """The port of what answers."""
-    with served(Looks(predictor, read_thresholds(ckpt.with_name("thresholds.json"), None, CLASSES))) as port:
+    with served(InferenceService(predictor, read_thresholds(ckpt.with_name("thresholds.json"), None, CLASSES))) as port:
         yield port
 
 
@@ -116,7 +116,7 @@ def test_it_says_what_the_predictor_says(asked, predictor, tmp_path):
         size = overlays.panel_size(wanted.gray)
         gray = wanted.gray.resize(size[::-1], Image.Resampling.BICUBIC)
         title = f"{one['name']} {wanted.probability(one['name']):.3f}"
-        drawn = overlays.overlay(gray, wanted.shown_map(one["name"], size), wanted.limit, title, "Only a <test>.")
+        drawn = overlays.render_panel(gray, wanted.heatmap(one["name"], size), wanted.cam_max, title, "Only a <test>.")
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(picture))), np.asarray(drawn))
     plain = Image.open(io.BytesIO(ask(asked, "GET", f"/picture?image={found['image']}")[2]))
     np.testing.assert_array_equal(np.asarray(plain), np.asarray(gray))
@@ -213,15 +213,15 @@ def test_all_who_ask_at_once_get_their_own(asked):
 
 def test_only_the_last_images_are_kept_and_none_on_disk(predictor, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    seen = Looks(predictor)
-    keys = [seen.look(packed(patient))["image"] for patient in range(service.KEPT)]
-    seen.look(packed(0))  # the first becomes the last
-    seen.look(packed(service.KEPT))
-    assert seen.picture(keys[0], None)
+    seen = InferenceService(predictor)
+    keys = [seen.predict(packed(patient))["image"] for patient in range(service.KEPT)]
+    seen.predict(packed(0))  # the first becomes the last
+    seen.predict(packed(service.KEPT))
+    assert seen.render(keys[0], None)
     for key, finding in ((keys[1], 0), ("none", 0), (keys[0], len(CLASSES)), (keys[0], -1)):
         with pytest.raises(KeyError):
-            seen.picture(key, finding)
-    assert "present" not in seen.look(packed(1))["findings"][0]
+            seen.render(key, finding)
+    assert "present" not in seen.predict(packed(1))["findings"][0]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -233,9 +233,9 @@ def test_pictures_that_are_not_there_are_404(asked):
 
 def test_a_port_in_use_is_one_line(predictor, asked):
     with pytest.raises(InputError, match=rf"--host 127\.0\.0\.1 --port {asked}: cannot be listened on: .*in use"):
-        serve(Looks(predictor), "127.0.0.1", asked, lambda address: pytest.fail("two on one port"))
+        serve(InferenceService(predictor), "127.0.0.1", asked, lambda address: pytest.fail("two on one port"))
     with pytest.raises(InputError, match="--port 70000: cannot be listened on"):
-        serve(Looks(predictor), "127.0.0.1", 70000, lambda address: None)
+        serve(InferenceService(predictor), "127.0.0.1", 70000, lambda address: None)
 
 
 def test_the_script_serves_until_it_is_interrupted(ckpt):
@@ -325,7 +325,7 @@ def test_the_page_says_what_is_present_what_is_not_and_what_means_nothing(page, 
 @pytest.mark.browser
 def test_what_cannot_be_sent_is_not_blamed_on_the_server(predictor, monkeypatch, tmp_path):
     monkeypatch.setattr(server, "MAX_BYTES", 20_000)
-    with served(Looks(predictor)) as port, Browser(tmp_path / "profile") as page:
+    with served(InferenceService(predictor)) as port, Browser(tmp_path / "profile") as page:
         page.open(f"http://127.0.0.1:{port}/")
         page.wait("mostBytes === 20000")
         error = "document.getElementById('error').textContent"
@@ -359,7 +359,7 @@ def test_foreign_text_is_text_and_stays_in_its_place(ckpt, predictor, tmp_path, 
     monkeypatch.setattr(predictor, "notice", FOREIGN)
     monkeypatch.setattr(predictor, "classes", tuple(FOREIGN + str(number) for number in range(3)))
     (tmp_path / "<b>\u202egnp.png").write_bytes(packed(1))
-    looks = Looks(predictor)
+    looks = InferenceService(predictor)
     with served(looks) as port, Browser(tmp_path / "profile") as page:
         page.open(f"http://127.0.0.1:{port}/")
         page.screenshot(360, 740)

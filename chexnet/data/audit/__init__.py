@@ -1,20 +1,20 @@
 """What is wrong with lists, or worth knowing: shared patients, changed labels, images that a checkpoint has seen."""
 
 from chexnet.data.audit.audit_text import format_audit
-from chexnet.data.audit.fingerprint import KEY, Seen, fingerprint, format_seen, seen
-from chexnet.data.audit.list_audit import FEW, Audit, Changes, ListFacts, Overlap, audit
+from chexnet.data.audit.fingerprint import KEY, TrainingOverlap, fingerprint, format_training_overlap, training_overlap
+from chexnet.data.audit.list_audit import FEW, Audit, LabelChanges, ListFacts, Overlap, audit
 
 __all__ = [
     "FEW",
     "KEY",
     "Audit",
-    "Changes",
+    "LabelChanges",
     "ListFacts",
     "Overlap",
-    "Seen",
+    "TrainingOverlap",
     "audit",
     "fingerprint",
     "format_audit",
-    "format_seen",
-    "seen",
+    "format_training_overlap",
+    "training_overlap",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from chexnet.data.audit.fingerprint import format_seen
+from chexnet.data.audit.fingerprint import format_training_overlap
 from chexnet.data.audit.list_audit import Audit, ListFacts, Overlap
 
 
@@ -23,7 +23,7 @@ def format_audit(audit: Audit) -> str:
             lines += [f"  {name}: {ours:,} -> {theirs:,}" for name, (ours, theirs) in one.changes.positives.items()]
     if any(one.seen for one in audit.lists):
         lines += ["", "The checkpoint:"]
-        lines += [f"  {titles[one.path]}: {format_seen(one.seen)}" for one in audit.lists if one.seen]
+        lines += [f"  {titles[one.path]}: {format_training_overlap(one.seen)}" for one in audit.lists if one.seen]
     lines += ["", *(f"warning: {warning}" for warning in audit.warnings)] if audit.warnings else ["", "no warnings"]
     return "\n".join(lines)
 

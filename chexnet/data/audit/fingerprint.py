@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from chexnet.data.lists import Patients, image_of
+from chexnet.data.lists import Patients, image_id
 from chexnet.errors import InputError
 
 KEY = "trained_on"
@@ -19,7 +19,7 @@ _BYTES = 6
 
 
 @dataclass(frozen=True)
-class Seen:
+class TrainingOverlap:
     """How much of a list a checkpoint was trained on.
 
     Attributes:
@@ -48,7 +48,7 @@ class Seen:
         """Whether the list has images or patients that the checkpoint was trained on."""
         return self.images > 0 or self.patients > 0
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What JSON can hold of it."""
         return asdict(self)
 
@@ -69,7 +69,7 @@ def fingerprint(
     patients = patients or Patients(tuple(names))
     whose = zip(patients.names, patients.ids, strict=True)
     # An image of an unknown patient stands among the patients by its own name, so that this can be told later.
-    images = _hashes(map(image_of, patients.names))
+    images = _hashes(map(image_id, patients.names))
     known = _hashes(patients.evidence) | _hashes(name for name, patient in whose if patient is None)
     complete = True
     if begun_with is not None:
@@ -79,7 +79,9 @@ def fingerprint(
     return {"format": _FORMAT, "images": _packed(images), "patients": _packed(known), "complete": complete}
 
 
-def seen(facts: Mapping[str, Any], names: Sequence[str], patients: Patients | None = None) -> Seen | None:
+def training_overlap(
+    facts: Mapping[str, Any], names: Sequence[str], patients: Patients | None = None
+) -> TrainingOverlap | None:
     """How much of the images `names` a checkpoint was trained on.
 
     Args:
@@ -99,8 +101,8 @@ def seen(facts: Mapping[str, Any], names: Sequence[str], patients: Patients | No
     known_images, known_patients, complete = known
     patients = patients or Patients(tuple(names))
     met, images_of_met = patients.met({one for one in patients.evidence if _hash(one) in known_patients})
-    return Seen(
-        images=sum(_hash(image_of(name)) in known_images for name in names),
+    return TrainingOverlap(
+        images=sum(_hash(image_id(name)) in known_images for name in names),
         patients=len(met),
         patients_images=images_of_met,
         of_images=len(names),
@@ -111,7 +113,7 @@ def seen(facts: Mapping[str, Any], names: Sequence[str], patients: Patients | No
     )
 
 
-def format_seen(seen: Seen) -> str:
+def format_training_overlap(seen: TrainingOverlap) -> str:
     """A sentence for a person."""
     unknown = seen.unknown_patients
     if seen.anything:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from chexnet.data.audit.fingerprint import Seen, format_seen, seen
-from chexnet.data.lists import ImageList, LabelTable, check_classes, find_missing, image_of
+from chexnet.data.audit.fingerprint import TrainingOverlap, format_training_overlap, training_overlap
+from chexnet.data.lists import ImageList, LabelTable, check_classes, find_missing, image_id
 from chexnet.errors import InputError
 from chexnet.files.text_files import shorten_all
 from chexnet.labels import CLASS_NAMES
@@ -18,7 +18,7 @@ FEW = 50
 
 
 @dataclass(frozen=True)
-class Changes:
+class LabelChanges:
     """Where a list and a label file differ.
 
     Attributes:
@@ -59,8 +59,8 @@ class ListFacts:
     patients_by: str
     repeated: tuple[str, ...]
     missing: tuple[str, ...] | None
-    changes: Changes | None
-    seen: Seen | None
+    changes: LabelChanges | None
+    seen: TrainingOverlap | None
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Audit:
         ]
         return (*told, *(f"{one.path}: {warning}" for one in self.lists for warning in _warnings(one)))
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What JSON can hold of it."""
         return {**asdict(self), "warnings": list(self.warnings)}
 
@@ -144,10 +144,10 @@ def audit(
             positives=dict(zip(classes, one.labels.sum(axis=0).tolist(), strict=True)),
             unknown_patients=one.patients.unknown,
             patients_by=one.patients.source,
-            repeated=tuple(name for name, times in Counter(map(image_of, one.names)).items() if times > 1),
+            repeated=tuple(name for name, times in Counter(map(image_id, one.names)).items() if times > 1),
             missing=None if data_dir is None else tuple(one.names[row] for row in find_missing(one, data_dir)),
             changes=None if table is None else _changes(one, table),
-            seen=None if trained is None else seen(trained, one.names, one.patients),
+            seen=None if trained is None else training_overlap(trained, one.names, one.patients),
         )
         for one in lists
     )
@@ -157,12 +157,12 @@ def audit(
 
 
 def _overlap(one: ImageList, other: ImageList) -> Overlap:
-    images = set(map(image_of, one.names)) & set(map(image_of, other.names))
+    images = set(map(image_id, one.names)) & set(map(image_id, other.names))
     patients, _ = one.patients.met(other.patients.evidence)
     return Overlap(str(one.path), str(other.path), len(images), len(patients))
 
 
-def _changes(image_list: ImageList, table: LabelTable) -> Changes:
+def _changes(image_list: ImageList, table: LabelTable) -> LabelChanges:
     """The differences between the labels of a list and those of a table."""
     rows = table.find(image_list.names)
     known = rows >= 0
@@ -173,7 +173,7 @@ def _changes(image_list: ImageList, table: LabelTable) -> Changes:
         for c, name in enumerate(table.classes)
         if differ[:, c].any()
     }
-    return Changes(str(table.path), int((~known).sum()), int(differ.any(axis=1).sum()), positives)
+    return LabelChanges(str(table.path), int((~known).sum()), int(differ.any(axis=1).sum()), positives)
 
 
 def _warnings(one: ListFacts) -> Iterable[str]:
@@ -200,7 +200,7 @@ def _warnings(one: ListFacts) -> Iterable[str]:
     if one.changes and one.changes.images:
         yield f"{one.changes.images:,} images have other labels in {one.changes.path}"
     if one.seen and one.seen.anything:
-        yield format_seen(one.seen)
+        yield format_training_overlap(one.seen)
 
 
 def _first(names: Sequence[str]) -> str:

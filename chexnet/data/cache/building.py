@@ -23,8 +23,8 @@ from chexnet.data.cache.manifest import (
 from chexnet.data.lists import find_images
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
-from chexnet.files import check_apart, locked, write_text
-from chexnet.prefetch import ahead
+from chexnet.files import check_apart, exclusive_lock, write_text
+from chexnet.prefetch import prefetch_map
 
 Progress = Callable[[int, int], None]
 """Is told how many images are done, and of how many."""
@@ -83,7 +83,7 @@ def build(
     """
     folder = Path(folder)
     check_apart(folder, data_dir)
-    with locked(folder):
+    with exclusive_lock(folder):
         if not (folder / MANIFEST).exists():
             _check_unused(folder / PIXELS)
             write_text(folder / PIXELS, "")
@@ -98,14 +98,16 @@ def build(
 
         def resize(name: str) -> np.ndarray | InputError:
             try:
-                return preprocessing.resized(images.open_gray(files[name] or root / name, preprocessing.sample_bits))
+                return preprocessing.resize_image(
+                    images.open_gray(files[name] or root / name, preprocessing.sample_bits)
+                )
             except InputError as error:
                 return error
 
         appender = _Appender(folder, manifest)
         failed = []
         redone = 0
-        with closing(ahead(resize, todo, workers, IMAGES_AHEAD * workers)) as resized:
+        with closing(prefetch_map(resize, todo, workers, IMAGES_AHEAD * workers)) as resized:
             for done, (name, image) in enumerate(zip(todo, resized, strict=True), start=1):
                 if isinstance(image, InputError):
                     failed.append(str(image))

@@ -9,7 +9,7 @@ import numpy as np
 from chexnet.data import images
 from chexnet.data.images.sample_range import SampleRange, range_warning
 from chexnet.errors import InputError
-from chexnet.prefetch import ahead
+from chexnet.prefetch import prefetch_map
 
 LOOKED_AT = 40
 """Images: half a second of decoding, and enough to tell a rule from an exception."""
@@ -39,5 +39,5 @@ def survey(paths: Sequence[str | os.PathLike[str]], sample_bits: int, workers: i
             return None
 
     chosen = [paths[place] for place in spread(len(paths))]
-    with closing(ahead(look, chosen, workers, LOOKED_AT)) as found:
+    with closing(prefetch_map(look, chosen, workers, LOOKED_AT)) as found:
         return range_warning([one[0] for one in found if one is not None])

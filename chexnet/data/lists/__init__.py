@@ -2,7 +2,7 @@
 
 from chexnet.data.lists.class_files import CLASSES_FILE, check_classes, class_names, read_classes
 from chexnet.data.lists.image_files import check_images, find_images, find_missing, missing_images
-from chexnet.data.lists.image_names import clean_name, image_of, patient_of
+from chexnet.data.lists.image_names import clean_name, image_id, patient_id
 from chexnet.data.lists.label_tables import LabelTable, each_image_a_patient, read_csv, read_nih
 from chexnet.data.lists.label_values import parse_label
 from chexnet.data.lists.list_files import ImageList, format_list, read_list
@@ -23,10 +23,10 @@ __all__ = [
     "find_missing",
     "format_list",
     "format_patients",
-    "image_of",
+    "image_id",
     "missing_images",
     "parse_label",
-    "patient_of",
+    "patient_id",
     "patients_path",
     "read_classes",
     "read_csv",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chexnet.errors import InputError
 from chexnet.files.text_files import read_text, shorten
-from chexnet.labels import CLASS_NAMES, is_name
+from chexnet.labels import CLASS_NAMES, is_valid_class_name
 
 CLASSES_FILE = "classes.txt"
 
@@ -26,7 +26,7 @@ def read_classes(path: str | os.PathLike[str]) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for number, line in enumerate(read_text(path, "file of class names").rstrip().split("\n"), start=1):
         name = line.strip()
-        if not is_name(name, names):
+        if not is_valid_class_name(name, names):
             raise InputError(f"{path}:{number}: the class is {shorten(name)}, expected one name a line, each once")
         names[name] = None
     return tuple(names)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from chexnet.data.lists.image_names import image_of
+from chexnet.data.lists.image_names import image_id
 from chexnet.data.lists.list_files import ImageList
 from chexnet.errors import InputError
 from chexnet.files.text_files import shorten
@@ -126,7 +126,7 @@ def _is_place_of(path: str, name: str) -> bool:
     """Whether a file can be an image: one's folders are the end of the other's, or the name itself tells the image."""
     if f"/{path}".endswith(f"/{name}") or f"/{name}".endswith(f"/{path}"):
         return True
-    return image_of(name) != name
+    return image_id(name) != name
 
 
 def _files(root: Path) -> Iterator[tuple[str, str]]:

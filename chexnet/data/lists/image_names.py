@@ -15,7 +15,7 @@ _PATIENTS = (
 )
 
 
-def patient_of(image: str) -> str | None:
+def patient_id(image: str) -> str | None:
     """Say whose image it is by its name, or None where its name does not say.
 
     This is the only place that takes a patient from a name. NIH numbers its patients in the names of the files
@@ -32,7 +32,7 @@ def patient_of(image: str) -> str | None:
     return next((match[1] for pattern in _PATIENTS if (match := pattern.fullmatch(image))), None)
 
 
-def image_of(image: str) -> str:
+def image_id(image: str) -> str:
     """Say which image it is: of NIH's the number, wherever and in whatever format it is kept; else its whole name.
 
     >>> image_of("images_001/00000013_005.png")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from chexnet.data.lists.image_names import clean_name, image_of, patient_of
+from chexnet.data.lists.image_names import clean_name, image_id, patient_id
 from chexnet.data.lists.label_values import UNCERTAIN, parse_label
 from chexnet.data.lists.patients import check_agreement
 from chexnet.errors import InputError
 from chexnet.files.csv_files import CsvFile
 from chexnet.files.text_files import shorten
-from chexnet.labels import CLASS_NAMES, check_names
+from chexnet.labels import CLASS_NAMES, validate_class_names
 
 _NO_FINDING = "No Finding"
 
@@ -51,8 +51,8 @@ class LabelTable:
         rows = np.array([row_of.get(name, -1) for name in names], np.int64)
         absent = np.flatnonzero(rows < 0).tolist()
         if absent:
-            row_of_image = {image_of(name): row for row, name in enumerate(self.names)}
-            rows[absent] = [row_of_image.get(image_of(names[place]), -1) for place in absent]
+            row_of_image = {image_id(name): row for row, name in enumerate(self.names)}
+            rows[absent] = [row_of_image.get(image_id(names[place]), -1) for place in absent]
         return rows
 
 
@@ -77,7 +77,7 @@ def read_nih(path: str | os.PathLike[str]) -> LabelTable:
             parsed.append(_parse_findings(findings, where))
         chosen.append(known[findings])
         patient = _parse_patient(number, "Patient ID", where).zfill(8)
-        if patient_of(name) not in (patient, None):
+        if patient_id(name) not in (patient, None):
             raise InputError(
                 f"{where}: {shorten(name)} is said to be of patient {shorten(number)}, expected the one in its name"
             )
@@ -109,7 +109,7 @@ def read_csv(
         InputError: as `read_nih`, or a label that is none of these.
     """
     try:
-        check_names(label_columns)
+        validate_class_names(label_columns)
     except InputError as error:
         raise InputError(f"--label_columns: {error}") from error
     rows = _Rows(path, (image_column, *label_columns, *([patient_column] if patient_column else [])))
@@ -119,7 +119,7 @@ def read_csv(
         if patient_column:
             patients.append(_parse_patient(values.pop(), patient_column, rows.where(line)))
         else:
-            patients.append(patient_of(name))
+            patients.append(patient_id(name))
         found.append(_parse_values(values, label_columns, rows.where(line), uncertain))
     if patient_column:
         check_agreement(rows.names, patients, [rows.where(line) for line in rows.first_line.values()])
@@ -149,7 +149,7 @@ def each_image_a_patient(table: LabelTable) -> LabelTable:
     """
     first: dict[str, str] = {}
     for name in table.names:
-        patient = patient_of(name)
+        patient = patient_id(name)
         if patient is not None and first.setdefault(patient, name) != name:
             raise InputError(
                 f"{table.path}: {shorten(first[patient])} and {shorten(name)} are of one patient by their names, "

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chexnet.data.lists.image_names import clean_name, patient_of
+from chexnet.data.lists.image_names import clean_name, patient_id
 from chexnet.errors import InputError
 from chexnet.files.csv_files import CsvFile
 from chexnet.files.text_files import shorten
@@ -37,7 +37,7 @@ class Patients:
     @cached_property
     def by_name(self) -> tuple[str | None, ...]:
         """What the N names say, see `patient_of`."""
-        return tuple(map(patient_of, self.names))
+        return tuple(map(patient_id, self.names))
 
     @cached_property
     def ids(self) -> tuple[str | None, ...]:
@@ -102,7 +102,7 @@ def check_agreement(names: Sequence[str], patients: Sequence[str | None], wheres
     """
     first: dict[str, tuple[str | None, str]] = {}
     for name, patient, where in zip(names, patients, wheres, strict=True):
-        by_name = patient_of(name)
+        by_name = patient_id(name)
         if by_name is None:
             continue
         expected, example = first.setdefault(by_name, (patient, name))

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from chexnet.data.lists.class_files import CLASSES_FILE, format_classes
-from chexnet.data.lists.image_names import patient_of
+from chexnet.data.lists.image_names import patient_id
 from chexnet.data.lists.label_tables import LabelTable
 from chexnet.data.lists.list_files import ImageList, format_list
 from chexnet.data.lists.patients import format_patients, patients_path
 from chexnet.errors import InputError
-from chexnet.files import replacing
+from chexnet.files import atomic_write
 from chexnet.files.text_files import shorten
 from chexnet.labels import CLASS_NAMES
 
@@ -23,7 +23,7 @@ RANDOM_SHARES = (0.7, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
-class Part:
+class Split:
     """The images of one list file to be.
 
     Attributes:
@@ -37,11 +37,11 @@ class Part:
     patients: tuple[str | None, ...]
 
 
-Parts = Mapping[str, Part]
+Splits = Mapping[str, Split]
 """By part: `train`, `val` and `test`, or some of them."""
 
 
-def official(table: LabelTable, train_val: ImageList, test: ImageList, val_fraction: float, seed: int) -> Parts:
+def official(table: LabelTable, train_val: ImageList, test: ImageList, val_fraction: float, seed: int) -> Splits:
     """NIH's own split, with a share of the patients of its `train_val_list.txt` for validation.
 
     Args:
@@ -65,11 +65,11 @@ def official(table: LabelTable, train_val: ImageList, test: ImageList, val_fract
             f"{table.path}: {left} of {len(table)} images stand neither in {train_val.path} nor in {test.path}, "
             "expected all"
         )
-    train, val = _divided(table, rows, (1 - val_fraction, val_fraction), seed)
+    train, val = _stratified_split(table, rows, (1 - val_fraction, val_fraction), seed)
     return {"train": _part(table, train), "val": _part(table, val), "test": _part(table, test_rows)}
 
 
-def reference(table: LabelTable, lists: Mapping[str, ImageList]) -> Parts:
+def reference(table: LabelTable, lists: Mapping[str, ImageList]) -> Splits:
     """The images of lists, by part, in their order and under their names, with the labels of the table.
 
     Raises:
@@ -78,7 +78,7 @@ def reference(table: LabelTable, lists: Mapping[str, ImageList]) -> Parts:
     return {part: _part(table, _rows(table, one), one.names) for part, one in lists.items()}
 
 
-def random(table: LabelTable, seed: int) -> Parts:
+def random(table: LabelTable, seed: int) -> Splits:
     """Patients at random, RANDOM_SHARES of them, stratified.
 
     A patient belongs to the stratum of the finding, of those in any image of the patient, that the fewest patients
@@ -94,11 +94,11 @@ def random(table: LabelTable, seed: int) -> Parts:
             f"as {shorten(unknown[0])}, so that one patient could be in two parts; name the column of the patients "
             "(--patient_column NAME), or say that no two images are of one patient (--each_image_a_patient)"
         )
-    pieces = _divided(table, np.arange(len(table)), RANDOM_SHARES, seed)
+    pieces = _stratified_split(table, np.arange(len(table)), RANDOM_SHARES, seed)
     return dict(zip(("train", "val", "test"), (_part(table, rows) for rows in pieces), strict=True))
 
 
-def clean(table: LabelTable, lists: Mapping[str, ImageList], train_val: ImageList, test: ImageList) -> Parts:
+def common_test(table: LabelTable, lists: Mapping[str, ImageList], train_val: ImageList, test: ImageList) -> Splits:
     """The images that are for testing both in NIH's official split and in that of `lists`: a test part alone.
 
     Whatever was trained on either split can be scored on them, and by the same numbers. There is nothing to train on:
@@ -119,12 +119,12 @@ def clean(table: LabelTable, lists: Mapping[str, ImageList], train_val: ImageLis
     return {"test": _part(table, rows[kept], [lists["test"].names[place] for place in kept])}
 
 
-def whole(table: LabelTable) -> Parts:
+def test_only(table: LabelTable) -> Splits:
     """All images for testing, as of a data set that was not trained on."""
     return {"test": _part(table, np.arange(len(table)))}
 
 
-def write_lists(parts: Parts, classes: Sequence[str], out: str | os.PathLike[str]) -> dict[str, Path]:
+def write_lists(parts: Splits, classes: Sequence[str], out: str | os.PathLike[str]) -> dict[str, Path]:
     """Writes `train_list.txt`, `val_list.txt` and `test_list.txt`, as many as there are parts: all of them or none.
 
     Classes other than CLASS_NAMES are written beside them (see `read_classes`), and so are the patients of a part whose
@@ -144,13 +144,13 @@ def write_lists(parts: Parts, classes: Sequence[str], out: str | os.PathLike[str
     texts = {files[part]: format_list(one.names, one.labels) for part, one in parts.items()}
     for part, one in parts.items():
         known = [patient for patient in one.patients if patient is not None]
-        if len(known) == len(one.names) and tuple(map(patient_of, one.names)) != one.patients:
+        if len(known) == len(one.names) and tuple(map(patient_id, one.names)) != one.patients:
             texts[patients_path(files[part])] = format_patients(one.names, known)
     if tuple(classes) != CLASS_NAMES:
         texts[folder / CLASSES_FILE] = format_classes(classes)
     with ExitStack() as stack:  # all are written under other names; only then each gets its own
         for path, text in texts.items():
-            stack.enter_context(replacing(path)).write_text(text, encoding="utf-8", newline="\n")
+            stack.enter_context(atomic_write(path)).write_text(text, encoding="utf-8", newline="\n")
     return files
 
 
@@ -164,7 +164,7 @@ def check_unused(folder: str | os.PathLike[str]) -> None:
         )
 
 
-def format_counts(parts: Parts, classes: Sequence[str]) -> str:
+def format_counts(parts: Splits, classes: Sequence[str]) -> str:
     """A table for a person: images and patients of each part, and images with each finding."""
     rows = [("", list(parts))]
     rows += [("images", [f"{len(part.names):,}" for part in parts.values()])]
@@ -181,9 +181,9 @@ def _path(folder: Path, part: str) -> Path:
     return folder / f"{part}_list.txt"
 
 
-def _part(table: LabelTable, rows: np.ndarray, names: Sequence[str] | None = None) -> Part:
+def _part(table: LabelTable, rows: np.ndarray, names: Sequence[str] | None = None) -> Split:
     patients = tuple(table.patients[row] for row in rows)
-    return Part(tuple(names or (table.names[row] for row in rows)), table.labels[rows], patients)
+    return Split(tuple(names or (table.names[row] for row in rows)), table.labels[rows], patients)
 
 
 def _rows(table: LabelTable, image_list: ImageList) -> np.ndarray:
@@ -203,7 +203,7 @@ def _patients(table: LabelTable, rows: np.ndarray) -> set[str]:
     return {patient for row in rows.tolist() if (patient := table.patients[row]) is not None}
 
 
-def _divided(table: LabelTable, rows: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:
+def _stratified_split(table: LabelTable, rows: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:
     """Some rows of a table, by patient and stratum, each piece in the order of the rows."""
     patients = sorted(_patients(table, rows))
     number = {patient: place for place, patient in enumerate(patients)}

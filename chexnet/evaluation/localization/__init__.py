@@ -3,17 +3,17 @@
 from chexnet.evaluation.localization.box_sheet import write_contact_sheet
 from chexnet.evaluation.localization.cases import Case, Sample
 from chexnet.evaluation.localization.comparison import LocalizationResult, localize
-from chexnet.evaluation.localization.hit_rates import MEASURES, Mean, Scores, Share, score_cases
+from chexnet.evaluation.localization.hit_rates import MEASURES, HitRate, MeanHitRate, Scores, score_cases
 from chexnet.evaluation.localization.localization_text import format_result
 
 __all__ = [
     "MEASURES",
     "Case",
+    "HitRate",
     "LocalizationResult",
-    "Mean",
+    "MeanHitRate",
     "Sample",
     "Scores",
-    "Share",
     "format_result",
     "localize",
     "score_cases",

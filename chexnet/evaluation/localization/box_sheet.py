@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chexnet.evaluation.localization.boxes import FOUND_FRACTION
+from chexnet.evaluation.localization.boxes import BOX_THRESHOLD
 from chexnet.evaluation.localization.cases import Box, Sample
-from chexnet.files import replacing
+from chexnet.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def write_contact_sheet(path: str | os.PathLike[str], samples: Sequence[Sample])
     for axes, one in zip(grid, samples, strict=False):
         _draw(axes, one)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")
 
 
@@ -55,9 +55,7 @@ def _draw(axes: "Axes", sample: Sample) -> None:
     # The middle of each pixel of the smaller map, in pixels of the original.
     x, y = ((np.arange(n) + 0.5) * full / n for n, full in zip(sample.values.shape[::-1], (width, height), strict=True))
     if top > 0:
-        axes.contour(
-            x, y, sample.values, levels=[FOUND_FRACTION * top], colors=MAP, linewidths=1.0, linestyles="dotted"
-        )
+        axes.contour(x, y, sample.values, levels=[BOX_THRESHOLD * top], colors=MAP, linewidths=1.0, linestyles="dotted")
     if np.isnan(sample.values).any():
         hatched = axes.contourf(x, y, np.isnan(sample.values), levels=[0.5, 1], colors="none", hatches=["///"])
         hatched.set_edgecolor(UNSEEN)
@@ -82,6 +80,6 @@ def _legend() -> list[Any]:
     return [
         Line2D([], [], color=DRAWN, linestyle="dashed", linewidth=1.8, label="drawn box"),
         Line2D([], [], color=FOUND, linestyle="solid", linewidth=1.8, label="found box"),
-        Line2D([], [], color=MAP, linestyle="dotted", label=f"{FOUND_FRACTION:.0%} of the map's maximum"),
+        Line2D([], [], color=MAP, linestyle="dotted", label=f"{BOX_THRESHOLD:.0%} of the map's maximum"),
         Line2D([], [], color=FOUND, linestyle="none", marker="x", label="maximum"),
     ]

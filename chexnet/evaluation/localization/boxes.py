@@ -19,7 +19,7 @@ from chexnet.errors import InputError
 from chexnet.files.text_files import read_text, shorten, shorten_all
 from chexnet.labels import BOX_FILE_SPELLINGS, CLASS_NAMES
 
-FOUND_FRACTION = 0.5
+BOX_THRESHOLD = 0.5
 """Fraction of a map's maximum that a predicted box encloses (full width at half maximum)."""
 
 BOX_SPACE = 1024
@@ -30,7 +30,7 @@ _PLATEAU = 1e-5
 
 
 @dataclass(frozen=True)
-class DrawnBox:
+class GroundTruthBox:
     """A ground-truth box: one line of a box file.
 
     Attributes:
@@ -46,17 +46,17 @@ class DrawnBox:
     line: int
 
     @property
-    def inside(self) -> bool:
+    def is_valid(self) -> bool:
         """Whether the box has an area and lies inside the image."""
         x, y, w, h = self.xywh
         return min(x, y) >= 0 and min(w, h) > 0 and max(x + w, y + h) <= BOX_SPACE
 
-    def in_pixels(self, height: int, width: int) -> np.ndarray:
+    def to_pixels(self, height: int, width: int) -> np.ndarray:
         """Scale the box to an image of `height` x `width` pixels, float64 [4]."""
         return np.array(self.xywh) * (width, height, width, height) / BOX_SPACE
 
 
-def read_boxes(path: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAMES) -> tuple[DrawnBox, ...]:
+def read_boxes(path: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAMES) -> tuple[GroundTruthBox, ...]:
     """Read a box file in NIH's format (`BBox_List_2017.csv`, plain or as .csv.gz), in file order.
 
     Args:
@@ -95,13 +95,13 @@ def iobb(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return _intersection(predicted, truth) / _area(predicted)[:, None]
 
 
-def holds(boxes: np.ndarray, point: tuple[float, float]) -> np.ndarray:
+def contains(boxes: np.ndarray, point: tuple[float, float]) -> np.ndarray:
     """Check which of the boxes [K, 4] contain the point (x, y), edges included: bool [K]."""
     corner, size = boxes[:, :2], boxes[:, 2:]
     return ((corner <= point) & (point <= corner + size)).all(axis=1)
 
 
-def peak(values: np.ndarray) -> tuple[float, float]:
+def peak_location(values: np.ndarray) -> tuple[float, float]:
     """Return the center (x, y) of the highest pixel of a map [H, W]; NaN are ignored.
 
     Beyond the centers of its border cells, an upsampled map is constant. Of the pixels within 1e-5 of the map's range
@@ -114,20 +114,20 @@ def peak(values: np.ndarray) -> tuple[float, float]:
     return float(columns[nearest]) + 0.5, float(rows[nearest]) + 0.5
 
 
-def region(values: np.ndarray) -> np.ndarray:
+def peak_component(values: np.ndarray) -> np.ndarray:
     """Return the part of a map [H, W] around its maximum that the predicted box encloses: bool [H, W].
 
     These are the pixels of at least FOUND_FRACTION of the maximum that are connected to a highest pixel by their
     sides, not by corners. NaN is not among them, and the region is empty if the maximum is not above 0.
     """
     highest = np.unravel_index(np.nanargmax(values), values.shape)
-    components, _ = ndimage.label(values >= FOUND_FRACTION * values[highest])
+    components, _ = ndimage.label(values >= BOX_THRESHOLD * values[highest])
     return (components == components[highest]) & (values[highest] > 0)
 
 
-def found_box(values: np.ndarray) -> np.ndarray | None:
+def predicted_box(values: np.ndarray) -> np.ndarray | None:
     """Return the bounding box of `region`, float64 [4]; None if the map is nowhere above 0."""
-    objects = ndimage.find_objects(region(values).astype(np.uint8))
+    objects = ndimage.find_objects(peak_component(values).astype(np.uint8))
     if not objects:
         return None
     rows, columns = objects[0]
@@ -142,7 +142,7 @@ def _read_rows(path: Path) -> list[list[str]]:
         raise InputError(f"{path}: not a CSV file ({error}), expected a box file like BBox_List_2017.csv") from error
 
 
-def _parse(row: list[str], where: str, line: int, named: Mapping[str, str]) -> DrawnBox:
+def _parse(row: list[str], where: str, line: int, named: Mapping[str, str]) -> GroundTruthBox:
     if len(row) < 6 or any(row[6:]):
         raise InputError(f"{where}: {len(row)} columns, expected an image, a finding, x, y, w and h")
     image, label = row[0].strip(), row[1].strip()
@@ -156,7 +156,7 @@ def _parse(row: list[str], where: str, line: int, named: Mapping[str, str]) -> D
         x = y = w = h = math.nan
     if not all(map(math.isfinite, (x, y, w, h))):
         raise InputError(f"{where}: the box is {','.join(row[2:6])!r}, expected four numbers: x, y, w, h")
-    return DrawnBox(image, named[label], (x, y, w, h), line)
+    return GroundTruthBox(image, named[label], (x, y, w, h), line)
 
 
 def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ class Case:
     iobb: float
     iou: float
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What JSON can hold of it."""
         return asdict(self)
 
@@ -67,8 +67,8 @@ class Sample:
 
 def compare(image: str, finding: str, probability: float, values: np.ndarray, drawn: np.ndarray) -> Case:
     """The case of a map float32 [H, W] and the drawn boxes float64 [K, 4], both in pixels of the original image."""
-    peak = boxes.peak(values)
-    found = boxes.found_box(values)
+    peak = boxes.peak_location(values)
+    found = boxes.predicted_box(values)
     return Case(
         image=image,
         finding=finding,
@@ -76,7 +76,7 @@ def compare(image: str, finding: str, probability: float, values: np.ndarray, dr
         drawn=tuple(_box(one) for one in drawn),
         peak=peak,
         found=None if found is None else _box(found),
-        pointing=bool(boxes.holds(drawn, peak).any()),
+        pointing=bool(boxes.contains(drawn, peak).any()),
         iobb=0.0 if found is None else float(boxes.iobb(found[None], drawn).max()),
         iou=0.0 if found is None else float(boxes.iou(found[None], drawn).max()),
     )

@@ -17,14 +17,14 @@ from chexnet.data.images.survey import survey
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.evaluation.localization import boxes
-from chexnet.evaluation.localization.boxes import DrawnBox
+from chexnet.evaluation.localization.boxes import GroundTruthBox
 from chexnet.evaluation.localization.cases import Case, Sample, compare, sample
 from chexnet.evaluation.localization.hit_rates import Scores, score_cases
 from chexnet.files import check_inputs, sha256, write_text
 from chexnet.files.text_files import shorten_all
 from chexnet.inference import Prediction, Predictor, load_for_scoring
-from chexnet.inference.predictor import IMAGES_A_PASS, Log, Progress
-from chexnet.prefetch import ahead
+from chexnet.inference.predictor import MAX_BATCH_IMAGES, Log, Progress
+from chexnet.prefetch import prefetch_map
 
 SAMPLES_A_FINDING = 2
 """Cases per finding on the contact sheet: the first of the box file, because a choice by result would flatter."""
@@ -33,7 +33,7 @@ RULES = {
     "case": "an image and a finding; where several boxes are drawn, one is enough",
     "pointing": "the map's maximum lies in a drawn box, tolerance 0 pixels",
     "found_box": "around the pixels connected with the maximum that have at least "
-    f"{boxes.FOUND_FRACTION:g} of it; none where the maximum is not above 0",
+    f"{boxes.BOX_THRESHOLD:g} of it; none where the maximum is not above 0",
     "iobb, iou": "of the found box and the drawn one that it agrees with best; found if above the threshold",
 }
 
@@ -73,7 +73,7 @@ class LocalizationResult:
             InputError: the file cannot be written.
         """
         facts = {
-            **self.scores.facts(),
+            **self.scores.to_dict(),
             "rules": RULES,
             "left_out": self.left_out,
             "config": asdict(self.config),
@@ -82,7 +82,7 @@ class LocalizationResult:
             "chexnet": chexnet.__version__,
             "sha256": dict(self.sha256),
             "seconds": round(self.seconds, 1),
-            "cases": [case.facts() for case in self.cases],
+            "cases": [case.to_dict() for case in self.cases],
         }
         write_text(path, json.dumps(facts, indent=2, allow_nan=False) + "\n")
 
@@ -157,7 +157,7 @@ class _Asked:
         outside: a line per box that is left out, with the reason.
     """
 
-    boxes: dict[str, list[DrawnBox]]
+    boxes: dict[str, list[GroundTruthBox]]
     files: dict[str, Path]
     patients: lists.Patients
     outside: list[str]
@@ -180,10 +180,10 @@ def _asked(config: LocalizationConfig, classes: Sequence[str]) -> _Asked:
         )
     names = list(dict.fromkeys(box.image for box in asked))
     files = _find_images(config, names)
-    by_image: dict[str, list[DrawnBox]] = {}
+    by_image: dict[str, list[GroundTruthBox]] = {}
     outside = []
     for box in asked:
-        if box.inside:
+        if box.is_valid:
             by_image.setdefault(box.image, []).append(box)
         else:
             xywh = ",".join(f"{value:g}" for value in box.xywh)
@@ -194,11 +194,11 @@ def _asked(config: LocalizationConfig, classes: Sequence[str]) -> _Asked:
     return _Asked(by_image, files, patients or lists.Patients(tuple(names)), outside)
 
 
-def _of_list(asked: Sequence[DrawnBox], listed: lists.ImageList) -> tuple[DrawnBox, ...]:
+def _of_list(asked: Sequence[GroundTruthBox], listed: lists.ImageList) -> tuple[GroundTruthBox, ...]:
     """Keep the boxes of images in a list, with the list's names for these images."""
-    names = {lists.image_of(name): name for name in listed.names}
+    names = {lists.image_id(name): name for name in listed.names}
     names |= {name: name for name in listed.names}
-    found = ((box, names.get(box.image) or names.get(lists.image_of(box.image))) for box in asked)
+    found = ((box, names.get(box.image) or names.get(lists.image_id(box.image))) for box in asked)
     return tuple(replace(box, image=name) for box, name in found if name)
 
 
@@ -221,8 +221,8 @@ def _compare_all(predictor: Predictor, asked: _Asked) -> Iterator[list[_Scored] 
             return prediction
         gray, scored = prediction.gray, []
         for finding in dict.fromkeys(box.finding for box in asked.boxes[name]):
-            values = prediction.class_map(finding)
-            truth = [box.in_pixels(gray.height, gray.width) for box in asked.boxes[name] if box.finding == finding]
+            values = prediction.cam(finding)
+            truth = [box.to_pixels(gray.height, gray.width) for box in asked.boxes[name] if box.finding == finding]
             case = compare(name, finding, prediction.probability(finding), values, np.stack(truth))
             scored.append((case, sample(case, gray, values) if (name, finding) in sampled else None))
         return scored
@@ -230,11 +230,11 @@ def _compare_all(predictor: Predictor, asked: _Asked) -> Iterator[list[_Scored] 
     workers = predictor.config.num_workers
     with closing(predictor.predict_all(asked.files[name] for name in asked.boxes)) as predictions:
         items = zip(asked.boxes, predictions, strict=True)
-        with closing(ahead(compare_image, items, workers, depth=IMAGES_A_PASS)) as outcomes:
+        with closing(prefetch_map(compare_image, items, workers, buffer_size=MAX_BATCH_IMAGES)) as outcomes:
             yield from outcomes
 
 
-def _sampled(boxes_by_image: Mapping[str, Sequence[DrawnBox]]) -> set[tuple[str, str]]:
+def _sampled(boxes_by_image: Mapping[str, Sequence[GroundTruthBox]]) -> set[tuple[str, str]]:
     """Return image and finding of the cases that become samples."""
     images: dict[str, dict[str, None]] = {}
     for name, image_boxes in boxes_by_image.items():

@@ -21,7 +21,7 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Share:
+class HitRate:
     """So many of a finding's cases were found.
 
     Attributes:
@@ -40,7 +40,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Mean:
+class MeanHitRate:
     """The mean of the findings' shares.
 
     Attributes:
@@ -67,12 +67,12 @@ class Scores:
         unknown_patients: images of which it is not known whose they are; each counts as of a patient of its own.
     """
 
-    findings: dict[str, tuple[Share, ...]]
-    mean: tuple[Mean, ...]
+    findings: dict[str, tuple[HitRate, ...]]
+    mean: tuple[MeanHitRate, ...]
     patients: int
     unknown_patients: int
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What JSON can hold of it."""
         return {
             "patients": self.patients,
@@ -122,7 +122,7 @@ def score_cases(cases: Sequence[Case], patients: Patients | None = None) -> Scor
     return Scores(
         findings={name: tuple(_share(hit, totals[c]) for hit in hits[c]) for c, name in enumerate(findings)},
         mean=tuple(
-            Mean(share, below, above, len(findings))
+            MeanHitRate(share, below, above, len(findings))
             for share, below, above in zip(means.tolist(), low.tolist(), high.tolist(), strict=True)
         ),
         patients=len(patients.known),
@@ -134,8 +134,8 @@ def _outcomes(case: Case) -> list[bool]:
     return [case.pointing, *(case.iobb > t for t in THRESHOLDS), *(case.iou > t for t in THRESHOLDS)]
 
 
-def _share(found: int, cases: int) -> Share:
-    return Share(found, cases, found / cases, *wilson(found, cases))
+def _share(found: int, cases: int) -> HitRate:
+    return HitRate(found, cases, found / cases, *wilson(found, cases))
 
 
 def _bootstrap(counts: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from chexnet.evaluation.localization.comparison import LocalizationResult
-from chexnet.evaluation.localization.hit_rates import MEASURES, THRESHOLDS, Mean, Share
+from chexnet.evaluation.localization.hit_rates import MEASURES, THRESHOLDS, HitRate, MeanHitRate
 from chexnet.evaluation.localization.published import WANG, WANG_SHARES
 
 
@@ -47,7 +47,7 @@ def _head(measure: str) -> str:
     return head + (f"{'Wang':>7}" if measure in WANG_SHARES else "")
 
 
-def _cell(own: Share | Mean, published: float | None, measure: str) -> str:
+def _cell(own: HitRate | MeanHitRate, published: float | None, measure: str) -> str:
     interval = "-" if math.isnan(own.low) else f"{own.low:.3f}-{own.high:.3f}"
     text = f"{own.share:>8.3f}{interval:>13}"
     if measure not in WANG_SHARES:

@@ -8,8 +8,8 @@ from sklearn.metrics import average_precision_score
 
 from chexnet.evaluation.predictions import Predictions
 from chexnet.metrics import UndefinedAUROCWarning, mean_auroc
-from chexnet.metrics.bootstrap import REPLICATES, mean_over_classes, percentile_interval, resampled_aurocs
-from chexnet.metrics.calibration import Bin, brier, expected_error, reliability
+from chexnet.metrics.bootstrap import REPLICATES, nanmean_over_classes, percentile_interval, resampled_aurocs
+from chexnet.metrics.calibration import Bin, brier, expected_calibration_error, reliability
 from chexnet.metrics.delong import Difference, Estimate, difference, estimate
 from chexnet.metrics.proportions import holm
 
@@ -110,7 +110,7 @@ def score(predictions: Predictions) -> Scores:
         mean = mean_auroc(np.array([scores.auroc.auroc for scores in classes]))
     return Scores(
         classes=classes,
-        mean=Estimate(mean, *percentile_interval(mean_over_classes(resampled))),
+        mean=Estimate(mean, *percentile_interval(nanmean_over_classes(resampled))),
         auprc=float(np.mean([scores.auprc for scores in classes if scores.defined] or [np.nan])),
         resampled=resampled,
     )
@@ -121,7 +121,7 @@ def compare(first: Predictions, second: Predictions, scores: tuple[Scores, Score
     patients = first.patients.clusters
     columns = zip(first.labels.T, first.probabilities.T, second.probabilities.T, strict=True)
     classes = tuple(difference(*column, patients) for column in columns)
-    means = [mean_over_classes(model.resampled) for model in scores]
+    means = [nanmean_over_classes(model.resampled) for model in scores]
     return Comparison(
         classes=classes,
         adjusted=holm(np.array([test.p for test in classes])),
@@ -147,5 +147,5 @@ def _score_class(
         auprc=float(average_precision_score(labels, probabilities)) if defined else float("nan"),
         brier=brier(labels, probabilities),
         bins=bins,
-        ece=expected_error(bins),
+        ece=expected_calibration_error(bins),
     )

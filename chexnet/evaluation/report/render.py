@@ -13,7 +13,7 @@ import numpy as np
 from chexnet.evaluation.report import charts
 from chexnet.evaluation.report.class_scores import ClassScores
 from chexnet.evaluation.report.report_builder import Report
-from chexnet.labels import published
+from chexnet.labels import published_results
 from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.delong import Estimate
 from chexnet.metrics.operating_points import RULES, Proportion
@@ -45,7 +45,7 @@ class Chart:
 def render_html(report: Report) -> str:
     """Render the page; all text is escaped by the templates."""
     predictions, other = report.predictions, report.other
-    systems = published(predictions.classes)
+    systems = published_results(predictions.classes)
     members = report.run.get("members", [])
     sections = {
         "auroc": "AUROC next to published results" if systems else "AUROC",

@@ -87,7 +87,7 @@ def build_report(
             f"{predictions.source}, {shorten_all(predictions.classes)}"
         )
     if other:
-        other = other.in_order_of(predictions)
+        other = other.align_to(predictions)
         # The images are the same, so the patients that one file knows hold for both.
         patients = min((predictions.patients, other.patients), key=lambda known: known.unknown)
         predictions, other = (replace(given, given_patients=patients) for given in (predictions, other))

@@ -15,17 +15,17 @@ FILES = ("metrics.json", "predictions.csv", "report.html", "thresholds.json")
 
 
 def check_folder(
-    folder: str | os.PathLike[str], keep: Iterable[str | os.PathLike[str]], others: Iterable[str] = ()
+    folder: str | os.PathLike[str], protected: Iterable[str | os.PathLike[str]], others: Iterable[str] = ()
 ) -> None:
     """Apply `chexnet.files.check_folder` to a report."""
-    files.check_folder(folder, FILES, keep, others)
+    files.check_folder(folder, FILES, protected, others)
 
 
 def write_report(report: Report, folder: str | os.PathLike[str]) -> None:
     """Write `metrics.json`, `predictions.csv`, `report.html` and, if there are thresholds, `thresholds.json`.
 
     Raises:
-        InputError: see `chexnet.files.replacing_folder`.
+        InputError: see `chexnet.files.atomic_directory`.
     """
     texts = {
         "metrics.json": json.dumps(report_to_dict(report), indent=2, allow_nan=False) + "\n",
@@ -34,7 +34,7 @@ def write_report(report: Report, folder: str | os.PathLike[str]) -> None:
     }
     if report.thresholds[0]:
         texts["thresholds.json"] = report.thresholds[0]
-    with files.replacing_folder(folder, FILES) as new:
+    with files.atomic_directory(folder, FILES) as new:
         for name, text in texts.items():
             files.write_text(new / name, text)
 

@@ -9,10 +9,10 @@ import numpy as np
 from chexnet.evaluation.report.class_scores import SEED, ClassScores, Comparison, Scores
 from chexnet.evaluation.report.report_builder import Report
 from chexnet.evaluation.report.validation_fit import CalibrationResult, ValidationFit
-from chexnet.labels import published
+from chexnet.labels import published_results
 from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.calibration import Bin
-from chexnet.metrics.operating_points import RULES, Decisions
+from chexnet.metrics.operating_points import RULES, ConfusionCounts
 
 SCHEMA = 1
 """Version of the schema, raised when the meaning of a key changes."""
@@ -60,7 +60,7 @@ def report_to_dict(report: Report) -> dict[str, Any]:
                 "mean": round(system.mean, 6),
                 "classes": dict(zip(classes, system.auroc, strict=True)),
             }
-            for system in published(classes)
+            for system in published_results(classes)
         ],
         "audit": list(report.audit),
         "methods": METHODS,
@@ -121,7 +121,7 @@ def _calibrated(result: CalibrationResult) -> dict[str, Any]:
     return {"ece": result.ece, "brier": result.brier, "reliability": _bins(result.bins)}
 
 
-def _decisions(decisions: Decisions) -> dict[str, Any]:
+def _decisions(decisions: ConfusionCounts) -> dict[str, Any]:
     values: dict[str, Any] = {"threshold": decisions.threshold}
     for name in ("sensitivity", "specificity", "ppv", "npv"):
         proportion = getattr(decisions, name)

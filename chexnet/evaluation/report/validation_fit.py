@@ -11,13 +11,13 @@ from chexnet.inference.thresholds import OperatingPoint, Thresholds
 from chexnet.metrics.calibration import (
     Bin,
     brier,
-    expected_error,
+    expected_calibration_error,
     fit_platt,
     fit_temperature,
     reliability,
     to_logits,
 )
-from chexnet.metrics.operating_points import RULES, Decisions, choose, decide
+from chexnet.metrics.operating_points import RULES, ConfusionCounts, confusion_at_threshold, select_threshold
 
 WRITTEN_RULE = "youden"
 """The rule whose thresholds are written to the file for predict.py."""
@@ -27,8 +27,8 @@ WRITTEN_RULE = "youden"
 class OperatingPointResult:
     """A threshold's decisions on the images it was selected on (`chosen`) and on the test images (`applied`)."""
 
-    chosen: Decisions
-    applied: Decisions
+    chosen: ConfusionCounts
+    applied: ConfusionCounts
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,13 @@ def fit_on_validation(validation: Predictions, test: Predictions) -> ValidationF
 def _evaluate_rule(
     labels: np.ndarray, probabilities: np.ndarray, test_labels: np.ndarray, test: np.ndarray, rule: str
 ) -> OperatingPointResult:
-    threshold = choose(labels, probabilities, rule)
-    return OperatingPointResult(decide(labels, probabilities, threshold), decide(test_labels, test, threshold))
+    threshold = select_threshold(labels, probabilities, rule)
+    return OperatingPointResult(
+        confusion_at_threshold(labels, probabilities, threshold), confusion_at_threshold(test_labels, test, threshold)
+    )
 
 
 def _calibrate(labels: np.ndarray, probabilities: np.ndarray, slope: float, offset: float) -> CalibrationResult:
     calibrated = expit(slope * to_logits(probabilities) + offset)
     bins = reliability(labels, calibrated)
-    return CalibrationResult(bins, expected_error(bins), brier(labels, calibrated))
+    return CalibrationResult(bins, expected_calibration_error(bins), brier(labels, calibrated))

@@ -65,7 +65,7 @@ class GlobalPoolBackbone(Backbone):
         """Compute logits: the last feature map [N, channels, h, w] -> [N, out_size]."""
         return self.classifier(global_avg_pool(features))
 
-    def class_maps(self, images: paddle.Tensor) -> paddle.Tensor:
+    def class_activation_maps(self, images: paddle.Tensor) -> paddle.Tensor:
         """Apply the head's weights to each cell of the feature map: [N, 3, H, W] -> [N, out_size, h, w]."""
         cells = self.features(images).transpose([0, 2, 3, 1])  # [N, h, w, channels]
         return nn.functional.linear(cells, self.classifier.weight).transpose([0, 3, 1, 2])

@@ -7,23 +7,23 @@ weights is stored in the same file: backbone, classes, preprocessing, notice, wh
 """
 
 from chexnet.files import WEIGHT_SUFFIXES
-from chexnet.model.checkpoint.checksum import SCHEMA, Damaged
+from chexnet.model.checkpoint.checksum import SCHEMA, CorruptFileError
 from chexnet.model.checkpoint.metadata_file import (
     WEIGHTS_SHA256,
-    check_sidecar,
-    notice_in,
-    read_sidecar,
-    sidecar_path,
-    write_sidecar,
+    check_metadata_file,
+    disclaimer_in,
+    metadata_path,
+    read_metadata_file,
+    write_metadata_file,
 )
 from chexnet.model.checkpoint.pickles import load, save
-from chexnet.model.checkpoint.release import release
+from chexnet.model.checkpoint.release import export_weights
 from chexnet.model.checkpoint.safetensors_files import SAFETENSORS
 from chexnet.model.checkpoint.safetensors_files import read as read_safetensors
 from chexnet.model.checkpoint.weight_files import (
     WeightFile,
-    assign,
     check_suffix,
+    load_state_dict,
     load_weights,
     open_weights,
     read_metadata,
@@ -37,23 +37,23 @@ __all__ = [
     "SCHEMA",
     "WEIGHTS_SHA256",
     "WEIGHT_SUFFIXES",
-    "Damaged",
+    "CorruptFileError",
     "WeightFile",
-    "assign",
-    "check_sidecar",
+    "check_metadata_file",
     "check_suffix",
+    "disclaimer_in",
+    "export_weights",
     "load",
+    "load_state_dict",
     "load_weights",
-    "notice_in",
+    "metadata_path",
     "open_weights",
     "read_metadata",
+    "read_metadata_file",
     "read_safetensors",
-    "read_sidecar",
     "read_weights",
-    "release",
     "save",
     "save_checkpoint",
     "save_weights",
-    "sidecar_path",
-    "write_sidecar",
+    "write_metadata_file",
 ]

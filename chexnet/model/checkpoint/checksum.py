@@ -10,11 +10,11 @@ SCHEMA = 2
 program would misread what is written."""
 
 
-class Damaged(InputError):
+class CorruptFileError(InputError):
     """A file whose content is not what was written."""
 
 
-def seal(digest: str, has_metadata: bool) -> str:
+def checksum(digest: str, has_metadata: bool) -> str:
     """The text for a file whose content has this SHA-256, in hexadecimal."""
     return f"schema {2 if has_metadata else 1} sha256 {digest}"
 
@@ -32,6 +32,6 @@ def check(text: str, digest: str, path: str | os.PathLike[str]) -> None:
             f"{path}: written with schema {int(found[1])}, expected at most {SCHEMA}: update this program to read it"
         )
     if not found or found[2] != digest:
-        raise Damaged(
+        raise CorruptFileError(
             f"{path}: damaged: its checksum is not that of its content; copy or download it again, or use an older one"
         )

@@ -39,7 +39,7 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def refusal(path: str | os.PathLike[str], data: bytes) -> checksum.Damaged | None:
+def refusal(path: str | os.PathLike[str], data: bytes) -> checksum.CorruptFileError | None:
     """The error for a file that cannot be a pickle of weights, and says so itself by its first bytes.
 
     Args:
@@ -60,8 +60,8 @@ def refusal(path: str | os.PathLike[str], data: bytes) -> checksum.Damaged | Non
     else:
         kind, torch = _by_mark(data), False
     if torch:
-        return checksum.Damaged(f"{path}: is {kind}; convert it: {convert_command(path)}")
-    return checksum.Damaged(f"{path}: is {kind}; expected weights, .pdparams or .safetensors")
+        return checksum.CorruptFileError(f"{path}: is {kind}; convert it: {convert_command(path)}")
+    return checksum.CorruptFileError(f"{path}: is {kind}; expected weights, .pdparams or .safetensors")
 
 
 def convert_command(path: str | os.PathLike[str]) -> str:

@@ -33,22 +33,22 @@ def parse_metadata(text: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
     return parse_object(text, f"{path}: its metadata")
 
 
-def write_sidecar(path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
+def write_metadata_file(path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
     """Writes the metadata of a weight file as JSON beside it, for people and for files that hold none themselves."""
-    write_text(sidecar_path(path), json.dumps(dict(facts), indent=2, allow_nan=False) + "\n")
+    write_text(metadata_path(path), json.dumps(dict(facts), indent=2, allow_nan=False) + "\n")
 
 
-def read_sidecar(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_metadata_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads the JSON beside a weight file; empty if there is none, or if it is the graph of an exported Paddle program.
 
     Raises:
         InputError: it is there and is not a JSON object, see `chexnet.files.json_files`.
     """
-    sidecar = sidecar_path(path)
+    sidecar = metadata_path(path)
     return read_object(sidecar) if sidecar.exists() and not _is_program(sidecar) else {}
 
 
-def notice_in(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> str:
+def disclaimer_in(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> str:
     """What everybody has to know who uses a weight file, as one line that can be shown; may be empty.
 
     Args:
@@ -58,23 +58,23 @@ def notice_in(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> st
     Raises:
         InputError: it is no text, or more than a line.
     """
-    notice = metadata.get("notice", "")
-    if not isinstance(notice, str) or not notice.isprintable() or len(notice) > MAX_NOTICE:
+    disclaimer = metadata.get("notice", "")
+    if not isinstance(disclaimer, str) or not disclaimer.isprintable() or len(disclaimer) > MAX_NOTICE:
         raise InputError(
-            f"{source}: the notice is {repr(notice)[:60]}, expected one line of at most {MAX_NOTICE} characters"
+            f"{source}: the notice is {repr(disclaimer)[:60]}, expected one line of at most {MAX_NOTICE} characters"
         )
-    return notice
+    return disclaimer
 
 
-def check_sidecar(path: str | os.PathLike[str]) -> None:
+def check_metadata_file(path: str | os.PathLike[str]) -> None:
     """Finds out whether `write_sidecar` would replace the JSON of something else than weights.
 
     Raises:
         InputError: there is a file of its name that does not describe weights.
     """
-    sidecar = sidecar_path(path)
+    sidecar = metadata_path(path)
     try:
-        known = read_sidecar(path)
+        known = read_metadata_file(path)
     except InputError:
         known = {"unreadable": True}
     if known and "backbone" not in known and not {"resize", "crop"} <= known.keys():
@@ -84,7 +84,7 @@ def check_sidecar(path: str | os.PathLike[str]) -> None:
         )
 
 
-def sidecar_path(path: str | os.PathLike[str]) -> Path:
+def metadata_path(path: str | os.PathLike[str]) -> Path:
     """`save/best_model.pdparams` -> `save/best_model.json`."""
     return Path(path).with_suffix(".json")
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from chexnet.errors import InputError
-from chexnet.files import read_bytes, replacing
+from chexnet.files import atomic_write, read_bytes
 from chexnet.model.checkpoint import checksum, file_kinds, unpickling
 from chexnet.model.checkpoint.metadata_file import format_metadata, parse_metadata
 from chexnet.model.checkpoint.unpickling import NUMBERS, SCALARS
@@ -50,15 +50,17 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, Any], di
     except InputError as error:
         raise InputError(f"{path}: refused: {error}") from error
     except EOFError as error:
-        raise checksum.Damaged(f"{path}: not a readable Paddle weight file: it ends before its content does") from error
+        raise checksum.CorruptFileError(
+            f"{path}: not a readable Paddle weight file: it ends before its content does"
+        ) from error
     except Exception as error:  # a damaged pickle raises almost anything
-        raise checksum.Damaged(
+        raise checksum.CorruptFileError(
             f"{path}: not a readable Paddle weight file: {str(error)[:200] or type(error).__name__}"
         ) from error
     metadata = None
     if length != end:
         if end == len(data) or not data.startswith(_METADATA, length):
-            raise checksum.Damaged(
+            raise checksum.CorruptFileError(
                 f"{path}: {len(data) - length:,} bytes follow its content, expected none or its checksum"
             )
         metadata = parse_metadata(data[length + len(_METADATA) : end], path)
@@ -89,14 +91,14 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mappi
     """
     content = {**_plain(state), NAME_TABLE: {}}
     block = b"" if metadata is None else _METADATA + format_metadata(metadata, path).encode()
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
         hashed = _Hashed(file)
         pickler = pickle.Pickler(hashed, protocol=4)
         # Without a memo: else the bytes would depend on which of the equal strings are one object.
         pickler.fast = True
         pickler.dump(content)
         hashed.write(block + b"\n")
-        hashed.write(f"chexnet {checksum.seal(hashed.digest.hexdigest(), bool(block))}\n".encode())
+        hashed.write(f"chexnet {checksum.checksum(hashed.digest.hexdigest(), bool(block))}\n".encode())
     return hashed.digest.hexdigest()
 
 

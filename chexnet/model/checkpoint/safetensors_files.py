@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chexnet.errors import InputError
-from chexnet.files import read_bytes, replacing
+from chexnet.files import atomic_write, read_bytes
 from chexnet.files.json_files import parse_json
 from chexnet.model.checkpoint import checksum
 from chexnet.model.checkpoint.metadata_file import format_metadata, parse_metadata
@@ -92,10 +92,10 @@ def write(
     from safetensors.numpy import save
 
     text = "" if metadata is None else format_metadata(metadata, path)
-    entries = {_SEAL: checksum.seal(_digest(arrays, text), bool(text)), **({_METADATA: text} if text else {})}
+    entries = {_SEAL: checksum.checksum(_digest(arrays, text), bool(text)), **({_METADATA: text} if text else {})}
     content = _in_order(save(dict(arrays), metadata=entries), entries)
     parse(content, path)  # what could not be read is not written
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 

@@ -38,7 +38,7 @@ _INSTRUCTIONS = (
 )
 """What pickles of arrays and plain values consist of, and INST, which is refused by the name it asks for."""
 
-_STANDS_FOR = {
+_ALLOWED_GLOBALS = {
     ("collections", "OrderedDict"): "ordered_dict",
     ("_codecs", "encode"): "latin1",
     ("builtins", "tuple"): "tuple_of",  # around the tensors in a dictionary that `paddle.save` is given in another
@@ -132,9 +132,9 @@ class _Reader(pickle._Unpickler):
                 f"it asks to run {module[:60]}.{name[:60]}, as a part of a PyTorch file does; it was not run. "
                 "convert_torch_weights.py reads whole PyTorch files"
             )
-        if (module, name) not in _STANDS_FOR:
+        if (module, name) not in _ALLOWED_GLOBALS:
             raise InputError(f"it asks to run {module[:60]}.{name[:60]}, which no weight file needs; it was not run")
-        return getattr(self, _STANDS_FOR[module, name])
+        return getattr(self, _ALLOWED_GLOBALS[module, name])
 
     # What stands for the names that a file may use
 

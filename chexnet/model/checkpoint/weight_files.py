@@ -12,7 +12,12 @@ import numpy as np
 from chexnet.errors import InputError
 from chexnet.files import WEIGHT_SUFFIXES, read_bytes
 from chexnet.model.checkpoint import file_kinds, nested_weights, pickles, safetensors_files
-from chexnet.model.checkpoint.metadata_file import WEIGHTS_SHA256, read_sidecar, sidecar_path, write_sidecar
+from chexnet.model.checkpoint.metadata_file import (
+    WEIGHTS_SHA256,
+    metadata_path,
+    read_metadata_file,
+    write_metadata_file,
+)
 from chexnet.model.checkpoint.safetensors_files import SAFETENSORS
 
 if TYPE_CHECKING:
@@ -55,14 +60,14 @@ def open_weights(path: str | os.PathLike[str]) -> WeightFile:
     weights, metadata = _parse(data, path)
     if metadata is not None:
         return WeightFile(Path(path), weights, digest, metadata, Path(path))
-    metadata = read_sidecar(path)
+    metadata = read_metadata_file(path)
     if (described := metadata.pop(WEIGHTS_SHA256, digest)) != digest:
         raise InputError(
-            f"{sidecar_path(path)}: describes weights with SHA-256 {str(described)[:64]}, those of {path} have "
+            f"{metadata_path(path)}: describes weights with SHA-256 {str(described)[:64]}, those of {path} have "
             f"{digest}; expected the JSON of these weights, which train.py --resume writes anew. If the two "
             f"belong together all the same, take {WEIGHTS_SHA256!r} out of the JSON"
         )
-    return WeightFile(Path(path), weights, digest, metadata, sidecar_path(path))
+    return WeightFile(Path(path), weights, digest, metadata, metadata_path(path))
 
 
 def read_metadata(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
@@ -74,7 +79,7 @@ def read_metadata(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
         InputError: as for `open_weights`.
     """
     if not Path(path).exists():
-        return read_sidecar(path), sidecar_path(path)
+        return read_metadata_file(path), metadata_path(path)
     file = open_weights(path)
     return file.metadata, file.metadata_source
 
@@ -110,7 +115,7 @@ def save_checkpoint(
     The JSON says by its `weights_sha256` of which weights it is.
     """
     digest = save_weights(weights, path, precision, metadata)
-    write_sidecar(path, {**metadata, WEIGHTS_SHA256: digest})
+    write_metadata_file(path, {**metadata, WEIGHTS_SHA256: digest})
     return digest
 
 
@@ -157,10 +162,10 @@ def load_weights(network: "nn.Layer", path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: the file is unreadable, or its names or shapes are not exactly those of the network.
     """
-    assign(network, read_weights(path), str(path))
+    load_state_dict(network, read_weights(path), str(path))
 
 
-def assign(network: "nn.Layer", state: Mapping[str, Any], source: str) -> None:
+def load_state_dict(network: "nn.Layer", state: Mapping[str, Any], source: str) -> None:
     """Fills every parameter and buffer of `network` from arrays, or none; `source` is named in errors.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chexnet.errors import InputError
-from chexnet.files import replacing, sha256
+from chexnet.files import atomic_write, sha256
 from chexnet.model.convert import weight_names
 from chexnet.model.convert.torch_pickles import Tensor
 
@@ -31,8 +31,8 @@ def check_unchanged(source: Path, digest: str) -> None:
 
 @contextmanager
 def writing(output: Path) -> Iterator[Path]:
-    """`chexnet.files.replacing`, whose temporary path no error names."""
-    with replacing(output) as temporary:
+    """`chexnet.files.atomic_write`, whose temporary path no error names."""
+    with atomic_write(output) as temporary:
         try:
             yield temporary
         except InputError as error:

@@ -56,7 +56,7 @@ def from_torch(
     source, output = Path(source), Path(output)
     checkpoint.check_suffix(output)
     check_output(source, output)
-    checkpoint.check_sidecar(output)
+    checkpoint.check_metadata_file(output)
     source_sha256 = sha256(source)
     converted = read_torch(source, allow_pickle, choices)
     check_unchanged(source, source_sha256)
@@ -75,7 +75,7 @@ def from_torch(
     with writing(output) as temporary:
         output_sha256 = checkpoint.save_weights(state, temporary, metadata=metadata)
         compare(output, state, checkpoint.read_weights(temporary))
-    checkpoint.write_sidecar(output, {**metadata, checkpoint.WEIGHTS_SHA256: output_sha256})
+    checkpoint.write_metadata_file(output, {**metadata, checkpoint.WEIGHTS_SHA256: output_sha256})
     return Conversion(
         source=str(source),
         output=str(output),
@@ -152,7 +152,7 @@ def _converted(source: Path, file: torch_files.TorchFile, found: weight_search.F
         layout = layouts.without(layout, untrained)
         arrays |= {name: arrays[name][kept] for name in weight_names.HEAD}
     prefix = weight_names.PREFIX if layout else ""
-    state = {prefix + weight.paddle: weight_names.turned(weight, arrays[weight.torch]) for weight in table}
+    state = {prefix + weight.paddle: weight_names.transpose(weight, arrays[weight.torch]) for weight in table}
     return Converted(file, found, layout, untrained, channels, state)
 
 

@@ -52,7 +52,7 @@ def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> 
     wanted = {weight.paddle: weight.paddle_shape for weight in table}
     left_over = [name for name in weights if name not in wanted]
     arrays = checked(source, wanted, weights, left_over=left_over)
-    state = {weight.torch: weight_names.turned(weight, arrays[weight.paddle]) for weight in table}
+    state = {weight.torch: weight_names.transpose(weight, arrays[weight.paddle]) for weight in table}
     with writing(output) as temporary:
         torch_files.write(state, temporary)
         compare(output, state, _read_back(temporary))

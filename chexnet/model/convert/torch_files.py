@@ -21,7 +21,7 @@ from chexnet.errors import InputError
 from chexnet.model import checkpoint
 from chexnet.model.checkpoint import SAFETENSORS
 from chexnet.model.checkpoint.safetensors_files import BEGINNING
-from chexnet.model.convert.torch_pickles import MOST_FOR_A_BYTE, Order, TorchReader
+from chexnet.model.convert.torch_pickles import MAX_EXPANSION, Order, TorchReader
 from chexnet.model.convert.weight_names import some
 
 _UNREADABLE = "not a readable PyTorch weight file (truncated, damaged or of another format)"
@@ -85,7 +85,7 @@ def read(path: Path, allow_pickle: bool = False) -> TorchFile:
         if torch:
             return _read_zip(path) if start.startswith(b"PK") else _read_legacy(path)
         return TorchFile(checkpoint.load(path), "pickle of arrays")
-    except checkpoint.Damaged as error:
+    except checkpoint.CorruptFileError as error:
         raise InputError(f"{path}: {_UNREADABLE}") from error
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
@@ -124,7 +124,7 @@ def _read_safetensors(path: Path) -> TorchFile:
 def _read_zip(path: Path) -> TorchFile:
     archive = zipfile.ZipFile(path)  # open as long as the content is there
     sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-    if sum(sizes.values()) > MOST_FOR_A_BYTE * path.stat().st_size:
+    if sum(sizes.values()) > MAX_EXPANSION * path.stat().st_size:
         raise ValueError("too much for a file of this size")
     if any(re.search(r"(^|/)(constants\.pkl$|code/)", name) for name in sizes):
         raise InputError("refused: it is a TorchScript program, not weights; --allow_pickle loads it, if you trust it")

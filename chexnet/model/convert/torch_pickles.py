@@ -20,7 +20,7 @@ import numpy as np
 from chexnet.errors import InputError
 from chexnet.model.checkpoint.unpickling import SCALARS, _Reader
 
-MOST_FOR_A_BYTE = 10
+MAX_EXPANSION = 10
 """How many bytes in memory a byte of a file may stand for. PyTorch packs nothing, but others may have."""
 
 Order = Literal["<", ">"]
@@ -230,7 +230,7 @@ class TorchReader(_Reader):
         last = offset + sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
         if 0 not in shape and last >= storage.count:
             raise ValueError("a tensor is larger than its storage")
-        if math.prod(shape) * storage.dtype.itemsize > MOST_FOR_A_BYTE * self.size:
+        if math.prod(shape) * storage.dtype.itemsize > MAX_EXPANSION * self.size:
             raise ValueError("too much for a file of this size")
         return Tensor(storage, offset, shape, strides)
 

@@ -120,7 +120,7 @@ def some(of: Iterable[str], most: int = 4) -> str:
     return ", ".join(shown) + more
 
 
-def turned(weight: Weight, array: np.ndarray) -> np.ndarray:
+def transpose(weight: Weight, array: np.ndarray) -> np.ndarray:
     """The array as the other side lays it out; going there and back gives the same array."""
     return np.ascontiguousarray(array.T) if weight.transposed else array
 
