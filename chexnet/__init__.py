@@ -1,9 +1,10 @@
 """CheXNet in PaddlePaddle: 14 findings on frontal chest radiographs with DenseNet-121."""
 
-import importlib as _importlib
 import sys as _sys
 import zlib as _zlib  # noqa: F401 - before Paddle, see chexnet.device
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from chexnet._lazy import lazy_exports as _lazy_exports
 
 if TYPE_CHECKING:
     from chexnet.config import EvalConfig, TrainConfig
@@ -34,38 +35,25 @@ __all__ = [
     "train",
 ]
 
-_MODULES = {
-    "CLASS_NAMES": "labels",
-    "CheXNet": "model",
-    "ChestXrayDataSet": "data",
-    "EvalConfig": "config",
-    "Predictor": "predictor",
-    "TrainConfig": "config",
-    "evaluate": "evaluation",
-    "list_backbones": "backbone_registry",
-    "load": "model",
-    "localize": "localization",
-    "register_backbone": "backbone_registry",
-    "resume": "training",
-    "train": "training",
-}
-"""Public name -> the module that has it, imported when the name is first used: Paddle alone takes seconds."""
-
-
-if not TYPE_CHECKING:  # with it, type checkers would believe in every attribute
-
-    def __getattr__(name: str) -> Any:
-        """Import a public name on first use (PEP 562)."""
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(_importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    """Names of the module, those not imported yet included."""
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _lazy_exports(
+        __name__,
+        {
+            "CLASS_NAMES": "labels",
+            "CheXNet": "model.network",
+            "ChestXrayDataSet": "data.dataset",
+            "EvalConfig": "config",
+            "Predictor": "inference.predictor",
+            "TrainConfig": "config",
+            "evaluate": "evaluation.evaluator",
+            "list_backbones": "config.backbone_registry",
+            "load": "model.loading",
+            "localize": "evaluation.localization",
+            "register_backbone": "config.backbone_registry",
+            "resume": "training.trainer",
+            "train": "training.trainer",
+        },
+    )
 
 
 def _check_png() -> None:

@@ -1,23 +1,39 @@
-"""ChestX-ray14 as a data set, and batches of it."""
+"""From an image file to a uint8 crop with its labels."""
 
-import chexnet.device  # noqa: F401 - imports Paddle, before any module here does
-from chexnet.data.bad_images import MAX_SKIPPED, SkippedImage, find_bad_images, format_skipped
-from chexnet.data.dataset import Augmentation, ChestXrayDataSet, CropMode, augmentation_params
-from chexnet.data.external import ExternalDataSet, LabeledImages
-from chexnet.data.loader import Batch, BatchLoader, DataSet
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "MAX_SKIPPED",
-    "Augmentation",
-    "Batch",
-    "BatchLoader",
-    "ChestXrayDataSet",
-    "CropMode",
-    "DataSet",
-    "ExternalDataSet",
-    "LabeledImages",
-    "SkippedImage",
-    "augmentation_params",
-    "find_bad_images",
-    "format_skipped",
-]
+from chexnet._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from chexnet.data.bad_images import MAX_SKIPPED as MAX_SKIPPED
+    from chexnet.data.bad_images import SkippedImage as SkippedImage
+    from chexnet.data.bad_images import find_bad_images as find_bad_images
+    from chexnet.data.bad_images import format_skipped as format_skipped
+    from chexnet.data.dataset import Augmentation as Augmentation
+    from chexnet.data.dataset import ChestXrayDataSet as ChestXrayDataSet
+    from chexnet.data.dataset import CropMode as CropMode
+    from chexnet.data.dataset import augmentation_params as augmentation_params
+    from chexnet.data.external import ExternalDataSet as ExternalDataSet
+    from chexnet.data.external import LabeledImages as LabeledImages
+    from chexnet.data.loader import Batch as Batch
+    from chexnet.data.loader import BatchLoader as BatchLoader
+    from chexnet.data.loader import DataSet as DataSet
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "MAX_SKIPPED": "bad_images",
+            "SkippedImage": "bad_images",
+            "find_bad_images": "bad_images",
+            "format_skipped": "bad_images",
+            "Augmentation": "dataset",
+            "ChestXrayDataSet": "dataset",
+            "CropMode": "dataset",
+            "augmentation_params": "dataset",
+            "ExternalDataSet": "external",
+            "LabeledImages": "external",
+            "Batch": "loader",
+            "BatchLoader": "loader",
+            "DataSet": "loader",
+        },
+    )

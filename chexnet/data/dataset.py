@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import paddle
-from paddle.io import Dataset
 from PIL import Image
 
 from chexnet.data import images
@@ -17,6 +15,7 @@ from chexnet.data.cache import ImageCache
 from chexnet.data.images import survey
 from chexnet.data.lists import ImageList, check_images, read_list
 from chexnet.data.transforms import Preprocessing
+from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 
@@ -32,7 +31,7 @@ EarlierTransform = Callable[[Image.Image], Any]
 """A transform of the earlier Paddle-CheXNet: PIL image, mode RGB -> input of the network."""
 
 
-class ChestXrayDataSet(Dataset):
+class ChestXrayDataSet(paddle.io.Dataset):
     """A list file and its images.
 
     The whole list is checked when the data set is made, before anything is decoded.

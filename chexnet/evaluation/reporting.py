@@ -1,8 +1,7 @@
 """Build a report from an evaluation."""
 
-import paddle
-
 from chexnet.data import audit
+from chexnet.device import paddle
 from chexnet.evaluation.report import Report, build_report
 from chexnet.evaluation.result import CheckpointResult, EvalResult
 

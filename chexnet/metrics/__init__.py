@@ -1,4 +1,4 @@
-"""Evaluate probabilities: arrays in, values out.
+"""AUROC, confidence intervals, operating points and calibration: arrays in, values out.
 
 This package offers the AUROC, which needs NumPy alone. The submodules hold the rest: `delong` for its confidence
 interval and the paired test, `bootstrap` for intervals from resampled patients, `operating` for thresholds and their

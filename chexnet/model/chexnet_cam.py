@@ -1,8 +1,8 @@
 """The CAM network of the earlier Paddle-CheXNet, for code that was written against it."""
 
 import numpy as np
-import paddle
 
+from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.model.class_maps import to_opacity, upsample
 from chexnet.model.network import CheXNet

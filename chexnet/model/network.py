@@ -5,19 +5,18 @@ arXiv:1711.05225, section 2.
 """
 
 import numpy as np
-import paddle
-from paddle import nn
 
 from chexnet.config import NORMALIZATIONS
 from chexnet.config.backbone_registry import DEFAULT_BACKBONE, check_backbone
 from chexnet.data.transforms import MEAN_AND_STD, Preprocessing
+from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 from chexnet.model.backbones import BACKBONES, Backbone, FeatureGrid
 from chexnet.model.initial_weights import init_weights
 
 
-class CheXNet(nn.Layer):
+class CheXNet(paddle.nn.Layer):
     """Frontal chest radiographs -> probabilities of findings.
 
     Images are either gray uint8 [N, 1, H, W], as the data set gives them, which the network normalizes on the device,
@@ -95,8 +94,8 @@ class CheXNet(nn.Layer):
         head first.
         """
         if not self.training:
-            return nn.functional.sigmoid(self.logits(images))
-        probabilities = [nn.functional.sigmoid(logits) for logits in self.training_logits(images)]
+            return paddle.nn.functional.sigmoid(self.logits(images))
+        probabilities = [paddle.nn.functional.sigmoid(logits) for logits in self.training_logits(images)]
         return probabilities if len(probabilities) > 1 else probabilities[0]
 
     def logits(self, images: paddle.Tensor) -> paddle.Tensor:

@@ -1,4 +1,4 @@
-"""Synthetic frontal chest radiographs with the 14 findings planted in them.
+"""Synthetic frontal chest radiographs with planted findings.
 
 They are for tests and demonstrations where the real data cannot be had: a chest is composed of path
 lengths (trunk, lungs, heart, bones, vessels), the findings change those, and the sum is developed like a

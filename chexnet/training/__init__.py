@@ -1,4 +1,4 @@
-"""Training through `paddle.Model.fit`, in runs that can be interrupted and resumed."""
+"""Training runs on `paddle.Model.fit` that resume exactly where they stopped."""
 
 import chexnet.device  # noqa: F401 - imports Paddle, before any module here does
 from chexnet.training.auroc_metric import AUROC

@@ -1,4 +1,4 @@
-"""A page to drop an image on, for this machine. docs/predict.md describes it."""
+"""A local page that predicts the image dropped on it."""
 
 from chexnet.web.server import serve
 from chexnet.web.service import InferenceService

@@ -1,66 +1,33 @@
-"""Modules import downwards only, and the light ones stay light."""
+"""Wings import downwards only, and the light ones stay light."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-FLOORS = (
-    {"errors", "argument_types", "settings"},
-    {"files", "json_files", "text_files", "threads", "config", "framework", "process"},
-    {
-        "labels",
-        "csv_files",
-        "images",
-        "transforms",
-        "metrics",
-        "backbone_registry",
-        "checkpoint",
-        "device",
-        "download",
-        "shipped",
-    },
-    {"lists", "backbones"},
-    {"boxes", "phantom", "cache", "model", "convert", "guards", "thresholds"},
-    {"data", "export", "cam", "audit", "predictions"},
-    {"training", "engine", "drawing", "report"},
-    {"predictor"},
-    {"evaluation", "localization", "deployment", "utility"},
-    {"cli", "web"},
-)
-FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
-WITHOUT_PADDLE = {
-    "errors",
-    "files",
-    "backbone_registry",
-    "json_files",
-    "text_files",
-    "csv_files",
-    "threads",
-    "labels",
-    "images",
-    "transforms",
-    "metrics",
-    "lists",
-    "audit",
-    "predictions",
-    "report",
-    "boxes",
-    "guards",
-    "thresholds",
-    "shipped",
-    "phantom",
-    "cache",
-    "config",
-    "download",
-    "cli",
-    "process",
-    "argument_types",
-    "settings",
+GROUND = {"_lazy", "cli", "config", "device", "errors", "files", "labels", "prefetch"}
+WINGS = {
+    "metrics": {"errors"},
+    "data": GROUND,
+    "phantom": GROUND | {"data"},
+    "model": GROUND | {"data"},
+    "training": GROUND | {"metrics", "data", "model"},
+    "inference": GROUND | {"metrics", "data", "model"},
+    "evaluation": GROUND | {"metrics", "data", "model", "inference"},
+    "web": GROUND | {"metrics", "data", "phantom", "model", "inference"},
 }
+"""Wing -> what it may import, besides itself."""
+
+WITHOUT_PADDLE = (
+    *("_lazy", "cli", "config", "errors", "files", "labels", "prefetch"),
+    *("metrics", "phantom", "evaluation.report", "evaluation.predictions"),
+    *(f"data.{package}" for package in ("audit", "cache", "download", "images", "lists", "transforms")),
+)
 LIBRARY = ROOT / "chexnet"
 EXAMPLES = tuple(ROOT / f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist"))
 BENCHMARKS = (ROOT / "benchmarks/__main__.py", ROOT / "benchmarks/backbones.py")
@@ -78,35 +45,81 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def module_of(path: Path) -> str:
-    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+HEAVY = {"paddle", "numpy", "PIL", "sklearn", "scipy", "torch", "matplotlib", "jinja2", "tqdm", "openpyxl"}
+
+SOURCES = sorted(path for path in LIBRARY.rglob("*.py"))
 
 
-HEAVY = {"paddle", "numpy", "PIL", "sklearn", "scipy", "torch", "matplotlib", "tqdm", "openpyxl"}
+def dotted(path: Path) -> str:
+    """The name under which a file is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
-SOURCES = sorted(path for path in LIBRARY.rglob("*.py") if path != LIBRARY / "__init__.py")
+
+MODULES = {dotted(path): path for path in SOURCES}
+
+
+def dependencies(path: Path) -> set[str]:
+    """The library's modules that a file imports: a name of a package that is a module stands for that module."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else str(node.module) for name in names}
+    return found & set(MODULES) - {dotted(path)}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
-def test_a_module_imports_from_lower_floors_only(path):
-    module = module_of(path)
-    used = {name.split(".")[1] for name in imports(path) if name.startswith("chexnet.")} - {module, "__version__"}
-    assert not {name for name in used if FLOOR_OF[name] >= FLOOR_OF[module]}
-    if module in WITHOUT_PADDLE:
-        assert not any(name.split(".")[0] == "paddle" or name == "chexnet.device" for name in imports(path))
+def test_wings_import_downwards(path):
+    top = path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+    used = {name.split(".")[1] for name in dependencies(path) if name != "chexnet"} - {top}
+    if top in GROUND:
+        assert used <= GROUND
+    elif top in WINGS:
+        assert used <= WINGS[top]
+    else:
+        assert top in ("__init__", "utility")
+
+
+def test_no_cycles():
+    """Imports inside functions count, too."""
+    graph = {name: dependencies(path) for name, path in MODULES.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
+
+
+def test_what_works_without_paddle():
+    """Every module of the light wings is imported while Paddle cannot be."""
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "sys.modules['paddle'] = None\n"
+        "for name in sys.argv[1:]:\n"
+        "    module = importlib.import_module('chexnet.' + name)\n"
+        "    for found in pkgutil.walk_packages(getattr(module, '__path__', []), module.__name__ + '.'):\n"
+        "        importlib.import_module(found.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *WITHOUT_PADDLE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_two_files_have_one_name():
+    """A stack trace or an editor's tab names the file."""
+    folders = [LIBRARY, *(ROOT / name for name in ("benchmarks", "examples", "tests", "tools"))]
+    files = [path for folder in folders for path in folder.rglob("*.py")] + list(ROOT.glob("*.py"))
+    counts = Counter(path.name for path in files)
+    assert {name for name, count in counts.items() if count > 1} <= {"__init__.py", "conftest.py"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
-def test_paddle_is_first_imported_by_the_framework_module(path):
-    """Its side effects are undone there: a package does that before its modules, another module itself."""
+def test_paddle_is_first_imported_by_the_device_module(path):
+    """The side effects of its import are undone there: a package does that before its modules, another module itself."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
-    names = [name for node in body if isinstance(node, ast.Import) for name in (one.name for one in node.names)]
+    names = [name for node in body if isinstance(node, ast.Import) for name in (alias.name for alias in node.names)]
     names += [str(node.module) for node in body if isinstance(node, ast.ImportFrom)]
-    if path.name != "framework.py" and any(name.split(".")[0] == "paddle" for name in names):
+    if path.name != "device.py" and any(name.split(".")[0] == "paddle" for name in names):
         package = path.parent / "__init__.py"
-        assert package.parent != LIBRARY, f"{path.name}: from chexnet.device import paddle"
         own = [node for node in ast.parse(package.read_text(encoding="utf-8")).body if not isinstance(node, ast.Expr)]
-        assert isinstance(own[0], ast.Import)
+        assert isinstance(own[0], ast.Import), f"{path.name}: from chexnet.device import paddle"
         assert own[0].names[0].name == "chexnet.device"
 
 
