@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, load_script
 
 GROUND = {"_lazy", "cli", "config", "device", "errors", "files", "labels", "prefetch"}
 WINGS = {
@@ -50,24 +50,8 @@ HEAVY = {"paddle", "numpy", "PIL", "sklearn", "scipy", "torch", "matplotlib", "j
 SOURCES = sorted(path for path in LIBRARY.rglob("*.py"))
 
 
-def dotted(path: Path) -> str:
-    """The name under which a file is imported."""
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-MODULES = {dotted(path): path for path in SOURCES}
-
-
-def dependencies(path: Path) -> set[str]:
-    """The library's modules that a file imports: a name of a package that is a module stands for that module."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES else str(node.module) for name in names}
-    return found & set(MODULES) - {dotted(path)}
+ARCHITECTURE = load_script("docs/draw_architecture.py")
+MODULES, dependencies = ARCHITECTURE.MODULES, ARCHITECTURE.dependencies
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
@@ -102,6 +86,11 @@ def test_what_works_without_paddle():
     assert done.returncode == 0, done.stderr
 
 
+def test_the_picture_is_that_of_the_imports():
+    """If it fails: python docs/draw_architecture.py."""
+    assert ARCHITECTURE.draw() == ARCHITECTURE.PICTURE.read_text(encoding="utf-8")
+
+
 def test_no_two_files_have_one_name():
     """A stack trace or an editor's tab names the file."""
     folders = [LIBRARY, *(ROOT / name for name in ("benchmarks", "examples", "tests", "tools"))]
@@ -112,7 +101,7 @@ def test_no_two_files_have_one_name():
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
 def test_paddle_is_first_imported_by_the_device_module(path):
-    """The side effects of its import are undone there: a package does that before its modules, another module itself."""
+    """The side effects of that are undone there: a package does it before its modules, another module itself."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
     names = [name for node in body if isinstance(node, ast.Import) for name in (alias.name for alias in node.names)]
     names += [str(node.module) for node in body if isinstance(node, ast.ImportFrom)]
