@@ -105,7 +105,7 @@ def test_names_with_a_dot_are_found(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t10k-images-idx3-ubyte", None, "holds no t10k-images-idx3-ubyte and no t10k-images-idx3-ubyte.gz"),
+        ("t10k-images-idx3-ubyte", None, "no t10k-images-idx3-ubyte and no t10k-images-idx3-ubyte.gz"),
         ("train-images-idx3-ubyte", b"", "begins with b'', expected an IDX file"),
         ("train-images-idx3-ubyte", idx(np.zeros(5)), "begins with b'\\x00\\x00\\x08\\x01', expected an IDX file"),
         ("train-images-idx3-ubyte", idx(np.zeros((2, 27, 28))), "images of 27 x 28, expected 28 x 28"),
