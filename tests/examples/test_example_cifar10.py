@@ -254,7 +254,7 @@ def test_accuracies_of_classes_are_counted_plainly():
     ("arguments", "message"),
     [
         (["--data", "nowhere.tar.gz"], "nowhere.tar.gz: no such archive"),
-        (["--predict", "a.png", "--save_dir", "nothing"], "nothing/network.pdparams: no network of this example"),
+        (["--predict", "a.png", "--save_dir", "nothing"], "nothing/network.pdparams: not a network of this example"),
     ],
 )
 def test_what_is_not_there_is_one_line(tmp_path, monkeypatch, capsys, arguments, message):
