@@ -51,7 +51,7 @@ def dependencies(path: Path) -> set[str]:
 
 def wing_imports() -> dict[str, set[str]]:
     """Return, for each wing, the wings that it imports; everything that is no package of its own is the ground."""
-    wings = {path.parent.name for path in LIBRARY.glob("*/__init__.py")} - {"cli", "files"}
+    wings = {path.parent.name for path in LIBRARY.glob("*/__init__.py")} - {"cli", "config", "files"}
 
     def wing(module: str) -> str | None:
         top = [*module.split("."), ""][1]

@@ -12,8 +12,8 @@ _BUILT_IN = (
     *("resnext50_32x4d", "resnet50", "resnet101", "resnet152"),
     *("vgg16", "googlenet", "alexnet", "lenet"),
 )
-"""Compared in docs/backbones.md. Their classes are registered when `chexnet.model.backbones` is imported, which needs Paddle;
-the command-line flags need the names only."""
+"""Compared in docs/backbones.md. Importing `chexnet.model.backbones`, which needs Paddle, registers their classes. The
+command-line flags need only the names."""
 
 BACKBONES: dict[str, Any] = {}
 """Name -> class, a subclass of `chexnet.model.backbones.Backbone`, of every backbone registered so far."""

@@ -40,8 +40,7 @@ class Preprocessing:
         resize: length of the shorter side after resizing, in pixels.
         crop: side of the square crop, in pixels, at most `resize`.
         scaling: one of `chexnet.config.NORMALIZATIONS`; `CheXNet` does it.
-        sample_bits: bits per sample that are in use in image files that declare more, 8 to 16; `chexnet.data.images.read`
-            does it.
+        sample_bits: bits per sample in use in image files that declare more, 8 to 16; see `chexnet.data.images.read`.
 
     Raises:
         InputError: `resize` is above MAX_RESIZE, `crop` is not within 1..resize, `sample_bits` not within 8..16, or

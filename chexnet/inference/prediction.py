@@ -64,7 +64,7 @@ class Prediction:
 
     @property
     def meaningful(self) -> bool:
-        """Whether the numbers mean anything, judged by `warnings`; see `chexnet.inference.image_checks.is_meaningful`."""
+        """Whether the numbers mean anything, judged by `warnings`; see `image_checks.is_meaningful`."""
         return image_checks.is_meaningful(self.warnings)
 
     def caption(self, finding: str) -> str:
@@ -73,7 +73,7 @@ class Prediction:
         return f"{finding} {self.probability(finding):.3f}{mark}"
 
     def cam(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Return the class map of one finding: float32 [H, W] in logit units, see `chexnet.inference.cam.upsample_to_image`.
+        """Return the class map of one finding: float32 [H, W] in logit units, see `cam.upsample_to_image`.
 
         Args:
             finding: one of the classes.
@@ -88,6 +88,6 @@ class Prediction:
         return cam.upsample_to_image(self.maps[:, self.classes.index(finding)], geometry, self.grid)
 
     def heatmap(self, finding: str, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Return the same map as 0..1, on one scale for all findings and images; see `chexnet.inference.cam.to_opacity`."""
+        """Return the same map as 0..1, on one scale for all findings and images; see `cam.to_opacity`."""
         bias = float(self.bias[self.classes.index(finding)])
         return cam.to_opacity(self.cam(finding, size), bias, self.cam_max)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, load_script
 
-GROUND = {"_lazy", "cli", "config", "device", "errors", "files", "labels", "prefetch"}
+GROUND = {"_lazy", "_types", "cli", "config", "device", "errors", "files", "labels", "prefetch"}
 WINGS = {
     "metrics": {"errors"},
     "data": GROUND,
@@ -24,7 +24,7 @@ WINGS = {
 """Wing -> what it may import, besides itself."""
 
 WITHOUT_PADDLE = (
-    *("_lazy", "cli", "config", "errors", "files", "labels", "prefetch"),
+    *("_lazy", "_types", "cli", "config", "errors", "files", "labels", "prefetch"),
     *("metrics", "phantom", "evaluation.report", "evaluation.predictions"),
     *(f"data.{package}" for package in ("audit", "cache", "download", "images", "lists", "transforms")),
 )

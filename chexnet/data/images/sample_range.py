@@ -72,7 +72,7 @@ def note(image: Image.Image, remark: str) -> Image.Image:
 
 
 def sample_range(image: Image.Image) -> SampleRange | None:
-    """Return the range of an image that `chexnet.data.images.open_image` gave; None for DICOM, whose header names it."""
+    """Return the range of an image from `chexnet.data.images.open_image`; None for DICOM, whose header names it."""
     white = image.info.get(_WHITE)
     if white is None:
         return None

@@ -29,7 +29,7 @@ def format_metadata(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -
 
 
 def parse_metadata(text: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Parses the metadata found in `path`. Raises InputError if it is not a JSON object, see `chexnet.files.json_files`."""
+    """Parse the metadata found in `path`. Raises InputError if it is not a JSON object, see `files.json_files`."""
     return parse_object(text, f"{path}: its metadata")
 
 
