@@ -1,4 +1,4 @@
-"""DICOM radiographs; tests/data/test_dicom_refusals.py has the files that are none."""
+"""DICOM radiographs that are read; tests/data/test_dicom_refusals.py has those that are refused."""
 
 import math
 
@@ -33,7 +33,7 @@ def read(made: Dataset, tmp_path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_what_went_in_comes_out_of_each_lossless_syntax(syntax, tmp_path):
+def test_lossless_syntaxes_are_decoded_exactly(syntax, tmp_path):
     np.testing.assert_array_equal(read(SYNTAXES[syntax], tmp_path), whole_range(TWELVE))
 
 
@@ -46,25 +46,25 @@ def test_what_went_in_comes_out_of_each_lossless_syntax(syntax, tmp_path):
     ],
     ids=["JPEG baseline", "JPEG extended", "JPEG 2000"],
 )
-def test_what_went_in_nearly_comes_out_of_each_lossy_syntax(made, expected, tolerance, tmp_path):
+def test_lossy_syntaxes_are_decoded_approximately(made, expected, tolerance, tmp_path):
     error = np.abs(read(made, tmp_path).astype(int) - whole_range(expected))
     assert error.max() <= tolerance
     assert error.mean() < 1
 
 
 @pytest.mark.parametrize("name", ["implicit", "bigendian", "expb", "padded", "RLE", "jp2klossless", "jpeg_ls_lossless"])
-def test_one_image_is_the_same_in_the_syntaxes_that_pydicom_ships_it_in(name):
+def test_an_example_of_pydicom_is_the_same_in_all_its_syntaxes(name):
     np.testing.assert_array_equal(images.read(SHIPPED / f"MR_small_{name}.dcm"), images.read(SHIPPED / "MR_small.dcm"))
 
 
 def test_near_lossless_jpeg_ls_is_read(tmp_path):
-    """A lossless stream is one whose samples are off by at most 0."""
+    """A lossless stream is a valid near-lossless one with an error of 0."""
     shipped = pydicom.dcmread(SHIPPED / "MR_small_jpeg_ls_lossless.dcm")
     shipped.file_meta.TransferSyntaxUID = uid.JPEGLSNearLossless
     np.testing.assert_array_equal(read(shipped, tmp_path), images.read(SHIPPED / "MR_small.dcm"))
 
 
-def test_twelve_bit_jpeg_shows_what_its_jpeg_2000_shows():
+def test_a_12_bit_jpeg_resembles_its_jpeg_2000_version():
     pair = [images.read(SHIPPED / name).ravel() / 255 for name in ("JPGExtended.dcm", "JPEG2000.dcm")]
     assert np.corrcoef(pair)[0, 1] > 0.9
 
@@ -79,13 +79,13 @@ def test_samples_of_every_depth_and_sign(kind, bits, photometry, tmp_path):
     found = read(dataset(stored, BitsStored=bits, PhotometricInterpretation=photometry), tmp_path)
     assert found.dtype == np.uint8
     if photometry == "MONOCHROME1":
-        assert (np.abs(255 - found.astype(int) - expected)).max() <= 1  # halves are rounded to the even number
+        assert (np.abs(255 - found.astype(int) - expected)).max() <= 1  # np.rint rounds halves to even
         assert found[0, 0] == 255
     else:
         np.testing.assert_array_equal(found, expected)
 
 
-def test_bits_above_those_stored_mean_nothing(tmp_path):
+def test_bits_above_bits_stored_are_ignored(tmp_path):
     dirty = TWELVE | (RNG.integers(0, 16, TWELVE.shape).astype(np.uint16) << 12)
     np.testing.assert_array_equal(read(dataset(dirty, BitsStored=12), tmp_path), whole_range(TWELVE))
 
@@ -95,16 +95,16 @@ WINDOWS = {
     "linear, by name": {"WindowCenter": 1200, "WindowWidth": 800, "VOILUTFunction": "LINEAR"},
     "linear exact": {"WindowCenter": 1200, "WindowWidth": 800, "VOILUTFunction": "LINEAR_EXACT"},
     "sigmoid": {"WindowCenter": 1200, "WindowWidth": 800, "VOILUTFunction": "SIGMOID"},
-    "of one value": {"WindowCenter": 1200, "WindowWidth": 1},
-    "after the rescale": {"WindowCenter": 20, "WindowWidth": 60, "RescaleSlope": 0.05, "RescaleIntercept": -40},
-    "after a falling rescale": {"WindowCenter": 700, "WindowWidth": 900, "RescaleSlope": -1, "RescaleIntercept": 2000},
+    "width 1": {"WindowCenter": 1200, "WindowWidth": 1},
+    "after a rescale": {"WindowCenter": 20, "WindowWidth": 60, "RescaleSlope": 0.05, "RescaleIntercept": -40},
+    "after a negative slope": {"WindowCenter": 700, "WindowWidth": 900, "RescaleSlope": -1, "RescaleIntercept": 2000},
     "sigmoid, narrow": {"WindowCenter": 1200, "WindowWidth": 1e-3, "VOILUTFunction": "SIGMOID"},
     "the first of two": {"WindowCenter": [1200, 10], "WindowWidth": [800, 5]},
 }
 
 
 def windowed(value: float, center: float, width: float, function: str) -> float:
-    """PS3.3 C.11.2.1.2 and C.11.2.1.3 for one value, from 0 to 1."""
+    """Apply a window to one value (PS3.3 C.11.2.1.2 and C.11.2.1.3); the result is 0 to 1."""
     if function == "SIGMOID":
         return 1 / (1 + math.exp(min(-4 * (value - center) / width, 700)))
     if function == "LINEAR":
@@ -117,7 +117,7 @@ def windowed(value: float, center: float, width: float, function: str) -> float:
 @pytest.mark.parametrize("name", WINDOWS)
 @pytest.mark.parametrize("stored", [TWELVE, SIGNED], ids=["unsigned", "signed"])
 @pytest.mark.filterwarnings("error")
-def test_a_window_is_that_of_the_standard(name, stored, tmp_path):
+def test_windows_follow_the_standard(name, stored, tmp_path):
     header = WINDOWS[name]
     measured = stored.astype(float) * header.get("RescaleSlope", 1) + header.get("RescaleIntercept", 0)
     center, width = (np.atleast_1d(header[key])[0] for key in ("WindowCenter", "WindowWidth"))
@@ -129,7 +129,7 @@ def test_a_window_is_that_of_the_standard(name, stored, tmp_path):
 
 
 @pytest.mark.parametrize("width", [0, None])
-def test_a_window_without_width_is_none(width, tmp_path):
+def test_a_window_without_width_is_ignored(width, tmp_path):
     made = dataset(TWELVE, WindowCenter=1200, WindowWidth=width)
     np.testing.assert_array_equal(read(made, tmp_path), whole_range(TWELVE))
 
@@ -145,7 +145,7 @@ CURVE = np.rint(4095 * np.linspace(0, 1, 1500) ** 2).astype(np.uint16)
         (uid.ExplicitVRBigEndian, "OW", ">u2"),
     ],
 )
-def test_a_voi_lut_says_what_is_black_and_white_and_goes_before_a_window(syntax, vr, kind, tmp_path):
+def test_a_voi_lut_takes_precedence_over_a_window(syntax, vr, kind, tmp_path):
     made = dataset(
         TWELVE, syntax, VOILUTSequence=table(CURVE, 500, 12, vr=vr, kind=kind), WindowCenter=5, WindowWidth=5
     )
@@ -154,8 +154,8 @@ def test_a_voi_lut_says_what_is_black_and_white_and_goes_before_a_window(syntax,
 
 
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian])
-def test_a_voi_lut_of_more_entries_than_its_own_depth_could_count(syntax, tmp_path):
-    """4096 entries of 8 bits, two in a word, of which the lower byte comes first."""
+def test_a_voi_lut_may_have_more_entries_than_levels(syntax, tmp_path):
+    """4096 entries of 8 bits, two per word, lower byte first."""
     entries = np.arange(4096) // 16
     packed = entries.astype("u1").view("<u2")
     sequence = table(packed, 0, 8, vr="OW", kind="<u2" if syntax.is_little_endian else ">u2")
@@ -164,15 +164,15 @@ def test_a_voi_lut_of_more_entries_than_its_own_depth_could_count(syntax, tmp_pa
     np.testing.assert_array_equal(read(made, tmp_path), entries[TWELVE].astype(np.uint8))
 
 
-def test_a_modality_lut_goes_before_the_window(tmp_path):
+def test_a_modality_lut_is_applied_before_the_window(tmp_path):
     made = dataset(TWELVE, ModalityLUTSequence=table(CURVE, 500, 12), WindowCenter=2000.5, WindowWidth=2001)
     measured = CURVE[np.clip(TWELVE.astype(int) - 500, 0, 1499)]
     np.testing.assert_array_equal(read(made, tmp_path), scaled(measured, 1000, 3000))
 
 
-def test_a_falling_rescale_turns_dark_and_bright_round(tmp_path):
-    falling = read(dataset(TWELVE, RescaleSlope=-1, RescaleIntercept=4095), tmp_path)
-    assert np.abs(255 - falling.astype(int) - whole_range(TWELVE)).max() <= 1
+def test_a_negative_slope_inverts_the_image(tmp_path):
+    inverted = read(dataset(TWELVE, RescaleSlope=-1, RescaleIntercept=4095), tmp_path)
+    assert np.abs(255 - inverted.astype(int) - whole_range(TWELVE)).max() <= 1
 
 
 @pytest.mark.parametrize("photometry", ["MONOCHROME1", "MONOCHROME2"])
@@ -202,12 +202,12 @@ def test_padding_may_be_a_range(tmp_path):
 
 
 @pytest.mark.parametrize("padding", [None, 700])
-def test_an_image_of_one_value_is_black(padding, tmp_path):
+def test_a_constant_image_is_black(padding, tmp_path):
     made = dataset(np.full((20, 20), 700, np.uint16), PixelPaddingValue=padding)
     assert not read(made, tmp_path).any()
 
 
-def test_dicom_is_known_by_its_content(tmp_path):
+def test_dicom_is_recognized_by_its_content(tmp_path):
     path = save(SYNTAXES["RLE"], tmp_path / "x.dcm")
     for name in ("IM000001", "x.png"):
         path.rename(tmp_path / name)
@@ -215,12 +215,12 @@ def test_dicom_is_known_by_its_content(tmp_path):
         np.testing.assert_array_equal(images.read(path), whole_range(TWELVE))
 
 
-def test_what_the_header_says_of_the_view_stays_with_the_image(tmp_path):
+def test_modality_and_view_position_are_kept_in_the_image_info(tmp_path):
     made = dataset(TWELVE, ViewPosition="LL", PatientName="Somebody")
     assert images.open_image(save(made, tmp_path / "x.dcm")).info == {"Modality": "DX", "ViewPosition": "LL"}
 
 
-def test_a_dicom_is_an_image_like_others_for_cache_and_data_set(tmp_path):
+def test_dicom_files_can_be_cached(tmp_path):
     from chexnet.data.cache import ImageCache, build
     from chexnet.data.transforms import Preprocessing
 

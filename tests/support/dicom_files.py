@@ -1,4 +1,4 @@
-"""DICOM files for the tests, in every transfer syntax that can be written here."""
+"""Make DICOM files for tests, in every transfer syntax that pydicom or this module can write."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 
 
 def dataset(stored: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **header) -> Dataset:
-    """A radiograph with these samples, uncompressed; `header` adds to what must be there, or replaces it."""
+    """Make an uncompressed radiograph; `header` adds elements to the required ones, or replaces them."""
     made = Dataset()
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = uid.UID(syntax)
@@ -29,21 +29,21 @@ def dataset(stored: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **head
     for name, value in header.items():
         setattr(made, name, value)
     made.HighBit = header.get("HighBit", made.BitsStored - 1 if made.BitsStored else 0)
-    order = "<" if made.file_meta.TransferSyntaxUID.is_little_endian else ">"
-    made.PixelData = stored.astype(stored.dtype.newbyteorder(order)).tobytes()
+    byte_order = "<" if made.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    made.PixelData = stored.astype(stored.dtype.newbyteorder(byte_order)).tobytes()
     made["PixelData"].VR = "OW" if stored.itemsize == 2 else "OB"
     return made
 
 
 def compressed(stored: np.ndarray, syntax: str, **header) -> Dataset:
-    """The same with pydicom's own encoders: RLE and JPEG 2000."""
+    """Make a radiograph compressed with pydicom's encoders: RLE or JPEG 2000."""
     made = dataset(stored, **header)
     made.compress(syntax, **({"j2k_cr": [2]} if syntax == uid.JPEG2000 else {}))
     return made
 
 
 def wrapped(stored: np.ndarray, syntax: str, codestream: bytes, **header) -> Dataset:
-    """The same with samples that have been compressed already."""
+    """Make a radiograph from compressed samples."""
     made = dataset(stored, syntax, **header)
     made.PixelData = encapsulate([codestream])
     made["PixelData"].is_undefined_length = True
@@ -53,11 +53,20 @@ def wrapped(stored: np.ndarray, syntax: str, codestream: bytes, **header) -> Dat
 def table(
     entries: np.ndarray, first: int, bits: int, signed: bool = False, vr: str = "US", kind: str = "<u2"
 ) -> Sequence:
-    """A modality or VOI LUT; `signed` is how its first value is written, `vr` and `kind` how its entries are."""
+    """Make the sequence of a modality or VOI LUT.
+
+    Args:
+        entries: entries of the table.
+        first: first mapped value.
+        bits: declared bits per entry.
+        signed: whether `first` is written as a signed integer.
+        vr: value representation of the entries.
+        kind: dtype of the entries with the representation OW.
+    """
     item = Dataset()
     descriptor = [len(entries) % 2**16, first, bits]
     item.add_new("LUTDescriptor", "SS" if signed else "US", descriptor)
-    if vr == "OW" or len(entries) > 2**15:  # more than a header of US can count
+    if vr == "OW" or len(entries) > 2**15:  # too many for the 16-bit length of US
         item.add_new("LUTData", "OW", entries.astype(kind).tobytes())
     else:
         item.add_new("LUTData", vr, entries.tolist())
@@ -70,7 +79,7 @@ def save(made: Dataset, path: Path) -> Path:
 
 
 def save_bare(made: Dataset, path: Path, keep_meta: bool = False) -> Path:
-    """The same without preamble, and without what says how it is encoded unless that is kept."""
+    """Save without the preamble and, unless `keep_meta`, without the file meta information."""
     data = save(made, path).read_bytes()
     (length,) = struct.unpack_from("<I", data, 140)
     path.write_bytes(data[132 if keep_meta else 144 + length :])
@@ -78,27 +87,27 @@ def save_bare(made: Dataset, path: Path, keep_meta: bool = False) -> Path:
 
 
 def jpeg(stored: np.ndarray) -> bytes:
-    """uint8 [H, W] -> baseline JPEG."""
+    """Encode uint8 [H, W] as baseline JPEG."""
     file = io.BytesIO()
     Image.fromarray(stored).save(file, "JPEG", quality=100)
     return file.getvalue()
 
 
 def lossless_jpeg(stored: np.ndarray, bits: int) -> bytes:
-    """uint8 or uint16 [H, W] -> lossless JPEG (T.81 annex H), each sample predicted by its left neighbour.
+    """Encode uint8 or uint16 [H, W] as lossless JPEG (T.81 annex H), predicting each sample from its left neighbor.
 
-    The Huffman code of a difference's category is its number in five bits, so that nothing has to be optimised.
+    The Huffman code of a difference category is its number in five bits, which avoids optimizing a table.
     """
     samples = stored.astype(np.int64)
     predicted = np.roll(samples, 1, axis=1)
-    predicted[1:, 0] = samples[:-1, 0]  # the first of a row by the one above
+    predicted[1:, 0] = samples[:-1, 0]  # the first of a row is predicted from the one above
     predicted[0, 0] = 2 ** (bits - 1)
-    written = []
+    codes = []
     for difference in (samples - predicted).ravel().tolist():
         category = abs(difference).bit_length()
         extra = difference if difference > 0 else difference + 2**category - 1
-        written.append(f"{category:05b}" + (f"{extra:0{category}b}" if category else ""))
-    stream = "".join(written)
+        codes.append(f"{category:05b}" + (f"{extra:0{category}b}" if category else ""))
+    stream = "".join(codes)
     stream += "1" * (-len(stream) % 8)
     data = int(stream, 2).to_bytes(len(stream) // 8, "big").replace(b"\xff", b"\xff\x00")
     height, width = stored.shape
@@ -115,11 +124,12 @@ EIGHT = (TWELVE >> 4).astype(np.uint8)
 
 
 def scaled(measured: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The slow obvious rule: low is black, high is white."""
+    """Scale linearly: `low` is black, `high` is white. A slow reference implementation."""
     return np.rint(255 * np.clip((measured.astype(float) - low) / (high - low), 0, 1)).astype(np.uint8)
 
 
 def whole_range(stored: np.ndarray) -> np.ndarray:
+    """Scale linearly: the lowest sample is black, the highest is white."""
     return scaled(stored, float(stored.min()), float(stored.max()))
 
 
