@@ -13,6 +13,7 @@ from dicom_files import (
     compressed,
     dataset,
     jpeg,
+    read,
     save,
     scaled,
     table,
@@ -20,16 +21,12 @@ from dicom_files import (
     wrapped,
 )
 from PIL import Image
-from pydicom import Dataset, uid
+from pydicom import uid
 
 from chexnet.data import images
 
 RNG = np.random.default_rng(0)
 SIGNED = TWELVE.astype(np.int16) - 1500
-
-
-def read(made: Dataset, tmp_path) -> np.ndarray:
-    return images.read(save(made, tmp_path / "x.dcm"))
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)

@@ -6,7 +6,7 @@ from contextlib import suppress
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import TWELVE, dataset, lossless_jpeg, save, scaled, table, whole_range, wrapped
+from dicom_files import TWELVE, dataset, lossless_jpeg, read, refusal, save, table, whole_range, wrapped
 from pydicom import Dataset, uid
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing, pixel_array
 
@@ -15,19 +15,6 @@ from chexnet.errors import InputError
 
 SYNTAXES = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID", None)
-
-
-def read(made: Dataset, tmp_path) -> np.ndarray:
-    return images.read(save(made, tmp_path / "x.dcm"))
-
-
-def refusal(made: Dataset, tmp_path) -> str:
-    with pytest.raises(InputError) as error:
-        read(made, tmp_path)
-    message = str(error.value).removeprefix(f"{tmp_path / 'x.dcm'}: ")
-    assert message.isprintable()
-    assert len(message) < 300
-    return message
 
 
 def rendered(path) -> np.ndarray:
@@ -186,49 +173,6 @@ def test_a_header_that_contradicts_its_pixels_is_refused(name, tmp_path):
     assert re.search(expected, refusal(made, tmp_path))
 
 
-@pytest.mark.parametrize("declared", range(8, 17))
-@pytest.mark.parametrize("used", [8, 10, 12, 14, 16])
-def test_a_voi_lut_is_scaled_by_the_bits_that_it_uses(declared, used, tmp_path):
-    entries = np.arange(4096) * 2**used // 4096
-    made = dataset(TWELVE, VOILUTSequence=table(entries, 0, declared))
-    if used == declared - 1:
-        assert re.search(f"VOI LUT.* {declared} bits", refusal(made, tmp_path))
-    else:
-        np.testing.assert_array_equal(read(made, tmp_path), scaled(entries[TWELVE], 0, 2**used - 1))
-
-
-@pytest.mark.parametrize("top", [3100, 4000, 4096])
-def test_a_voi_lut_may_use_part_of_its_range(top, tmp_path):
-    entries = np.arange(4096) * top // 4095
-    found = read(dataset(TWELVE, VOILUTSequence=table(entries, 0, 16)), tmp_path)
-    np.testing.assert_array_equal(found, scaled(entries[TWELVE], 0, 4095))
-
-
-@pytest.mark.parametrize("first", [-2000, 63_536, 33_000, -32_536])
-@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
-def test_the_first_value_of_a_lookup_table_may_have_the_wrong_sign(first, keyword, tmp_path):
-    meant = -2000 if first in (-2000, 63_536) else 33_000
-    stored = (TWELVE.astype(int) + meant).astype(np.int16 if meant < 0 else np.uint16)
-    made = dataset(stored, **{keyword: table(np.arange(4096), first, 12, first < 0)})
-    expected = scaled(TWELVE, 0, 4095) if keyword == "VOILUTSequence" else whole_range(TWELVE)
-    np.testing.assert_array_equal(read(made, tmp_path), expected)
-
-
-@pytest.mark.parametrize("defect", ["short", "long", "no descriptor", "no data", "two numbers", "17 bits"])
-def test_a_malformed_lookup_table_is_refused(defect, tmp_path):
-    sequence = table(np.arange(4096), 0, 12)
-    item = sequence[0]
-    if defect in ("short", "long"):
-        item.LUTData = item.LUTData[:4000] if defect == "short" else [*item.LUTData, *item.LUTData]
-    elif defect == "two numbers":
-        item.LUTDescriptor = [4096, 0]
-    elif defect == "17 bits":
-        item.LUTDescriptor = [4096, 0, 17]
-    else:
-        delattr(item, "LUTDescriptor" if defect == "no descriptor" else "LUTData")
-    assert "VOI LUT" in refusal(dataset(TWELVE, VOILUTSequence=sequence), tmp_path)
-
-
 @pytest.mark.parametrize("bits", [12, 16])
 @pytest.mark.parametrize("written", ["SS", "US"])
 def test_padding_may_have_the_wrong_sign(bits, written, tmp_path):
@@ -249,12 +193,6 @@ def test_a_linear_window_narrower_than_1_over_smaller_steps_is_linear_exact(tmp_
     path = save(dataset(TWELVE, VOILUTFunction="LINEAR_EXACT", **header), tmp_path / "y.dcm")
     np.testing.assert_array_equal(read(dataset(TWELVE, **header), tmp_path), images.read(path))
     assert np.abs(images.read(path) - rendered(path)).max() <= 0.5 + 1e-6
-
-
-def test_the_first_of_several_voi_luts_is_used(tmp_path):
-    first, second = (table(entries, 0, 12) for entries in (np.arange(4096), np.arange(4096)[::-1]))
-    made = dataset(TWELVE, VOILUTSequence=[first[0], second[0]])
-    np.testing.assert_array_equal(read(made, tmp_path), scaled(TWELVE, 0, 4095))
 
 
 def test_numbers_may_be_stored_as_text(tmp_path):

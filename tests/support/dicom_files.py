@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+import pytest
 from PIL import Image
 from pydicom import Dataset, FileMetaDataset, Sequence, uid
 from pydicom.encaps import encapsulate
+
+from chexnet.data import images
+from chexnet.errors import InputError
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 
@@ -131,6 +135,21 @@ def scaled(measured: np.ndarray, low: float, high: float) -> np.ndarray:
 def whole_range(stored: np.ndarray) -> np.ndarray:
     """Scale linearly: the lowest sample is black, the highest is white."""
     return scaled(stored, float(stored.min()), float(stored.max()))
+
+
+def read(made: Dataset, folder: Path) -> np.ndarray:
+    """Save a file and read it as gray."""
+    return images.read(save(made, folder / "x.dcm"))
+
+
+def refusal(made: Dataset, folder: Path) -> str:
+    """Return the message of the error with which a file is refused, without the path."""
+    with pytest.raises(InputError) as error:
+        read(made, folder)
+    message = str(error.value).removeprefix(f"{folder / 'x.dcm'}: ")
+    assert message.isprintable()
+    assert len(message) < 300
+    return message
 
 
 SYNTAXES = {

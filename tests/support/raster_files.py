@@ -2,8 +2,17 @@
 
 import struct
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pytest
+
+from chexnet.data import images
+from chexnet.errors import InputError
+
+RNG = np.random.default_rng(0)
+SIZE = (21, 29)  # the rows of packed samples do not fill their last byte
 
 TYPES = {"H": 3, "L": 4, "Q": 16}
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -118,3 +127,34 @@ def pnm(kind: int, samples: np.ndarray, maxval: int, comment: str = "") -> bytes
     if kind in (2, 3):
         return head.encode() + b"\n".join(b" ".join(b"%d" % sample for sample in row.ravel()) for row in samples)
     return head.encode() + b"".join(sample_rows(samples, 1 if kind == 4 else 8 if maxval < 256 else 16))
+
+
+def random_samples(bits: int, shape: tuple[int, ...] = SIZE) -> np.ndarray:
+    """Draw samples that use their whole range, so that there is no warning."""
+    samples = RNG.integers(0, 2**bits, shape).astype(np.uint16 if bits > 8 else np.uint8)
+    samples[0, :2] = np.array([0, 2**bits - 1]).reshape(2, *[1] * (samples.ndim - 2))
+    return samples
+
+
+def as_gray(samples: np.ndarray, white: int) -> np.ndarray:
+    """Scale samples to 0..255. A slow reference implementation."""
+    return np.rint(255.0 * samples.astype(float) / white)
+
+
+def make_reader(folder: Path) -> Callable[..., np.ndarray]:
+    """Return a function that saves the content of an image as `x` in a folder and reads it as gray."""
+
+    def read(content: bytes, **options: int) -> np.ndarray:
+        (folder / "x").write_bytes(content)
+        return images.read(folder / "x", **options).astype(int)
+
+    return read
+
+
+def refusal(read: Callable[..., np.ndarray], content: bytes, **options: int) -> str:
+    """Return the message of the error with which content is refused, without the path."""
+    with pytest.raises(InputError) as error:
+        read(content, **options)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+    return str(error.value).partition(": ")[2]
