@@ -6,7 +6,17 @@ from contextlib import suppress
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import TWELVE, dataset, lossless_jpeg, read, refusal, save, table, whole_range, wrapped
+from dicom_files import (
+    TWELVE,
+    dataset,
+    encapsulated_dataset,
+    lossless_jpeg,
+    lut_sequence,
+    read,
+    refusal,
+    save,
+    scale_full_range,
+)
 from pydicom import Dataset, uid
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing, pixel_array
 
@@ -17,21 +27,21 @@ SYNTAXES = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.Explicit
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID", None)
 
 
-def rendered(path) -> np.ndarray:
+def render(path) -> np.ndarray:
     """Render an image to 0..255 with pydicom's decoder, modality and VOI functions, over the range of their output.
 
     For a VOI LUT, pydicom truncates 28.999999999999996 to 28, so values are rounded first.
     """
-    made = pydicom.dcmread(path)
-    measured = apply_modality_lut(pixel_array(made), made)
-    displayed = apply_voi_lut(np.rint(measured).astype(np.int64) if "VOILUTSequence" in made else measured, made)
+    ds = pydicom.dcmread(path)
+    measured = apply_modality_lut(pixel_array(ds), ds)
+    displayed = apply_voi_lut(np.rint(measured).astype(np.int64) if "VOILUTSequence" in ds else measured, ds)
     low, high = measured.min(), measured.max()
-    if "VOILUTSequence" in made:
-        low, high = 0, 2 ** made.VOILUTSequence[0].LUTDescriptor[2] - 1
-    elif "WindowWidth" in made:
-        low, high = apply_windowing(np.array([-1e9, 1e9]), made)
+    if "VOILUTSequence" in ds:
+        low, high = 0, 2 ** ds.VOILUTSequence[0].LUTDescriptor[2] - 1
+    elif "WindowWidth" in ds:
+        low, high = apply_windowing(np.array([-1e9, 1e9]), ds)
     level = (displayed - float(low)) / (float(high) - float(low))
-    return 255 * (1 - level if made.PhotometricInterpretation == "MONOCHROME1" else level)
+    return 255 * (1 - level if ds.PhotometricInterpretation == "MONOCHROME1" else level)
 
 
 def variant(rng: np.random.Generator) -> Dataset:
@@ -53,7 +63,7 @@ def variant(rng: np.random.Generator) -> Dataset:
         measured = measured * header["RescaleSlope"] + header["RescaleIntercept"]
     elif modality == "table":
         entries = np.sort(rng.integers(0, 2**16, int(rng.integers(2 ** (bits - 2), 2**bits))))
-        header["ModalityLUTSequence"] = table(entries, least + int(rng.integers(0, 20)), 16, signed, "OW", words)
+        header["ModalityLUTSequence"] = lut_sequence(entries, least + int(rng.integers(0, 20)), 16, signed, "OW", words)
         measured = np.sort(entries[: 2 ** (bits - 2)]).astype(float)
     low, span = measured.min(), np.ptp(measured)
     voi = rng.choice(["none", "window", "windows", "table"])
@@ -62,7 +72,7 @@ def variant(rng: np.random.Generator) -> Dataset:
         entries = np.sort(rng.integers(0, 2**depth, int(rng.choice([300, 4096, 2**16]))))
         entries[-1] = 2**depth - 1
         entries = entries[::-1] if rng.random() < 0.2 else entries
-        header["VOILUTSequence"] = table(entries, int(low + span / 4), depth, low < 0, "US", words)
+        header["VOILUTSequence"] = lut_sequence(entries, int(low + span / 4), depth, low < 0, "US", words)
     elif voi != "none":
         center, width = low + span * rng.uniform(0.3, 0.7), max(1, span * rng.choice([0.0, 0.2, 0.7, 2]))
         centers, widths = [round(float(center), 1), 5.0], [round(float(width), 1), 3.0]
@@ -72,11 +82,11 @@ def variant(rng: np.random.Generator) -> Dataset:
             header["VOILUTFunction"] = str(function)
     narrow = bits <= 8 and rng.random() < 0.7 and not (signed and modality == "table")  # where pydicom overflows
     kind = ("i" if signed else "u") + ("1" if narrow else "2")
-    made = dataset(stored.astype(kind), syntax, **header)
+    ds = dataset(stored.astype(kind), syntax, **header)
     if kind == "u2" and bits < 14 and rng.random() < 0.3:  # garbage above the samples
         garbage = (rng.integers(0, 4, stored.shape) << 14).astype(kind)
-        made.PixelData = (stored.astype(kind) | garbage).astype(words).tobytes()
-    return made
+        ds.PixelData = (stored.astype(kind) | garbage).astype(words).tobytes()
+    return ds
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -84,15 +94,15 @@ def variant(rng: np.random.Generator) -> Dataset:
 def test_gray_levels_agree_with_pydicom(seed, tmp_path):
     rng, compared = np.random.default_rng(seed), 0
     for _ in range(40):
-        made = variant(rng)
-        path = save(made, tmp_path / "x.dcm")
-        expected = rendered(path)
+        ds = variant(rng)
+        path = save(ds, tmp_path / "x.dcm")
+        expected = render(path)
         if np.ptp(expected) < 1:  # a constant image
             with suppress(InputError):
                 images.read(path)
             continue
         compared += 1
-        assert np.abs(images.read(path) - expected).max() <= 0.5 + 1e-6, made
+        assert np.abs(images.read(path) - expected).max() <= 0.5 + 1e-6, ds
     assert compared > 35
 
 
@@ -113,22 +123,22 @@ BITS = {
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
 def test_samples_are_extracted_from_the_bits_that_the_header_gives(name, syntax, tmp_path):
     stored, header = BITS[name]
-    made = dataset(stored, syntax, **header)
-    made.HighBit = header["HighBit"]
+    ds = dataset(stored, syntax, **header)
+    ds.HighBit = header["HighBit"]
     values = TWELVE.astype(int)
     if name == "signed, up to the highest bit":
         values = np.where(values < 2048, values, values - 4096)
-    np.testing.assert_array_equal(read(made, tmp_path), whole_range(values))
+    np.testing.assert_array_equal(read(ds, tmp_path), scale_full_range(values))
 
 
 def test_overlays_in_unused_bits_are_ignored(tmp_path):
     """The header gives the bit of the overlay, above or below the samples."""
     for shift, position in ((0, 12), (4, 0)):
-        made = dataset((TWELVE << shift) | ((TWELVE > 2000).astype(np.uint16) << position), BitsStored=12)
-        made.HighBit = 11 + shift
-        made.add_new((0x6000, 0x0100), "US", 16)
-        made.add_new((0x6000, 0x0102), "US", position)
-        np.testing.assert_array_equal(read(made, tmp_path), whole_range(TWELVE))
+        ds = dataset((TWELVE << shift) | ((TWELVE > 2000).astype(np.uint16) << position), BitsStored=12)
+        ds.HighBit = 11 + shift
+        ds.add_new((0x6000, 0x0100), "US", 16)
+        ds.add_new((0x6000, 0x0102), "US", position)
+        np.testing.assert_array_equal(read(ds, tmp_path), scale_full_range(TWELVE))
 
 
 MISFITS = {
@@ -157,10 +167,13 @@ MISFITS = {
     "window inf": (dataset(TWELVE, WindowCenter=7, WindowWidth="inf"), "WindowWidth is inf"),
     "window negative": (dataset(TWELVE, WindowCenter=7, WindowWidth=-9), "Window Width is -9"),
     "window too narrow": (dataset(TWELVE, WindowCenter=7, WindowWidth=0.5), r"Window Width is 0\.5"),
-    "few levels": (dataset(TWELVE, VOILUTSequence=table(np.arange(10), 100, 8)), "VOI LUT.* 8 bits.* 9$"),
-    "table without pixels": (dataset(TWELVE, VOILUTSequence=table(np.arange(256), 6000, 8)), "VOI LUT.* 6000.* 94 to"),
+    "few levels": (dataset(TWELVE, VOILUTSequence=lut_sequence(np.arange(10), 100, 8)), "VOI LUT.* 8 bits.* 9$"),
+    "table without pixels": (
+        dataset(TWELVE, VOILUTSequence=lut_sequence(np.arange(256), 6000, 8)),
+        "VOI LUT.* 6000.* 94 to",
+    ),
     "half as bright, or of 11 bits": (
-        dataset(TWELVE, VOILUTSequence=table(np.arange(4096) // 2, 0, 12)),
+        dataset(TWELVE, VOILUTSequence=lut_sequence(np.arange(4096) // 2, 0, 12)),
         "VOI LUT.* 12 bits.* 2047$",
     ),
 }
@@ -169,8 +182,8 @@ MISFITS = {
 @pytest.mark.parametrize("name", MISFITS)
 @pytest.mark.filterwarnings("ignore")
 def test_a_header_that_contradicts_its_pixels_is_refused(name, tmp_path):
-    made, expected = MISFITS[name]
-    assert re.search(expected, refusal(made, tmp_path))
+    ds, expected = MISFITS[name]
+    assert re.search(expected, refusal(ds, tmp_path))
 
 
 @pytest.mark.parametrize("bits", [12, 16])
@@ -181,41 +194,41 @@ def test_padding_may_have_the_wrong_sign(bits, written, tmp_path):
     for stored, padding in ((signed, -2000), (unsigned, 2**16 - 2000)):
         padded = stored.copy()
         padded[:, :9] = np.array(padding).astype(stored.dtype)
-        made = dataset(padded, BitsStored=bits)
-        made.add_new("PixelPaddingValue", written, padding % 2**16 - (2**16 if written == "SS" else 0))
-        found = read(made, tmp_path)
-        assert not found[:, :9].any()
-        np.testing.assert_array_equal(found[:, 9:], whole_range(stored[:, 9:]))
+        ds = dataset(padded, BitsStored=bits)
+        ds.add_new("PixelPaddingValue", written, padding % 2**16 - (2**16 if written == "SS" else 0))
+        gray = read(ds, tmp_path)
+        assert not gray[:, :9].any()
+        np.testing.assert_array_equal(gray[:, 9:], scale_full_range(stored[:, 9:]))
 
 
 def test_a_linear_window_narrower_than_1_over_smaller_steps_is_linear_exact(tmp_path):
     header = {"WindowCenter": 0.45, "WindowWidth": 0.7, "RescaleSlope": 1 / 4096, "RescaleIntercept": 0}
     path = save(dataset(TWELVE, VOILUTFunction="LINEAR_EXACT", **header), tmp_path / "y.dcm")
     np.testing.assert_array_equal(read(dataset(TWELVE, **header), tmp_path), images.read(path))
-    assert np.abs(images.read(path) - rendered(path)).max() <= 0.5 + 1e-6
+    assert np.abs(images.read(path) - render(path)).max() <= 0.5 + 1e-6
 
 
 def test_numbers_may_be_stored_as_text(tmp_path):
-    made = dataset(TWELVE)
+    ds = dataset(TWELVE)
     expected = read(dataset(TWELVE, WindowCenter=1200, WindowWidth=800), tmp_path)
-    made.add_new("WindowCenter", "LO", "1200\\7")
-    made.add_new("WindowWidth", "LO", "800")
-    np.testing.assert_array_equal(read(made, tmp_path), expected)
-    made.add_new("WindowWidth", "LO", "wide\x1b[31m")
-    assert "WindowWidth" in refusal(made, tmp_path)
+    ds.add_new("WindowCenter", "LO", "1200\\7")
+    ds.add_new("WindowWidth", "LO", "800")
+    np.testing.assert_array_equal(read(ds, tmp_path), expected)
+    ds.add_new("WindowWidth", "LO", "wide\x1b[31m")
+    assert "WindowWidth" in refusal(ds, tmp_path)
 
 
 def test_header_values_are_escaped_and_shortened_in_messages(tmp_path):
-    evil = "\x1b]0;\x07" + "A" * 5000
+    text = "\x1b]0;\x07" + "A" * 5000
     for name in ("PhotometricInterpretation", "VOILUTFunction", "SOPClassUID", "NumberOfFrames", "RescaleSlope"):
-        made = dataset(TWELVE, WindowCenter=1, WindowWidth=5)
-        made.add_new(name, "LO", evil)
+        ds = dataset(TWELVE, WindowCenter=1, WindowWidth=5)
+        ds.add_new(name, "LO", text)
         if name == "SOPClassUID":
-            del made.Rows
-        assert "\x1b" not in refusal(made, tmp_path)
-    made = dataset(TWELVE)
-    made.add_new("Modality", "LO", evil)
-    modality = images.open_image(save(made, tmp_path / "x.dcm")).info["Modality"]
+            del ds.Rows
+        assert "\x1b" not in refusal(ds, tmp_path)
+    ds = dataset(TWELVE)
+    ds.add_new("Modality", "LO", text)
+    modality = images.open_image(save(ds, tmp_path / "x.dcm")).info["Modality"]
     assert modality.isprintable()
     assert len(modality) <= 100
 
@@ -233,9 +246,9 @@ def test_a_wrong_transfer_syntax_of_uncompressed_pixels_is_tolerated(tmp_path):
     syntax = data[start : start + 6] + grown.to_bytes(2, "little") + explicit.ljust(grown, b"\0")
     path.write_bytes(data[:140] + group.to_bytes(4, "little") + data[144:start] + syntax + data[start + 8 + length :])
     assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == uid.ExplicitVRLittleEndian
-    np.testing.assert_array_equal(images.read(path), whole_range(TWELVE))
+    np.testing.assert_array_equal(images.read(path), scale_full_range(TWELVE))
 
 
 def test_lossless_jpeg_with_more_bits_than_bits_stored_is_read(tmp_path):
-    made = wrapped(TWELVE, uid.JPEGLossless, lossless_jpeg(TWELVE, 16), BitsStored=12)
-    np.testing.assert_array_equal(read(made, tmp_path), whole_range(TWELVE))
+    ds = encapsulated_dataset(TWELVE, uid.JPEGLossless, lossless_jpeg(TWELVE, 16), BitsStored=12)
+    np.testing.assert_array_equal(read(ds, tmp_path), scale_full_range(TWELVE))

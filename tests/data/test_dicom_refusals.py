@@ -16,13 +16,13 @@ from dicom_files import (
     SHIPPED,
     SYNTAXES,
     TWELVE,
-    compressed,
+    compressed_dataset,
     dataset,
+    encapsulated_dataset,
     jpeg,
     lossless_jpeg,
     save,
-    whole_range,
-    wrapped,
+    scale_full_range,
 )
 from PIL import Image
 from pydicom import Dataset, Sequence, uid
@@ -34,33 +34,33 @@ from chexnet.errors import InputError
 
 def with_header(**header) -> Dataset:
     """Replace header elements of a valid file, without a change of its pixels."""
-    made = dataset(TWELVE)
+    ds = dataset(TWELVE)
     for name, value in header.items():
-        setattr(made, name, value)
-    return made
+        setattr(ds, name, value)
+    return ds
 
 
-def encrypted() -> Dataset:
-    made = Dataset()
-    made.file_meta = dataset(TWELVE).file_meta
+def encrypted_dataset() -> Dataset:
+    ds = Dataset()
+    ds.file_meta = dataset(TWELVE).file_meta
     envelope = Dataset()
     envelope.EncryptedContentTransferSyntaxUID = uid.ExplicitVRLittleEndian
     envelope.EncryptedContent = bytes(64)
-    made.EncryptedAttributesSequence = Sequence([envelope])
-    return made
+    ds.EncryptedAttributesSequence = Sequence([envelope])
+    return ds
 
 
 def without_pixels() -> Dataset:
-    made = dataset(TWELVE)
-    del made.PixelData
-    return made
+    ds = dataset(TWELVE)
+    del ds.PixelData
+    return ds
 
 
-def j2k_bomb() -> Dataset:
-    made = compressed(TWELVE, uid.JPEG2000Lossless)
-    at = made.PixelData.index(b"\xff\x4f\xff\x51")
-    made.PixelData = made.PixelData[: at + 8] + struct.pack(">II", 60_000, 60_000) + made.PixelData[at + 16 :]
-    return made
+def jpeg_2000_bomb() -> Dataset:
+    ds = compressed_dataset(TWELVE, uid.JPEG2000Lossless)
+    at = ds.PixelData.index(b"\xff\x4f\xff\x51")
+    ds.PixelData = ds.PixelData[: at + 8] + struct.pack(">II", 60_000, 60_000) + ds.PixelData[at + 16 :]
+    return ds
 
 
 LOSSLESS = lossless_jpeg(TWELVE, 12)
@@ -77,27 +77,27 @@ def save_with_elements(elements: bytes, path) -> None:
     path.write_bytes(data[:at] + elements + data[at:])
 
 
-def rle(*segments: bytes) -> Dataset:
+def rle_dataset(*segments: bytes) -> Dataset:
     """Make a file of RLE segments, one per byte of the samples."""
     starts = [64 + sum(map(len, segments[:number])) for number in range(len(segments))]
     header = struct.pack("<16I", len(segments), *starts, *[0] * (15 - len(segments)))
-    return wrapped(TWELVE, uid.RLELossless, header + b"".join(segments))
+    return encapsulated_dataset(TWELVE, uid.RLELossless, header + b"".join(segments))
 
 
-def colored(made: Dataset, syntax: str) -> Dataset:
+def color_dataset(syntax: str) -> Dataset:
     """Make a file whose compressed data have three channels, but whose header has one."""
     rgb = io.BytesIO()
     Image.new("RGB", TWELVE.shape[::-1]).save(rgb, "JPEG2000" if syntax == uid.JPEG2000 else "JPEG")
-    return wrapped(EIGHT, syntax, rgb.getvalue(), **made)
+    return encapsulated_dataset(EIGHT, syntax, rgb.getvalue())
 
 
-def repeat_scan(number: int) -> Dataset:
+def dataset_with_scans(number: int) -> Dataset:
     """Make a file of a progressive JPEG whose last scan is repeated `number` times."""
     file = io.BytesIO()
     Image.fromarray(EIGHT).save(file, "JPEG", progressive=True)
     data = file.getvalue()
     last = data[data.rindex(b"\xff\xda") : -2]
-    return wrapped(EIGHT, uid.JPEGExtended12Bit, data[:-2] + last * number + data[-2:])
+    return encapsulated_dataset(EIGHT, uid.JPEGExtended12Bit, data[:-2] + last * number + data[-2:])
 
 
 REFUSED = {
@@ -113,17 +113,20 @@ REFUSED = {
     "small": (with_header(Rows=15), "^48 x 15.* 16 x 16$"),
     "more rows than pixels": (with_header(Rows=41), "3,840 bytes.*3,936.*48 x 41.* 16 bits$"),
     "window": (with_header(WindowCenter=1, WindowWidth=5, VOILUTFunction="CURVED"), "VOI LUT Function.*CURVED.*LINEAR"),
-    "encrypted": (encrypted(), "encrypted"),
-    "video": (wrapped(EIGHT, uid.MPEG2MPML, b"video"), "MPEG2 Main Profile / Main Level"),
-    "no JPEG": (wrapped(EIGHT, uid.JPEGBaseline8Bit, b"no JPEG at all"), "cannot be decoded"),
-    "JPEG bomb": (wrapped(TWELVE, uid.JPEGLossless, BOMB), "48 x 40.*60000 x 60000"),
-    "RLE bomb": (rle(b"\x81\0" * 1000, b"\x81\0" * 1000), "RLE"),
-    "RLE of nothing": (rle(b"\x80" * 9000, b"\x80" * 9000), "RLE"),
-    "truncated RLE": (wrapped(TWELVE, uid.RLELossless, bytes(20)), "RLE"),
-    "JPEG of colors": (colored({}, uid.JPEGBaseline8Bit), "3 channels"),
-    "JPEG 2000 of colors": (colored({}, uid.JPEG2000), "3 channels"),
-    "JPEG of 8 bits for 12": (wrapped(TWELVE, uid.JPEGExtended12Bit, jpeg(EIGHT), BitsStored=12), r"12 bits.*\b8$"),
-    "JPEG of many scans": (repeat_scan(100), "106 scans.* 30$"),
+    "encrypted": (encrypted_dataset(), "encrypted"),
+    "video": (encapsulated_dataset(EIGHT, uid.MPEG2MPML, b"video"), "MPEG2 Main Profile / Main Level"),
+    "no JPEG": (encapsulated_dataset(EIGHT, uid.JPEGBaseline8Bit, b"no JPEG at all"), "cannot be decoded"),
+    "JPEG bomb": (encapsulated_dataset(TWELVE, uid.JPEGLossless, BOMB), "48 x 40.*60000 x 60000"),
+    "RLE bomb": (rle_dataset(b"\x81\0" * 1000, b"\x81\0" * 1000), "RLE"),
+    "RLE of nothing": (rle_dataset(b"\x80" * 9000, b"\x80" * 9000), "RLE"),
+    "truncated RLE": (encapsulated_dataset(TWELVE, uid.RLELossless, bytes(20)), "RLE"),
+    "JPEG of colors": (color_dataset(uid.JPEGBaseline8Bit), "3 channels"),
+    "JPEG 2000 of colors": (color_dataset(uid.JPEG2000), "3 channels"),
+    "JPEG of 8 bits for 12": (
+        encapsulated_dataset(TWELVE, uid.JPEGExtended12Bit, jpeg(EIGHT), BitsStored=12),
+        r"12 bits.*\b8$",
+    ),
+    "JPEG of many scans": (dataset_with_scans(100), "106 scans.* 30$"),
     "fragments": (
         with_header(PixelData=encapsulate([bytes(2)] * 6000), file_meta=SYNTAXES["JPEG lossless"].file_meta),
         "6,001.*5,000$",
@@ -132,7 +135,7 @@ REFUSED = {
         with_header(PhotometricInterpretation=None),
         "Photometric Interpretation.*MONOCHROME1",
     ),
-    "JPEG 2000 bomb": (j2k_bomb(), "48 x 40.*60000 x 60000"),
+    "JPEG 2000 bomb": (jpeg_2000_bomb(), "48 x 40.*60000 x 60000"),
 }
 
 
@@ -147,8 +150,8 @@ def refusal(path) -> str:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_unsupported_dicom_is_refused_in_one_line(name, tmp_path):
-    made, expected = REFUSED[name]
-    assert re.search(expected, refusal(save(made, tmp_path / "x.dcm")))
+    ds, expected = REFUSED[name]
+    assert re.search(expected, refusal(save(ds, tmp_path / "x.dcm")))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +191,7 @@ def test_a_truncated_file_is_refused_unless_its_pixels_are_complete(syntax, tmp_
         refusal(path)
     path.write_bytes(whole[:-1])
     try:
-        np.testing.assert_array_equal(images.read(path), whole_range(TWELVE))
+        np.testing.assert_array_equal(images.read(path), scale_full_range(TWELVE))
     except InputError:
         assert not SYNTAXES[syntax].file_meta.TransferSyntaxUID.is_encapsulated  # encapsulated data end in a delimiter
 
@@ -217,9 +220,9 @@ def test_the_work_for_a_file_is_bounded(elements, expected, tmp_path):
 
 
 def test_a_lookup_table_with_many_items_is_refused_by_its_size(tmp_path):
-    made = dataset(TWELVE)
-    made.add_new("VOILUTSequence", "OB", 200_000 * (ITEM + bytes(4)))
-    path = save(made, tmp_path / "x.dcm")
+    ds = dataset(TWELVE)
+    ds.add_new("VOILUTSequence", "OB", 200_000 * (ITEM + bytes(4)))
+    path = save(ds, tmp_path / "x.dcm")
     data = path.read_bytes()
     path.write_bytes(data.replace(b"\x28\0\x10\x30OB", b"\x28\0\x10\x30SQ"))
     assert re.search("VOILUTSequence.*1,600,000.*1,048,576", refusal(path))

@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from conftest import write_png
-from dicom_files import TWELVE, dataset, save, save_bare, whole_range
+from dicom_files import TWELVE, dataset, save, save_bare, scale_full_range
 from pydicom import uid
 
 from chexnet.data import images
@@ -12,7 +12,7 @@ from chexnet.data.images.image_folders import MAX_KINDS, find_images, format_cou
 from chexnet.errors import InputError
 
 
-def found(*names) -> list[str]:
+def found_names(*names) -> list[str]:
     return [str(path) for path in find_images(map(str, names))]
 
 
@@ -25,7 +25,7 @@ def test_a_folder_yields_all_images_below_it_sorted(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("no image")
     expected = ["a.tif", "b/IM1.dcm", "b/c/a.jpg", "b/z.PNG", "c.png"]
-    assert found(tmp_path) == [str(tmp_path / name) for name in expected]
+    assert found_names(tmp_path) == [str(tmp_path / name) for name in expected]
 
 
 def test_dicom_is_found_with_any_suffix(tmp_path):
@@ -34,7 +34,7 @@ def test_dicom_is_found_with_any_suffix(tmp_path):
     for name in ("IM000001", "1.2.840.113619"):
         save(dataset(pixels), tmp_path / name)
     (tmp_path / "1.2.txt").write_bytes(bytes(128) + b"DICT")
-    assert found(tmp_path) == [str(tmp_path / name) for name in ("1.2.840.113619", "IM000001")]
+    assert found_names(tmp_path) == [str(tmp_path / name) for name in ("1.2.840.113619", "IM000001")]
 
 
 def test_files_are_not_checked_and_the_order_of_names_is_kept(tmp_path):
@@ -42,7 +42,9 @@ def test_files_are_not_checked_and_the_order_of_names_is_kept(tmp_path):
     write_png(tmp_path / "f/a.png")
     (tmp_path / "notes.txt").write_text("no image")
     names = [tmp_path / "notes.txt", tmp_path / "f", tmp_path / "none.png", tmp_path / "f/b.png"]
-    assert found(*names) == [str(path) for path in (names[0], tmp_path / "f/a.png", tmp_path / "f/b.png", *names[2:])]
+    assert found_names(*names) == [
+        str(path) for path in (names[0], tmp_path / "f/a.png", tmp_path / "f/b.png", *names[2:])
+    ]
 
 
 def test_a_folder_without_images_yields_an_error_and_the_others_are_found(tmp_path):
@@ -59,7 +61,7 @@ def test_a_folder_without_images_yields_an_error_and_the_others_are_found(tmp_pa
 def test_a_pipe_in_a_folder_is_skipped(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     write_png(tmp_path / "x.png")
-    assert found(tmp_path) == [str(tmp_path / "x.png")]
+    assert found_names(tmp_path) == [str(tmp_path / "x.png")]
 
 
 def test_skipped_files_are_counted_by_kind(tmp_path):
@@ -124,8 +126,8 @@ BARE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBi
 @pytest.mark.parametrize("syntax", BARE, ids=lambda syntax: syntax.name)
 def test_dicom_without_a_preamble_is_found(syntax, keep_meta, tmp_path):
     save_bare(dataset(TWELVE, syntax), tmp_path / "IM0", keep_meta)
-    assert found(tmp_path) == [str(tmp_path / "IM0")]
-    np.testing.assert_array_equal(images.read(tmp_path / "IM0"), whole_range(TWELVE))
+    assert found_names(tmp_path) == [str(tmp_path / "IM0")]
+    np.testing.assert_array_equal(images.read(tmp_path / "IM0"), scale_full_range(TWELVE))
 
 
 @pytest.mark.parametrize("start", [b"\x08\0", b"\x08\0\x05\0CS", b"\x08\0\x16\0UI\x1a\0", b"\0\x08\0\x05", b"\2\0"])
@@ -133,7 +135,7 @@ def test_dicom_without_a_preamble_is_found(syntax, keep_meta, tmp_path):
 def test_files_that_only_begin_like_dicom_are_skipped(start, rest, tmp_path):
     (tmp_path / "x").write_bytes(start + rest)
     write_png(tmp_path / "y.png")
-    assert found(tmp_path) == [str(tmp_path / "y.png")]
+    assert found_names(tmp_path) == [str(tmp_path / "y.png")]
 
 
 def test_a_broken_link_is_an_error_and_links_to_images_are_followed(tmp_path):

@@ -19,42 +19,42 @@ SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 
 def dataset(stored: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **header) -> Dataset:
     """Make an uncompressed radiograph; `header` adds elements to the required ones, or replaces them."""
-    made = Dataset()
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = uid.UID(syntax)
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = uid.generate_uid()
-    made.Modality = "DX"
-    made.SamplesPerPixel = 1
-    made.PhotometricInterpretation = "MONOCHROME2"
-    made.Rows, made.Columns = stored.shape
-    made.BitsAllocated = made.BitsStored = 8 * stored.itemsize
-    made.PixelRepresentation = int(stored.dtype.kind == "i")
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = uid.UID(syntax)
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = uid.generate_uid()
+    ds.Modality = "DX"
+    ds.SamplesPerPixel = 1
+    ds.PhotometricInterpretation = "MONOCHROME2"
+    ds.Rows, ds.Columns = stored.shape
+    ds.BitsAllocated = ds.BitsStored = 8 * stored.itemsize
+    ds.PixelRepresentation = int(stored.dtype.kind == "i")
     for name, value in header.items():
-        setattr(made, name, value)
-    made.HighBit = header.get("HighBit", made.BitsStored - 1 if made.BitsStored else 0)
-    byte_order = "<" if made.file_meta.TransferSyntaxUID.is_little_endian else ">"
-    made.PixelData = stored.astype(stored.dtype.newbyteorder(byte_order)).tobytes()
-    made["PixelData"].VR = "OW" if stored.itemsize == 2 else "OB"
-    return made
+        setattr(ds, name, value)
+    ds.HighBit = header.get("HighBit", ds.BitsStored - 1 if ds.BitsStored else 0)
+    byte_order = "<" if ds.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    ds.PixelData = stored.astype(stored.dtype.newbyteorder(byte_order)).tobytes()
+    ds["PixelData"].VR = "OW" if stored.itemsize == 2 else "OB"
+    return ds
 
 
-def compressed(stored: np.ndarray, syntax: str, **header) -> Dataset:
+def compressed_dataset(stored: np.ndarray, syntax: str, **header) -> Dataset:
     """Make a radiograph compressed with pydicom's encoders: RLE or JPEG 2000."""
-    made = dataset(stored, **header)
-    made.compress(syntax, **({"j2k_cr": [2]} if syntax == uid.JPEG2000 else {}))
-    return made
+    ds = dataset(stored, **header)
+    ds.compress(syntax, **({"j2k_cr": [2]} if syntax == uid.JPEG2000 else {}))
+    return ds
 
 
-def wrapped(stored: np.ndarray, syntax: str, codestream: bytes, **header) -> Dataset:
+def encapsulated_dataset(stored: np.ndarray, syntax: str, codestream: bytes, **header) -> Dataset:
     """Make a radiograph from compressed samples."""
-    made = dataset(stored, syntax, **header)
-    made.PixelData = encapsulate([codestream])
-    made["PixelData"].is_undefined_length = True
-    return made
+    ds = dataset(stored, syntax, **header)
+    ds.PixelData = encapsulate([codestream])
+    ds["PixelData"].is_undefined_length = True
+    return ds
 
 
-def table(
+def lut_sequence(
     entries: np.ndarray, first: int, bits: int, signed: bool = False, vr: str = "US", kind: str = "<u2"
 ) -> Sequence:
     """Make the sequence of a modality or VOI LUT.
@@ -77,14 +77,14 @@ def table(
     return Sequence([item])
 
 
-def save(made: Dataset, path: Path) -> Path:
-    made.save_as(path, enforce_file_format=True)
+def save(ds: Dataset, path: Path) -> Path:
+    ds.save_as(path, enforce_file_format=True)
     return path
 
 
-def save_bare(made: Dataset, path: Path, keep_meta: bool = False) -> Path:
+def save_bare(ds: Dataset, path: Path, keep_meta: bool = False) -> Path:
     """Save without the preamble and, unless `keep_meta`, without the file meta information."""
-    data = save(made, path).read_bytes()
+    data = save(ds, path).read_bytes()
     (length,) = struct.unpack_from("<I", data, 140)
     path.write_bytes(data[132 if keep_meta else 144 + length :])
     return path
@@ -127,25 +127,25 @@ TWELVE = (np.add.outer(np.arange(40) * 40, np.arange(48) * 30) + RNG.integers(0,
 EIGHT = (TWELVE >> 4).astype(np.uint8)
 
 
-def scaled(measured: np.ndarray, low: float, high: float) -> np.ndarray:
+def scale(measured: np.ndarray, low: float, high: float) -> np.ndarray:
     """Scale linearly: `low` is black, `high` is white. A slow reference implementation."""
     return np.rint(255 * np.clip((measured.astype(float) - low) / (high - low), 0, 1)).astype(np.uint8)
 
 
-def whole_range(stored: np.ndarray) -> np.ndarray:
+def scale_full_range(stored: np.ndarray) -> np.ndarray:
     """Scale linearly: the lowest sample is black, the highest is white."""
-    return scaled(stored, float(stored.min()), float(stored.max()))
+    return scale(stored, float(stored.min()), float(stored.max()))
 
 
-def read(made: Dataset, folder: Path) -> np.ndarray:
+def read(ds: Dataset, folder: Path) -> np.ndarray:
     """Save a file and read it as gray."""
-    return images.read(save(made, folder / "x.dcm"))
+    return images.read(save(ds, folder / "x.dcm"))
 
 
-def refusal(made: Dataset, folder: Path) -> str:
+def refusal(ds: Dataset, folder: Path) -> str:
     """Return the message of the error with which a file is refused, without the path."""
     with pytest.raises(InputError) as error:
-        read(made, folder)
+        read(ds, folder)
     message = str(error.value).removeprefix(f"{folder / 'x.dcm'}: ")
     assert message.isprintable()
     assert len(message) < 300
@@ -156,8 +156,10 @@ SYNTAXES = {
     "implicit little endian": dataset(TWELVE, uid.ImplicitVRLittleEndian, BitsStored=12),
     "explicit little endian": dataset(TWELVE, uid.ExplicitVRLittleEndian, BitsStored=12),
     "explicit big endian": dataset(TWELVE, uid.ExplicitVRBigEndian, BitsStored=12),
-    "RLE": compressed(TWELVE, uid.RLELossless, BitsStored=12),
-    "JPEG 2000 lossless": compressed(TWELVE, uid.JPEG2000Lossless, BitsStored=12),
-    "JPEG lossless": wrapped(TWELVE, uid.JPEGLossless, lossless_jpeg(TWELVE, 12), BitsStored=12),
-    "JPEG lossless, selection 1": wrapped(TWELVE, uid.JPEGLosslessSV1, lossless_jpeg(TWELVE, 12), BitsStored=12),
+    "RLE": compressed_dataset(TWELVE, uid.RLELossless, BitsStored=12),
+    "JPEG 2000 lossless": compressed_dataset(TWELVE, uid.JPEG2000Lossless, BitsStored=12),
+    "JPEG lossless": encapsulated_dataset(TWELVE, uid.JPEGLossless, lossless_jpeg(TWELVE, 12), BitsStored=12),
+    "JPEG lossless, selection 1": encapsulated_dataset(
+        TWELVE, uid.JPEGLosslessSV1, lossless_jpeg(TWELVE, 12), BitsStored=12
+    ),
 }

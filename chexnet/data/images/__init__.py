@@ -39,8 +39,8 @@ __all__ = [
 ]
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
-"""Supported formats besides DICOM. Pillow's other formats stay disabled: for some of them (EPS), it runs the file's
-content in an external program."""
+"""Supported formats besides DICOM. Other formats stay disabled: for some of them (EPS), Pillow runs the
+content of the file in an external program."""
 
 MAX_BYTES = 2**29
 """Maximum size of a file. MAX_PIXELS of 16-bit RGBA need less, and MAX_PIXELS of gray much less."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install pydicom pylibjpeg pylibjpeg-openjpeg pylibjpeg-libjpeg"
 
-PHOTOMETRIES = ("MONOCHROME1", "MONOCHROME2")
+PHOTOMETRIC_INTERPRETATIONS = ("MONOCHROME1", "MONOCHROME2")
 
 MAX_PIXEL_RATIO = 1.02
 """Maximum ratio of the longer to the shorter side of a pixel."""
@@ -63,34 +63,33 @@ def header_fault(header: "Dataset") -> str | None:
         kind = to_one_line(sop_class.name) if sop_class else "unknown SOP class"
         return f"a DICOM file without an image ({kind}): no Rows or Columns"
     if not isinstance(header.Rows, int) or not isinstance(header.Columns, int):
-        return (
-            f"a DICOM file of {to_one_line(header.Columns)} x {to_one_line(header.Rows)} pixels, expected two integers"
-        )
+        size = f"{to_one_line(header.Columns)} x {to_one_line(header.Rows)}"
+        return f"a DICOM file of {size} pixels, expected two integers"
     if fault := size_fault(header.Columns, header.Rows):
         return fault
     if (frames := header.get("NumberOfFrames")) not in (None, "", 0, 1):
         return f"a DICOM file of {to_one_line(frames)} frames, expected a single image"
     for name in ("ModalityLUTSequence", "VOILUTSequence"):
-        if (
-            name in header
-            and (size := getattr(header.get_item(name), "length", 0)) > MAX_LUT_BYTES
-            and size < 2**32 - 1
-        ):
-            return f"a DICOM file with a {name} of {size:,} bytes, expected at most {MAX_LUT_BYTES:,}"
+        length = getattr(header.get_item(name), "length", 0) if name in header else 0
+        if MAX_LUT_BYTES < length < 2**32 - 1:  # 2**32 - 1 means an undefined length
+            return f"a DICOM file with a {name} of {length:,} bytes, expected at most {MAX_LUT_BYTES:,}"
     return _photometric_fault(header) or _depth_fault(header) or _shape_fault(header)
 
 
 def _photometric_fault(header: "Dataset") -> str | None:
-    expected = f"expected {' or '.join(PHOTOMETRIES)}"
+    expected = f"expected {' or '.join(PHOTOMETRIC_INTERPRETATIONS)}"
     photometric, samples = header.get("PhotometricInterpretation"), header.get("SamplesPerPixel")
     if not photometric:
         return f"a DICOM file without Photometric Interpretation, {expected}"
-    if photometric not in PHOTOMETRIES:
+    if photometric not in PHOTOMETRIC_INTERPRETATIONS:
         return f"a DICOM file of {to_one_line(photometric)} pixels, {expected}"
     if samples not in (None, 1):
         return f"a DICOM file of {photometric} pixels with {to_one_line(samples)} samples per pixel, expected 1"
-    # Some viewers follow one element and some the other, so they would display the image inverted to each other.
-    shape, consistent = header.get("PresentationLUTShape"), ("INVERSE", "IDENTITY")[PHOTOMETRIES.index(photometric)]
+    # Some viewers follow one element and some the other, which invert the image differently.
+    shape, consistent = (
+        header.get("PresentationLUTShape"),
+        ("INVERSE", "IDENTITY")[PHOTOMETRIC_INTERPRETATIONS.index(photometric)],
+    )
     if shape in ("INVERSE", "IDENTITY") and shape != consistent:
         return f"a DICOM file of {photometric} pixels with the contradicting Presentation LUT Shape {shape}"
     return None
@@ -158,13 +157,14 @@ def _codestream_fault(frame: bytes, dataset: "Dataset") -> str | None:
         return None
     if (stream.width, stream.height) != (dataset.Columns, dataset.Rows):
         return (
-            f"a DICOM file whose header has {dataset.Columns} x {dataset.Rows} pixels, but its compressed data "
+            f"a DICOM file whose header declares {dataset.Columns} x {dataset.Rows} pixels, but its compressed data "
             f"{stream.width} x {stream.height}"
         )
     if stream.channels != 1:
         return f"a DICOM file whose compressed data have {stream.channels} channels, expected 1"
-    if stream.lossy and stream.bits < min(dataset.BitsStored, 12):
-        return f"a DICOM file whose header has {dataset.BitsStored} bits stored, but its compressed data {stream.bits}"
+    stored = dataset.BitsStored
+    if stream.lossy and stream.bits < min(stored, 12):
+        return f"a DICOM file whose header declares {stored} bits stored, but its compressed data {stream.bits}"
     if (scans := count_scans(frame)) > MAX_SCANS:
         return f"a DICOM file whose JPEG has {scans:,} scans, expected at most {MAX_SCANS}"
     return None
