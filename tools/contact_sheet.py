@@ -45,12 +45,12 @@ def draw_contact_sheet(args: argparse.Namespace) -> None:
 
     check_writable(args.output, ".png", protected=args.images)
     skipped: Counter[str] = Counter()
-    paths = list(image_folders.find(args.images, skipped))
+    paths = list(image_folders.find_images(args.images, skipped))
     files = [path for path in paths if isinstance(path, Path) and path.exists()]
     if not files:
         raise paths[0] if isinstance(paths[0], InputError) else InputError(f"{paths[0]}: no such image file")
     if skipped:
-        cli.echo(f"passed over in folders: {image_folders.describe(skipped)}")
+        cli.echo(f"passed over in folders: {image_folders.format_counts(skipped)}")
     check_inputs(files, [args.output])
     ckpt = shipped_weights.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
     check_inputs([ckpt, *filter(None, [args.classes_file])], [args.output])

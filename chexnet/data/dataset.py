@@ -146,7 +146,7 @@ class ChestXrayDataSet(paddle.io.Dataset):
         if self.cache is None:
             warning = survey.survey(self.paths, self.preprocessing.sample_bits, workers)
         else:
-            rows = (self.rows[place] for place in survey.spread(len(self)))
+            rows = (self.rows[place] for place in survey.survey_indices(len(self)))
             warning = images.range_warning([images.SampleRange(int(self.cache.image(row).max()), 255) for row in rows])
         return warning and f"{self.list.path}: {warning}"
 

@@ -49,7 +49,7 @@ def predict_files(
 
     Args:
         config: the run.
-        names: paths of image files and folders, see `chexnet.data.images.image_folders.find`.
+        names: paths of image files and folders, see `chexnet.data.images.image_folders.find_images`.
         count_known: whether all names are available before the first prediction. If so, and they are few, no engine
             is compiled.
         log: takes lines for a person.
@@ -64,7 +64,7 @@ def predict_files(
     log = log or (lambda line: None)
     outputs = _check_outputs(config)
     passed_over: Counter[str] = Counter()
-    found = image_folders.find(_reject_overlap(names, config.cam), passed_over)
+    found = image_folders.find_images(_reject_overlap(names, config.cam), passed_over)
     paths: Iterable[Path | InputError] = _reject_overwriting(found, config.cam, outputs)
     number = None
     if count_known:
@@ -95,7 +95,7 @@ def predict_files(
                 csv_file.write(CsvWriter.add, prediction)
             yield ImageResult(prediction, thresholds, drawn, predictor.disclaimer)
     if passed_over:
-        log(f"passed over in folders: {image_folders.describe(passed_over)}")
+        log(f"passed over in folders: {image_folders.format_counts(passed_over)}")
     failures = [file.failure for file in (json_file, csv_file) if file and file.failure]
     failures += pictures.failures if pictures else []
     if failures:

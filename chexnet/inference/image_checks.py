@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
-from chexnet.data.images import remarks, to_gray
+from chexnet.data.images import sample_warnings, to_gray
 
 MEANINGLESS = "if so, its numbers mean nothing: the network knows upright frontal chest radiographs only"
 """Follows the warnings that an image is something else altogether; see `is_meaningful`."""
@@ -53,7 +53,7 @@ def check_image(image: Image.Image, crop: int, chest: bool = True) -> tuple[str,
     gray = to_gray(image)
     edges = border_fractions(gray)
     header = _header(image.info)
-    found = [*header, *remarks(image), *_format(image, crop)]
+    found = [*header, *sample_warnings(image), *_format(image, crop)]
     unlike = _empty(gray)
     if not unlike:
         found += _border(edges)

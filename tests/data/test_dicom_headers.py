@@ -1,11 +1,22 @@
-"""What DICOM headers say of their pixels, in many combinations, beside what pydicom makes of it."""
+"""Combinations of DICOM header elements, compared with pydicom's rendering."""
 
+import re
 from contextlib import suppress
 
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import TWELVE, dataset, lossless_jpeg, save, scaled, table, whole_range, wrapped
+from dicom_files import (
+    TWELVE,
+    dataset,
+    encapsulated_dataset,
+    lossless_jpeg,
+    lut_sequence,
+    read,
+    refusal,
+    save,
+    scale_full_range,
+)
 from pydicom import Dataset, uid
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing, pixel_array
 
@@ -16,39 +27,25 @@ SYNTAXES = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.Explicit
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID", None)
 
 
-def read(made: Dataset, tmp_path) -> np.ndarray:
-    return images.read(save(made, tmp_path / "x.dcm"))
+def render(path) -> np.ndarray:
+    """Render an image to 0..255 with pydicom's decoder, modality and VOI functions, over the range of their output.
 
-
-def refusal(made: Dataset, tmp_path) -> str:
-    with pytest.raises(InputError) as error:
-        read(made, tmp_path)
-    message = str(error.value).removeprefix(f"{tmp_path / 'x.dcm'}: ")
-    assert message.isprintable()
-    assert len(message) < 300
-    return message
-
-
-def rendered(path) -> np.ndarray:
-    """What pydicom makes of an image, 0 to 255: its decoder, modality and VOI functions, over the range that they say.
-
-    It takes a fraction off before it looks a value up in a VOI LUT, where 28.999999999999996 is meant to be 29; so
-    it is given whole numbers.
+    For a VOI LUT, pydicom truncates 28.999999999999996 to 28, so values are rounded first.
     """
-    made = pydicom.dcmread(path)
-    measured = apply_modality_lut(pixel_array(made), made)
-    shown = apply_voi_lut(np.rint(measured).astype(np.int64) if "VOILUTSequence" in made else measured, made)
+    ds = pydicom.dcmread(path)
+    measured = apply_modality_lut(pixel_array(ds), ds)
+    displayed = apply_voi_lut(np.rint(measured).astype(np.int64) if "VOILUTSequence" in ds else measured, ds)
     low, high = measured.min(), measured.max()
-    if "VOILUTSequence" in made:
-        low, high = 0, 2 ** made.VOILUTSequence[0].LUTDescriptor[2] - 1
-    elif "WindowWidth" in made:
-        low, high = apply_windowing(np.array([-1e9, 1e9]), made)
-    level = (shown - float(low)) / (float(high) - float(low))
-    return 255 * (1 - level if made.PhotometricInterpretation == "MONOCHROME1" else level)
+    if "VOILUTSequence" in ds:
+        low, high = 0, 2 ** ds.VOILUTSequence[0].LUTDescriptor[2] - 1
+    elif "WindowWidth" in ds:
+        low, high = apply_windowing(np.array([-1e9, 1e9]), ds)
+    level = (displayed - float(low)) / (float(high) - float(low))
+    return 255 * (1 - level if ds.PhotometricInterpretation == "MONOCHROME1" else level)
 
 
 def variant(rng: np.random.Generator) -> Dataset:
-    """A radiograph of a few hundred pixels whose header is one of many that are allowed."""
+    """Make a radiograph of a few hundred pixels with a random valid header."""
     signed, bits = rng.random() < 0.4, int(rng.choice([7, 8, 10, 12, 14]))
     least = -(2 ** (bits - 1)) if signed else 0
     height, width = rng.integers(16, 33, 2)
@@ -66,55 +63,56 @@ def variant(rng: np.random.Generator) -> Dataset:
         measured = measured * header["RescaleSlope"] + header["RescaleIntercept"]
     elif modality == "table":
         entries = np.sort(rng.integers(0, 2**16, int(rng.integers(2 ** (bits - 2), 2**bits))))
-        header["ModalityLUTSequence"] = table(entries, least + int(rng.integers(0, 20)), 16, signed, "OW", words)
+        header["ModalityLUTSequence"] = lut_sequence(entries, least + int(rng.integers(0, 20)), 16, signed, "OW", words)
         measured = np.sort(entries[: 2 ** (bits - 2)]).astype(float)
     low, span = measured.min(), np.ptp(measured)
     voi = rng.choice(["none", "window", "windows", "table"])
     if voi == "table":
-        depth = int(rng.choice([10, 11, 12, 13, 14, 15, 16]))  # of 8 bits, pydicom counts entries modulo 256
+        depth = int(rng.choice([10, 11, 12, 13, 14, 15, 16]))  # with 8 bits, pydicom computes indices modulo 256
         entries = np.sort(rng.integers(0, 2**depth, int(rng.choice([300, 4096, 2**16]))))
         entries[-1] = 2**depth - 1
         entries = entries[::-1] if rng.random() < 0.2 else entries
-        header["VOILUTSequence"] = table(entries, int(low + span / 4), depth, low < 0, "US", words)
+        header["VOILUTSequence"] = lut_sequence(entries, int(low + span / 4), depth, low < 0, "US", words)
     elif voi != "none":
         center, width = low + span * rng.uniform(0.3, 0.7), max(1, span * rng.choice([0.0, 0.2, 0.7, 2]))
-        several = [round(float(one), 1) for one in (center, 5)], [round(float(one), 1) for one in (width, 3)]
-        header["WindowCenter"], header["WindowWidth"] = several if voi == "windows" else [one[0] for one in several]
+        centers, widths = [round(float(center), 1), 5.0], [round(float(width), 1), 3.0]
+        multiple = voi == "windows"
+        header["WindowCenter"], header["WindowWidth"] = (centers, widths) if multiple else (centers[0], widths[0])
         if function := rng.choice(FUNCTIONS):
             header["VOILUTFunction"] = str(function)
     narrow = bits <= 8 and rng.random() < 0.7 and not (signed and modality == "table")  # where pydicom overflows
     kind = ("i" if signed else "u") + ("1" if narrow else "2")
-    made = dataset(stored.astype(kind), syntax, **header)
-    if kind == "u2" and bits < 14 and rng.random() < 0.3:  # dirt above the samples
-        dirt = (rng.integers(0, 4, stored.shape) << 14).astype(kind)
-        made.PixelData = (stored.astype(kind) | dirt).astype(words).tobytes()
-    return made
+    ds = dataset(stored.astype(kind), syntax, **header)
+    if kind == "u2" and bits < 14 and rng.random() < 0.3:  # garbage above the samples
+        garbage = (rng.integers(0, 4, stored.shape) << 14).astype(kind)
+        ds.PixelData = (stored.astype(kind) | garbage).astype(words).tobytes()
+    return ds
 
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:Applying a VOI LUT on a float")
-def test_it_is_what_pydicom_makes_of_it_within_a_gray_level(seed, tmp_path):
-    rng, read_ones = np.random.default_rng(seed), 0
+def test_gray_levels_agree_with_pydicom(seed, tmp_path):
+    rng, compared = np.random.default_rng(seed), 0
     for _ in range(40):
-        made = variant(rng)
-        path = save(made, tmp_path / "x.dcm")
-        expected = rendered(path)
-        if np.ptp(expected) < 1:  # nothing is to be seen
+        ds = variant(rng)
+        path = save(ds, tmp_path / "x.dcm")
+        expected = render(path)
+        if np.ptp(expected) < 1:  # a constant image
             with suppress(InputError):
                 images.read(path)
             continue
-        read_ones += 1
-        assert np.abs(images.read(path) - expected).max() <= 0.5 + 1e-6, made
-    assert read_ones > 35
+        compared += 1
+        assert np.abs(images.read(path) - expected).max() <= 0.5 + 1e-6, ds
+    assert compared > 35
 
 
 BITS = {
     "samples up to the highest bit": (TWELVE << 4, {"BitsStored": 12, "HighBit": 15}),
-    "the same, signed": ((TWELVE << 4).view(np.int16), {"BitsStored": 12, "HighBit": 15}),
+    "signed, up to the highest bit": ((TWELVE << 4).view(np.int16), {"BitsStored": 12, "HighBit": 15}),
     "in the middle": (TWELVE << 2, {"BitsStored": 12, "HighBit": 13}),
-    "with dirt above": ((TWELVE << 2) | ((TWELVE & 1) << 15), {"BitsStored": 12, "HighBit": 13}),
-    "of 16 bits": (TWELVE, {"BitsStored": 16, "HighBit": 15}),
-    "signed, without the bits of their sign": (
+    "with garbage above": ((TWELVE << 2) | ((TWELVE & 1) << 15), {"BitsStored": 12, "HighBit": 13}),
+    "16 bits": (TWELVE, {"BitsStored": 16, "HighBit": 15}),
+    "signed, without sign extension": (
         (TWELVE.astype(np.int16) - 2048) & 4095,
         {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": 1},
     ),
@@ -123,201 +121,134 @@ BITS = {
 
 @pytest.mark.parametrize("name", BITS)
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.name)
-def test_samples_are_where_the_header_has_them(name, syntax, tmp_path):
+def test_samples_are_extracted_from_the_bits_that_the_header_gives(name, syntax, tmp_path):
     stored, header = BITS[name]
-    made = dataset(stored, syntax, **header)
-    made.HighBit = header["HighBit"]
+    ds = dataset(stored, syntax, **header)
+    ds.HighBit = header["HighBit"]
     values = TWELVE.astype(int)
-    if name == "the same, signed":
+    if name == "signed, up to the highest bit":
         values = np.where(values < 2048, values, values - 4096)
-    np.testing.assert_array_equal(read(made, tmp_path), whole_range(values))
+    np.testing.assert_array_equal(read(ds, tmp_path), scale_full_range(values))
 
 
-def test_overlays_in_free_bits_are_not_seen(tmp_path):
-    """The header says which: beside samples up to bit 15 they lie below."""
+def test_overlays_in_unused_bits_are_ignored(tmp_path):
+    """The header gives the bit of the overlay, above or below the samples."""
     for shift, position in ((0, 12), (4, 0)):
-        made = dataset((TWELVE << shift) | ((TWELVE > 2000).astype(np.uint16) << position), BitsStored=12)
-        made.HighBit = 11 + shift
-        made.add_new((0x6000, 0x0100), "US", 16)
-        made.add_new((0x6000, 0x0102), "US", position)
-        np.testing.assert_array_equal(read(made, tmp_path), whole_range(TWELVE))
+        ds = dataset((TWELVE << shift) | ((TWELVE > 2000).astype(np.uint16) << position), BitsStored=12)
+        ds.HighBit = 11 + shift
+        ds.add_new((0x6000, 0x0100), "US", 16)
+        ds.add_new((0x6000, 0x0102), "US", position)
+        np.testing.assert_array_equal(read(ds, tmp_path), scale_full_range(TWELVE))
 
 
 MISFITS = {
-    "12 bits, called 10": (dataset(TWELVE, BitsStored=10), "a DICOM file whose samples are 94 to 3199, expected"),
-    "12 bits, called signed": (dataset(TWELVE.astype(np.int16), BitsStored=12), "a DICOM file whose samples are"),
-    "low bits, called high": (dataset(TWELVE, BitsStored=12, HighBit=15), "a DICOM file of 12 bits a sample up to"),
-    "high bit below the samples": (dataset(TWELVE, BitsStored=12, HighBit=7), "a DICOM file of 12 bits a sample"),
-    "high bit above the memory": (dataset(TWELVE, BitsStored=12, HighBit=16), "a DICOM file of 12 bits a sample of 16"),
-    "no bits": (dataset(TWELVE, BitsStored=0), "a DICOM file with 0 bits stored of 16 allocated"),
-    "no sign": (
-        dataset(TWELVE, PixelRepresentation=7),
-        "a DICOM file that does not say whether its samples are signed",
-    ),
-    "8 bits, called 16": (dataset(TWELVE.view(np.uint8), BitsAllocated=16), "a DICOM file with 3,840 bytes of pixels"),
-    "16 bits, called 8": (dataset(TWELVE, BitsAllocated=8, BitsStored=8), "a DICOM file with 3,840 bytes of pixels"),
-    "a column less": (dataset(TWELVE, Columns=47), "a DICOM file with 3,840 bytes of pixels, expected 3,760"),
-    "two images": (dataset(TWELVE, NumberOfFrames="1", Rows=20), "a DICOM file with 3,840 bytes of pixels"),
-    "oblong pixels": (dataset(TWELVE, PixelAspectRatio=[1, 2]), "a DICOM file with PixelAspectRatio 1 by 2"),
-    "oblong spacing": (dataset(TWELVE, ImagerPixelSpacing=[0.1, 0.2]), "a DICOM file with ImagerPixelSpacing 0.1 by"),
-    "inverse": (
-        dataset(TWELVE, PresentationLUTShape="INVERSE"),
-        "a DICOM file of MONOCHROME2 pixels with Presentation",
-    ),
-    "all padding": (
-        dataset(TWELVE, PixelPaddingValue=0, PixelPaddingRangeLimit=65535),
-        "a DICOM file whose pixels are",
-    ),
-    "slope 0": (dataset(TWELVE, RescaleSlope=0, RescaleIntercept=1), "a DICOM file whose Rescale Slope is 0"),
-    "slope nan": (dataset(TWELVE, RescaleSlope="nan", RescaleIntercept=1), "a DICOM file whose RescaleSlope is nan"),
-    "slope huge": (
-        dataset(TWELVE, RescaleSlope=1e306, RescaleIntercept=1),
-        "a DICOM file whose Rescale Slope is 1e+306",
-    ),
-    "slopes": (dataset(TWELVE, RescaleSlope=[1, 2], RescaleIntercept=0), "a DICOM file with 2 values of RescaleSlope"),
-    "slope alone": (dataset(TWELVE, RescaleSlope=2), "a DICOM file with Rescale Slope 2.0 and Rescale Intercept None"),
-    "window elsewhere": (
-        dataset(TWELVE, WindowCenter=50_000, WindowWidth=100),
-        "a DICOM file whose pixels, 94 to 3199, all become one gray level by its window",
-    ),
-    "window nan": (dataset(TWELVE, WindowCenter="nan", WindowWidth=100), "a DICOM file whose WindowCenter is nan"),
-    "window inf": (dataset(TWELVE, WindowCenter=7, WindowWidth="inf"), "a DICOM file whose WindowWidth is inf"),
-    "window negative": (dataset(TWELVE, WindowCenter=7, WindowWidth=-9), "a DICOM file whose Window Width is -9"),
-    "window too narrow": (dataset(TWELVE, WindowCenter=7, WindowWidth=0.5), "a DICOM file whose Window Width is 0.5"),
-    "few levels": (
-        dataset(TWELVE, VOILUTSequence=table(np.arange(10), 100, 8)),
-        "a DICOM file whose VOI LUT announces entries of 8 bits, and its highest is 9",
-    ),
-    "table elsewhere": (
-        dataset(TWELVE, VOILUTSequence=table(np.arange(256), 6000, 8)),
-        "a DICOM file whose VOI LUT begins at 6000, and its pixels are ",
+    "12 bits, called 10": (dataset(TWELVE, BitsStored=10), "94 to 3199.*unsigned.* 10 bits$"),
+    "12 bits, called signed": (dataset(TWELVE.astype(np.int16), BitsStored=12), " signed.* 12 bits$"),
+    "low bits, called high": (dataset(TWELVE, BitsStored=12, HighBit=15), "12 bits.* bit 15"),
+    "high bit below the samples": (dataset(TWELVE, BitsStored=12, HighBit=7), "high bit 7.* 12 bits"),
+    "high bit above the memory": (dataset(TWELVE, BitsStored=12, HighBit=16), "high bit 16.* 12 bits.* 16 allocated"),
+    "no bits": (dataset(TWELVE, BitsStored=0), " 0 bits stored of 16 allocated"),
+    "no sign": (dataset(TWELVE, PixelRepresentation=7), "Pixel Representation 7"),
+    "8 bits, called 16": (dataset(TWELVE.view(np.uint8), BitsAllocated=16), "3,840 bytes"),
+    "16 bits, called 8": (dataset(TWELVE, BitsAllocated=8, BitsStored=8), "3,840 bytes"),
+    "a missing column": (dataset(TWELVE, Columns=47), "3,840 bytes.*3,760"),
+    "two images": (dataset(TWELVE, NumberOfFrames="1", Rows=20), "3,840 bytes"),
+    "pixel aspect ratio": (dataset(TWELVE, PixelAspectRatio=[1, 2]), "PixelAspectRatio 1 by 2"),
+    "pixel spacing": (dataset(TWELVE, ImagerPixelSpacing=[0.1, 0.2]), r"ImagerPixelSpacing 0\.1 by 0\.2"),
+    "inverse": (dataset(TWELVE, PresentationLUTShape="INVERSE"), "MONOCHROME2.*Presentation LUT Shape INVERSE"),
+    "all padding": (dataset(TWELVE, PixelPaddingValue=0, PixelPaddingRangeLimit=65535), "padding.*0 to 65535"),
+    "slope 0": (dataset(TWELVE, RescaleSlope=0, RescaleIntercept=1), "Rescale Slope is 0"),
+    "slope nan": (dataset(TWELVE, RescaleSlope="nan", RescaleIntercept=1), "RescaleSlope is nan"),
+    "slope huge": (dataset(TWELVE, RescaleSlope=1e306, RescaleIntercept=1), r"Rescale Slope is 1e\+306"),
+    "slopes": (dataset(TWELVE, RescaleSlope=[1, 2], RescaleIntercept=0), "2 values of RescaleSlope"),
+    "slope alone": (dataset(TWELVE, RescaleSlope=2), r"Rescale Slope 2\.0 and Rescale Intercept None"),
+    "window without pixels": (dataset(TWELVE, WindowCenter=50_000, WindowWidth=100), "94 to 3199.*window"),
+    "window nan": (dataset(TWELVE, WindowCenter="nan", WindowWidth=100), "WindowCenter is nan"),
+    "window inf": (dataset(TWELVE, WindowCenter=7, WindowWidth="inf"), "WindowWidth is inf"),
+    "window negative": (dataset(TWELVE, WindowCenter=7, WindowWidth=-9), "Window Width is -9"),
+    "window too narrow": (dataset(TWELVE, WindowCenter=7, WindowWidth=0.5), r"Window Width is 0\.5"),
+    "few levels": (dataset(TWELVE, VOILUTSequence=lut_sequence(np.arange(10), 100, 8)), "VOI LUT.* 8 bits.* 9$"),
+    "table without pixels": (
+        dataset(TWELVE, VOILUTSequence=lut_sequence(np.arange(256), 6000, 8)),
+        "VOI LUT.* 6000.* 94 to",
     ),
     "half as bright, or of 11 bits": (
-        dataset(TWELVE, VOILUTSequence=table(np.arange(4096) // 2, 0, 12)),
-        "a DICOM file whose VOI LUT announces entries of 12 bits, and its highest is 2047",
+        dataset(TWELVE, VOILUTSequence=lut_sequence(np.arange(4096) // 2, 0, 12)),
+        "VOI LUT.* 12 bits.* 2047$",
     ),
 }
 
 
 @pytest.mark.parametrize("name", MISFITS)
 @pytest.mark.filterwarnings("ignore")
-def test_a_header_that_is_not_of_these_pixels_is_refused(name, tmp_path):
-    made, expected = MISFITS[name]
-    assert refusal(made, tmp_path).startswith(expected)
-
-
-@pytest.mark.parametrize("announced", range(8, 17))
-@pytest.mark.parametrize("held", [8, 10, 12, 14, 16])
-def test_a_voi_lut_is_scaled_by_what_it_holds_where_it_announces_something_else(announced, held, tmp_path):
-    entries = np.arange(4096) * 2**held // 4096
-    made = dataset(TWELVE, VOILUTSequence=table(entries, 0, announced))
-    if held == announced - 1:
-        assert refusal(made, tmp_path).startswith(f"a DICOM file whose VOI LUT announces entries of {announced} bits")
-    else:
-        np.testing.assert_array_equal(read(made, tmp_path), scaled(entries[TWELVE], 0, 2**held - 1))
-
-
-@pytest.mark.parametrize("top", [3100, 4000, 4096])
-def test_a_voi_lut_need_not_reach_the_top_of_what_it_holds(top, tmp_path):
-    entries = np.arange(4096) * top // 4095
-    found = read(dataset(TWELVE, VOILUTSequence=table(entries, 0, 16)), tmp_path)
-    np.testing.assert_array_equal(found, scaled(entries[TWELVE], 0, 4095))
-
-
-@pytest.mark.parametrize("first", [-2000, 63_536, 33_000, -32_536])
-@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
-def test_the_first_value_of_a_table_may_be_written_with_the_wrong_sign(first, keyword, tmp_path):
-    meant = -2000 if first in (-2000, 63_536) else 33_000
-    stored = (TWELVE.astype(int) + meant).astype(np.int16 if meant < 0 else np.uint16)
-    made = dataset(stored, **{keyword: table(np.arange(4096), first, 12, first < 0)})
-    expected = scaled(TWELVE, 0, 4095) if keyword == "VOILUTSequence" else whole_range(TWELVE)
-    np.testing.assert_array_equal(read(made, tmp_path), expected)
-
-
-@pytest.mark.parametrize("spoiled", ["short", "long", "no descriptor", "no data", "two numbers", "17 bits"])
-def test_a_table_that_is_not_whole_is_refused(spoiled, tmp_path):
-    sequence = table(np.arange(4096), 0, 12)
-    item = sequence[0]
-    if spoiled in ("short", "long"):
-        item.LUTData = item.LUTData[:4000] if spoiled == "short" else [*item.LUTData, *item.LUTData]
-    elif spoiled == "two numbers":
-        item.LUTDescriptor = [4096, 0]
-    elif spoiled == "17 bits":
-        item.LUTDescriptor = [4096, 0, 17]
-    else:
-        delattr(item, "LUTDescriptor" if spoiled == "no descriptor" else "LUTData")
-    assert refusal(dataset(TWELVE, VOILUTSequence=sequence), tmp_path).startswith("a DICOM file whose VOI LUT ")
+def test_a_header_that_contradicts_its_pixels_is_refused(name, tmp_path):
+    ds, expected = MISFITS[name]
+    assert re.search(expected, refusal(ds, tmp_path))
 
 
 @pytest.mark.parametrize("bits", [12, 16])
 @pytest.mark.parametrize("written", ["SS", "US"])
-def test_padding_may_be_written_with_the_wrong_sign(bits, written, tmp_path):
+def test_padding_may_have_the_wrong_sign(bits, written, tmp_path):
     signed = TWELVE.astype(np.int16) - 1500
     unsigned = TWELVE + np.uint16(0)
     for stored, padding in ((signed, -2000), (unsigned, 2**16 - 2000)):
         padded = stored.copy()
         padded[:, :9] = np.array(padding).astype(stored.dtype)
-        made = dataset(padded, BitsStored=bits)
-        made.add_new("PixelPaddingValue", written, padding % 2**16 - (2**16 if written == "SS" else 0))
-        found = read(made, tmp_path)
-        assert not found[:, :9].any()
-        np.testing.assert_array_equal(found[:, 9:], whole_range(stored[:, 9:]))
+        ds = dataset(padded, BitsStored=bits)
+        ds.add_new("PixelPaddingValue", written, padding % 2**16 - (2**16 if written == "SS" else 0))
+        gray = read(ds, tmp_path)
+        assert not gray[:, :9].any()
+        np.testing.assert_array_equal(gray[:, 9:], scale_full_range(stored[:, 9:]))
 
 
-def test_a_window_narrower_than_1_over_smaller_steps_is_exact(tmp_path):
+def test_a_linear_window_narrower_than_1_over_smaller_steps_is_linear_exact(tmp_path):
     header = {"WindowCenter": 0.45, "WindowWidth": 0.7, "RescaleSlope": 1 / 4096, "RescaleIntercept": 0}
     path = save(dataset(TWELVE, VOILUTFunction="LINEAR_EXACT", **header), tmp_path / "y.dcm")
     np.testing.assert_array_equal(read(dataset(TWELVE, **header), tmp_path), images.read(path))
-    assert np.abs(images.read(path) - rendered(path)).max() <= 0.5 + 1e-6
+    assert np.abs(images.read(path) - render(path)).max() <= 0.5 + 1e-6
 
 
-def test_the_first_of_several_tables_counts(tmp_path):
-    first, second = (table(entries, 0, 12) for entries in (np.arange(4096), np.arange(4096)[::-1]))
-    made = dataset(TWELVE, VOILUTSequence=[first[0], second[0]])
-    np.testing.assert_array_equal(read(made, tmp_path), scaled(TWELVE, 0, 4095))
-
-
-def test_numbers_may_be_text(tmp_path):
-    made = dataset(TWELVE)
+def test_numbers_may_be_stored_as_text(tmp_path):
+    ds = dataset(TWELVE)
     expected = read(dataset(TWELVE, WindowCenter=1200, WindowWidth=800), tmp_path)
-    made.add_new("WindowCenter", "LO", "1200\\7")
-    made.add_new("WindowWidth", "LO", "800")
-    np.testing.assert_array_equal(read(made, tmp_path), expected)
-    made.add_new("WindowWidth", "LO", "wide\x1b[31m")
-    assert "WindowWidth cannot be read as a number" in refusal(made, tmp_path)
+    ds.add_new("WindowCenter", "LO", "1200\\7")
+    ds.add_new("WindowWidth", "LO", "800")
+    np.testing.assert_array_equal(read(ds, tmp_path), expected)
+    ds.add_new("WindowWidth", "LO", "wide\x1b[31m")
+    assert "WindowWidth" in refusal(ds, tmp_path)
 
 
-def test_what_headers_say_is_shown_escaped_and_short(tmp_path):
-    evil = "\x1b]0;\x07" + "A" * 5000
+def test_header_values_are_escaped_and_shortened_in_messages(tmp_path):
+    text = "\x1b]0;\x07" + "A" * 5000
     for name in ("PhotometricInterpretation", "VOILUTFunction", "SOPClassUID", "NumberOfFrames", "RescaleSlope"):
-        made = dataset(TWELVE, WindowCenter=1, WindowWidth=5)
-        made.add_new(name, "LO", evil)
+        ds = dataset(TWELVE, WindowCenter=1, WindowWidth=5)
+        ds.add_new(name, "LO", text)
         if name == "SOPClassUID":
-            del made.Rows
-        assert "\x1b" not in refusal(made, tmp_path)
-    made = dataset(TWELVE)
-    made.add_new("Modality", "LO", evil)
-    said = images.open_image(save(made, tmp_path / "x.dcm")).info["Modality"]
-    assert said.isprintable()
-    assert len(said) <= 100
+            del ds.Rows
+        assert "\x1b" not in refusal(ds, tmp_path)
+    ds = dataset(TWELVE)
+    ds.add_new("Modality", "LO", text)
+    modality = images.open_image(save(ds, tmp_path / "x.dcm")).info["Modality"]
+    assert modality.isprintable()
+    assert len(modality) <= 100
 
 
-def test_the_header_may_be_encoded_otherwise_than_it_says(tmp_path):
+def test_a_wrong_transfer_syntax_of_uncompressed_pixels_is_tolerated(tmp_path):
     path = save(dataset(TWELVE, uid.ImplicitVRLittleEndian), tmp_path / "x.dcm")
     implicit = uid.ImplicitVRLittleEndian.encode() + b"\0"
     explicit = uid.ExplicitVRLittleEndian.encode()
     data = path.read_bytes()
-    at = data.index(b"\x02\0\x10\0UI")
+    start = data.index(b"\x02\0\x10\0UI")
     length = len(implicit)
-    assert data[at + 8 : at + 8 + length] == implicit
+    assert data[start + 8 : start + 8 + length] == implicit
     grown = len(explicit) + len(explicit) % 2
     group = int.from_bytes(data[140:144], "little") + grown - length
-    syntax = data[at : at + 6] + grown.to_bytes(2, "little") + explicit.ljust(grown, b"\0")
-    path.write_bytes(data[:140] + group.to_bytes(4, "little") + data[144:at] + syntax + data[at + 8 + length :])
+    syntax = data[start : start + 6] + grown.to_bytes(2, "little") + explicit.ljust(grown, b"\0")
+    path.write_bytes(data[:140] + group.to_bytes(4, "little") + data[144:start] + syntax + data[start + 8 + length :])
     assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == uid.ExplicitVRLittleEndian
-    np.testing.assert_array_equal(images.read(path), whole_range(TWELVE))
+    np.testing.assert_array_equal(images.read(path), scale_full_range(TWELVE))
 
 
-def test_lossless_jpeg_of_more_bits_than_are_stored_is_read(tmp_path):
-    made = wrapped(TWELVE, uid.JPEGLossless, lossless_jpeg(TWELVE, 16), BitsStored=12)
-    np.testing.assert_array_equal(read(made, tmp_path), whole_range(TWELVE))
+def test_lossless_jpeg_with_more_bits_than_bits_stored_is_read(tmp_path):
+    ds = encapsulated_dataset(TWELVE, uid.JPEGLossless, lossless_jpeg(TWELVE, 16), BitsStored=12)
+    np.testing.assert_array_equal(read(ds, tmp_path), scale_full_range(TWELVE))

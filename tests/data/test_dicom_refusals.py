@@ -1,7 +1,8 @@
-"""DICOM files that are no radiograph, or no DICOM files; tests/data/test_dicom.py has those that are."""
+"""DICOM files that are refused; tests/data/test_dicom.py has those that are read."""
 
 import io
 import logging
+import re
 import struct
 import subprocess
 import sys
@@ -15,13 +16,13 @@ from dicom_files import (
     SHIPPED,
     SYNTAXES,
     TWELVE,
-    compressed,
+    compressed_dataset,
     dataset,
+    encapsulated_dataset,
     jpeg,
     lossless_jpeg,
     save,
-    whole_range,
-    wrapped,
+    scale_full_range,
 )
 from PIL import Image
 from pydicom import Dataset, Sequence, uid
@@ -31,35 +32,35 @@ from chexnet.data import images
 from chexnet.errors import InputError
 
 
-def changed(**header) -> Dataset:
-    """A sound file, and then a header that is not its own."""
-    made = dataset(TWELVE)
+def with_header(**header) -> Dataset:
+    """Replace header elements of a valid file, without a change of its pixels."""
+    ds = dataset(TWELVE)
     for name, value in header.items():
-        setattr(made, name, value)
-    return made
+        setattr(ds, name, value)
+    return ds
 
 
-def encrypted() -> Dataset:
-    made = Dataset()
-    made.file_meta = dataset(TWELVE).file_meta
+def encrypted_dataset() -> Dataset:
+    ds = Dataset()
+    ds.file_meta = dataset(TWELVE).file_meta
     envelope = Dataset()
     envelope.EncryptedContentTransferSyntaxUID = uid.ExplicitVRLittleEndian
     envelope.EncryptedContent = bytes(64)
-    made.EncryptedAttributesSequence = Sequence([envelope])
-    return made
+    ds.EncryptedAttributesSequence = Sequence([envelope])
+    return ds
 
 
 def without_pixels() -> Dataset:
-    made = dataset(TWELVE)
-    del made.PixelData
-    return made
+    ds = dataset(TWELVE)
+    del ds.PixelData
+    return ds
 
 
-def j2k_bomb() -> Dataset:
-    made = compressed(TWELVE, uid.JPEG2000Lossless)
-    at = made.PixelData.index(b"\xff\x4f\xff\x51")
-    made.PixelData = made.PixelData[: at + 8] + struct.pack(">II", 60_000, 60_000) + made.PixelData[at + 16 :]
-    return made
+def jpeg_2000_bomb() -> Dataset:
+    ds = compressed_dataset(TWELVE, uid.JPEG2000Lossless)
+    at = ds.PixelData.index(b"\xff\x4f\xff\x51")
+    ds.PixelData = ds.PixelData[: at + 8] + struct.pack(">II", 60_000, 60_000) + ds.PixelData[at + 16 :]
+    return ds
 
 
 LOSSLESS = lossless_jpeg(TWELVE, 12)
@@ -69,87 +70,72 @@ ITEM = b"\xfe\xff\x00\xe0"
 SEQUENCE = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff"
 
 
-def beginning_with(elements: bytes, path) -> None:
-    """A sound file, and such elements of group 0008 in it."""
+def save_with_elements(elements: bytes, path) -> None:
+    """Save a valid file with these extra elements after group 0008."""
     data = save(dataset(TWELVE), path).read_bytes()
     at = data.index(b"\x28\0\x02\0US")
     path.write_bytes(data[:at] + elements + data[at:])
 
 
-def rle(*segments: bytes) -> Dataset:
-    """A frame of such segments, each of which stands for a byte of the samples."""
+def rle_dataset(*segments: bytes) -> Dataset:
+    """Make a file of RLE segments, one per byte of the samples."""
     starts = [64 + sum(map(len, segments[:number])) for number in range(len(segments))]
     header = struct.pack("<16I", len(segments), *starts, *[0] * (15 - len(segments)))
-    return wrapped(TWELVE, uid.RLELossless, header + b"".join(segments))
+    return encapsulated_dataset(TWELVE, uid.RLELossless, header + b"".join(segments))
 
 
-def colored(made: Dataset, syntax: str) -> Dataset:
-    """Compressed data of three channels under a header of one."""
+def color_dataset(syntax: str) -> Dataset:
+    """Make a file whose compressed data have three channels, but whose header has one."""
     rgb = io.BytesIO()
     Image.new("RGB", TWELVE.shape[::-1]).save(rgb, "JPEG2000" if syntax == uid.JPEG2000 else "JPEG")
-    return wrapped(EIGHT, syntax, rgb.getvalue(), **made)
+    return encapsulated_dataset(EIGHT, syntax, rgb.getvalue())
 
 
-def scans(number: int) -> Dataset:
-    """A progressive JPEG whose last scan is there so many times more."""
+def dataset_with_scans(number: int) -> Dataset:
+    """Make a file of a progressive JPEG whose last scan is repeated `number` times."""
     file = io.BytesIO()
     Image.fromarray(EIGHT).save(file, "JPEG", progressive=True)
     data = file.getvalue()
     last = data[data.rindex(b"\xff\xda") : -2]
-    return wrapped(EIGHT, uid.JPEGExtended12Bit, data[:-2] + last * number + data[-2:])
+    return encapsulated_dataset(EIGHT, uid.JPEGExtended12Bit, data[:-2] + last * number + data[-2:])
 
 
 REFUSED = {
-    "no pixels": (without_pixels(), "a DICOM file without pixels, or cut off before them; expected a whole radiograph"),
-    "frames": (changed(NumberOfFrames=3), "a DICOM file of 3 frames, expected a single image"),
-    "colour": (changed(PhotometricInterpretation="RGB"), "a DICOM file of RGB pixels, expected MONOCHROME1"),
-    "ybr": (changed(PhotometricInterpretation="YBR_FULL_422"), "a DICOM file of YBR_FULL_422 pixels"),
-    "palette": (changed(PhotometricInterpretation="PALETTE COLOR"), "a DICOM file of PALETTE COLOR pixels"),
-    "samples": (changed(SamplesPerPixel=3), "a DICOM file of MONOCHROME2 pixels in 3 samples, expected one"),
-    "depth": (changed(BitsAllocated=32), "a DICOM file with 32 bits allocated for a sample, expected 8 or 16"),
-    "bits": (changed(BitsStored=40), "a DICOM file with 40 bits stored of 16 allocated"),
-    "large": (changed(Rows=60_000, Columns=60_000), "60000 x 60000 pixels, expected at most 50,000,000 in all"),
-    "dot": (changed(Rows=15), "48 x 15 pixels, expected at least 16 x 16"),
-    "more rows than pixels": (
-        changed(Rows=41),
-        "a DICOM file with 3,840 bytes of pixels, expected 3,936 for 48 x 41 of 16 bits",
-    ),
-    "window": (
-        changed(WindowCenter=1, WindowWidth=5, VOILUTFunction="CURVED"),
-        "a DICOM file whose VOI LUT Function is CURVED, expected LINEAR",
-    ),
-    "encrypted": (encrypted(), "an encrypted DICOM file, expected a readable one"),
-    "video": (wrapped(EIGHT, uid.MPEG2MPML, b"video"), "a DICOM file encoded as MPEG2 Main Profile / Main Level"),
-    "no JPEG": (wrapped(EIGHT, uid.JPEGBaseline8Bit, b"no JPEG at all"), "cannot be decoded as a DICOM image: "),
-    "JPEG bomb": (
-        wrapped(TWELVE, uid.JPEGLossless, BOMB),
-        "a DICOM file of 48 x 40 pixels by its header, but 60000 x 60000 by its compressed data",
-    ),
-    "RLE bomb": (rle(b"\x81\0" * 1000, b"\x81\0" * 1000), "a DICOM file whose RLE data hold more than its pixels"),
-    "RLE of nothing": (rle(b"\x80" * 9000, b"\x80" * 9000), "a DICOM file whose RLE data hold more than its pixels"),
-    "RLE, cut": (wrapped(TWELVE, uid.RLELossless, bytes(20)), "a DICOM file whose RLE data"),
-    "JPEG of colors": (
-        colored({}, uid.JPEGBaseline8Bit),
-        "a DICOM file of 48 x 40 pixels by its header, but of 3 channels by its compressed data, expected one",
-    ),
-    "JPEG 2000 of colors": (
-        colored({}, uid.JPEG2000),
-        "a DICOM file of 48 x 40 pixels by its header, but of 3 channels by its compressed data, expected one",
-    ),
+    "no pixels": (without_pixels(), "without pixels"),
+    "frames": (with_header(NumberOfFrames=3), "3 frames"),
+    "color": (with_header(PhotometricInterpretation="RGB"), "RGB.*MONOCHROME1 or MONOCHROME2"),
+    "ybr": (with_header(PhotometricInterpretation="YBR_FULL_422"), "YBR_FULL_422.*MONOCHROME1"),
+    "palette": (with_header(PhotometricInterpretation="PALETTE COLOR"), "PALETTE COLOR.*MONOCHROME1"),
+    "samples": (with_header(SamplesPerPixel=3), "MONOCHROME2.* 3 samples"),
+    "depth": (with_header(BitsAllocated=32), "32 bits allocated.* 8 or 16$"),
+    "bits": (with_header(BitsStored=40), "40 bits stored of 16"),
+    "large": (with_header(Rows=60_000, Columns=60_000), "^60000 x 60000.*50,000,000"),
+    "small": (with_header(Rows=15), "^48 x 15.* 16 x 16$"),
+    "more rows than pixels": (with_header(Rows=41), "3,840 bytes.*3,936.*48 x 41.* 16 bits$"),
+    "window": (with_header(WindowCenter=1, WindowWidth=5, VOILUTFunction="CURVED"), "VOI LUT Function.*CURVED.*LINEAR"),
+    "encrypted": (encrypted_dataset(), "encrypted"),
+    "video": (encapsulated_dataset(EIGHT, uid.MPEG2MPML, b"video"), "MPEG2 Main Profile / Main Level"),
+    "no JPEG": (encapsulated_dataset(EIGHT, uid.JPEGBaseline8Bit, b"no JPEG at all"), "cannot be decoded"),
+    "JPEG bomb": (encapsulated_dataset(TWELVE, uid.JPEGLossless, BOMB), "48 x 40.*60000 x 60000"),
+    "RLE bomb": (rle_dataset(b"\x81\0" * 1000, b"\x81\0" * 1000), "RLE"),
+    "RLE of nothing": (rle_dataset(b"\x80" * 9000, b"\x80" * 9000), "RLE"),
+    "truncated RLE": (encapsulated_dataset(TWELVE, uid.RLELossless, bytes(20)), "RLE"),
+    "JPEG of colors": (color_dataset(uid.JPEGBaseline8Bit), "3 channels"),
+    "JPEG 2000 of colors": (color_dataset(uid.JPEG2000), "3 channels"),
     "JPEG of 8 bits for 12": (
-        wrapped(TWELVE, uid.JPEGExtended12Bit, jpeg(EIGHT), BitsStored=12),
-        "a DICOM file of 12 bits by its header, but 8 by its compressed data",
+        encapsulated_dataset(TWELVE, uid.JPEGExtended12Bit, jpeg(EIGHT), BitsStored=12),
+        r"12 bits.*\b8$",
     ),
-    "JPEG of many scans": (scans(100), "a DICOM file whose JPEG has 106 scans, expected at most 30"),
-    "pieces": (
-        changed(PixelData=encapsulate([bytes(2)] * 6000), file_meta=SYNTAXES["JPEG lossless"].file_meta),
-        "a DICOM file whose pixels are in 6,001 pieces, expected at most 5,000",
+    "JPEG of many scans": (dataset_with_scans(100), "106 scans.* 30$"),
+    "fragments": (
+        with_header(PixelData=encapsulate([bytes(2)] * 6000), file_meta=SYNTAXES["JPEG lossless"].file_meta),
+        "6,001.*5,000$",
     ),
     "no photometric interpretation": (
-        changed(PhotometricInterpretation=None),
-        "a DICOM file that does not say what its pixels mean (no Photometric Interpretation), expected MONOCHROME1",
+        with_header(PhotometricInterpretation=None),
+        "Photometric Interpretation.*MONOCHROME1",
     ),
-    "JPEG 2000 bomb": (j2k_bomb(), "a DICOM file of 48 x 40 pixels by its header, but 60000 x 60000"),
+    "JPEG 2000 bomb": (jpeg_2000_bomb(), "48 x 40.*60000 x 60000"),
 }
 
 
@@ -163,44 +149,41 @@ def refusal(path) -> str:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_one_gray_radiograph_is_refused_in_one_line(name, tmp_path):
-    made, expected = REFUSED[name]
-    assert refusal(save(made, tmp_path / "x.dcm")).startswith(expected)
+def test_unsupported_dicom_is_refused_in_one_line(name, tmp_path):
+    ds, expected = REFUSED[name]
+    assert re.search(expected, refusal(save(ds, tmp_path / "x.dcm")))
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (
-            b"no radiograph, a text",
-            "named as DICOM, but not a DICOM file (no DICM at byte 128): it begins with b'no ra",
-        ),
-        (b"", "named as DICOM, but not a DICOM file (no DICM at byte 128): it is empty"),
-        (b"PK\x03\x04\x14\x00\x01\x00", "named as DICOM, but not a DICOM file (no DICM at byte 128): it begins with"),
-        (bytes(128) + b"DICM", "a DICOM file without an image (of no stated kind): no Rows or Columns"),
+        (b"no radiograph, a text", "byte 128.*b'no radiograph, a'$"),
+        (b"", "byte 128.*empty$"),
+        (b"PK\x03\x04\x14\x00\x01\x00", r"byte 128.*b'PK"),
+        (bytes(128) + b"DICM", "Rows or Columns"),
         (bytes(128) + b"DICM" + b"garbage" * 9, ""),
     ],
 )
-def test_what_is_only_named_dicom_is_refused_in_one_line(content, expected, tmp_path):
+def test_other_content_named_dicom_is_refused_in_one_line(content, expected, tmp_path):
     (tmp_path / "x.DCM").write_bytes(content)
-    assert refusal(tmp_path / "x.DCM").startswith(expected)
+    assert re.search(expected, refusal(tmp_path / "x.DCM"))
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("image_dfl.dcm", "a deflated DICOM file, expected it uncompressed or as JPEG"),
-        ("reportsi.dcm", "a DICOM file without an image (Basic Text SR Storage): no Rows or Columns"),
-        ("MR_truncated.dcm", "a DICOM file with 8,130 bytes of pixels, expected 8,192 for 64 x 64 of 16 bits"),
+        ("image_dfl.dcm", "deflated"),
+        ("reportsi.dcm", "Basic Text SR Storage.*Rows or Columns"),
+        ("MR_truncated.dcm", "8,130 bytes.*8,192.*64 x 64.* 16 bits$"),
     ],
 )
-def test_files_that_pydicom_ships_as_bad_examples(name, expected):
-    assert refusal(SHIPPED / name).startswith(expected)
+def test_bad_examples_from_pydicom_are_refused(name, expected):
+    assert re.search(expected, refusal(SHIPPED / name))
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.filterwarnings("ignore")
-def test_a_file_cut_anywhere_is_refused_or_lacks_nothing_of_the_image(syntax, tmp_path):
+def test_a_truncated_file_is_refused_unless_its_pixels_are_complete(syntax, tmp_path):
     path = save(SYNTAXES[syntax], tmp_path / "x.dcm")
     whole = path.read_bytes()
     for length in [*range(0, len(whole) - 40, 61), *range(len(whole) - 40, len(whole) - 4)]:
@@ -208,15 +191,15 @@ def test_a_file_cut_anywhere_is_refused_or_lacks_nothing_of_the_image(syntax, tm
         refusal(path)
     path.write_bytes(whole[:-1])
     try:
-        np.testing.assert_array_equal(images.read(path), whole_range(TWELVE))
+        np.testing.assert_array_equal(images.read(path), scale_full_range(TWELVE))
     except InputError:
-        assert not SYNTAXES[syntax].file_meta.TransferSyntaxUID.is_encapsulated  # others end in a mark
+        assert not SYNTAXES[syntax].file_meta.TransferSyntaxUID.is_encapsulated  # encapsulated data end in a delimiter
 
 
-def test_nothing_of_what_is_refused_by_its_header_is_decoded(tmp_path, monkeypatch):
+def test_pixels_are_not_decoded_if_the_header_is_refused(tmp_path, monkeypatch):
     decoded = []
     monkeypatch.setattr("pydicom.pixels.pixel_array", decoded.append)
-    for name in ("frames", "colour", "large", "dot", "JPEG bomb", "JPEG 2000 bomb"):
+    for name in ("frames", "color", "large", "small", "JPEG bomb", "JPEG 2000 bomb"):
         refusal(save(REFUSED[name][0], tmp_path / "x.dcm"))
     assert not decoded
 
@@ -224,29 +207,29 @@ def test_nothing_of_what_is_refused_by_its_header_is_decoded(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("elements", "expected"),
     [
-        (20 * (SEQUENCE + ITEM + b"\xff\xff\xff\xff"), "cannot be decoded as a DICOM image: "),
-        (10_000 * (SEQUENCE + ITEM + b"\xff\xff\xff\xff"), "a DICOM file whose sequences are nested too deeply"),
-        (SEQUENCE + 40_000 * (ITEM + bytes(4)), "a DICOM file of too many elements, expected at most some 15,000"),
-        (40_000 * b"\x09\0\x10\x20LO\0\0", "a DICOM file of too many elements, expected at most some 15,000"),
-        (b"\x09\0\x10\x20OB\0\0\xf0\xff\xff\xff", "a DICOM file without an image ("),
+        (20 * (SEQUENCE + ITEM + b"\xff\xff\xff\xff"), "cannot be decoded"),
+        (10_000 * (SEQUENCE + ITEM + b"\xff\xff\xff\xff"), "nested"),
+        (SEQUENCE + 40_000 * (ITEM + bytes(4)), "15,000$"),
+        (40_000 * b"\x09\0\x10\x20LO\0\0", "15,000$"),
+        (b"\x09\0\x10\x20OB\0\0\xf0\xff\xff\xff", "Rows or Columns"),
     ],
 )
 def test_the_work_for_a_file_is_bounded(elements, expected, tmp_path):
-    beginning_with(elements, tmp_path / "x.dcm")
-    assert refusal(tmp_path / "x.dcm").startswith(expected)
+    save_with_elements(elements, tmp_path / "x.dcm")
+    assert re.search(expected, refusal(tmp_path / "x.dcm"))
 
 
-def test_a_table_of_many_items_is_not_looked_through(tmp_path):
-    made = dataset(TWELVE)
-    made.add_new("VOILUTSequence", "OB", 200_000 * (ITEM + bytes(4)))
-    path = save(made, tmp_path / "x.dcm")
+def test_a_lookup_table_with_many_items_is_refused_by_its_size(tmp_path):
+    ds = dataset(TWELVE)
+    ds.add_new("VOILUTSequence", "OB", 200_000 * (ITEM + bytes(4)))
+    path = save(ds, tmp_path / "x.dcm")
     data = path.read_bytes()
     path.write_bytes(data.replace(b"\x28\0\x10\x30OB", b"\x28\0\x10\x30SQ"))
-    assert refusal(path).startswith("a DICOM file with a VOILUTSequence of 1,600,000 bytes, expected at most 1,048,576")
+    assert re.search("VOILUTSequence.*1,600,000.*1,048,576", refusal(path))
 
 
-def test_nothing_is_logged_of_what_stands_in_the_error(tmp_path, caplog):
-    """pydicom logs a traceback for each decoder that fails; other threads, and users of pydicom, keep their logs."""
+def test_an_error_is_raised_and_not_logged(tmp_path, caplog):
+    """pydicom logs a traceback for each decoder that fails. Its other users keep their logs."""
     caplog.set_level(logging.DEBUG)
     path = save(REFUSED["no JPEG"][0], tmp_path / "x.dcm")
     assert "pylibjpeg: " in refusal(path)
@@ -256,23 +239,20 @@ def test_nothing_is_logged_of_what_stands_in_the_error(tmp_path, caplog):
     assert caplog.records
 
 
-def test_without_pydicom_the_line_says_how_to_get_it(tmp_path, monkeypatch):
+def test_missing_pydicom_is_reported_with_the_command_to_install_it(tmp_path, monkeypatch):
     path = save(SYNTAXES["RLE"], tmp_path / "x.dcm")
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    assert refusal(path).endswith("that is not installed: pip install pydicom pylibjpeg pylibjpeg-openjpeg "
-                                  "pylibjpeg-libjpeg")  # fmt: skip
+    assert refusal(path).endswith(": pip install pydicom pylibjpeg pylibjpeg-openjpeg pylibjpeg-libjpeg")
 
 
-def test_without_a_decoder_the_line_says_how_to_get_it(tmp_path, monkeypatch):
+def test_a_missing_decoder_is_reported_with_the_command_to_install_it(tmp_path, monkeypatch):
     path = save(SYNTAXES["JPEG lossless"], tmp_path / "x.dcm")
     monkeypatch.setattr(pydicom.pixels.get_decoder(uid.JPEGLossless), "_available", {})
-    said = refusal(path)
-    assert said.startswith("compressed as JPEG Lossless, Non-Hierarchical (Process 14), whose decoder is not installed")
-    assert "pip install" in said
+    assert re.search(r"JPEG Lossless, Non-Hierarchical \(Process 14\).*pip install", refusal(path))
 
 
-def test_pydicom_says_nothing_of_its_own_about_any_file(tmp_path):
-    """In a process of its own: pytest has warning filters of its own."""
+def test_pydicom_prints_nothing(tmp_path):
+    """Runs in another process, because pytest changes the warning filters."""
     odd = save(dataset(TWELVE, PixelData=TWELVE.tobytes() + bytes(50)), tmp_path / "x.dcm")
     code = (
         "import sys\n"

@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -19,7 +20,7 @@ GRAY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
-def test_gray_pixels_survive_every_container(tmp_path, mode):
+def test_gray_pixels_are_exact_in_every_mode(tmp_path, mode):
     Image.fromarray(GRAY).convert(mode).save(tmp_path / "x.png")
     np.testing.assert_array_equal(images.read(tmp_path / "x.png"), GRAY)
 
@@ -44,7 +45,7 @@ def test_the_transparency_of_a_palette_is_ignored_without_a_warning(tmp_path):
         np.testing.assert_array_equal(images.read(tmp_path / "x.png"), GRAY)
 
 
-def test_of_a_photograph_with_a_preview_the_photograph_is_read(tmp_path):
+def test_the_preview_of_a_photograph_is_ignored(tmp_path):
     photograph, preview = Image.fromarray(GRAY), Image.fromarray(255 - GRAY)
     photograph.save(tmp_path / "x.mpo", save_all=True, append_images=[preview])
     (tmp_path / "x.mpo").rename(tmp_path / "x.jpg")
@@ -55,7 +56,7 @@ def test_of_a_photograph_with_a_preview_the_photograph_is_read(tmp_path):
 
 UPRIGHT = np.zeros((24, 40), dtype=np.uint8)
 UPRIGHT[:12, :20], UPRIGHT[:12, 20:], UPRIGHT[12:, :20] = 250, 170, 90
-STORED_AS = {  # EXIF's orientation -> how a camera held so stores the picture (CIPA DC-008, tag 274)
+STORED_AS = {  # EXIF orientation (CIPA DC-008, tag 274) -> stored pixels
     1: UPRIGHT,
     2: UPRIGHT[:, ::-1],
     3: UPRIGHT[::-1, ::-1],
@@ -70,7 +71,7 @@ STORED_AS = {  # EXIF's orientation -> how a camera held so stores the picture (
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("suffix", ["JPEG", "TIFF", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", STORED_AS)
-def test_a_picture_is_turned_upright_as_its_camera_says(tmp_path, suffix, orientation, mode):
+def test_the_exif_orientation_is_applied(tmp_path, suffix, orientation, mode):
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(STORED_AS[orientation])).convert(mode)
@@ -82,32 +83,32 @@ def test_a_picture_is_turned_upright_as_its_camera_says(tmp_path, suffix, orient
 
 
 @pytest.mark.parametrize("exif", [b"garbage", b"", b"II*\0\x08\0\0\0\x01\0", b"II*\0\xff\xff\xff\xff"])
-def test_pixels_are_read_whatever_is_wrong_with_the_exif_data(tmp_path, exif):
+def test_malformed_exif_data_are_ignored(tmp_path, exif):
     Image.fromarray(GRAY).save(tmp_path / "plain.jpg")
     Image.fromarray(GRAY).save(tmp_path / "x.jpg", exif=b"Exif\0\0" + exif)
     np.testing.assert_array_equal(images.read(tmp_path / "x.jpg"), images.read(tmp_path / "plain.jpg"))
 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 160), (160, 16)])
-def test_the_smallest_and_the_narrowest_that_are_read(tmp_path, size):
+def test_the_smallest_and_narrowest_images_are_read(tmp_path, size):
     write_png(tmp_path / "x.png", size)
     assert images.read(tmp_path / "x.png").shape == size
 
 
-def test_as_many_pixels_as_are_allowed_are_read(tmp_path):
+def test_the_maximum_number_of_pixels_is_read(tmp_path):
     Image.new("1", (10_000, 5_000)).save(tmp_path / "x.png")
     assert images.read(tmp_path / "x.png").size == images.MAX_PIXELS
 
 
 def header(width: int, height: int) -> bytes:
-    """A gray PNG that announces its size, and ends there."""
+    """Make a gray PNG that is truncated after its header."""
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     return start + struct.pack(">I", 100) + b"IDAT"
 
 
 def saved(suffix: str, mode: str = "L", frames: int = 1) -> bytes:
-    """What Pillow writes, whose single images are read by the tests above."""
+    """Encode images with Pillow."""
     file = io.BytesIO()
     pages = [Image.fromarray(np.roll(GRAY, shift)).convert(mode) for shift in range(frames)]
     pages[0].save(file, suffix, save_all=frames > 1, append_images=pages[1:])
@@ -115,30 +116,30 @@ def saved(suffix: str, mode: str = "L", frames: int = 1) -> bytes:
 
 
 PNG = saved("PNG")
-UNDECODABLE = "cannot be decoded as an image: "
+UNDECODABLE = "^cannot be decoded as an image: "
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\n"
 REFUSED = {
-    "cut.png": (PNG[: len(PNG) * 2 // 3], f"{UNDECODABLE}image file is truncated"),
-    "cut in its header.png": (PNG[:20], UNDECODABLE),
-    "cut in its signature.png": (PNG[:6], f"{UNDECODABLE}it begins with b'\\x89PNG\\r\\n', expected an intact file"),
-    "zero bytes.png": (b"", f"{UNDECODABLE}it is empty, expected an intact file of PNG, JPEG"),
-    "page.png": (b"<html>not found</html>", f"{UNDECODABLE}it begins with b'<html>not found<',"),
-    "text.png": (b"Moved\n", f"{UNDECODABLE}it begins with b'Moved\\n', expected"),
-    "program.eps": (EPS, f"{UNDECODABLE}it begins with b'%!PS-Adobe"),
-    "bomb.png": (header(8000, 8000), "8000 x 8000 pixels, expected at most 50,000,000 in all"),
-    "larger bomb.png": (header(10_000, 10_000), "Image size (100000000 pixels), expected at most 50,000,000"),
-    "largest bomb.png": (header(30_000, 30_000), "Image size (900000000 pixels), expected at most 50,000,000"),
-    "strip.png": (header(16, 2_000_000), "16 x 2000000 pixels, expected one side at most 10 times the other"),
-    "narrow.png": (header(161, 16), "161 x 16 pixels, expected one side at most 10 times the other"),
-    "dot.png": (header(1, 1), "1 x 1 pixels, expected at least 16 x 16"),
-    "flat.png": (header(100, 15), "100 x 15 pixels, expected at least 16 x 16"),
-    "inks.jpg": (saved("JPEG", "CMYK"), "pixels of mode CMYK, expected 8- or 16-bit gray or 8-bit colour"),
-    "float.tif": (saved("TIFF", "F"), "a TIFF of floating-point 32-bit samples, expected unsigned whole numbers"),
-    "long.tif": (saved("TIFF", "I"), "a TIFF of signed 32-bit samples, expected unsigned whole numbers"),
-    "moving.gif": (saved("GIF", frames=2), "several frames, expected a single image"),
-    "moving.png": (saved("PNG", frames=3), "several frames, expected a single image"),
-    "moving.webp": (saved("WEBP", "RGB", frames=2), "several frames, expected a single image"),
-    "pages.tif": (saved("TIFF", frames=2), "several frames, expected a single image"),
+    "truncated.png": (PNG[: len(PNG) * 2 // 3], f"{UNDECODABLE}.*truncated"),
+    "truncated header.png": (PNG[:20], UNDECODABLE),
+    "truncated signature.png": (PNG[:6], rf"{UNDECODABLE}.*b'\\x89PNG\\r\\n'.*PNG, JPEG"),
+    "zero bytes.png": (b"", f"{UNDECODABLE}.*empty.*PNG, JPEG"),
+    "page.png": (b"<html>not found</html>", f"{UNDECODABLE}.*b'<html>not found<'"),
+    "text.png": (b"Moved\n", rf"{UNDECODABLE}.*b'Moved\\n'"),
+    "program.eps": (EPS, f"{UNDECODABLE}.*b'%!PS-Adobe"),
+    "bomb.png": (header(8000, 8000), "^8000 x 8000.*50,000,000"),
+    "larger bomb.png": (header(10_000, 10_000), "100000000.*50,000,000"),
+    "largest bomb.png": (header(30_000, 30_000), "900000000.*50,000,000"),
+    "strip.png": (header(16, 2_000_000), "^16 x 2000000.* 10 times"),
+    "narrow.png": (header(161, 16), "^161 x 16.* 10 times"),
+    "dot.png": (header(1, 1), "^1 x 1 .* 16 x 16$"),
+    "flat.png": (header(100, 15), "^100 x 15.* 16 x 16$"),
+    "cmyk.jpg": (saved("JPEG", "CMYK"), "mode CMYK.*8- or 16-bit gray or 8-bit color"),
+    "float.tif": (saved("TIFF", "F"), "TIFF.*floating-point 32-bit.*unsigned"),
+    "long.tif": (saved("TIFF", "I"), "TIFF.* signed 32-bit.*unsigned"),
+    "animated.gif": (saved("GIF", frames=2), "several frames"),
+    "animated.png": (saved("PNG", frames=3), "several frames"),
+    "animated.webp": (saved("WEBP", "RGB", frames=2), "several frames"),
+    "pages.tif": (saved("TIFF", frames=2), "several frames"),
 }
 
 
@@ -153,10 +154,10 @@ def refusal(path: Path) -> str:
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.filterwarnings("error")
-def test_what_is_not_a_radiograph_is_refused_in_one_line(tmp_path, name):
+def test_unsupported_files_are_refused_in_one_line(tmp_path, name):
     content, expected = REFUSED[name]
     (tmp_path / name).write_bytes(content)
-    assert refusal(tmp_path / name).startswith(expected)
+    assert re.search(expected, refusal(tmp_path / name))
 
 
 @pytest.mark.parametrize(
@@ -168,22 +169,22 @@ def test_a_single_image_is_read_from_each_format(tmp_path, suffix, mode):
     assert error.max() <= (0 if suffix in ("GIF", "TIFF", "BMP", "PPM") else 60)
 
 
-def test_what_cannot_be_opened_says_why(tmp_path):
+def test_a_folder_and_a_missing_file_are_refused(tmp_path):
     (tmp_path / "folder.png").mkdir()
-    assert refusal(tmp_path / "folder.png") == "cannot be read: Is a directory"
-    assert refusal(tmp_path / "none.png") == "no such image file"
+    assert refusal(tmp_path / "folder.png").endswith("Is a directory")
+    assert "no such" in refusal(tmp_path / "none.png")
 
 
-def test_a_file_that_one_may_not_read_says_so(tmp_path):
+def test_a_file_without_read_permission_is_refused(tmp_path):
     write_png(tmp_path / "x.png")
     (tmp_path / "x.png").chmod(0)
     if os.access(tmp_path / "x.png", os.R_OK):
         pytest.skip("root may read everything")
-    assert refusal(tmp_path / "x.png") == "cannot be read: Permission denied"
+    assert refusal(tmp_path / "x.png").endswith("Permission denied")
 
 
-def test_pillows_own_warnings_reach_nobody(tmp_path):
-    """Of scripts: who imports the library has filters of their own. 100 million pixels are what Pillow warns of."""
+def test_scripts_do_not_print_the_warnings_of_pillow(tmp_path):
+    """Pillow warns of the 100 million pixels in this header."""
     (tmp_path / "x.png").write_bytes(header(10_000, 10_000))
     Image.fromarray(GRAY).save(tmp_path / "x.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     code = (
@@ -203,12 +204,12 @@ def test_pillows_own_warnings_reach_nobody(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "x.png"), str(tmp_path / "x.jpg")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stderr == ""
-    bomb = f"{tmp_path / 'x.png'}: 10000 x 10000 pixels, expected at most 50,000,000 in all"
-    assert done.stdout == f"(16, 16) {bomb}\n"
+    assert done.stdout.startswith(f"(16, 16) {tmp_path / 'x.png'}: 10000 x 10000 pixels, ")
+    assert done.stdout.count("\n") == 1
 
 
 @pytest.mark.real_data
-def test_real_radiographs_as_gray_are_each_channel_of_the_reference_code(nih_sample):
+def test_real_radiographs_as_gray_equal_each_channel_of_a_conversion_to_rgb(nih_sample):
     from chexnet.data.transforms import Preprocessing
 
     paths = sorted((nih_sample / "images").glob("*.png"))

@@ -1,207 +1,41 @@
-"""The samples of files that are not DICOM: every field of a header that says what they mean is heeded, or refused."""
+"""PNG, PNM, JPEG, JPEG 2000 and BMP files: every header field that affects the samples is applied or refused."""
 
 import io
 import itertools
 import re
 import struct
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
-import tifffile
-from conftest import ROOT
 from PIL import Image
-from raster_files import chunk, png, pnm, tiff, tiff_file
+from raster_files import RNG, SIZE, as_gray, make_reader, png, pnm, random_samples, refusal
 
 from chexnet.data import images
-from chexnet.errors import InputError
-
-RNG = np.random.default_rng(0)
-SIZE = (21, 29)  # rows of odd length, which do not fill their last byte
-
-
-def random_samples(bits: int, shape: tuple[int, ...] = SIZE) -> np.ndarray:
-    """All of the range is used, so that nothing is said of it."""
-    samples = RNG.integers(0, 2**bits, shape).astype(np.uint16 if bits > 8 else np.uint8)
-    samples[0, :2] = np.array([0, 2**bits - 1]).reshape(2, *[1] * (samples.ndim - 2))
-    return samples
-
-
-def as_gray(samples: np.ndarray, white: int) -> np.ndarray:
-    return np.rint(255.0 * samples.astype(float) / white)
 
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads the content of a file as gray."""
-
-    def from_bytes(content: bytes, **options: int) -> np.ndarray:
-        (tmp_path / "x").write_bytes(content)
-        return images.read(tmp_path / "x", **options).astype(int)
-
-    return from_bytes
-
-
-def refusal(read, content: bytes, **options: int) -> str:
-    with pytest.raises(InputError) as error:
-        read(content, **options)
-    assert "\n" not in str(error.value)
-    assert len(str(error.value)) < 400
-    return str(error.value).partition(": ")[2]
-
-
-LAYOUTS = ({}, {"rows": 5}, {"tile": 16})
-
-
-@pytest.mark.parametrize("bits", [1, 2, 4, 6, 8, 10, 12, 14, 16])
-def test_gray_of_a_tiff_is_scaled_by_its_bits_and_inverted_where_0_is_white(read, bits):
-    """Whatever its byte order, compression, strips or tiles, order of bits, size of offsets."""
-    samples = random_samples(bits)
-    expected = as_gray(samples, 2**bits - 1)
-    options = itertools.product("<>", (0, 1), (1, 8, 32773), LAYOUTS, (1, 2), (False, True))
-    for order, photometric, compression, layout, fill, big in options:
-        content = tiff(samples, bits, order, photometric, compression, fill=fill, big=big, **layout)
-        if order == ">" and (big or (bits == 16 and fill == 2)):  # nothing that Pillow knows
-            assert refusal(read, content) == f"a TIFF of {bits}-bit gray samples, which cannot be decoded"
-        else:
-            gray = read(content)
-            assert (gray == (expected if photometric else 255 - expected)).all(), (order, photometric, compression)
-
-
-@pytest.mark.parametrize(("compression", "predictor"), [(1, 1), (8, 1), (8, 2)])
-@pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize("bits", [8, 16])
-def test_tifffile_and_opencv_find_the_same_samples(tmp_path, bits, order, compression, predictor):
-    samples = random_samples(bits)
-    for photometric, layout in itertools.product((0, 1), LAYOUTS):
-        content = tiff(samples, bits, order, photometric, compression, predictor=predictor, **layout)
-        (tmp_path / "x.tif").write_bytes(content)
-        np.testing.assert_array_equal(tifffile.imread(tmp_path / "x.tif"), samples)
-        gray = images.read(tmp_path / "x.tif")
-        expected = as_gray(samples, 2**bits - 1)
-        np.testing.assert_array_equal(gray, expected if photometric else 255 - expected)
-        if photometric:
-            np.testing.assert_array_equal(cv2.imread(str(tmp_path / "x.tif"), cv2.IMREAD_UNCHANGED), samples)
-
-
-@pytest.mark.parametrize("compression", [1, 5, 8, 32773])
-@pytest.mark.parametrize("bits", [8, 16])
-def test_what_opencv_and_tifffile_write_is_read(tmp_path, read, bits, compression):
-    samples = random_samples(bits)
-    cv2.imwrite(str(tmp_path / "cv.tif"), samples, [cv2.IMWRITE_TIFF_COMPRESSION, compression])
-    np.testing.assert_array_equal(images.read(tmp_path / "cv.tif"), as_gray(samples, 2**bits - 1))
-    for photometric in ("minisblack", "miniswhite"):
-        file = io.BytesIO()
-        tifffile.imwrite(file, samples, photometric=photometric, rowsperstrip=4)
-        expected = as_gray(samples, 2**bits - 1)
-        np.testing.assert_array_equal(read(file.getvalue()), expected if "black" in photometric else 255 - expected)
-
-
-@pytest.mark.parametrize("planar", [1, 2])
-@pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize("bits", [8, 16])
-def test_colors_of_a_tiff_are_luma(read, bits, order, planar):
-    samples = random_samples(bits, (*SIZE, 3))
-    luma = (255.0 * samples / (2**bits - 1)) @ [0.299, 0.587, 0.114]
-    for compression, layout in itertools.product((1, 8), LAYOUTS[:2]):
-        content = tiff(samples, bits, order, 2, compression, planar=planar, **layout)
-        if (bits, planar, compression) == (16, 2, 1):  # which Pillow reads as something else
-            assert refusal(read, content).startswith("a TIFF of 16-bit samples in a plane for each color, uncompressed")
-        else:
-            assert np.abs(read(content) - luma).max() < (0.6 if bits == 8 else 1.6)
-
-
-def test_statistics_and_resolution_in_a_tiff_change_nothing(read):
-    """MinSampleValue and MaxSampleValue are statistics, "not to be used to affect the visual appearance"."""
-    samples = random_samples(16)
-    extra = {"t280": ("H", [100]), "t281": ("H", [4095]), "t340": ("H", [5]), "t341": ("H", [4095]), "t296": ("H", [2])}
-    np.testing.assert_array_equal(read(tiff(samples, 16, **extra)), as_gray(samples, 65535))
-
-
-@pytest.mark.parametrize(
-    ("options", "found"),
-    [
-        ({"bits": 16, "t339": ("H", [2])}, "a TIFF of signed 16-bit samples, expected unsigned whole numbers"),
-        ({"bits": 8, "t339": ("H", [2])}, "a TIFF of signed 8-bit samples, expected"),
-        ({"bits": 16, "t339": ("H", [3])}, "a TIFF of floating-point 16-bit samples, expected"),
-        ({"bits": 16, "t339": ("H", [4])}, "a TIFF of undefined 16-bit samples, expected"),
-        ({"bits": 16, "t339": ("H", [77])}, "a TIFF of unknown (SampleFormat 77) 16-bit samples, expected"),
-        ({"bits": 32}, "a TIFF of 32-bit samples, expected at most 16 bits"),
-        ({"bits": 32, "t339": ("H", [3])}, "a TIFF of floating-point 32-bit samples, expected"),
-        ({"bits": 8, "photometric": None}, "a TIFF that does not say whether 0 is black or white"),
-        ({"bits": 8, "t262": ("H", [])}, "a damaged TIFF: its tag 262 has 0 values of type 3"),
-        ({"bits": 8, "t258": ("H", [0])}, "a TIFF of 0-bit samples, expected"),
-        ({"bits": 8, "t258": ("H", [8, 16]), "t277": ("H", [2])}, "a TIFF of samples of 8 to 16 bits, expected"),
-        ({"bits": 8, "photometric": 3, "t320": ("H", [200] * 768)}, "a TIFF whose palette is black: its colors are at"),
-        ({"bits": 8, "photometric": 32803}, "a TIFF of 8-bit color of kind 32803 samples, which cannot be decoded"),
-        ({"bits": 12, "t274": ("H", [6])}, "a TIFF of 12-bit gray samples, several per pixel or of a turned image"),
-        ({"bits": 8, "t254": ("L", [1]), "t330": ("L", [8])}, "a TIFF of a preview, without its image"),
-    ],
-)
-@pytest.mark.parametrize("order", "<>")
-def test_a_tiff_that_is_not_known_is_refused_with_what_was_found(read, options, found, order):
-    bits = options["bits"]
-    options = {name: value for name, value in options.items() if name != "bits"}
-    samples = RNG.integers(0, 256, SIZE).astype(np.uint32 if bits == 32 else np.uint16)
-    assert refusal(read, tiff(samples, bits, order, **options)).startswith(found)
-
-
-@pytest.mark.parametrize("order", "<>")
-def test_of_a_tiff_with_previews_the_image_is_read(read, order):
-    samples, preview = random_samples(16, (32, 32)), random_samples(8, (16, 16))
-    body = samples.astype(f"{order}u2").tobytes() + preview.tobytes()
-
-    def page(pixels: np.ndarray, bits: int, place: int, photometric: int, kind: int) -> dict:
-        return {
-            254: ("L", [kind]),
-            256: ("L", [pixels.shape[1]]),
-            257: ("L", [pixels.shape[0]]),
-            258: ("H", [bits]),
-            259: ("H", [1]),
-            262: ("H", [photometric]),
-            273: ("L", [place]),
-            277: ("H", [1]),
-            278: ("L", [pixels.shape[0]]),
-            279: ("L", [pixels.size * bits // 8]),
-        }
-
-    image, small = page(samples, 16, 8, 0, 0), page(preview, 8, 8 + samples.nbytes, 1, 1)
-    expected = 255 - as_gray(samples, 65535)
-    for pages in ([image, small], [small, image], [small, image, small]):
-        np.testing.assert_array_equal(read(tiff_file(body, pages, order)), expected)
-    several = "several frames, expected a single image"
-    assert refusal(read, tiff_file(body, [image, image], order)) == several
-    assert refusal(read, tiff_file(body, [small, small], order)) == several
-    assert refusal(read, tiff_file(body, [image, *[small] * 20], order)) == several
-
-
-def test_a_tiff_whose_directories_go_in_a_circle_is_refused(read):
-    content = bytearray(tiff(random_samples(8), 8))
-    place = struct.unpack_from("<L", content, 4)[0]
-    count = struct.unpack_from("<H", content, place)[0]
-    struct.pack_into("<L", content, place + 2 + 12 * count, place)
-    assert refusal(read, bytes(content)) == "several frames, expected a single image"
+    return make_reader(tmp_path)
 
 
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(("color", "bits"), [*((0, bits) for bits in (1, 2, 4, 8, 16)), *((3, b) for b in (1, 2, 4, 8)),
                                              *itertools.product((2, 4, 6), (8, 16))])  # fmt: skip
-def test_samples_of_a_png_are_those_that_opencv_finds(tmp_path, color, bits, interlaced):
-    """Gray and palettes exactly; luma and 16 bits, of which OpenCV and Pillow keep the high ones, to one level."""
+def test_opencv_reads_the_same_samples_of_a_png(tmp_path, color, bits, interlaced):
+    """Gray and palettes agree exactly, luma and 16 bits within one gray level: OpenCV and Pillow truncate 16 bits."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
     samples = random_samples(bits, (24, 29, channels)[: 2 + (channels > 1)])
-    notes = [
+    ancillary = [
         (b"gAMA", struct.pack(">I", 10_000)),
         (b"sBIT", bytes([max(1, bits // 2)] * (3 if color == 3 else channels))),
     ]
     if color in (0, 2):
-        notes += [(kind, struct.pack(f">{channels}H", *[1] * channels)) for kind in (b"bKGD", b"tRNS")]
+        ancillary += [(kind, struct.pack(f">{channels}H", *[1] * channels)) for kind in (b"bKGD", b"tRNS")]
     palette = np.rint(np.linspace(255, 0, 2**bits)).astype(np.uint8)
     if color == 3:
-        notes.append((b"PLTE", np.repeat(palette, 3).tobytes()))
-    (tmp_path / "x.png").write_bytes(png(samples, bits, color, *notes, interlaced=interlaced))
+        ancillary.append((b"PLTE", np.repeat(palette, 3).tobytes()))
+    (tmp_path / "x.png").write_bytes(png(samples, bits, color, *ancillary, interlaced=interlaced))
     gray = images.read(tmp_path / "x.png").astype(int)
     if color == 3:
         np.testing.assert_array_equal(gray, palette[samples])
@@ -213,37 +47,37 @@ def test_samples_of_a_png_are_those_that_opencv_finds(tmp_path, color, bits, int
     assert np.abs(gray - oracle).max() <= (0 if color == 3 or (color in (0, 4) and bits <= 8) else 1)
 
 
-def spoilt(content: bytes, kind: bytes, offset: int = 0) -> bytes:
-    """With another byte in the first chunk of a kind."""
-    place = content.index(kind) + 4 + offset
-    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+def corrupt(content: bytes, kind: bytes, offset: int = 0) -> bytes:
+    """Flip a bit in the first chunk of a kind."""
+    index = content.index(kind) + 4 + offset
+    return content[:index] + bytes([content[index] ^ 1]) + content[index + 1 :]
 
 
-def test_a_png_whose_comment_is_damaged_is_read_with_a_warning(tmp_path, read):
+def test_a_png_with_a_damaged_comment_is_read_with_a_warning(tmp_path, read):
     samples = random_samples(16)
     intact = png(samples, 16, 0, (b"tEXt", b"Comment\0hello"), (b"tIME", bytes([7, 230, 1, 1, 1, 1, 1])))
     for kind in (b"tEXt", b"tIME"):
-        np.testing.assert_array_equal(read(spoilt(intact, kind)), as_gray(samples, 65535))
-        (warning,) = images.remarks(images.open_image(tmp_path / "x"))
+        np.testing.assert_array_equal(read(corrupt(intact, kind)), as_gray(samples, 65535))
+        (warning,) = images.sample_warnings(images.open_image(tmp_path / "x"))
         assert kind.decode() in warning
     np.testing.assert_array_equal(read(intact), as_gray(samples, 65535))
-    assert images.remarks(images.open_image(tmp_path / "x")) == []
+    assert images.sample_warnings(images.open_image(tmp_path / "x")) == []
 
 
 @pytest.mark.parametrize("kind", [b"IHDR", b"PLTE", b"IDAT", b"IEND"])
-def test_a_png_whose_pixels_are_damaged_is_refused(read, kind):
-    """Pillow itself looks at no checksum of IDAT."""
+def test_a_png_with_damaged_pixels_is_refused(read, kind):
+    """Pillow does not verify the checksum of IDAT."""
     content = png(random_samples(8), 8, 3, (b"PLTE", bytes(range(256)) * 3))
-    content = spoilt(content, kind, offset=0 if kind == b"IEND" else 4)
-    assert refusal(read, content).startswith(f"a damaged PNG: the checksum of its {kind.decode()} chunk at byte ")
+    content = corrupt(content, kind, offset=0 if kind == b"IEND" else 4)
+    assert re.search(rf"damaged PNG.*{kind.decode()}.*byte \d", refusal(read, content))
 
 
-def test_a_text_in_a_png_is_not_taken_for_what_is_known_of_its_samples(read, tmp_path):
-    notes = [(b"tEXt", name + b"\0" + b"7") for name in (b"white sample", b"highest sample", b"remark", b"Modality")]
-    read(png(random_samples(8), 8, 0, *notes))
+def test_text_in_a_png_is_not_mistaken_for_sample_metadata(read, tmp_path):
+    texts = [(b"tEXt", name + b"\0" + b"7") for name in (b"white sample", b"highest sample", b"warning", b"Modality")]
+    read(png(random_samples(8), 8, 0, *texts))
     image = images.open_image(tmp_path / "x")
     assert images.sample_range(image) == images.SampleRange(255, 255)
-    assert images.remarks(image) == []
+    assert images.sample_warnings(image) == []
     assert "Modality" not in image.info
 
 
@@ -264,7 +98,7 @@ def test_a_pgm_is_scaled_by_its_maxval(read, maxval, comment):
         np.testing.assert_array_equal(read(pnm(kind, color, maxval, comment)), luma)
 
 
-def test_a_pgm_is_what_opencv_finds(tmp_path):
+def test_pgm_files_from_opencv_are_read(tmp_path):
     for dtype, white in ((np.uint8, 255), (np.uint16, 65535)):
         samples = random_samples(8 * np.dtype(dtype).itemsize)
         cv2.imwrite(str(tmp_path / "x.pgm"), samples)
@@ -272,7 +106,7 @@ def test_a_pgm_is_what_opencv_finds(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [1, 4])
-def test_ones_of_a_pbm_are_black(read, kind):
+def test_1_is_black_in_a_pbm(read, kind):
     samples = random_samples(1)
     np.testing.assert_array_equal(read(pnm(kind, samples, 1, COMMENT)), 255 * (1 - samples.astype(int)))
 
@@ -281,24 +115,24 @@ SAMPLES = np.full(SIZE, 9, np.uint16)
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "expected"),
     [
-        (pnm(5, SAMPLES, 8), "a PNM file with a sample of 9 above its maxval of 8"),
-        (pnm(2, SAMPLES, 8), "a PNM file with a sample of 9 above its maxval of 8"),
-        (pnm(5, SAMPLES, 0), "a PNM file whose maxval is 0, expected 1..65535"),
-        (pnm(5, SAMPLES, 65536), "a PNM file whose maxval is 65536, expected"),
-        (pnm(5, SAMPLES, 4095)[:-1], "a PNM file cut off after 608 of 609 samples"),
-        (pnm(2, SAMPLES, 4095)[:-2], "a PNM file cut off after 608 of 609 samples"),
-        (pnm(1, SAMPLES // 9, 1)[:-1], "a PNM file cut off after 608 of 609 samples"),
-        (pnm(2, SAMPLES, 15)[:-1] + b"-9", "a plain PNM file with something else than whole numbers"),
-        (pnm(1, SAMPLES, 1), "a plain PBM file with something else than 0 and 1"),
-        (pnm(5, SAMPLES, 255) * 2, "several frames, expected a single image"),
-        (b"Pf\n29 21\n-1.0\n" + SAMPLES.astype("<f4").tobytes(), "pixels of mode F, expected"),
-        (b"P5 9999999 9999999 255 ", "9999999 x 9999999 pixels, expected at most"),
+        (pnm(5, SAMPLES, 8), "PNM.* 9 above.* 8$"),
+        (pnm(2, SAMPLES, 8), "PNM.* 9 above.* 8$"),
+        (pnm(5, SAMPLES, 0), "PNM.*maxval is 0.* 1..65535$"),
+        (pnm(5, SAMPLES, 65536), "PNM.*maxval is 65536.* 1..65535$"),
+        (pnm(5, SAMPLES, 4095)[:-1], "PNM.* 608 of 609"),
+        (pnm(2, SAMPLES, 4095)[:-2], "PNM.* 608 of 609"),
+        (pnm(1, SAMPLES // 9, 1)[:-1], "PNM.* 608 of 609"),
+        (pnm(2, SAMPLES, 15)[:-1] + b"-9", "plain PNM.*integers"),
+        (pnm(1, SAMPLES, 1), "plain PBM.*0 and 1"),
+        (pnm(5, SAMPLES, 255) * 2, "several frames"),
+        (b"Pf\n29 21\n-1.0\n" + SAMPLES.astype("<f4").tobytes(), "mode F"),
+        (b"P5 9999999 9999999 255 ", "9999999 x 9999999"),
     ],
 )
-def test_a_pnm_file_that_is_not_known_is_refused_with_what_was_found(read, content, found):
-    assert refusal(read, content).startswith(found)
+def test_an_invalid_pnm_file_is_refused(read, content, expected):
+    assert re.search(expected, refusal(read, content))
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 7, 8, 10, 12, 15, 16])
@@ -317,26 +151,25 @@ def test_signed_jpeg_2000_is_refused(read):
     from openjpeg.utils import encode_array
 
     content = encode_array(RNG.integers(-2048, 2048, (64, 64), np.int16), bits_stored=12, photometric_interpretation=2)
-    assert refusal(read, content) == "a JPEG 2000 file of signed 12-bit samples, expected unsigned ones"
-    assert refusal(read, content[:30]) == "a JPEG 2000 file without a whole header"
+    assert re.search("JPEG 2000.*signed 12-bit", refusal(read, content))
+    assert re.search("JPEG 2000.*header", refusal(read, content[:30]))
 
 
 def jpeg(scans: int) -> bytes:
-    """A progressive JPEG whose last scan comes again and again."""
+    """Make a progressive JPEG of `scans` scans by repeating its last one."""
     file = io.BytesIO()
     Image.fromarray(np.indices((256, 256)).sum(axis=0).astype(np.uint8)).save(file, "JPEG", progressive=True)
     *first, last = file.getvalue().removesuffix(b"\xff\xd9").split(b"\xff\xda")
     return b"\xff\xda".join([*first, *[last] * (scans - len(first) + 1)]) + b"\xff\xd9"
 
 
-def test_the_scans_of_a_jpeg_are_bounded(read):
+def test_the_number_of_scans_in_a_jpeg_is_limited(read):
     assert read(jpeg(100)).shape == (256, 256)
-    assert refusal(read, jpeg(101)) == "a JPEG of 101 scans, expected at most 100"
-    assert refusal(read, jpeg(20_000)) == "a JPEG of 20,000 scans, expected at most 100"
+    assert re.search("JPEG.* 101 scans.* 100$", refusal(read, jpeg(101)))
+    assert re.search("JPEG.* 20,000 scans.* 100$", refusal(read, jpeg(20_000)))
 
 
-def test_the_runs_of_a_bmp_are_bounded(read):
-    """Pillow decodes them in Python."""
+def test_the_size_of_a_run_length_encoded_bmp_is_limited(read):
     runs = b"".join(bytes([29, value]) + b"\0\0" for value in range(21)) + b"\0\1"
     palette = b"".join(bytes([level, level, level, 0]) for level in range(256))
 
@@ -345,28 +178,28 @@ def test_the_runs_of_a_bmp_are_bounded(read):
         return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(body), 0, 0, 54 + 1024) + header + palette + body
 
     np.testing.assert_array_equal(read(bmp(runs)), np.repeat(np.arange(20, -1, -1)[:, None], 29, axis=1))
-    assert refusal(read, bmp(b"\0\2\0\0" * 2**21 + runs)).startswith("a run-length encoded BMP of 8,389,772 bytes")
+    assert "BMP of 8,389,772 bytes" in refusal(read, bmp(b"\0\2\0\0" * 2**21 + runs))
 
 
-def test_more_bytes_than_the_pixels_can_need_are_refused(read):
+def test_a_file_too_large_for_its_pixels_is_refused(read):
     content = png(random_samples(8), 8, 0) + bytes(2**25 + 32 * 29 * 21)
-    assert "bytes for 609 pixels, expected at most 33,573,920" in refusal(read, content)
+    assert re.search("609 pixels.*33,573,920", refusal(read, content))
 
 
 @pytest.mark.parametrize(("bits", "layers"), [(12, 1), (8, 2)])
-def test_a_jpeg_that_is_not_known_says_why(read, bits, layers):
+def test_an_unsupported_jpeg_is_refused_with_its_format(read, bits, layers):
     file = io.BytesIO()
     Image.fromarray(random_samples(8)).save(file, "JPEG")
     content = bytearray(file.getvalue())
-    place = content.index(b"\xff\xc0")
-    content[place + 4], content[place + 9] = bits, layers
-    found = f"{bits}-bit" if bits != 8 else f"{layers}-layer"
-    assert found in refusal(read, bytes(content))
+    start = content.index(b"\xff\xc0")
+    content[start + 4], content[start + 9] = bits, layers
+    expected = f"{bits}-bit" if bits != 8 else f"{layers}-layer"
+    assert expected in refusal(read, bytes(content))
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".webp", ".png", ".tif", ".jp2"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_what_opencv_writes_is_what_it_reads(tmp_path, suffix, channels):
+def test_files_from_opencv_are_read_as_opencv_reads_them(tmp_path, suffix, channels):
     samples = random_samples(8, (64, 64, channels)[: 2 + (channels > 1)])
     path = tmp_path / f"x{suffix}"
     cv2.imwrite(str(path), samples, [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else [])
@@ -386,118 +219,13 @@ def test_a_bmp_of_any_depth_and_direction_is_read(read, depth, top_down):
     assert np.abs(found - (gray * 255 / 31 if depth == 16 else gray * 8)).max() <= 1
 
 
-def test_an_animated_png_of_one_image_is_read_and_of_more_refused(read):
+def test_an_animated_png_is_read_if_it_has_one_frame(read):
     samples = random_samples(8)
-    for frames, place in ((1, 1), (2, 2)):
+    for frames in (1, 2):
         file = io.BytesIO()
         pages = [Image.fromarray(np.roll(samples, shift)) for shift in range(frames)]
         pages[0].save(file, "PNG", save_all=True, append_images=pages[1:])
-        if place == 1:
+        if frames == 1:
             np.testing.assert_array_equal(read(file.getvalue()), samples)
         else:
-            assert refusal(read, file.getvalue()) == "several frames, expected a single image"
-
-
-TWELVE = random_samples(12)
-DEEP = {
-    "png": png(TWELVE, 16, 0),
-    "little endian tiff": tiff(TWELVE, 16, "<"),
-    "big endian tiff": tiff(TWELVE, 16, ">", compression=8),
-    "declared 14": tiff(TWELVE, 14),
-    "pgm": pnm(5, TWELVE, 65535),
-}
-
-
-@pytest.mark.parametrize("name", DEEP)
-def test_sample_bits_scale_what_declares_more(read, tmp_path, name):
-    np.testing.assert_array_equal(read(DEEP[name], sample_bits=12), as_gray(TWELVE, 4095))
-    assert images.remarks(images.open_image(tmp_path / "x", sample_bits=12)) == []
-    assert "its highest sample is 4,095, expected at most 2,047" in refusal(read, DEEP[name], sample_bits=11)
-    declared = 2**14 - 1 if name == "declared 14" else 65535
-    np.testing.assert_array_equal(read(DEEP[name]), as_gray(TWELVE, declared))
-    (remark,) = images.remarks(images.open_image(tmp_path / "x"))
-    assert remark == f"its highest sample is 4,095 of {declared:,}: 12-bit data? --sample_bits 12 scales by it"
-
-
-def test_sample_bits_where_0_is_white_scale_first(read):
-    content = tiff(TWELVE, 16, photometric=0)
-    np.testing.assert_array_equal(read(content, sample_bits=12), 255 - as_gray(TWELVE, 4095))
-
-
-@pytest.mark.parametrize("bits", [8, 9, 12, 15, 16])
-def test_no_sample_is_wrapped(read, bits):
-    samples = np.full(SIZE, 2**bits - 1, np.uint16)
-    assert (read(png(samples, 16, 0), sample_bits=bits) == 255).all()
-    if bits < 16:
-        samples[-1, -1] += 1
-        assert f"expected at most {2**bits - 1:,} (sample_bits {bits})" in refusal(
-            read, png(samples, 16, 0), sample_bits=bits
-        )
-
-
-def test_sample_bits_leave_alone_what_declares_no_more(read):
-    for bits in (1, 4, 8):
-        samples = random_samples(bits)
-        for content in (png(samples, bits, 0), tiff(samples, bits)):
-            np.testing.assert_array_equal(read(content, sample_bits=8), as_gray(samples, 2**bits - 1))
-    np.testing.assert_array_equal(read(pnm(5, TWELVE, 4095), sample_bits=12), as_gray(TWELVE, 4095))
-    assert refusal(read, png(random_samples(16, (*SIZE, 3)), 16, 2), sample_bits=12).startswith("16-bit colors or gray")
-
-
-@pytest.mark.parametrize("highest", [1, 100, 127, 128, 255, 1000, 4080, 8191, 16384, 32767, 32768, 65535])
-def test_a_range_is_doubted_where_its_upper_half_is_not_used(read, tmp_path, highest):
-    samples = np.linspace(0, highest, SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint16)
-    read(png(samples, 16, 0))
-    found = images.sample_range(images.open_image(tmp_path / "x"))
-    assert (found.highest, found.white) == (highest, 65535)
-    said = images.remarks(images.open_image(tmp_path / "x"))
-    assert bool(said) == (highest < 32768)
-    if said:  # the flag that is named can be given, and then reads the file
-        bits = int(re.search(r"--sample_bits (\d+)", said[0])[1])
-        assert np.abs(read(png(samples, 16, 0), sample_bits=bits) - 255.0 * samples / (2**bits - 1)).max() <= 0.5
-
-
-def test_damaged_compressed_data_is_refused_and_nothing_else_is_printed(tmp_path):
-    """Pillow goes on where a fax cannot be decoded; libtiff's own lines do not reach standard error."""
-    picture = Image.fromarray(np.sort(random_samples(8, (64, 64)), axis=1))
-    for name, mode in (("tiff_lzw", "L"), ("tiff_adobe_deflate", "L"), ("group4", "1")):
-        file = io.BytesIO()
-        picture.convert(mode).save(file, "TIFF", compression=name)
-        content = bytearray(file.getvalue())
-        place = Image.open(io.BytesIO(content)).tag_v2[273][0]
-        content[place + 10 : place + 40] = b"\xf5" * 30
-        (tmp_path / f"{name}.tif").write_bytes(content)
-    code = (
-        "import sys\nfrom chexnet.data import images\n"
-        "for path in sys.argv[1:]:\n"
-        "    try:\n        images.read(path)\n        print('read', path)\n"
-        "    except images.InputError as error:\n        print(error)\n"
-    )
-    paths = sorted(map(str, tmp_path.iterdir()))
-    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stderr == ""
-    for path, line in zip(paths, done.stdout.splitlines(), strict=True):
-        assert line.startswith(f"{path}: cannot be decoded as an image: ")
-
-
-def test_no_header_of_a_tiff_ends_in_anything_but_a_line(read):
-    """Any byte of the directory replaced: pixels or one line."""
-    content = tiff(random_samples(8), 8)
-    start = struct.unpack_from("<L", content, 4)[0]
-    for place in (*range(8), *range(start, len(content))):
-        for value in (0, 1, 255):
-            changed = content[:place] + bytes([value]) + content[place + 1 :]
-            try:
-                message = str(read(changed).shape)
-            except InputError as error:
-                message = str(error)
-            assert len(message) < 400
-            assert "\n" not in message
-
-
-def test_what_is_written_for_these_tests_is_what_it_is_said_to_be():
-    assert chunk(b"IEND", b"") == b"\0\0\0\0IEND\xaeB`\x82"
-    with tifffile.TiffFile(io.BytesIO(tiff(random_samples(12), 12, ">", 0, big=True, tile=16))) as file:
-        page = file.pages[0]
-        assert (file.byteorder, file.is_bigtiff, page.bitspersample, page.tilewidth) == (">", True, 12, 16)
-        assert page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+            assert "several frames" in refusal(read, file.getvalue())

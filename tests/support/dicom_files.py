@@ -1,4 +1,4 @@
-"""DICOM files for the tests, in every transfer syntax that can be written here."""
+"""Make DICOM files for tests, in every transfer syntax that pydicom or this module can write."""
 
 import io
 import struct
@@ -6,99 +6,112 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+import pytest
 from PIL import Image
 from pydicom import Dataset, FileMetaDataset, Sequence, uid
 from pydicom.encaps import encapsulate
+
+from chexnet.data import images
+from chexnet.errors import InputError
 
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 
 
 def dataset(stored: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **header) -> Dataset:
-    """A radiograph with these samples, uncompressed; `header` adds to what must be there, or replaces it."""
-    made = Dataset()
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = uid.UID(syntax)
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = uid.generate_uid()
-    made.Modality = "DX"
-    made.SamplesPerPixel = 1
-    made.PhotometricInterpretation = "MONOCHROME2"
-    made.Rows, made.Columns = stored.shape
-    made.BitsAllocated = made.BitsStored = 8 * stored.itemsize
-    made.PixelRepresentation = int(stored.dtype.kind == "i")
+    """Make an uncompressed radiograph; `header` adds elements to the required ones, or replaces them."""
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = uid.UID(syntax)
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = uid.generate_uid()
+    ds.Modality = "DX"
+    ds.SamplesPerPixel = 1
+    ds.PhotometricInterpretation = "MONOCHROME2"
+    ds.Rows, ds.Columns = stored.shape
+    ds.BitsAllocated = ds.BitsStored = 8 * stored.itemsize
+    ds.PixelRepresentation = int(stored.dtype.kind == "i")
     for name, value in header.items():
-        setattr(made, name, value)
-    made.HighBit = header.get("HighBit", made.BitsStored - 1 if made.BitsStored else 0)
-    order = "<" if made.file_meta.TransferSyntaxUID.is_little_endian else ">"
-    made.PixelData = stored.astype(stored.dtype.newbyteorder(order)).tobytes()
-    made["PixelData"].VR = "OW" if stored.itemsize == 2 else "OB"
-    return made
+        setattr(ds, name, value)
+    ds.HighBit = header.get("HighBit", ds.BitsStored - 1 if ds.BitsStored else 0)
+    byte_order = "<" if ds.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    ds.PixelData = stored.astype(stored.dtype.newbyteorder(byte_order)).tobytes()
+    ds["PixelData"].VR = "OW" if stored.itemsize == 2 else "OB"
+    return ds
 
 
-def compressed(stored: np.ndarray, syntax: str, **header) -> Dataset:
-    """The same with pydicom's own encoders: RLE and JPEG 2000."""
-    made = dataset(stored, **header)
-    made.compress(syntax, **({"j2k_cr": [2]} if syntax == uid.JPEG2000 else {}))
-    return made
+def compressed_dataset(stored: np.ndarray, syntax: str, **header) -> Dataset:
+    """Make a radiograph compressed with pydicom's encoders: RLE or JPEG 2000."""
+    ds = dataset(stored, **header)
+    ds.compress(syntax, **({"j2k_cr": [2]} if syntax == uid.JPEG2000 else {}))
+    return ds
 
 
-def wrapped(stored: np.ndarray, syntax: str, codestream: bytes, **header) -> Dataset:
-    """The same with samples that have been compressed already."""
-    made = dataset(stored, syntax, **header)
-    made.PixelData = encapsulate([codestream])
-    made["PixelData"].is_undefined_length = True
-    return made
+def encapsulated_dataset(stored: np.ndarray, syntax: str, codestream: bytes, **header) -> Dataset:
+    """Make a radiograph from compressed samples."""
+    ds = dataset(stored, syntax, **header)
+    ds.PixelData = encapsulate([codestream])
+    ds["PixelData"].is_undefined_length = True
+    return ds
 
 
-def table(
+def lut_sequence(
     entries: np.ndarray, first: int, bits: int, signed: bool = False, vr: str = "US", kind: str = "<u2"
 ) -> Sequence:
-    """A modality or VOI LUT; `signed` is how its first value is written, `vr` and `kind` how its entries are."""
+    """Make the sequence of a modality or VOI LUT.
+
+    Args:
+        entries: entries of the table.
+        first: first mapped value.
+        bits: declared bits per entry.
+        signed: whether `first` is written as a signed integer.
+        vr: value representation of the entries.
+        kind: dtype of the entries with the representation OW.
+    """
     item = Dataset()
     descriptor = [len(entries) % 2**16, first, bits]
     item.add_new("LUTDescriptor", "SS" if signed else "US", descriptor)
-    if vr == "OW" or len(entries) > 2**15:  # more than a header of US can count
+    if vr == "OW" or len(entries) > 2**15:  # too many for the 16-bit length of US
         item.add_new("LUTData", "OW", entries.astype(kind).tobytes())
     else:
         item.add_new("LUTData", vr, entries.tolist())
     return Sequence([item])
 
 
-def save(made: Dataset, path: Path) -> Path:
-    made.save_as(path, enforce_file_format=True)
+def save(ds: Dataset, path: Path) -> Path:
+    ds.save_as(path, enforce_file_format=True)
     return path
 
 
-def save_bare(made: Dataset, path: Path, keep_meta: bool = False) -> Path:
-    """The same without preamble, and without what says how it is encoded unless that is kept."""
-    data = save(made, path).read_bytes()
+def save_bare(ds: Dataset, path: Path, keep_meta: bool = False) -> Path:
+    """Save without the preamble and, unless `keep_meta`, without the file meta information."""
+    data = save(ds, path).read_bytes()
     (length,) = struct.unpack_from("<I", data, 140)
     path.write_bytes(data[132 if keep_meta else 144 + length :])
     return path
 
 
 def jpeg(stored: np.ndarray) -> bytes:
-    """uint8 [H, W] -> baseline JPEG."""
+    """Encode uint8 [H, W] as baseline JPEG."""
     file = io.BytesIO()
     Image.fromarray(stored).save(file, "JPEG", quality=100)
     return file.getvalue()
 
 
 def lossless_jpeg(stored: np.ndarray, bits: int) -> bytes:
-    """uint8 or uint16 [H, W] -> lossless JPEG (T.81 annex H), each sample predicted by its left neighbour.
+    """Encode uint8 or uint16 [H, W] as lossless JPEG (T.81 annex H), predicting each sample from its left neighbor.
 
-    The Huffman code of a difference's category is its number in five bits, so that nothing has to be optimised.
+    The Huffman code of a difference category is its number in five bits, which avoids optimizing a table.
     """
     samples = stored.astype(np.int64)
     predicted = np.roll(samples, 1, axis=1)
-    predicted[1:, 0] = samples[:-1, 0]  # the first of a row by the one above
+    predicted[1:, 0] = samples[:-1, 0]  # the first of a row is predicted from the one above
     predicted[0, 0] = 2 ** (bits - 1)
-    written = []
+    codes = []
     for difference in (samples - predicted).ravel().tolist():
         category = abs(difference).bit_length()
         extra = difference if difference > 0 else difference + 2**category - 1
-        written.append(f"{category:05b}" + (f"{extra:0{category}b}" if category else ""))
-    stream = "".join(written)
+        codes.append(f"{category:05b}" + (f"{extra:0{category}b}" if category else ""))
+    stream = "".join(codes)
     stream += "1" * (-len(stream) % 8)
     data = int(stream, 2).to_bytes(len(stream) // 8, "big").replace(b"\xff", b"\xff\x00")
     height, width = stored.shape
@@ -114,21 +127,39 @@ TWELVE = (np.add.outer(np.arange(40) * 40, np.arange(48) * 30) + RNG.integers(0,
 EIGHT = (TWELVE >> 4).astype(np.uint8)
 
 
-def scaled(measured: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The slow obvious rule: low is black, high is white."""
+def scale(measured: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Scale linearly: `low` is black, `high` is white. A slow reference implementation."""
     return np.rint(255 * np.clip((measured.astype(float) - low) / (high - low), 0, 1)).astype(np.uint8)
 
 
-def whole_range(stored: np.ndarray) -> np.ndarray:
-    return scaled(stored, float(stored.min()), float(stored.max()))
+def scale_full_range(stored: np.ndarray) -> np.ndarray:
+    """Scale linearly: the lowest sample is black, the highest is white."""
+    return scale(stored, float(stored.min()), float(stored.max()))
+
+
+def read(ds: Dataset, folder: Path) -> np.ndarray:
+    """Save a file and read it as gray."""
+    return images.read(save(ds, folder / "x.dcm"))
+
+
+def refusal(ds: Dataset, folder: Path) -> str:
+    """Return the message of the error with which a file is refused, without the path."""
+    with pytest.raises(InputError) as error:
+        read(ds, folder)
+    message = str(error.value).removeprefix(f"{folder / 'x.dcm'}: ")
+    assert message.isprintable()
+    assert len(message) < 300
+    return message
 
 
 SYNTAXES = {
     "implicit little endian": dataset(TWELVE, uid.ImplicitVRLittleEndian, BitsStored=12),
     "explicit little endian": dataset(TWELVE, uid.ExplicitVRLittleEndian, BitsStored=12),
     "explicit big endian": dataset(TWELVE, uid.ExplicitVRBigEndian, BitsStored=12),
-    "RLE": compressed(TWELVE, uid.RLELossless, BitsStored=12),
-    "JPEG 2000 lossless": compressed(TWELVE, uid.JPEG2000Lossless, BitsStored=12),
-    "JPEG lossless": wrapped(TWELVE, uid.JPEGLossless, lossless_jpeg(TWELVE, 12), BitsStored=12),
-    "JPEG lossless, selection 1": wrapped(TWELVE, uid.JPEGLosslessSV1, lossless_jpeg(TWELVE, 12), BitsStored=12),
+    "RLE": compressed_dataset(TWELVE, uid.RLELossless, BitsStored=12),
+    "JPEG 2000 lossless": compressed_dataset(TWELVE, uid.JPEG2000Lossless, BitsStored=12),
+    "JPEG lossless": encapsulated_dataset(TWELVE, uid.JPEGLossless, lossless_jpeg(TWELVE, 12), BitsStored=12),
+    "JPEG lossless, selection 1": encapsulated_dataset(
+        TWELVE, uid.JPEGLosslessSV1, lossless_jpeg(TWELVE, 12), BitsStored=12
+    ),
 }

@@ -1,21 +1,21 @@
-"""What compressed DICOM pixels announce, read before a decoder makes room for it."""
+"""Read headers of compressed DICOM pixels before a decoder allocates memory for them."""
 
 import struct
 from dataclasses import dataclass
 
 MAX_SCANS = 30
-"""Of a JPEG. A progressive one of gray has some six; each is decoded over the whole image."""
+"""Maximum number of scans in a JPEG. A progressive gray JPEG has about six, and each is decoded at full size."""
 
 
 @dataclass(frozen=True)
-class Codestream:
-    """The beginning of a JPEG, JPEG-LS or JPEG 2000 stream.
+class CodestreamHeader:
+    """The header of a JPEG, JPEG-LS or JPEG 2000 stream.
 
     Attributes:
-        width: in pixels.
-        height: in pixels.
+        width: width in pixels.
+        height: height in pixels.
         channels: samples per pixel.
-        bits: of a sample.
+        bits: bits per sample.
         lossy: whether it is JPEG with the discrete cosine transform.
     """
 
@@ -26,34 +26,35 @@ class Codestream:
     lossy: bool
 
 
-def announced(data: bytes) -> Codestream | None:
-    """What a JPEG, JPEG-LS or JPEG 2000 stream announces, whatever the DICOM header says; None for others."""
-    if (start := data[:512].find(b"\xff\x4f\xff\x51")) >= 0:  # JPEG 2000, T.800 A.5.1: extent of the grid, its offset
+def read_codestream_header(data: bytes) -> CodestreamHeader | None:
+    """Read the header of a JPEG, JPEG-LS or JPEG 2000 stream, ignoring the DICOM header; None for other data."""
+    if (start := data[:512].find(b"\xff\x4f\xff\x51")) >= 0:  # JPEG 2000, T.800 A.5.1: grid extent and image offset
         if len(data) < start + 43:
             return None
         right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
         channels, depth = struct.unpack_from(">HB", data, start + 40)
-        return Codestream(right - left, bottom - top, channels, (depth & 127) + 1, False)
+        return CodestreamHeader(right - left, bottom - top, channels, (depth & 127) + 1, False)
     if data[:2] != b"\xff\xd8":
         return None
-    place = 2
-    while place + 10 <= len(data):  # JPEG, T.81 B.2: markers, each with its length, until a frame begins
-        marker, length, bits, height, width, channels = struct.unpack_from(">HHBHHB", data, place)
+    offset = 2
+    while offset + 10 <= len(data):  # JPEG, T.81 B.2: marker segments with their lengths, up to the frame header
+        marker, length, bits, height, width, channels = struct.unpack_from(">HHBHHB", data, offset)
         if marker == 0xFFF7 or (0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC)):
-            return Codestream(width, height, channels, bits, 0xFFC0 <= marker <= 0xFFC2)
-        place += 1 if marker == 0xFFFF else 2 + length  # 0xFF may fill
+            return CodestreamHeader(width, height, channels, bits, 0xFFC0 <= marker <= 0xFFC2)
+        offset += 1 if marker == 0xFFFF else 2 + length  # 0xFF is a fill byte
     return None
 
 
-def scans(data: bytes) -> int:
-    """How many scans a JPEG stream has at most: in compressed data no other byte than 0 follows 0xFF."""
+def count_scans(data: bytes) -> int:
+    """Return an upper bound on the number of scans in a JPEG stream; 0 for other data."""
+    # In entropy-coded data, 0xFF is followed by 0 or a restart marker.
     return data.count(b"\xff\xda") if data[:2] == b"\xff\xd8" else 0
 
 
 def rle_fits(data: bytes, pixels: int) -> bool:
-    """Whether no segment of an RLE frame grows to more than a byte a pixel, and one for padding; PS3.5 annex G.
+    """Check that no segment of an RLE frame expands to more than one byte per pixel plus one of padding.
 
-    A segment that is twice as long as what it stands for is taken for one that does not fit.
+    DICOM PS3.5 annex G. A segment more than twice as long as the bytes it encodes fails the check.
     """
     if len(data) < 64:
         return False
@@ -61,21 +62,22 @@ def rle_fits(data: bytes, pixels: int) -> bool:
     ends = [*offsets[1:count], len(data)]
     segments = list(zip(offsets[:count], ends, strict=False))
     return all(
-        end - start <= 2 * pixels and _unpacked(data, start, end, pixels + 1) <= pixels + 1 for start, end in segments
+        end - start <= 2 * pixels and _decoded_length(data, start, end, pixels + 1) <= pixels + 1
+        for start, end in segments
     )
 
 
-def _unpacked(data: bytes, place: int, end: int, most: int) -> int:
-    """Bytes that a segment becomes; counting ends where they are more than `most`."""
+def _decoded_length(data: bytes, offset: int, end: int, limit: int) -> int:
+    """Return the decoded length of an RLE segment in bytes, or some number above `limit` if it is longer."""
     total = 0
-    while place < end and total <= most:
-        control = data[place]
+    while offset < end and total <= limit:
+        control = data[offset]
         if control < 128:
             total += control + 1
-            place += control + 2
+            offset += control + 2
         elif control > 128:
             total += 257 - control
-            place += 2
+            offset += 2
         else:
-            place += 1
+            offset += 1
     return total

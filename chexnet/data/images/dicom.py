@@ -1,7 +1,8 @@
-"""DICOM files: which are read, and how.
+"""Read DICOM radiographs.
 
-A radiograph is one frame of gray, MONOCHROME1 or MONOCHROME2, of 8 or 16 bits a sample, uncompressed or compressed as
-JPEG, JPEG-LS, JPEG 2000 or RLE. `chexnet.data.images.grays` says how its samples become black to white.
+Supported files have one frame of gray, MONOCHROME1 or MONOCHROME2, with 8 or 16 bits allocated per sample. They are
+uncompressed or compressed as JPEG, JPEG-LS, JPEG 2000 or RLE. `chexnet.data.images.dicom_gray` converts their samples
+to gray levels.
 """
 
 import io
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from chexnet.data.images.dicom_faults import INSTALL, header_fault, pixel_fault, syntax_fault
+from chexnet.data.images.dicom_gray import to_gray_levels
 from chexnet.data.images.dicom_kinds import PREAMBLE, has_preamble, is_bare, read_start
-from chexnet.data.images.dicom_samples import HeaderError, shown
-from chexnet.data.images.grays import gray_of
+from chexnet.data.images.dicom_samples import HeaderError, to_one_line
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,98 +27,100 @@ if TYPE_CHECKING:
 SUFFIXES = (".dcm", ".dicom")
 
 MAX_BYTES = 2**30
-"""Of a file: ten times the pixels of the largest image that is read."""
+"""Maximum size of a file, ten times the pixels of the largest image that is accepted."""
 
 MAX_READS = 30_000
-"""Pieces that pydicom may ask for: an element takes one or two, some microseconds each, in however small a file."""
+"""Maximum number of reads by pydicom. An element takes one or two, of some microseconds each."""
 
-_FACTS = ("Modality", "ViewPosition")
+_INFO_KEYS = ("Modality", "ViewPosition")
 _LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils", "pylibjpeg", "pylibjpeg.utils")
-_reading = threading.local()
+_thread = threading.local()
 
 
 def is_dicom(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is DICOM by its content, with or without a preamble, or at least by its name.
+    """Return whether a file is DICOM by its content, with or without a preamble, or by its suffix.
 
     Raises:
-        OSError: it cannot be opened or read.
+        OSError: the file cannot be opened or read.
     """
     start = read_start(path)
     return has_preamble(start) or os.fspath(path).lower().endswith(SUFFIXES) or is_bare(start)
 
 
 def open_dicom(path: str | os.PathLike[str]) -> Image.Image:
-    """A DICOM radiograph as an image of mode L; its `info` has the header's Modality and ViewPosition, if given.
+    """Decode a DICOM radiograph to an image of mode L.
+
+    The `info` of the image has the Modality and ViewPosition of the header, if present.
 
     Raises:
-        InputError: pydicom or a decoder is missing; the file is damaged or encrypted, has no pixels, is not one frame
-            of gray as described above, or its header contradicts itself or the pixels; or its size is not one that
-            `chexnet.data.images` allows.
+        InputError: pydicom or a decoder is missing; the file is damaged or encrypted, has no pixels, or is not one of
+            the supported files above; its header contradicts itself or the pixels; or its size is outside the limits
+            of `chexnet.data.images`.
     """
     pydicom = _import_pydicom(path)
     start = read_start(path)
     if not has_preamble(start) and not is_bare(start):
-        begins = f"it begins with {start[:16]!r}" if start else "it is empty"
-        raise InputError(f"{path}: named as DICOM, but not a DICOM file (no DICM at byte {PREAMBLE}): {begins}")
+        content = f"it begins with {start[:16]!r}" if start else "it is empty"
+        raise InputError(f"{path}: named as DICOM, but not a DICOM file (no DICM at byte {PREAMBLE}): {content}")
     if (size := os.path.getsize(path)) > MAX_BYTES:
         raise InputError(f"{path}: a DICOM file of {size:,} bytes, expected at most {MAX_BYTES:,}")
     try:
-        with _quiet():
-            image, header = _decoded(pydicom, path)
+        with _silence_loggers():
+            image, header = _decode(pydicom, path)
     except InputError:
         raise
-    except Exception as error:  # what pydicom and the decoders raise on a broken file is not a closed list
+    except Exception as error:  # for a damaged file, pydicom and the decoders may raise any exception
         if isinstance(error, OSError) and error.strerror:
             raise
-        raise InputError(f"{path}: {_reason(error)}") from error
-    image.info = {name: shown(header[name].value) for name in _FACTS if header.get(name)}
+        raise InputError(f"{path}: {_failure_reason(error)}") from error
+    image.info = {name: to_one_line(header[name].value) for name in _INFO_KEYS if header.get(name)}
     return image
 
 
-def _reason(error: Exception) -> str:
-    """Why a file could not be decoded."""
-    known: BaseException | None = error
-    while known:  # pydicom hands some on as its own
-        if isinstance(known, HeaderError):
-            return f"a DICOM file {known}"
-        known = known.__cause__
+def _failure_reason(error: Exception) -> str:
+    """Describe why a file could not be decoded."""
+    cause: BaseException | None = error
+    while cause:  # pydicom wraps some errors in its own
+        if isinstance(cause, HeaderError):
+            return f"a DICOM file {cause}"
+        cause = cause.__cause__
     if isinstance(error, RecursionError):
         return "a DICOM file whose sequences are nested too deeply"
-    return f"cannot be decoded as a DICOM image: {shown(error, 400) or type(error).__name__}"
+    return f"cannot be decoded as a DICOM image: {to_one_line(error, 400) or type(error).__name__}"
 
 
-def _decoded(pydicom: Any, path: str | os.PathLike[str]) -> tuple[Image.Image, "Dataset"]:
-    """The image and its header; nothing is decoded before the header is known to be one of a radiograph."""
+def _decode(pydicom: Any, path: str | os.PathLike[str]) -> tuple[Image.Image, "Dataset"]:
+    """Decode a file and return its image and header. The header is checked before any pixel is decoded."""
     from pydicom.pixels import pixel_array
 
-    if fault := syntax_fault(_syntax(path)):
+    if fault := syntax_fault(_read_syntax(path)):
         raise InputError(f"{path}: {fault}")
-    with _CountedFile(path) as file:
+    with _BoundedReader(path) as file:
         header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
     if fault := header_fault(header):
         raise InputError(f"{path}: {fault}")
-    with _CountedFile(path) as file:
+    with _BoundedReader(path) as file:
         dataset = pydicom.dcmread(file, force=True)
     if not dataset.file_meta.get("TransferSyntaxUID"):
-        dataset.file_meta.TransferSyntaxUID = _guessed_syntax(dataset)
+        dataset.file_meta.TransferSyntaxUID = _infer_syntax(dataset)
     if fault := pixel_fault(dataset):
         raise InputError(f"{path}: {fault}")
-    raw = pixel_array(dataset, index=0, correct_unused_bits=False)  # `gray_of` knows which bits are used
-    return Image.fromarray(gray_of(raw, dataset)), dataset
+    raw = pixel_array(dataset, index=0, correct_unused_bits=False)  # `to_gray_levels` handles unused bits
+    return Image.fromarray(to_gray_levels(raw, dataset)), dataset
 
 
-def _syntax(path: str | os.PathLike[str]) -> Any:
-    """The Transfer Syntax UID that a file names, if it names one."""
+def _read_syntax(path: str | os.PathLike[str]) -> Any:
+    """Return the Transfer Syntax UID of a file, None if it has none."""
     from pydicom.filereader import read_dataset
 
-    with _CountedFile(path) as file:
+    with _BoundedReader(path) as file:
         file.seek(PREAMBLE + 4 if has_preamble(read_start(path)) else 0)
         meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
     return meta.get("TransferSyntaxUID")
 
 
-def _guessed_syntax(dataset: "Dataset") -> str:
-    """The syntax in which pydicom has read a file that names none."""
+def _infer_syntax(dataset: "Dataset") -> str:
+    """Return the syntax that pydicom detected in a file without a Transfer Syntax UID."""
     from pydicom import uid
 
     implicit, little_endian = dataset.original_encoding
@@ -126,8 +129,8 @@ def _guessed_syntax(dataset: "Dataset") -> str:
     return uid.ExplicitVRLittleEndian if little_endian else uid.ExplicitVRBigEndian
 
 
-class _CountedFile(io.BufferedReader):
-    """A file of which few pieces may be read."""
+class _BoundedReader(io.BufferedReader):
+    """A file that raises `HeaderError` after MAX_READS reads."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(io.FileIO(path))
@@ -136,29 +139,29 @@ class _CountedFile(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         self._left -= 1
         if self._left < 0:
-            raise HeaderError(f"of too many elements, expected at most some {MAX_READS // 2:,}")
+            raise HeaderError(f"of too many elements, expected at most about {MAX_READS // 2:,}")
         return super().read(size)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Has nothing of what pydicom and the decoders log in this thread shown: the reason is in the error."""
+def _silence_loggers() -> Iterator[None]:
+    """Drop log messages of pydicom and the decoders in this thread, because the raised error has the reason."""
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_is_wanted)
-    _reading.now = True
+        logging.getLogger(name).addFilter(_is_not_silenced)
+    _thread.silenced = True
     try:
         yield
     finally:
-        _reading.now = False
+        _thread.silenced = False
 
 
-def _is_wanted(record: logging.LogRecord) -> bool:
-    return not getattr(_reading, "now", False)
+def _is_not_silenced(record: logging.LogRecord) -> bool:
+    return not getattr(_thread, "silenced", False)
 
 
 def _import_pydicom(path: str | os.PathLike[str]) -> Any:
     try:
         import pydicom
     except ImportError as error:
-        raise InputError(f"{path}: a DICOM file, which needs pydicom, and that is not installed: {INSTALL}") from error
+        raise InputError(f"{path}: DICOM files need pydicom, which is not installed: {INSTALL}") from error
     return pydicom

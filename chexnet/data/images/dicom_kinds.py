@@ -1,4 +1,4 @@
-"""What a DICOM file is, by its first bytes and without pydicom."""
+"""Recognize DICOM files and their kinds by their first bytes, without pydicom."""
 
 import os
 import struct
@@ -23,28 +23,32 @@ _WITHOUT_IMAGE = {
     "1.2.840.10008.5.1.4.1.1.481.3": "radiotherapy structure set",
     "1.2.840.10008.5.1.4.1.1.481.5": "radiotherapy plan",
 }
-"""SOP classes, or what several begin with, that hold no radiograph."""
+"""SOP classes without a radiograph, by UID or, if the key ends in a dot, by prefix."""
 
 
 def read_start(path: str | os.PathLike[str]) -> bytes:
-    """The first bytes of a file, as many as the others here ask for. Raises OSError."""
+    """Read the first bytes of a file, which the other functions of this module take.
+
+    Raises:
+        OSError: the file cannot be opened or read.
+    """
     with open(path, "rb") as file:
         return file.read(_START)
 
 
 def has_preamble(start: bytes) -> bool:
-    """Whether a file begins as the standard wants it, PS3.10 section 7.1."""
+    """Return whether a file has the preamble and prefix of DICOM PS3.10 section 7.1."""
     return start[PREAMBLE : PREAMBLE + 4] == b"DICM"
 
 
 def is_bare(start: bytes) -> bool:
-    """Whether a file without preamble begins with two elements of group 0002 or 0008, as DICOM does."""
-    return len(_elements(start, 0)) > 1
+    """Return whether a file is DICOM without a preamble: it begins with two elements of group 0002 or 0008."""
+    return len(_parse_elements(start, 0)) > 1
 
 
-def without_image(start: bytes) -> str | None:
-    """What a DICOM file is instead of an image, if its SOP class says so."""
-    elements = _elements(start, PREAMBLE + 4 if has_preamble(start) else 0)
+def kind_without_image(start: bytes) -> str | None:
+    """Return the kind of a DICOM file whose SOP class has no image; None for other files."""
+    elements = _parse_elements(start, PREAMBLE + 4 if has_preamble(start) else 0)
     for tag in _SOP_CLASSES:
         if tag in elements:
             sop_class = elements[tag].rstrip(b"\0 ").decode("ascii", "replace")
@@ -56,28 +60,28 @@ def _matches(sop_class: str, uid: str) -> bool:
     return sop_class == uid or sop_class.startswith(uid if uid.endswith(".") else uid + ".")
 
 
-def _elements(start: bytes, place: int) -> dict[int, bytes]:
-    """The elements of groups 0002 and 0008 that a file begins with, by tag, as far as they are well-formed."""
-    found: dict[int, bytes] = {}
-    order = ">" if start[place : place + 2] in (b"\0\x02", b"\0\x08") else "<"
-    while place + 12 <= len(start):
-        group, element = struct.unpack_from(order + "HH", start, place)
-        tag, kind = group << 16 | element, start[place + 4 : place + 6]
-        if group not in (_META, _IDENTIFICATION) or tag <= max(found, default=-1):
+def _parse_elements(start: bytes, offset: int) -> dict[int, bytes]:
+    """Return the values of the leading elements of groups 0002 and 0008 by tag, up to the first malformed one."""
+    elements: dict[int, bytes] = {}
+    order = ">" if start[offset : offset + 2] in (b"\0\x02", b"\0\x08") else "<"
+    while offset + 12 <= len(start):
+        group, element = struct.unpack_from(order + "HH", start, offset)
+        tag, vr = group << 16 | element, start[offset + 4 : offset + 6]
+        if group not in (_META, _IDENTIFICATION) or tag <= max(elements, default=-1):
             break
-        if kind in _LONG:
-            (length,) = struct.unpack_from(order + "I", start, place + 8)
-            place += 12
-        elif kind in _SHORT:
-            (length,) = struct.unpack_from(order + "H", start, place + 6)
-            place += 8
-        elif order == "<":  # implicit: no kind is given
-            (length,) = struct.unpack_from("<I", start, place + 4)
-            place += 8
+        if vr in _LONG:
+            (length,) = struct.unpack_from(order + "I", start, offset + 8)
+            offset += 12
+        elif vr in _SHORT:
+            (length,) = struct.unpack_from(order + "H", start, offset + 6)
+            offset += 8
+        elif order == "<":  # implicit VR
+            (length,) = struct.unpack_from("<I", start, offset + 4)
+            offset += 8
         else:
             break
-        if length % 2 or place + length > len(start):
+        if length % 2 or offset + length > len(start):
             break
-        found[tag] = start[place : place + length]
-        place += length
-    return found
+        elements[tag] = start[offset : offset + length]
+        offset += length
+    return elements

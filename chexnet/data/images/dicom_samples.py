@@ -1,4 +1,4 @@
-"""The stored bits of a DICOM image -> its samples and its padding, DICOM PS3.5 8.1.1 and PS3.3 C.7.5.1.1.2."""
+"""Extract the samples and padding of a DICOM image from its stored bits (DICOM PS3.5 8.1.1, PS3.3 C.7.5.1.1.2)."""
 
 from typing import TYPE_CHECKING
 
@@ -11,69 +11,69 @@ if TYPE_CHECKING:
 
 
 class HeaderError(ValueError):
-    """A header that contradicts itself or the pixels; the message goes on after 'a DICOM file'."""
+    """A header that contradicts itself or the pixels. The message is a phrase to append to "a DICOM file"."""
 
 
-def number(header: "Dataset", name: str, several: bool = False) -> float | None:
-    """The number in an element, None if it has none.
+def read_number(header: "Dataset", name: str, multiple: bool = False) -> float | None:
+    """Return the number in an element, None if it has none.
 
     Args:
-        header: the header.
+        header: header of the image.
         name: keyword of the element.
-        several: whether it may hold several numbers, of which the first is taken.
+        multiple: whether the element may have several numbers, of which the first is returned.
 
     Raises:
-        HeaderError: it holds something else than a finite number, or several where one is expected.
+        HeaderError: the value is not a finite number, or there are several and `multiple` is false.
     """
     try:
         value = header.get(name)
         values = value.split("\\") if isinstance(value, str) else list(np.atleast_1d(value))
         if value is None or not values or values[0] in (None, ""):
             return None
-        found = float(values[0])
+        number = float(values[0])
     except (TypeError, ValueError) as error:
-        raise HeaderError(f"whose {name} cannot be read as a number: {shown(error)}") from error
-    if not np.isfinite(found):
-        raise HeaderError(f"whose {name} is {found}, expected a finite number")
-    if len(values) > 1 and not several:
+        raise HeaderError(f"whose {name} cannot be read as a number: {to_one_line(error)}") from error
+    if not np.isfinite(number):
+        raise HeaderError(f"whose {name} is {number}, expected a finite number")
+    if len(values) > 1 and not multiple:
         raise HeaderError(f"with {len(values)} values of {name}, expected one")
-    return found
+    return number
 
 
-def shown(value: object, most: int = 100) -> str:
-    """Something that a file says, for a message: in one line, printable and of `most` characters."""
+def to_one_line(value: object, max_length: int = 100) -> str:
+    """Format a value from a file for a message: one printable line of at most `max_length` characters."""
     text = printable(" ".join(str(value).split()))
-    return text if len(text) <= most else text[: most - 3] + "..."
+    return text if len(text) <= max_length else text[: max_length - 3] + "..."
 
 
-def samples_of(raw: np.ndarray, header: "Dataset") -> tuple[np.ndarray, np.ndarray | None]:
-    """Samples, and which of them are padding.
+def extract_samples(raw: np.ndarray, header: "Dataset") -> tuple[np.ndarray, np.ndarray | None]:
+    """Extract the samples, and a mask of the padding.
 
-    Bits Stored bits up to High Bit are a sample. Bits beside it mean nothing, unless neighbors agree better when
-    they are counted in: then the header is not of these pixels.
+    A sample has Bits Stored bits, of which High Bit is the highest. The other bits are ignored, except if neighboring
+    pixels agree better with them: then the header does not describe these pixels.
 
     Args:
-        raw: integers [H, W] of 8 or 16 bits, as they are stored.
-        header: the header.
+        raw: stored integers [H, W] of 8 or 16 bits.
+        header: header of the image.
 
     Returns:
-        Integers [H, W], where padding has the value of some other sample; and bool [H, W], True for padding, or None
-        if the header names none.
+        Samples as integers [H, W], in which padding is replaced with some other sample; and a mask, bool [H, W], True
+        for padding, or None if the header declares no padding.
 
     Raises:
-        HeaderError: the samples are not in the bits that the header gives them, or all of them are padding.
+        HeaderError: the samples are not in the bits that the header gives, or all of them are padding.
     """
     raw = np.array(raw, dtype=raw.dtype.newbyteorder("="))
     interval = _padding_interval(raw.dtype, header)
     if interval is None:
-        return _bits(raw, header), None
-    padding = _fill(raw, *interval)
-    samples = _bits(raw, header)
-    return samples, padding | _fill(samples, *interval)
+        return _extract_bits(raw, header), None
+    padding = _replace_padding(raw, *interval)
+    samples = _extract_bits(raw, header)
+    return samples, padding | _replace_padding(samples, *interval)
 
 
-def _bits(raw: np.ndarray, header: "Dataset") -> np.ndarray:
-    """The bits of each sample, with its sign."""
+def _extract_bits(raw: np.ndarray, header: "Dataset") -> np.ndarray:
+    """Return the sample in each stored integer, with its sign."""
     stored = int(header.BitsStored)
     high = int(header.get("HighBit", stored - 1))
     below = high + 1 - stored
@@ -84,19 +84,18 @@ def _bits(raw: np.ndarray, header: "Dataset") -> np.ndarray:
     if np.array_equal(samples, bits):
         return samples
     if below and (bits & (2**below - 1)).any():
-        raise HeaderError(f"of {stored} bits a sample up to bit {high}, and something is in the bits below these")
-    whole = np.right_shift(bits, below)
-    if _roughness(whole) < _roughness(samples):
-        raise HeaderError(f"whose samples are {whole.min()} to {whole.max()}, expected some of {_kind(header)}")
+        raise HeaderError(f"with {stored} bits per sample and high bit {high}, but data in the bits below")
+    all_bits = np.right_shift(bits, below)
+    if _total_variation(all_bits) < _total_variation(samples):
+        sign = "signed" if header.PixelRepresentation else "unsigned"
+        raise HeaderError(
+            f"whose samples are {all_bits.min()} to {all_bits.max()}, expected {sign} samples of {stored} bits"
+        )
     return samples
 
 
-def _kind(header: "Dataset") -> str:
-    return f"{header.BitsStored} bits, {'signed' if header.PixelRepresentation else 'unsigned'}"
-
-
 def _overlay_bits(header: "Dataset") -> int:
-    """The bits where the header says that overlays are: those without data of their own."""
+    """Return a mask of the bits that store overlays: those of overlays without data of their own."""
     bits = 0
     for group in range(0x6000, 0x6020, 2):
         position = header.get((group, 0x0102))
@@ -105,34 +104,36 @@ def _overlay_bits(header: "Dataset") -> int:
     return bits
 
 
-def _roughness(samples: np.ndarray) -> int:
-    """How much neighbors differ, in all."""
+def _total_variation(samples: np.ndarray) -> int:
+    """Return the sum of absolute differences between neighboring pixels."""
     return sum(int(np.abs(np.diff(samples.astype(np.int32), axis=axis)).sum(dtype=np.int64)) for axis in (0, 1))
 
 
-def _padding_interval(kind: np.dtype, header: "Dataset") -> tuple[int, int] | None:
-    """Lowest and highest value of padding, as samples of this kind have them.
+def _padding_interval(dtype: np.dtype, header: "Dataset") -> tuple[int, int] | None:
+    """Return the lowest and highest padding value in the range of `dtype`, None if the header has none.
 
-    Some write them unsigned for signed samples, or the other way round: what no sample can be is read so.
+    Some programs write the padding of signed samples as unsigned, or the reverse. A value that no sample can have is
+    interpreted with the other sign.
     """
-    ends = [number(header, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    ends = [read_number(header, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
     if ends[0] is None:
         return None
-    least, most = np.iinfo(kind).min, np.iinfo(kind).max
+    lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
     stored = int(header.BitsStored)
-    found = []
+    interval = []
     for end in (ends[0], ends[0] if ends[1] is None else ends[1]):
         value = int(end)
-        others = [value - 2**16, value + 2**16]
-        if kind.kind == "i" and 2 ** (stored - 1) <= value < 2**stored:
-            others.insert(0, value - 2**stored)
-            value = others[0] if 8 * kind.itemsize > stored else value
-        found.append(next((one for one in (value, *others) if least <= one <= most), value))
-    return min(found), max(found)
+        alternatives = [value - 2**16, value + 2**16]
+        if dtype.kind == "i" and 2 ** (stored - 1) <= value < 2**stored:
+            alternatives.insert(0, value - 2**stored)
+            value = alternatives[0] if 8 * dtype.itemsize > stored else value
+        candidates = (value, *alternatives)
+        interval.append(next((number for number in candidates if lowest <= number <= highest), value))
+    return min(interval), max(interval)
 
 
-def _fill(samples: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Finds what is padding, and puts some other sample there."""
+def _replace_padding(samples: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Replace padding with some other sample, in place, and return the mask of the padding."""
     padding = (samples >= low) & (samples <= high)
     if padding.any():
         others = samples[~padding]

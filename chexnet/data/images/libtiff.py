@@ -1,4 +1,4 @@
-"""What libtiff has to say of damaged data: an error in our own words instead of lines on standard error."""
+"""Raise libtiff's decoding errors, which it would otherwise print to standard error."""
 
 import ctypes
 import threading
@@ -12,43 +12,43 @@ import PIL
 
 from chexnet.errors import InputError
 
-_said = threading.local()
+_thread = threading.local()
 
 
 @contextmanager
-def errors_raised() -> Iterator[None]:
-    """Raise what libtiff reports while the block decodes, even where it goes on with other pixels.
+def raise_errors() -> Iterator[None]:
+    """Raise the errors that libtiff reports during the block, including those after which it continues decoding.
 
     Raises:
-        InputError: it reported an error. Where Pillow's own libtiff is not found, it prints it instead.
+        InputError: libtiff reported an error. If the libtiff of Pillow is not found, it prints its errors instead.
     """
-    _listen()
-    _said.errors = []
+    _install_handler()
+    _thread.errors = []
     try:
         yield
     finally:
-        said, _said.errors = _said.errors, None
-        if said:
-            raise InputError(f"cannot be decoded as an image: {said[0]}")
+        errors, _thread.errors = _thread.errors, None
+        if errors:
+            raise InputError(f"cannot be decoded as an image: {errors[0]}")
 
 
-def _hear(module: bytes | None, text: bytes | None, values: int | None) -> None:
-    """Called by libtiff with printf's format, whose values are not looked at."""
-    if getattr(_said, "errors", None) is None:  # somebody else's image
+def _record_error(module: bytes | None, text: bytes | None, values: int | None) -> None:
+    """Record the first error of this thread. libtiff calls it with a printf format and its values, which are unused."""
+    if getattr(_thread, "errors", None) is None:  # an image that other code decodes
         return
-    where = (module or b"libtiff").decode("ascii", "replace")
-    what = (text or b"").decode("ascii", "replace").partition(" at ")[0].partition("%")[0].strip(" ,.:")
-    _said.errors = _said.errors or [f"{where}: {what}" if what else where]
+    source = (module or b"libtiff").decode("ascii", "replace")
+    message = (text or b"").decode("ascii", "replace").partition(" at ")[0].partition("%")[0].strip(" ,.:")
+    _thread.errors = _thread.errors or [f"{source}: {message}" if message else source]
 
 
 @cache
-def _listen() -> Any:
-    """Have libtiff call `_hear`; what is returned has to be kept."""
-    heard = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_hear)
+def _install_handler() -> Any:
+    """Make libtiff call `_record_error`. The returned callback must stay alive, so it is cached."""
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)(_record_error)
     package = Path(PIL.__file__).parent
     for library in (*package.parent.glob("pillow.libs/libtiff*"), *package.glob(".dylibs/libtiff*")):
         try:
-            ctypes.CDLL(str(library)).TIFFSetErrorHandler(heard)
+            ctypes.CDLL(str(library)).TIFFSetErrorHandler(handler)
         except (OSError, AttributeError):
             continue
-    return heard
+    return handler

@@ -1,4 +1,4 @@
-"""A look at a few images of a list, before many are computed on."""
+"""Check the sample range of a few images before a long run."""
 
 import os
 from collections.abc import Sequence
@@ -11,33 +11,33 @@ from chexnet.data.images.sample_range import SampleRange, range_warning
 from chexnet.errors import InputError
 from chexnet.prefetch import prefetch_map
 
-LOOKED_AT = 40
-"""Images: half a second of decoding, and enough to tell a rule from an exception."""
+SURVEY_SIZE = 40
+"""Number of images to check: half a second of decoding, and enough to tell a systematic problem from an outlier."""
 
 
-def spread(count: int) -> list[int]:
-    """Places of at most LOOKED_AT images, evenly spread over a list of `count`."""
-    return np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(int).tolist()
+def survey_indices(count: int) -> list[int]:
+    """Return at most SURVEY_SIZE indices, evenly spaced over a list of `count` images."""
+    return np.linspace(0, count - 1, min(count, SURVEY_SIZE)).astype(int).tolist()
 
 
 def survey(paths: Sequence[str | os.PathLike[str]], sample_bits: int, workers: int = 0) -> str | None:
-    """Decode images spread over a list and say whether their samples use less than half of their range.
+    """Decode images spread evenly over a list and check whether they use less than half of their sample range.
 
     Args:
-        paths: image files. Those that cannot be read are left out: whoever needs them will say it.
+        paths: image files. Unreadable ones are ignored; the run reports them when it needs them.
         sample_bits: see `chexnet.data.images.read`.
         workers: decoding threads, 0 for none.
 
     Returns:
-        One line with the highest sample, counts and what may be done; None if nothing is doubtful.
+        A line with the highest sample, the number of images and advice; None if nothing is suspicious.
     """
 
-    def look(path: str | os.PathLike[str]) -> tuple[SampleRange | None] | None:
+    def read_range(path: str | os.PathLike[str]) -> tuple[SampleRange | None] | None:
         try:
             return (images.sample_range(images.open_image(path, sample_bits)),)
         except InputError:
             return None
 
-    chosen = [paths[place] for place in spread(len(paths))]
-    with closing(prefetch_map(look, chosen, workers, LOOKED_AT)) as found:
-        return range_warning([one[0] for one in found if one is not None])
+    chosen = [paths[index] for index in survey_indices(len(paths))]
+    with closing(prefetch_map(read_range, chosen, workers, SURVEY_SIZE)) as results:
+        return range_warning([result[0] for result in results if result is not None])
