@@ -34,7 +34,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 AMP_LEVELS = ("off", "O1", "O2")
 
 ON_BAD_IMAGE = ("error", "skip")
-"""For an image that is missing or cannot be decoded: end the run, or skip the image and list it."""
+"""Reactions to an image that is missing or cannot be decoded: stop, or skip the image and report it."""
 
 WEIGHT_FORMATS = ("pdparams", "safetensors")
 
@@ -50,7 +50,7 @@ NORMALIZATIONS = ("imagenet", "minus_one_one", "zero_one")
 from 0..255 to -1..1 or 0..1."""
 
 MIN_SAMPLE_BITS, MAX_SAMPLE_BITS = 8, 16
-"""Range of `sample_bits`, bits per sample. The maximum leaves every image file the range that it declares."""
+"""Range of `sample_bits`. With the maximum, every image file is scaled by the range that it declares."""
 
 OPTIMIZERS = ("adam", "sgd")
 """Adam with Paddle's defaults, or SGD with momentum 0.9."""
@@ -149,9 +149,9 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "TrainConfig":
-        """Return the configuration that a run stored, also one of an earlier version.
+        """Return the configuration that a run stored, also by an earlier version.
 
-        Missing fields get their defaults, because an earlier version did not have them.
+        Fields that the earlier version did not have get their defaults.
 
         Raises:
             TypeError: a field is unknown.
@@ -168,7 +168,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceConfig:
-    """How a trained network is loaded and run: the part that evaluation, localization and prediction share."""
+    """Loading and running a trained network: the settings that evaluation, localization and prediction share."""
 
     ckpt: str = model(
         "pretrained_models/model_paddle.pdparams", "checkpoint, .pdparams or .safetensors", metavar="FILE"
