@@ -94,7 +94,9 @@ class TrainConfig:
     learning_rate: float = training(0.001, "learning rate before any decay", type=positive_float)
     epoch: int = training(20, "number of epochs", type=positive_int)
     decay_epochs: tuple[int, ...] = training(
-        (10, 15, 18), "epochs after which the learning rate decays, increasing, separated by commas", type=epoch_list
+        (10, 15, 18),
+        "epochs after which the learning rate decays, in increasing order, separated by commas",
+        type=epoch_list,
     )
     decay_factor: float = training(0.1, "factor applied to the learning rate at each decay epoch", type=positive_float)
     init: str = model(
@@ -142,7 +144,7 @@ class TrainConfig:
     optimizer: str = training(OPTIMIZERS[0], "optimizer: Adam, or SGD with momentum 0.9", choices=OPTIMIZERS)
     sample_bits: int = data(
         MAX_SAMPLE_BITS,
-        "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 and not by 65535",
+        "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 instead of 65535",
         type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
         metavar="N",
     )
@@ -175,7 +177,7 @@ class InferenceConfig:
     )
     crops: int | None = inference(
         None,
-        f"crops per image, averaged (default: as the checkpoint says, else {DEFAULT_CROPS})",
+        f"crops per image, averaged (default: that of the checkpoint, else {DEFAULT_CROPS})",
         type=int,
         choices=CROPS,
     )
@@ -206,7 +208,7 @@ class InferenceConfig:
     sample_bits: int | None = data(
         None,
         "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 "
-        "(default: as the checkpoint says, else 16)",
+        "(default: that of the checkpoint, else 16)",
         type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
         metavar="N",
     )
@@ -222,7 +224,7 @@ class EvalConfig(InferenceConfig):
     )
     val_list: str | None = data(
         None,
-        "list file for the report: it is scored too, to select operating points and fit the calibration",
+        "validation list for the report: it is evaluated too, to select operating points and fit the calibration",
         metavar="FILE",
     )
     ckpt: str = model(
@@ -254,17 +256,17 @@ class PredictConfig(InferenceConfig):
 
     ckpt: str = model(
         InferenceConfig.ckpt,
-        "checkpoint; without the flag, and if the default is missing, a network trained on synthetic images",
+        "checkpoint; if the flag and the default file are missing, a network trained on synthetic images is used",
         metavar="FILE",
     )
     top: int = outputs(
         3,
-        "number of findings shown and drawn per image; with thresholds also all that are present",
+        "number of findings shown and drawn per image; with thresholds, also all present findings",
         type=positive_int,
         metavar="N",
     )
     cam: str | None = outputs(None, "write one heat-map PNG per image and finding to DIR", metavar="DIR")
-    sheet: bool = outputs(False, "with --cam: one PNG per image instead, with the heat maps of all findings")
+    sheet: bool = outputs(False, "with --cam: write one PNG per image instead, with the heat maps of all findings")
     thresholds: str | None = inference(
         None, "JSON file of operating points (default: the one next to the checkpoint, if any)", metavar="FILE.json"
     )

@@ -68,8 +68,8 @@ class CsvFile:
         if len(matches) == 1:
             return matches[0]
         raise InputError(
-            f"{self.where(1 + self._lines_before)}: {len(matches)} columns {shorten(column)}, expected one; the "
-            f"columns are {shorten_all(self.header)}"
+            f"{self.where(1 + self._lines_before)}: {len(matches)} columns {shorten(column)}, expected one; there are "
+            f"{shorten_all(self.header)}"
         )
 
     def where(self, line: int) -> str:

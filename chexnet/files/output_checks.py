@@ -79,7 +79,9 @@ def check_folder(folder: Name, names: Collection[str], protected: Iterable[Name]
             raise InputError(f"{path}: is read by this run and would be replaced with {target}; choose another folder")
     for path in others:
         if _inside(path, target):
-            raise InputError(f"{path}: would be lost, as this run replaces the folder {target}; choose another name")
+            raise InputError(
+                f"{path}: would be lost, as this run writes the whole folder {target}; choose another name"
+            )
     if target.resolve() == Path.cwd():
         raise InputError(f"{target}: is the current folder, expected another one")
 
@@ -113,7 +115,7 @@ def _check_not_weights_json(target: Path, others: Collection[Name]) -> None:
     for suffix in WEIGHT_SUFFIXES:
         weights = target.with_suffix(suffix)
         if weights.exists() and _key(weights) not in written:
-            raise InputError(f"{target}: would be read as the metadata of {weights}; choose another name")
+            raise InputError(f"{target}: would be taken for the JSON that describes {weights}; choose another name")
 
 
 def _try_to_create(target: Path) -> None:

@@ -14,7 +14,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except MemoryError as error:
-        raise InputError(f"{path}: cannot be read: the file does not fit into memory") from error
+        raise InputError(f"{path}: cannot be read: there is not enough memory for a file of its size") from error
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
