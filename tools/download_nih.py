@@ -21,7 +21,11 @@ def build_parser() -> cli.Parser:
     add = parser.add_argument
     add("--output_dir", default="dataset", metavar="DIR", help="folder to unpack into; the images go to DIR/images")
     add("--archives", metavar="DIR", help="folder for the archives (default: OUTPUT_DIR/archives)")
-    add("--urls", metavar="FILE", help="file with `URL [SHA-256]` per line, instead of NIH's twelve archives")
+    add(
+        "--urls",
+        metavar="FILE",
+        help="file with one archive per line, `URL [SHA-256]` (default: NIH's twelve archives)",
+    )
     return parser
 
 

@@ -31,7 +31,7 @@ def build_parser() -> cli.Parser:
         metavar="FILE.json",
         help="write scores, all cases, configuration and checksums to this JSON file",
     )
-    add("--contact_sheet", metavar="FILE.png", help="draw two cases per finding on this picture")
+    add("--contact_sheet", metavar="FILE.png", help="write a picture with two cases per finding to this PNG file")
     return parser
 
 

@@ -47,7 +47,7 @@ def build_parser() -> cli.Parser:
         help="official: NIH's split; reference: that of --reference; random: 70/10/20 of the patients; clean: images "
         "in the test lists of both official and reference, for testing only; whole: all images for testing",
     )
-    add("--output_dir", required=True, metavar="DIR", help="folder for the lists, which must not contain such lists")
+    add("--output_dir", required=True, metavar="DIR", help="folder for the lists; it must not contain earlier ones")
     add("--seed", type=random_seed, default=0, metavar="K", help="random seed for the split")
     add = parser.group("lists of --split").add_argument
     add("--train_val_list", metavar="FILE", help="NIH's train_val_list.txt (default: the one next to --metadata)")
@@ -63,7 +63,7 @@ def build_parser() -> cli.Parser:
     columns = parser.group("columns of --csv")
     add = columns.add_argument
     add("--image_column", metavar="NAME", help="column with the names of the image files")
-    add("--label_columns", metavar="A,B,...", help="columns that become the classes, in this order")
+    add("--label_columns", metavar="A,B,...", help="columns to use as classes, in this order")
     patients = columns.add_mutually_exclusive_group()
     patients.add_argument(
         "--patient_column",

@@ -45,8 +45,11 @@ class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDesc
     """Show the default of each flag that has one, and keep the layout of the examples."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False:
+        default = action.default
+        if default is None or default is False or default in ("", []) or "(default: " in (action.help or ""):
             return action.help
+        if isinstance(default, list):
+            return f"{action.help} (default: {' '.join(default).replace('%', '%%')})"
         return super()._get_help_string(action)
 
 

@@ -205,7 +205,7 @@ class InferenceConfig:
         "ChestX-ray14)",
         metavar="FILE",
     )
-    sample_bits: int | None = data(
+    sample_bits: int | None = inference(
         None,
         "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 "
         "(default: that of the checkpoint, else 16)",

@@ -188,3 +188,19 @@ def test_a_written_configuration_is_read(tmp_path: Path):
     config = TrainConfig(normalization="minus_one_one", decay_epochs=())
     stored = json.loads(config.to_json())
     assert TrainConfig.from_dict({**stored, "decay_epochs": tuple(stored["decay_epochs"])}) == config
+
+
+def test_help_shows_each_default_once(capsys):
+    parser = cli.Parser("A script.")
+    parser.add_argument("--lists", nargs="+", default=["a.txt", "50%.txt"], help="list files")
+    parser.add_argument("--findings", nargs="+", default=[], help="findings (default: the most probable)")
+    parser.add_argument("--notice", default="", help="notice")
+    parser.add_argument("--steps", type=int, default=0, help="steps")
+    with pytest.raises(SystemExit, match="0"):
+        parser.parse_args(["--help"])
+    shown = capsys.readouterr().out
+    assert [line.split("(default: ")[1] for line in shown.splitlines() if "(default: " in line] == [
+        "a.txt 50%.txt)",
+        "the most probable)",
+        "0)",
+    ]
