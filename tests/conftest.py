@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,6 +40,18 @@ def load_script(path: str) -> ModuleType:
 def run_script(path: str, *arguments: str) -> int:
     """Run a script of the repository in this process and return its exit code."""
     return load_script(path).main(list(arguments))
+
+
+def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run Python in a new process with additional environment variables; its output is bytes."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def _folder(variable: str) -> Path:

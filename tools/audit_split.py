@@ -70,8 +70,8 @@ def trained_on(ckpt: str) -> dict[str, Any]:
     file = open_weights(ckpt)
     if KEY not in file.metadata:
         raise InputError(
-            f"{file.metadata_source}: does not say what it was trained on, expected {KEY!r} in it, as train.py"
-            " writes it; audit the lists that it was trained on instead"
+            f"{file.metadata_source}: does not say what it was trained on: it has no {KEY!r}, which train.py writes; "
+            "audit the lists that it was trained on instead"
         )
     return file.metadata
 

@@ -191,7 +191,7 @@ class InferenceConfig:
         "auto", "inference engine; auto: Paddle on a GPU, else the fastest one installed", choices=("auto", *ENGINES)
     )
     precision: str = hardware(
-        "float32", "precision of the computation, where the hardware supports it", choices=PRECISIONS
+        "float32", "precision of the computation, if the hardware supports it", choices=PRECISIONS
     )
     backbone: str | None = model(
         None,
@@ -233,8 +233,8 @@ class EvalConfig(InferenceConfig):
         metavar="FILE",
         nargs="+",
     )
-    ensemble: tuple[str, ...] = ()  # more checkpoints; no flag of its own, --ckpt takes several
-    batch_size: int = inference(128, "maximum images per batch; fewer where that suits the engine", type=positive_int)
+    ensemble: tuple[str, ...] = ()  # more checkpoints; set by --ckpt, so it has no flag
+    batch_size: int = inference(128, "maximum images per batch; the engine may use fewer", type=positive_int)
     image_cache: str | None = same_setting(TrainConfig, "image_cache")
     on_bad_image: str = same_setting(TrainConfig, "on_bad_image")
 

@@ -1,4 +1,4 @@
-"""Lock folders, so that one process at a time writes to them."""
+"""Locks on folders, so that one process at a time writes to a folder."""
 
 import os
 from collections.abc import Iterator

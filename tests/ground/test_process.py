@@ -1,4 +1,4 @@
-"""Scripts and imports leave the process as it was and print nothing that a terminal would interpret."""
+"""Scripts leave the process as it was and print nothing that a terminal would interpret."""
 
 import io
 import logging
@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, write_png
+from conftest import ROOT, run_python, write_png
 
 from chexnet import cli
 from chexnet.cli import process
@@ -19,18 +19,6 @@ from chexnet.model import CheXNet, checkpoint
 
 HOSTILE = "a\x1b[2J\x07\x9b31m\u202egnp.\udcff\u2028\x00b"
 """Clears the screen, rings the bell, sets a color, reverses the text, is not UTF-8 and breaks the line."""
-
-
-def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    """Run Python in a new process with additional environment variables; its output is bytes."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 @pytest.fixture
@@ -226,67 +214,11 @@ def test_every_compiled_engine_works_without_a_home(tmp_path, lenet):
         "    if not engines.why_unavailable(name):\n"
         "        assert predict.main([*sys.argv[1:], '--engine', name]) == 0, name\n"
     )
-    done = python("-c", code, str(tmp_path / "image.png"), "--ckpt", str(lenet), "--crops", "10", HOME="/dev/null/x")
+    done = run_python(
+        "-c", code, str(tmp_path / "image.png"), "--ckpt", str(lenet), "--crops", "10", HOME="/dev/null/x"
+    )
     assert done.returncode == 0, done.stderr.decode()
     assert b"Traceback" not in done.stderr
-
-
-IMPORT_ALL = """
-import importlib.util, logging, os, pathlib, pkgutil, warnings, zlib
-# Changes by the imports of other packages are not ours.
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import paddle
-import matplotlib, numpy, PIL.Image, safetensors.numpy, scipy.stats, sklearn.metrics, tqdm
-for optional in ("pydicom", "torch"):
-    if importlib.util.find_spec(optional):
-        importlib.import_module(optional)
-def state():
-    loggers = {name: logger.level for name, logger in known.items()}
-    status = pathlib.Path("/proc/self/status")
-    caught = [line for line in status.read_text().split("\\n") if line.startswith("SigCgt")] if status.exists() else []
-    return list(warnings.filters), dict(os.environ), list(logging.root.handlers), loggers, caught
-known = {name: logger for name, logger in logging.root.manager.loggerDict.items() if hasattr(logger, "level")}
-before = state()
-import chexnet
-for module in pkgutil.walk_packages(chexnet.__path__, "chexnet."):
-    importlib.import_module(module.name)
-for old, new in zip(before, state()):
-    assert old == new, (old, new)
-"""
-
-
-def test_importing_every_module_changes_nothing():
-    done = python("-c", IMPORT_ALL)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-
-
-def test_importing_paddle_through_us_prints_nothing_and_keeps_the_signals():
-    code = (
-        "import signal, warnings\n"
-        "def handler(*_): ...\n"
-        "signal.signal(signal.SIGTERM, handler)\n"
-        "from chexnet.inference import engines; from chexnet import training\n"
-        "import paddle, os\n"
-        "assert signal.getsignal(signal.SIGTERM) is handler\n"
-        "os.kill(os.getpid(), signal.SIGTERM)\n"  # Paddle's own handler would end the process
-        "print('lives')\n"
-    )
-    done = python("-c", code)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"lives\n", b"")
-
-
-def test_png_is_read_for_every_order_of_imports(tmp_path):
-    """Paddle 2.6 contains a zlib that conflicts with the system's, if that is loaded later."""
-    write_png(tmp_path / "image.png")
-    read = f"from chexnet.data import images; images.read({str(tmp_path / 'image.png')!r})"
-    done = python("-W", "ignore", "-c", f"import chexnet, paddle\n{read}")
-    assert done.returncode == 0, done.stderr
-    done = python("-c", f"from chexnet import device\n{read}")
-    assert (done.returncode, done.stderr) == (0, b"")
-    done = python("-c", f"import paddle\n{read}")
-    if done.returncode:
-        assert b"RuntimeWarning: Pillow cannot read PNG files" in done.stderr
 
 
 def test_a_stream_of_another_type_is_wrapped_too(monkeypatch):
