@@ -49,7 +49,14 @@ def make_phantoms(args: argparse.Namespace) -> None:
     from chexnet.phantom import make_dataset
 
     with tqdm(total=args.images, unit="image", disable=None) as bar:
-        summary = make_dataset(args.output_dir, args.images, args.size, args.seed, args.min_prevalence, bar.update)
+        summary = make_dataset(
+            args.output_dir,
+            args.images,
+            args.size,
+            args.seed,
+            args.min_prevalence,
+            progress=lambda done, total: bar.update(done - bar.n),
+        )
     print_summary(summary)
 
 

@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from chexnet._types import ProgressFn
 from chexnet.errors import InputError
 from chexnet.files import write_text
 from chexnet.labels import BOX_FILE_SPELLINGS, CLASS_NAMES
@@ -105,7 +106,7 @@ def make_dataset(
     size: int,
     seed: int,
     min_prevalence: float = 0.0,
-    progress: Callable[[int], object] | None = None,
+    progress: ProgressFn | None = None,
 ) -> Summary:
     """Draw a data set and write it in the layout of ChestX-ray14.
 
@@ -126,7 +127,7 @@ def make_dataset(
         seed: random seed, non-negative.
         min_prevalence: fraction of the images to which the prevalence of rarer findings is raised, 0 to
             MAX_MIN_PREVALENCE; 0 keeps the prevalences of ChestX-ray14.
-        progress: called with 1 after each image.
+        progress: called after each image with the number of images so far and `images`.
 
     Raises:
         InputError: an argument is out of range, or `out` contains other files or cannot be written.
@@ -137,7 +138,7 @@ def make_dataset(
     plan = list(_exposures(images, seed))
     rows: dict[str, list[str]] = {split: [] for split in SPLITS}
     boxes: list[str] = []
-    for exposure in plan:
+    for done, exposure in enumerate(plan, start=1):
         findings = sample_findings(seed, exposure.patient, exposure.follow_up, min_prevalence)
         radiograph = draw(findings, size, seed=seed, patient=exposure.patient, image=exposure.follow_up)
         try:
@@ -148,7 +149,7 @@ def make_dataset(
         rows[exposure.split].append(f"{exposure.name} {values}")
         boxes += [_box_row(exposure.name, box, size) for box in radiograph.boxes if box.finding in BOXED_FINDINGS]
         if progress is not None:
-            progress(1)
+            progress(done, images)
     write_text(root / "BBox_List.csv", "\n".join([_BOX_HEADER, *boxes]) + "\n")
     for split in SPLITS:
         write_text(_list_file(root, split), "\n".join(rows[split]) + "\n")

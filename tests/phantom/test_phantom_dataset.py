@@ -128,9 +128,9 @@ def test_boxes_are_in_nih_format_and_agree_with_the_lists(written):
 
 
 def test_progress_counts_every_image(tmp_path):
-    steps: list[int] = []
-    make_dataset(tmp_path / "set", 12, 32, 0, progress=steps.append)
-    assert sum(steps) == 12
+    steps = []
+    make_dataset(tmp_path / "set", 12, 32, 0, progress=lambda *step: steps.append(step))
+    assert steps == [(done, 12) for done in range(1, 13)]
 
 
 @pytest.mark.parametrize(
