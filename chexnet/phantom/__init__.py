@@ -1,7 +1,8 @@
-"""Synthetic frontal chest radiographs with planted findings, for tests and demonstrations without real data.
+"""Synthetic frontal chest radiographs with planted findings.
 
-A chest is composed of path lengths of the X-rays through trunk, lungs, heart, bones and vessels. Findings change these
-path lengths, and their sum is developed like a film. Results on these images say nothing about patients.
+They are for tests and demonstrations without real data. A chest is composed of path lengths of the X-rays through
+trunk, lungs, heart, bones and vessels. Findings change these path lengths, and their sum is developed like a film.
+Results on these images say nothing about patients.
 
 `draw` makes one radiograph, `make_dataset` a data set in the layout of ChestX-ray14. Seeds determine everything, and
 every image size shows the same chest.
