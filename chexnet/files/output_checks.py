@@ -71,7 +71,7 @@ def check_folder(folder: Name, names: Collection[str], protected: Iterable[Name]
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
     if foreign := [name for name in foreign if not is_leftover(name)]:
         raise InputError(
-            f"{target}: contains {foreign[0]!r}, which would be lost; expected a new or empty folder, or one that an "
+            f"{target}: holds {foreign[0]!r}, which would be lost; expected a new or empty folder, or one that an "
             "earlier run wrote"
         )
     for path in protected:
