@@ -8,8 +8,8 @@ DEMO_RUN := save/demo
 DEMO_LISTS := $(DEMO_DATA)/labels
 DEMO_IMAGES := 640
 DEMO_EPOCHS := 5
-# What the check of our English reads: Markdown files, Python files and folders of these.
-PROSE := $(filter-out CHANGELOG.md docs/architecture.md,$(wildcard *.md */*.md */*/*.md))
+# Input of the prose check: Markdown files, Python files, and folders of Python files.
+PROSE := $(filter-out CHANGELOG.md,$(wildcard *.md */*.md */*/*.md)) $(wildcard *.py) chexnet tools benchmarks examples
 
 .PHONY: help demo test lint bench faults test-oldest clean-demo
 
