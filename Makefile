@@ -1,4 +1,4 @@
-# Everything here installs what it needs into .venv first, once. `make help` lists what there is.
+# The targets install what they need into .venv first, once. `make help` lists them.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -8,53 +8,53 @@ DEMO_RUN := save/demo
 DEMO_LISTS := $(DEMO_DATA)/labels
 DEMO_IMAGES := 640
 DEMO_EPOCHS := 5
-# What the check of our English reads: Markdown files, Python files and folders of these.
-PROSE := $(filter-out CHANGELOG.md docs/architecture.md,$(wildcard *.md */*.md */*/*.md))
+# Input of the prose check: Markdown files, Python files, and folders of Python files.
+PROSE := $(filter-out CHANGELOG.md,$(wildcard *.md */*.md */*/*.md)) $(wildcard *.py) chexnet tools benchmarks examples
 
 .PHONY: help demo test lint bench faults test-oldest clean-demo
 
-help: ## this list
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-demo: $(DEMO_RUN)/final.pdparams ## a small synthetic data set, training, ten-crop evaluation and a report; 5 minutes
+demo: $(DEMO_RUN)/final.pdparams ## make a synthetic data set, train, evaluate on ten crops and write a report; 5 minutes
 	$(BIN)/python eval.py --data_dir $(DEMO_DATA)/images --test_list $(DEMO_LISTS)/test_list.txt \
 	    --ckpt $(DEMO_RUN)/best_model.pdparams --output_json $(DEMO_RUN)/result.json \
 	    --output_dir $(DEMO_RUN)/report --val_list $(DEMO_LISTS)/val_list.txt
 	@echo
 	@echo "The report is $(DEMO_RUN)/report/report.html: open it in a browser. The curves are $(DEMO_RUN)/curves.png."
-	@echo "To drop images of $(DEMO_DATA)/images onto a page of this network, run"
+	@echo "To see the findings of images of $(DEMO_DATA)/images on a web page, run"
 	@echo "    $(BIN)/python tools/serve.py --ckpt $(DEMO_RUN)/best_model.pdparams"
-	@echo "'make clean-demo' removes data set and run."
+	@echo "'make clean-demo' removes the data set and the run."
 
-test: $(INSTALLED_DEV) ## every test
+test: $(INSTALLED_DEV) ## run all tests
 	$(BIN)/python -m pytest
 
-lint: $(INSTALLED_DEV) ## ruff, mypy and the check of our English
+lint: $(INSTALLED_DEV) ## run ruff, mypy and the prose check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy chexnet
 	$(BIN)/python .ci/check_prose.py $(PROSE)
 
-bench: $(INSTALLED_DEV) ## speed and memory compared with plain reference pipelines; twelve minutes on two cores
+bench: $(INSTALLED_DEV) ## compare speed and memory with plain reference pipelines; twelve minutes on two cores
 	$(BIN)/python -m benchmarks
 
-faults: $(INSTALLED_DEV) ## kills, full disks, damaged and malicious files, by the hundred; prints a table of them
+faults: $(INSTALLED_DEV) ## test hundreds of kills, full disks, damaged and malicious files; prints a table
 	CHEXNET_FAULTS=full $(BIN)/python -m pytest -q tests/faults
 
-test-oldest: .venv-oldest/.installed ## every test on the oldest Paddle that is supported, with NumPy 1
+test-oldest: .venv-oldest/.installed ## run all tests on the oldest supported Paddle, with NumPy 1
 	.venv-oldest/bin/python -m pytest
 
-clean-demo: ## remove the demo's data set and run
+clean-demo: ## remove the data set and the run of the demo
 	rm -rf $(DEMO_DATA) $(DEMO_RUN)
 
 $(INSTALLED): requirements.txt pyproject.toml
-	@echo "Installing Paddle and what else is needed into .venv; this happens once and takes a minute or two."
+	@echo "Installing Paddle and the other requirements into .venv, once; this takes a minute or two."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
 $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
-	@echo "Installing what the tests need into .venv, once."
+	@echo "Installing the requirements of the tests into .venv, once."
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
 
@@ -68,7 +68,7 @@ $(DEMO_LISTS)/test_list.txt: | $(INSTALLED)
 	rm -rf $(DEMO_DATA)
 	$(BIN)/python tools/make_phantom.py --output_dir $(DEMO_DATA) --images $(DEMO_IMAGES) --size 128 --seed 0 --min_prevalence 0.12
 
-# A run that was cut short goes on; only a finished one has final.pdparams.
+# An interrupted run is resumed; only a finished one has final.pdparams.
 $(DEMO_RUN)/final.pdparams: $(DEMO_LISTS)/test_list.txt | $(INSTALLED)
 	$(BIN)/python train.py --resume --data_dir $(DEMO_DATA)/images --train_list $(DEMO_LISTS)/train_list.txt \
 	    --val_list $(DEMO_LISTS)/val_list.txt --save_dir $(DEMO_RUN) --init random \

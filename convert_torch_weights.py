@@ -5,8 +5,8 @@
     python convert_torch_weights.py --reverse pretrained_models/model_paddle.pdparams --output model.pth
 
 The first command writes a complete model for `eval.py --ckpt`. The second one turns an ImageNet network of torchvision
-or timm into a backbone for `train.py --init`. No code in a file is executed without --allow_pickle. PyTorch itself is
-needed only for --reverse, and not for `.safetensors`.
+or timm into a backbone for `train.py --init`. Code in a file is executed only with --allow_pickle. PyTorch is needed
+only for --reverse with `.pth`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def build_parser() -> Parser:
         "--torch_ckpt",
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="PyTorch file with a DenseNet-121: a checkpoint, a state dict or a whole module, .safetensors too",
+        help="PyTorch file with a DenseNet-121: a checkpoint, a state dict or a whole module; also .safetensors",
     )
     source.add_argument(
         "--reverse",
@@ -43,14 +43,24 @@ def build_parser() -> Parser:
         help="file to write, replaced if it exists: .pdparams or .safetensors; with --reverse, .pth or .safetensors",
     )
     add = parser.add_argument
-    add("--key", metavar="NAME", help="network to convert, if --torch_ckpt holds several")
+    add("--key", metavar="NAME", help="name of the network to convert, if --torch_ckpt contains several")
     add(
         "--classes_file",
         metavar="FILE",
-        help="file with the names of the outputs, one per line, in their order (default: the 14 of ChestX-ray14)",
+        help="file with the class names in the order of the outputs, one per line (default: the 14 of ChestX-ray14)",
     )
-    add("--resize", type=positive_int, help="shorter side after resizing, in pixels; 256 if the program is unknown")
-    add("--crop", type=positive_int, help="side of the square crop, in pixels; 224 if the program is unknown")
+    add(
+        "--resize",
+        type=positive_int,
+        help="shorter side after resizing, in pixels (default: that of the program that wrote the file, if recognized; "
+        "else 256)",
+    )
+    add(
+        "--crop",
+        type=positive_int,
+        help="side of the square crop, in pixels (default: that of the program that wrote the file, if recognized; "
+        "else 224)",
+    )
     add(
         "--crops",
         type=int,
@@ -66,7 +76,7 @@ def build_parser() -> Parser:
     add(
         "--allow_pickle",
         action="store_true",
-        help="run the code in --torch_ckpt, which very few files need; only for a file that you trust",
+        help="allow --torch_ckpt to execute code, which very few files need; only for files that you trust",
     )
     return parser
 

@@ -97,7 +97,7 @@ def write_report_on(result: "EvalResult", folder: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script and returns its exit code."""
+    """Run the script and return its exit code."""
     return cli.run(build_parser(), evaluate_checkpoint, argv)
 
 

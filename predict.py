@@ -24,7 +24,7 @@ def build_parser() -> cli.Parser:
         "images",
         nargs="+",
         metavar="IMAGE_OR_FOLDER",
-        help="PNG, JPEG, TIFF, DICOM ... files; folders with all their subfolders; - reads names from standard input",
+        help="image files (PNG, JPEG, TIFF, DICOM ...), folders with all subfolders, or - for names on standard input",
     )
     cli.add_config_arguments(parser, PredictConfig)
     return parser

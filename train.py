@@ -8,8 +8,8 @@ The second command resumes an interrupted run from the saved states in --save_di
 The defaults are those of Paddle-CheXNet's train.py: ImageNet weights, Adam at 0.001, times 0.1 after epochs 10, 15 and
 18, 20 epochs with batches of 128. They did not produce its published mean AUROC of 0.847: its logs show a run of 10
 epochs, and a second run that started from the weights of the first and was stopped early (one V100, about 30 minutes
-per epoch). The logs do not give the learning rates. This code has not been run on the full data set yet; logs/ has the
-runs that were made.
+per epoch). The logs do not give the learning rates. This code has not been run on the full data set yet; logs/ contains
+the runs so far.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from chexnet.config import EvalConfig, TrainConfig
 
 
 def build_parser() -> cli.Parser:
-    """Return the parser; the flags of TrainConfig and those that resume a run."""
+    """Return the parser: the flags of TrainConfig and those that resume a run."""
     parser = cli.Parser("Train CheXNet on ChestX-ray14 list files.", __doc__)
     cli.add_config_arguments(parser, TrainConfig)
     add = parser.group("resuming").add_argument
@@ -37,7 +37,7 @@ def build_parser() -> cli.Parser:
     add(
         "--force",
         action="store_true",
-        help="allow the resumed run another number of epochs or workers, another device, or moved data",
+        help="with --resume: allow another number of epochs or workers, another device, or moved data",
     )
     return parser
 
@@ -71,7 +71,7 @@ def next_command(config: TrainConfig, best_model: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script and returns its exit code."""
+    """Run the script and return its exit code."""
     return cli.run(build_parser(), train_or_resume, argv)
 
 

@@ -1,4 +1,4 @@
-"""Find phrases that do not belong in our English: `python .ci/check_prose.py PATH ...`.
+"""Find phrases that are not plain English: `python .ci/check_prose.py PATH ...`.
 
 A path is a Markdown file, a Python file or a folder of Python files. In Python files, docstrings, other strings and
 comments are read. Prints `file:line: found -> advice` for each finding, and exits with 1 if there is one.
@@ -20,14 +20,14 @@ PROSE_TOKENS = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MI
 
 
 def substitutions() -> list[tuple[re.Pattern[str], str]]:
-    """Return each pattern with the advice to print."""
+    """Return the patterns, each with its advice."""
     lines = [line for line in SUBSTITUTIONS.read_text(encoding="utf-8").splitlines() if " => " in line]
     pairs = [line.split(" => ", 1) for line in lines if not line.startswith("# ")]
     return [(re.compile(found.replace(" ", r"\s+(?:#\s+)?"), re.IGNORECASE), advice) for found, advice in pairs]
 
 
 def prose(path: Path) -> str:
-    """Return the text of a file in which everything but prose is replaced, so that lines keep their numbers."""
+    """Return the text of a file with everything but prose masked, so that line numbers stay the same."""
     if path.suffix != ".py":
         return CODE.sub(lambda code: re.sub(r"\S", "\0", code.group()), path.read_text(encoding="utf-8"))
     with tokenize.open(path) as file:
@@ -43,7 +43,7 @@ def prose(path: Path) -> str:
 
 
 def findings(path: Path, patterns: list[tuple[re.Pattern[str], str]]) -> list[tuple[int, str, str]]:
-    """Return line, phrase and advice of each finding in a file, in the order of the lines."""
+    """Return line, phrase and advice of each finding in a file, sorted by line."""
     text = prose(path)
     return sorted(
         (1 + text.count("\n", 0, match.start()), " ".join(match.group().replace("#", " ").split()), advice)

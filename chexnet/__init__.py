@@ -57,7 +57,7 @@ if not TYPE_CHECKING:
 
 
 def _check_png() -> None:
-    """Warn if Paddle 2.6, imported too early, keeps Pillow from reading PNG; see `chexnet.device`."""
+    """Warn if Pillow cannot read PNG files because Paddle 2.6 was imported first; see `chexnet.device`."""
     import io
     import warnings
 
@@ -71,7 +71,8 @@ def _check_png() -> None:
         Image.open(io.BytesIO(pixel)).load()
     except OSError as error:
         warnings.warn(
-            f"Pillow reads no PNG in this process ({error}): paddle was imported before zlib; import chexnet first",
+            f"Pillow cannot read PNG files in this process ({error}) because paddle was imported before zlib; "
+            "import chexnet first",
             RuntimeWarning,
             stacklevel=3,
         )

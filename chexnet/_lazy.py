@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used: Paddle alone takes seconds."""
+"""Lazy imports: names of a package that are imported at their first use, because Paddle takes seconds to load."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -10,8 +10,8 @@ def lazy_exports(package: str, exports: Mapping[str, str]) -> tuple[Callable[[st
     """Return the `__getattr__` and `__dir__` of a package (PEP 562).
 
     Args:
-        package: its dotted name.
-        exports: for each name that it offers, the module below the package that defines it.
+        package: dotted name of the package.
+        exports: exported name -> module that defines it, relative to the package.
     """
 
     def __getattr__(name: str) -> Any:

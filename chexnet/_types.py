@@ -1,9 +1,9 @@
-"""Types of the callbacks that long work is given."""
+"""Types of the callbacks of long-running functions."""
 
 from collections.abc import Callable
 
 LogFn = Callable[[str], object]
-"""Takes one line of text for the user."""
+"""Called with one line of text for the user."""
 
 ProgressFn = Callable[[int, int], object]
-"""Takes the number of items that are done, and the number of all items."""
+"""Called with the number of processed items and the total number."""

@@ -1,9 +1,8 @@
-"""Paddle, and where it computes.
+"""Import of Paddle without side effects, and choice of its device.
 
-Paddle is imported here without what importing it does to the rest of the process.
-
-By itself it writes a note about ccache to standard error and takes SIGTERM, to end with a crash report. And Paddle 2.6
-brings a zlib which the system's libz, if it is loaded later, uses in part; after that Pillow reads no PNG.
+By itself, importing Paddle writes a note about ccache to standard error and installs a handler for SIGTERM, which
+prints a crash report. Paddle 2.6 also contains a zlib. If the system's libz is loaded after it, the two are mixed and
+Pillow cannot read PNG files.
 """
 
 import os
@@ -12,8 +11,8 @@ import sys
 import threading
 import warnings
 
-import numpy as np  # adds warning filters when it is imported, which are to stay
-import PIL.Image  # noqa: F401 - loads libz
+import numpy as np  # before `catch_warnings`: the warning filters that it adds are kept
+import PIL.Image  # noqa: F401 - loads libz before Paddle
 
 from chexnet.errors import InputError
 
@@ -27,45 +26,45 @@ if _terminate is not None and threading.current_thread() is threading.main_threa
 
 
 def set_device(choice: str) -> None:
-    """Makes `auto`, `cpu` or `gpu` Paddle's device.
+    """Set Paddle's device: `auto`, `cpu` or `gpu`.
 
-    `auto` is the GPU if this Paddle has CUDA and sees one, else the CPU.
+    `auto` is the GPU if Paddle is built with CUDA and finds one, else the CPU.
 
     Raises:
-        InputError: `gpu` is asked for and cannot be had, or several processes were launched.
+        InputError: `choice` is `gpu` and there is none, or several processes were launched.
     """
     if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1:
-        raise InputError("launched as several processes, expected one: runs over several devices are not supported yet")
+        raise InputError("launched as several processes, expected one: runs on several devices are not supported yet")
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
     if choice == "gpu" and not gpus:
-        built = "sees none" if paddle.is_compiled_with_cuda() else "is the CPU build (see requirements-gpu.txt)"
-        raise InputError(f"--device gpu: no GPU, this Paddle {paddle.__version__} {built}; use --device cpu")
+        reason = "finds none" if paddle.is_compiled_with_cuda() else "is the CPU build (see requirements-gpu.txt)"
+        raise InputError(f"--device gpu: no GPU, Paddle {paddle.__version__} {reason}; use --device cpu")
     if gpus and choice != "cpu":
         paddle.set_device("gpu")
-        paddle.set_flags({"FLAGS_cudnn_exhaustive_search": True})  # tries cuDNN's algorithms once for each shape
+        paddle.set_flags({"FLAGS_cudnn_exhaustive_search": True})  # tries cuDNN's algorithms once per shape
     else:
         paddle.set_device("cpu")
 
 
 def is_gpu() -> bool:
-    """Whether Paddle's current device is a GPU."""
+    """Return whether Paddle's current device is a GPU."""
     return str(paddle.get_device()).startswith("gpu")
 
 
-def gpu_has(precision: str) -> bool:
-    """Whether the GPU computes one of `chexnet.config.PRECISIONS`, as Paddle says."""
-    ask = {"bfloat16": paddle.amp.is_bfloat16_supported, "float16": paddle.amp.is_float16_supported}
-    return precision == "float32" or bool(ask[precision](paddle.get_device()))
+def gpu_supports(precision: str) -> bool:
+    """Return whether the GPU supports a precision of `chexnet.config.PRECISIONS`, according to Paddle."""
+    supported = {"bfloat16": paddle.amp.is_bfloat16_supported, "float16": paddle.amp.is_float16_supported}
+    return precision == "float32" or bool(supported[precision](paddle.get_device()))
 
 
 def device_name() -> str:
-    """Paddle's current device in words."""
+    """Return a description of Paddle's current device."""
     return f"GPU {paddle.device.cuda.get_device_name()}" if is_gpu() else "CPU"
 
 
 def to_device(array: np.ndarray) -> paddle.Tensor:
-    """Sends an array to the GPU without waiting for it.
+    """Copy an array to the GPU asynchronously.
 
-    The copy goes through page-locked memory, queued among the kernels of the step before.
+    The copy goes through page-locked memory and is queued after the kernels of the previous step.
     """
     return paddle.to_tensor(array, place=paddle.CUDAPinnedPlace()).cuda(blocking=False)

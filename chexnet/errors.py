@@ -1,23 +1,22 @@
-"""The one error that a user can cause, and text of others made safe to show."""
+"""Errors and warnings for users, and escaping of untrusted text."""
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Text for a person's terminal: what it may obey, turn round or fail to encode is escaped.
+    """Escape the characters of a text that a terminal would interpret, reorder or fail to encode.
 
-    Control characters, bidirectional overrides and the surrogates that stand for bytes of a file name become
-    `\\x1b`, `\\u202e`, `\\udce9`, except the characters of `keep`.
+    Control characters, bidirectional overrides and surrogates, which represent undecodable bytes of a file name, become
+    `\\x1b`, `\\u202e`, `\\udce9`. The characters of `keep` are kept.
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one in keep else ascii(one)[1:-1] for one in text)
+    return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
 
 
 class InputError(Exception):
-    """Something that the user gave cannot be used: a file, a folder, a flag, a weight file.
+    """Error in the user's input: a file, a folder or a flag that cannot be used.
 
-    The message is one line that names the file (and the line in it), what was found and what was
-    expected. Scripts print it to standard error and exit with code 2; everything else is a bug and
-    keeps its traceback.
+    The message is one line with the file (and the line in it), what was found and what was expected. Scripts print it
+    to standard error and exit with code 2. Any other exception is a bug and keeps its traceback.
     """
 
     def __init__(self, message: str) -> None:
@@ -25,10 +24,10 @@ class InputError(Exception):
 
 
 class Interrupted(Exception):
-    """Work was stopped by a signal, after saving what it had.
+    """A signal stopped the work after its results so far were saved.
 
     Attributes:
-        signal: the signal's number; a program that ends for it returns 128 + this number.
+        signal: number of the signal; scripts exit with code 128 + this number.
     """
 
     def __init__(self, message: str, signal: int) -> None:
@@ -37,9 +36,9 @@ class Interrupted(Exception):
 
 
 class InputWarning(UserWarning):
-    """Something that the user gave was read, in a way that should be known: an encoding that was guessed.
+    """Warning about input that was read under an assumption, for example a guessed encoding.
 
-    Scripts print it to standard error in one line, each once.
+    Scripts print each warning once, as one line on standard error.
     """
 
     def __init__(self, message: str) -> None:
@@ -47,5 +46,5 @@ class InputWarning(UserWarning):
 
 
 def _one_line(message: str) -> str:
-    # What other libraries say of a file may run over several lines.
+    # Messages of other libraries may have several lines.
     return printable(" ".join(message.splitlines()))

@@ -1,4 +1,4 @@
-"""The 14 findings of ChestX-ray14, and the published results for them.
+"""The 14 findings of ChestX-ray14, and their published results.
 
 >>> CLASS_NAMES.index("Pneumonia"), N_CLASSES
 (6, 14)
@@ -26,40 +26,40 @@ CLASS_NAMES: tuple[str, ...] = (
     "Pleural_Thickening",
     "Hernia",
 )
-"""The reference order of arnoweng/CheXNet: the columns of list files and the outputs of the network."""
+"""Order of the label columns in list files and of the network's outputs, as in arnoweng/CheXNet."""
 
 N_CLASSES = len(CLASS_NAMES)
 
 MEAN_KEY = "avg"
-"""Stands for the mean over the classes where they stand by name, so that none can be called so."""
+"""Key of the mean in per-class results; not allowed as a class name."""
 
 
 def is_valid_class_name(name: Any, earlier: Collection[str]) -> bool:
-    """Whether a class can be called so, after `earlier` ones: one line of text, no other's name, nor MEAN_NAME."""
-    said = isinstance(name, str) and name != "" and name == name.strip() and name.isprintable()
-    return said and name not in earlier and name != MEAN_KEY
+    """Return whether `name` is a valid class name: one line of text, not one of `earlier`, and not MEAN_KEY."""
+    is_line = isinstance(name, str) and name != "" and name == name.strip() and name.isprintable()
+    return is_line and name not in earlier and name != MEAN_KEY
 
 
 def validate_class_names(names: Sequence[Any]) -> None:
-    """Raises InputError unless these can be the names of all classes, at least one."""
+    """Raise InputError unless these are valid, unique class names, at least one."""
     if not names:
-        raise InputError("no class, expected the name of at least one")
+        raise InputError("no class names, expected at least one")
     earlier: set[str] = set()
-    for place, name in enumerate(names, start=1):
+    for number, name in enumerate(names, start=1):
         if not is_valid_class_name(name, earlier):
-            raise InputError(f"class {place} is {repr(name)[:60]}, expected a name, each once, other than {MEAN_KEY!r}")
+            raise InputError(f"class {number} is {repr(name)[:60]}, expected a unique name other than {MEAN_KEY!r}")
         earlier.add(name)
 
 
 BOX_FILE_SPELLINGS = {"Infiltration": "Infiltrate"}
-"""Findings that NIH's box file (BBox_List_2017.csv) spells differently from its label file."""
+"""Finding -> its spelling in NIH's box file (BBox_List_2017.csv), where that differs from the label file."""
 
 
 @dataclass(frozen=True)
 class PublishedResult:
     """Per-class AUROC of one published system, in the order of CLASS_NAMES.
 
-    `split` says which images it was scored on: columns of different splits are not comparable.
+    `split` names the test images; results on different splits are not comparable.
     """
 
     name: str
@@ -69,12 +69,12 @@ class PublishedResult:
 
     @property
     def mean(self) -> float:
-        """The mean over the 14 classes."""
+        """Mean over the 14 classes."""
         return sum(self.auroc) / len(self.auroc)
 
 
 SHARED_SPLIT = "shared 70/10/20"
-"""The split of arnoweng/CheXNet, 22,433 test images; it is not NIH's official one."""
+"""Split of arnoweng/CheXNet with 22,433 test images; not NIH's official one."""
 
 PUBLISHED = (
     PublishedResult(
@@ -129,5 +129,5 @@ PUBLISHED = (
 
 
 def published_results(classes: Sequence[str]) -> tuple[PublishedResult, ...]:
-    """What has been published about recognising these classes: PUBLISHED of the 14, nothing of others."""
+    """Return the published results for these classes: PUBLISHED for the 14 of ChestX-ray14, none for others."""
     return PUBLISHED if tuple(classes) == CLASS_NAMES else ()

@@ -1,4 +1,4 @@
-"""Work done ahead by threads."""
+"""Parallel map with a bounded buffer."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -12,17 +12,16 @@ R = TypeVar("R")
 def prefetch_map(
     function: Callable[[T], R], items: Iterable[T], workers: int, buffer_size: int
 ) -> Generator[R, None, None]:
-    """`map(function, items)`, in order, of which threads compute up to `depth` results before they are asked for.
+    """Yield the results of `map(function, items)` in order, while threads compute up to `buffer_size` more in advance.
 
-    An exception of `function` is raised as it is where its result would have come. Threads end with the
-    iterator, also when it is closed early. Pays where `function` releases Python's lock, as Pillow, zlib and
-    NumPy do.
+    An exception of `function` is raised in place of its result. The threads end with the iterator, also if it is closed
+    early. This is faster than `map` if `function` releases the global interpreter lock, as Pillow, zlib and NumPy do.
 
     Args:
-        function: what to compute of each item.
-        items: taken from as results are.
-        workers: threads; 0 computes in the caller's, nothing ahead.
-        depth: bounds the memory.
+        function: function to apply to each item.
+        items: inputs, consumed as the results are.
+        workers: number of threads; 0 computes each result in the calling thread when it is requested.
+        buffer_size: maximum number of results computed in advance, which bounds the memory.
     """
     if workers == 0:
         yield from map(function, items)

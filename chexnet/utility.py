@@ -1,4 +1,4 @@
-"""The import names of the earlier Paddle-CheXNet, for notebooks written against it (docs/earlier.md)."""
+"""Import names of the earlier Paddle-CheXNet, for notebooks that use it (docs/earlier.md)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,8 +20,8 @@ class TenCrop:
     """Ten crops of a PIL image, in torchvision's order.
 
     Args:
-        size: side of the squares in pixels, or twice the same.
-        vertical_flip: whether the second five are of the image mirrored top to bottom, rather than left to right.
+        size: side of the square crops in pixels, or a pair of equal sides.
+        vertical_flip: flip the image top to bottom for the second five crops, instead of left to right.
     """
 
     def __init__(self, size: int | Sequence[int], vertical_flip: bool = False) -> None:
@@ -32,27 +32,27 @@ class TenCrop:
         self.flip = Image.Transpose.FLIP_TOP_BOTTOM if vertical_flip else Image.Transpose.FLIP_LEFT_RIGHT
 
     def __call__(self, image: Image.Image) -> tuple[Image.Image, ...]:
-        """PIL image -> ten PIL images: four corners, centre, and the same of the mirrored image.
+        """Return ten crops of a PIL image: four corners and the center, then the same of the flipped image.
 
         Raises:
-            InputError: the image is smaller than a crop.
+            InputError: the image is smaller than the crops.
         """
         if min(image.size) < self.size:
             raise InputError(f"TenCrop: an image of {image.width} x {image.height} px, expected {self.size} or more")
         corners = five_crop_offsets(image.height, image.width, self.size)
         return tuple(
-            one.crop((left, top, left + self.size, top + self.size))
-            for one in (image, image.transpose(self.flip))
+            source.crop((left, top, left + self.size, top + self.size))
+            for source in (image, image.transpose(self.flip))
             for top, left in corners
         )
 
 
 class Lambda:
-    """A function as a transform."""
+    """Transform that applies a function."""
 
     def __init__(self, lambd: Callable[[Any], Any]) -> None:
         self.lambd = lambd
 
     def __call__(self, image: Any) -> Any:
-        """What the function makes of an image."""
+        """Return the result of the function for an image."""
         return self.lambd(image)

@@ -1,7 +1,9 @@
-"""Small real files for the tests: radiographs, lists, a folder of NIH images where there is one."""
+"""Shared fixtures: small radiographs and lists, and the folder of NIH images if there is one."""
 
 import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,13 +21,13 @@ pytest_plugins = ["label_files", "miniature", "mounts", "faults.nursery", "origi
 
 ROOT = Path(__file__).parent.parent
 
-# What a test takes depends on the disk, which it waits for, and on what else the machine does.
+# The duration of a test depends on the disk and on other load of the machine.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 
 def load_script(path: str) -> ModuleType:
-    """Import a script of the repository, named as in `python PATH`."""
+    """Import a script of the repository by its path."""
     name = "script_" + path.removesuffix(".py").replace("/", "_")
     spec = importlib.util.spec_from_file_location(name, ROOT / path)
     assert spec
@@ -36,8 +38,20 @@ def load_script(path: str) -> ModuleType:
 
 
 def run_script(path: str, *arguments: str) -> int:
-    """Run a script of the repository, named as in `python PATH`, in this process; return its exit code."""
+    """Run a script of the repository in this process and return its exit code."""
     return load_script(path).main(list(arguments))
+
+
+def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run Python in a new process with additional environment variables; its output is bytes."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def _folder(variable: str) -> Path:
@@ -48,12 +62,12 @@ def _folder(variable: str) -> Path:
 
 @pytest.fixture(scope="session")
 def nih_sample() -> Path:
-    """Folder with images/ and lists/ of real radiographs."""
+    """Return the folder with images/ and lists/ of real radiographs."""
     return _folder("CHEXNET_SAMPLE")
 
 
 def write_png(path: Path, size: tuple[int, int] = (40, 48), seed: int = 0) -> None:
-    """A gray PNG of random pixels, height x width."""
+    """Write a gray PNG of random pixels; `size` is height x width."""
     pixels = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
@@ -62,7 +76,7 @@ def write_png(path: Path, size: tuple[int, int] = (40, 48), seed: int = 0) -> No
 def make_folder(
     root: Path, count: int, name: str = "list.txt", sizes: Sequence[tuple[int, int]] = ((40, 48),)
 ) -> tuple[Path, Path]:
-    """Makes `images/` with random radiographs and a list of them with every class on both sides."""
+    """Write random images to `images/`, and a list of them with positives and negatives of every class."""
     names = [f"{Path(name).stem}_{index:03d}.png" for index in range(count)]
     for index, image in enumerate(names):
         write_png(root / "images" / image, sizes[index % len(sizes)], seed=index)
@@ -73,5 +87,5 @@ def make_folder(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
-    """`make_folder` in a temporary folder."""
+    """Return `make_folder` for a temporary folder."""
     return partial(make_folder, tmp_path)

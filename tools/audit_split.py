@@ -2,7 +2,7 @@
 
     python tools/audit_split.py dataset/labels/*_list.txt --metadata Data_Entry_2017_v2020.csv --data_dir dataset/images
 
-prints counts, overlaps between the lists, and warnings. Files may be gzip-compressed (.gz). docs/data.md has the
+This prints counts, overlaps between the lists, and warnings. Files may be gzip-compressed (.gz). docs/data.md has the
 details.
 """
 
@@ -21,9 +21,9 @@ def build_parser() -> cli.Parser:
     """Return the parser."""
     parser = cli.Parser("Check list files for problems.", __doc__)
     add = parser.add_argument
-    add("lists", nargs="+", metavar="LIST", help="list files of one data set, for example for training and testing")
-    add("--metadata", metavar="FILE", help="NIH's label file, Data_Entry_2017*.csv, to compare the labels with")
-    add("--official", nargs="+", metavar="FILE", help="NIH's test_list.txt or other lists to compare the images with")
+    add("lists", nargs="+", metavar="LIST", help="list files of one data set, for example its training and test lists")
+    add("--metadata", metavar="FILE", help="NIH's label file, Data_Entry_2017*.csv, to check the labels against")
+    add("--official", nargs="+", metavar="FILE", help="NIH's test_list.txt or other lists, to check the images against")
     add("--data_dir", metavar="DIR", help="folder of the images, to check that none is missing")
     add("--ckpt", metavar="FILE", help="checkpoint whose training images are compared with the lists")
     add(
@@ -70,8 +70,8 @@ def trained_on(ckpt: str) -> dict[str, Any]:
     file = open_weights(ckpt)
     if KEY not in file.metadata:
         raise InputError(
-            f"{file.metadata_source}: does not say what it was trained on, expected {KEY!r} in it, as train.py"
-            " writes it; audit the lists that it was trained on instead"
+            f"{file.metadata_source}: does not say what it was trained on: it has no {KEY!r}, which train.py writes; "
+            "audit the lists that it was trained on instead"
         )
     return file.metadata
 

@@ -2,9 +2,9 @@
 
     python tools/build_cache.py --data_dir dataset/images --output_dir cache
 
-writes cache/images.bin, 64 KiB per image of ChestX-ray14, and cache/manifest.txt. You can interrupt it at any time: the
-same command resumes. It adds images that are new in the lists and rebuilds those whose files have changed. With
---verify it reads everything and writes nothing. docs/data.md has the details.
+This writes cache/images.bin, 64 KiB per image of ChestX-ray14, and cache/manifest.txt. You can interrupt it at any
+time: the same command resumes. It adds images that are new in the lists and rebuilds those whose files have changed.
+With --verify it reads everything and writes nothing. docs/data.md has the details.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SMALLEST_CROP = 32
 
 
 def build_parser() -> cli.Parser:
-    """Return the parser; the flags that train.py has too have its defaults."""
+    """Return the parser. Flags that it shares with train.py have the same defaults."""
     lists = [TrainConfig.train_list, TrainConfig.val_list, EvalConfig.test_list]
     parser = cli.Parser("Decode and resize the images of lists once, into an image cache.", __doc__)
     names = ("data_dir", "classes_file", "num_workers", "resize", "sample_bits")
@@ -35,8 +35,13 @@ def build_parser() -> cli.Parser:
     add = parser.group("data").add_argument
     add("--lists", nargs="+", default=lists, metavar="LIST", help="list files; an image may be in several")
     add = parser.group("outputs").add_argument
-    add("--output_dir", required=True, metavar="DIR", help="folder of the cache, new or to be completed")
-    add("--verify", action="store_true", help="build nothing; check that every image is there and undamaged")
+    add(
+        "--output_dir",
+        required=True,
+        metavar="DIR",
+        help="folder of the cache: a new one, or an existing one to complete",
+    )
+    add("--verify", action="store_true", help="build nothing; check that every image is in the cache and undamaged")
     return parser
 
 
@@ -53,7 +58,7 @@ def build_or_verify(args: argparse.Namespace) -> None:
 
 
 def next_command(args: argparse.Namespace) -> str:
-    """Return the command that trains on the cache, with lists picked by their names and a crop that fits."""
+    """Return the command that trains on the cache, with lists chosen by name and a crop that fits."""
     default = TrainConfig()
     flags = ["--data_dir", args.data_dir, "--image_cache", args.output_dir]
     for flag, split, default_list in (
@@ -72,7 +77,7 @@ def next_command(args: argparse.Namespace) -> str:
 
 
 def build(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Preprocessing") -> None:
-    """Add what is missing, and report the images that could not be read."""
+    """Add missing images and report those that cannot be read."""
     from chexnet.data import cache
     from chexnet.data.images.survey import survey
     from chexnet.data.lists import check_images

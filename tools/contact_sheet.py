@@ -3,8 +3,8 @@
     python tools/contact_sheet.py images/*.png --output sheet.png
     python tools/contact_sheet.py folder --findings Mass Effusion --output sheet.png
 
-Each row shows an image: first alone, then under the heat map of each finding. Without --findings these are the most
-probable findings of that image.
+Each row shows an image, first alone and then with the heat map of each finding. Without --findings, the most probable
+findings of each image are shown.
 """
 
 import argparse
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> cli.Parser:
-    """Return the parser; the flags that predict.py has too have its defaults."""
+    """Return the parser. Flags that it shares with predict.py have the same defaults."""
     parser = cli.Parser("Draw images and the heat maps of their findings on one sheet.", __doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="images and folders, as for predict.py")
     names = {field.name for field in dataclasses.fields(InferenceConfig)} | {"top"}

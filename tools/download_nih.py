@@ -1,8 +1,8 @@
-"""Download the images of ChestX-ray14 from NIH, 12 archives with 42 GB in total, and unpack them.
+"""Download the images of ChestX-ray14 from NIH (twelve archives, 42 GB in total) and unpack them.
 
     python tools/download_nih.py --output_dir dataset
 
-writes dataset/images/*.png and keeps the archives in dataset/archives. You can interrupt it at any time: the same
+This writes dataset/images/*.png and keeps the archives in dataset/archives. You can interrupt it at any time: the same
 command resumes. With --urls it downloads the archives listed in a file, `URL [SHA-256]` per line. docs/data.md has the
 details.
 """
@@ -20,8 +20,12 @@ def build_parser() -> cli.Parser:
     parser = cli.Parser("Download and unpack the images of ChestX-ray14.", __doc__)
     add = parser.add_argument
     add("--output_dir", default="dataset", metavar="DIR", help="folder to unpack into; the images go to DIR/images")
-    add("--archives", metavar="DIR", help="folder for the archives (default: archives in --output_dir)")
-    add("--urls", metavar="FILE", help="file with `URL [SHA-256]` per line, instead of NIH's twelve archives")
+    add("--archives", metavar="DIR", help="folder for the archives (default: OUTPUT_DIR/archives)")
+    add(
+        "--urls",
+        metavar="FILE",
+        help="file with one archive per line, `URL [SHA-256]` (default: NIH's twelve archives)",
+    )
     return parser
 
 

@@ -2,8 +2,8 @@
 
     python tools/export.py --ckpt save/best_model.pdparams --format onnx --output_dir exported
 
-writes exported/model.onnx and exported/description.json after loading the exported network again and comparing its
-probabilities with those of the checkpoint. docs/export.md shows how to run it.
+This writes exported/model.onnx and exported/description.json. Before that, it loads the exported network again and
+compares its probabilities with those of the checkpoint. docs/export.md shows how to run it.
 """
 
 import argparse
@@ -19,12 +19,12 @@ def build_parser() -> cli.Parser:
     parser = cli.Parser("Export a checkpoint as a graph for other programs, and verify it.", __doc__)
     cli.add_config_arguments(parser, InferenceConfig, ("ckpt", "backbone", "classes_file"))
     add = parser.group("outputs").add_argument
-    add("--output_dir", required=True, metavar="DIR", help="folder to write; an earlier export is replaced")
+    add("--output_dir", required=True, metavar="DIR", help="folder for the export; an earlier export is replaced")
     add(
         "--format",
         choices=EXPORT_FORMATS,
         default=EXPORT_FORMATS[0],
-        help="paddle: for Paddle Inference of the same version; onnx: for all other programs (needs paddle2onnx and "
+        help="paddle: for Paddle Inference of the same version; onnx: for other programs (needs paddle2onnx and "
         "onnxruntime)",
     )
     return parser

@@ -2,9 +2,9 @@
 
     python tools/localize.py --boxes dataset/BBox_List_2017.csv --data_dir dataset/images
 
-prints, per finding and on average, how often the maximum of the class activation map lies in the ground-truth box (the
-pointing game) and how often a box around the map's highest region agrees with it (IoBB, IoU). docs/localization.md has
-the rules.
+This prints, per finding and on average, how often the maximum of the class activation map lies in the ground-truth box
+(the pointing game) and how often a box around the map's highest region agrees with it (IoBB, IoU). docs/localization.md
+has the rules.
 """
 
 import argparse
@@ -29,9 +29,9 @@ def build_parser() -> cli.Parser:
     add(
         "--output_json",
         metavar="FILE.json",
-        help="write scores, every case, configuration and checksums to this JSON file",
+        help="write scores, all cases, configuration and checksums to this JSON file",
     )
-    add("--contact_sheet", metavar="FILE.png", help="draw two cases per finding on this picture")
+    add("--contact_sheet", metavar="FILE.png", help="write a picture with two cases per finding to this PNG file")
     return parser
 
 

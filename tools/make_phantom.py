@@ -2,8 +2,8 @@
 
     python tools/make_phantom.py --output_dir phantom --images 600 --size 256 --seed 0 --min_prevalence 0.12
 
-writes phantom/images/*.png, phantom/labels/{train,val,test}_list.txt and phantom/BBox_List.csv; the same flags give the
-same bytes. Use them to try the software: results on synthetic images say nothing about patients.
+This writes phantom/images/*.png, phantom/labels/{train,val,test}_list.txt and phantom/BBox_List.csv. The same flags
+give the same bytes. Use the images to try the software: results on synthetic images say nothing about patients.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def build_parser() -> cli.Parser:
         type=fraction,
         default=0.0,
         metavar="F",
-        help="raise rarer findings to this fraction of the images, at most 0.2; 0 keeps ChestX-ray14's prevalences",
+        help="minimum fraction of images with each finding, at most 0.2; 0 keeps the prevalences of ChestX-ray14",
     )
     return parser
 
@@ -49,7 +49,14 @@ def make_phantoms(args: argparse.Namespace) -> None:
     from chexnet.phantom import make_dataset
 
     with tqdm(total=args.images, unit="image", disable=None) as bar:
-        summary = make_dataset(args.output_dir, args.images, args.size, args.seed, args.min_prevalence, bar.update)
+        summary = make_dataset(
+            args.output_dir,
+            args.images,
+            args.size,
+            args.seed,
+            args.min_prevalence,
+            progress=lambda done, total: bar.update(done - bar.n),
+        )
     print_summary(summary)
 
 

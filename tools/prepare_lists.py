@@ -2,15 +2,15 @@
 
     python tools/prepare_lists.py --metadata Data_Entry_2017_v2020.csv --split official --output_dir dataset/labels
 
-reads NIH's label file and, from the folder of that file, NIH's train_val_list.txt and test_list.txt. All of them may be
-gzip-compressed (.gz). For another data set, use a CSV with a column of 0 and 1 per finding:
+This reads NIH's label file and, from the same folder, NIH's train_val_list.txt and test_list.txt. All of them may be
+gzip-compressed (.gz). For another data set, use a CSV file with a column of 0 and 1 per finding:
 
     python tools/prepare_lists.py --csv train.csv --image_column Path --label_columns Edema,"Pleural Effusion" \\
         --uncertain zeros --split random --output_dir lists
 
-Patients are taken from --patient_column, or from the file names where these contain them. Otherwise a random split is
-refused, unless --each_image_a_patient states that no two images belong to the same patient.
-docs/data.md describes the splits. Nothing is overwritten: --output_dir must not contain such lists.
+Patients are taken from --patient_column, or from the file names if these contain them. Otherwise a random split is
+refused, unless --each_image_a_patient states that no two images belong to the same patient. docs/data.md describes the
+splits. Nothing is overwritten: --output_dir must not contain such lists.
 """
 
 import argparse
@@ -35,7 +35,7 @@ CSV_ARGS = ("image_column", "label_columns", "patient_column", "each_image_a_pat
 
 def build_parser() -> cli.Parser:
     """Return the parser."""
-    parser = cli.Parser("Make list files from NIH's label file, or from any CSV.", __doc__)
+    parser = cli.Parser("Make list files from NIH's label file or from any CSV file.", __doc__)
     add = parser.add_argument
     labels = parser.add_mutually_exclusive_group(required=True)
     labels.add_argument("--metadata", metavar="FILE", help="NIH's label file, Data_Entry_2017*.csv")
@@ -44,39 +44,39 @@ def build_parser() -> cli.Parser:
         "--split",
         choices=SPLITS,
         required=True,
-        help="official: NIH's; reference: that of --reference; random: 70/10/20 of the patients; clean: only images "
-        "that both of the first two use for testing; whole: all images for testing",
+        help="official: NIH's split; reference: that of --reference; random: 70/10/20 of the patients; clean: images "
+        "in the test lists of both official and reference, for testing only; whole: all images for testing",
     )
-    add("--output_dir", required=True, metavar="DIR", help="folder for the lists, which must not contain such lists")
+    add("--output_dir", required=True, metavar="DIR", help="folder for the lists; it must not contain earlier ones")
     add("--seed", type=random_seed, default=0, metavar="K", help="random seed for the split")
     add = parser.group("lists of --split").add_argument
     add("--train_val_list", metavar="FILE", help="NIH's train_val_list.txt (default: the one next to --metadata)")
     add("--test_list", metavar="FILE", help="NIH's test_list.txt (default: the one next to --metadata)")
-    add("--reference", nargs=3, metavar=("TRAIN", "VAL", "TEST"), help="list files that name the images of each split")
+    add("--reference", nargs=3, metavar=("TRAIN", "VAL", "TEST"), help="list files that define the reference split")
     add(
         "--val_fraction",
         type=fraction,
         default=0.1,
         metavar="F",
-        help="fraction of the official training patients to validate on",
+        help="fraction of the official training patients for the validation list",
     )
     columns = parser.group("columns of --csv")
     add = columns.add_argument
-    add("--image_column", metavar="NAME", help="column with the image files")
-    add("--label_columns", metavar="A,B,...", help="columns that become the classes, in this order")
+    add("--image_column", metavar="NAME", help="column with the names of the image files")
+    add("--label_columns", metavar="A,B,...", help="columns to use as classes, in this order")
     patients = columns.add_mutually_exclusive_group()
     patients.add_argument(
         "--patient_column",
         metavar="NAME",
-        help="column with the patients, which are stored next to the lists (default: taken from file names)",
+        help="column with the patient IDs, which are stored next to the lists (default: taken from the file names)",
     )
     patients.add_argument(
-        "--each_image_a_patient", action="store_true", help="no two images of --csv belong to the same patient"
+        "--each_image_a_patient", action="store_true", help="state that no two images of --csv show the same patient"
     )
     add(
         "--uncertain",
         choices=("zeros", "ones", "drop"),
-        help="value for labels of -1; drop leaves their images out",
+        help="value for uncertain labels (-1); drop leaves their images out",
     )
     return parser
 
@@ -125,7 +125,7 @@ def patients(table: "LabelTable") -> str:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse flags that need other flags, or that have no effect with the others."""
+    """Raise InputError for flags that need other flags or have no effect."""
     if args.csv and not (args.image_column and args.label_columns):
         raise InputError("--csv: needs --image_column and --label_columns too")
     useless = (

@@ -3,8 +3,9 @@
     python tools/release_weights.py --ckpt save/best_model.pdparams --output model.safetensors \\
         --notice "Trained on 1,000 radiographs of one hospital. Not tested on others."
 
-writes model.safetensors in float16, which every script reads, with its metadata in it, and model.json, a copy of the
-metadata for people. predict.py shows the notice whenever it uses the weights, and on every picture.
+This writes model.safetensors, which contains the weights in float16 and their metadata, and model.json, a readable copy
+of the metadata. Every script reads the file. predict.py shows the notice whenever it uses the weights, and on every
+picture.
 """
 
 import argparse
@@ -20,9 +21,9 @@ def build_parser() -> cli.Parser:
     """Return the parser."""
     parser = cli.Parser("Make a weight file for publication.", __doc__)
     add = parser.add_argument
-    add("--ckpt", required=True, metavar="FILE", help="checkpoint; its metadata is published too")
-    add("--output", required=True, metavar="FILE.safetensors", help="file to write")
-    add("--notice", default="", metavar="LINE", help="notice for everybody who uses the weights")
+    add("--ckpt", required=True, metavar="FILE", help="checkpoint to publish, with its metadata")
+    add("--output", required=True, metavar="FILE.safetensors", help="weight file to write")
+    add("--notice", default="", metavar="LINE", help="notice shown to everybody who uses the weights")
     add(
         "--map_limit",
         type=positive_float,

@@ -1,10 +1,10 @@
-"""Write a report on files of predictions, from this or any other program: intervals, curves, calibration, comparison.
+"""Write a report on prediction files of this or any other program: intervals, curves, calibration, comparison.
 
     python tools/report.py --predictions mine.csv --output_dir report
     python tools/report.py --predictions mine.csv theirs.csv --labels test_list.txt --output_dir comparison
 
-A file needs the columns that `eval.py --output_csv` writes, in any order: image, prob_<class> and label_<class> for
-each of the 14 classes. docs/report.md describes the report.
+A prediction file needs the columns that `eval.py --output_csv` writes, in any order: image, and prob_<class> and
+label_<class> for each class. docs/report.md describes the report.
 """
 
 import argparse
@@ -17,25 +17,29 @@ from chexnet.errors import InputError
 
 def build_parser() -> cli.Parser:
     """Return the parser."""
-    parser = cli.Parser("Write a report on files of predictions.", __doc__)
+    parser = cli.Parser("Write a report on prediction files.", __doc__)
     add = parser.add_argument
     add(
         "--predictions",
         nargs="+",
         required=True,
         metavar="FILE.csv",
-        help="predictions of one model, or of two to compare",
+        help="prediction file of one model, or of two models to compare",
     )
     add(
         "--classes_file",
         metavar="FILE",
         help="file with the class names, one per line (default: the 14 of ChestX-ray14)",
     )
-    add("--labels", metavar="FILE", help="list file of exactly these images, whose labels replace those in the files")
+    add(
+        "--labels",
+        metavar="FILE",
+        help="list file with exactly these images; its labels replace those of the prediction files",
+    )
     add(
         "--val_predictions",
         metavar="FILE.csv",
-        help="the first model's predictions for a validation set, to select operating points and fit the calibration",
+        help="validation predictions of the first model, to select operating points and fit the calibration",
     )
     add(
         "--output_dir",

@@ -2,7 +2,7 @@
 
     python tools/serve.py --ckpt save/best_model.pdparams
 
-prints an address for the browser. Ctrl-C stops the server. docs/predict.md describes who can access the page.
+This prints an address for the browser. Ctrl-C stops the server. docs/predict.md describes who can access the page.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from chexnet.files import shipped_weights
 
 
 def build_parser() -> cli.Parser:
-    """Return the parser; the flags that predict.py has too have its defaults."""
+    """Return the parser. Flags that it shares with predict.py have the same defaults."""
     parser = cli.Parser("Serve a web page that shows the findings of an image.", __doc__)
     names = {field.name for field in dataclasses.fields(InferenceConfig)} - {"num_workers"} | {"thresholds"}
     cli.add_config_arguments(parser, PredictConfig, names)

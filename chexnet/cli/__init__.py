@@ -1,4 +1,4 @@
-"""Shared by the scripts: the argument parser, flags made from configurations, exit codes. Imports nothing heavy."""
+"""Code that the scripts share: argument parser, flags of configurations, exit codes. Imports nothing heavy."""
 
 import argparse
 import dataclasses
@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from chexnet import __version__
+from chexnet._types import ProgressFn
 from chexnet.cli import process
 from chexnet.config.settings import GROUPS, choices_of
 from chexnet.errors import InputError, Interrupted, printable
@@ -41,11 +42,14 @@ _RENAMED_FLAGS = {
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows the default of a flag that has one, and leaves the examples as they are."""
+    """Show the default of each flag that has one, and keep the layout of the examples."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False:
+        default = action.default
+        if default is None or default is False or default in ("", []) or "(default: " in (action.help or ""):
             return action.help
+        if isinstance(default, list):
+            return f"{action.help} (default: {' '.join(default).replace('%', '%%')})"
         return super()._get_help_string(action)
 
 
@@ -74,12 +78,12 @@ class Parser(argparse.ArgumentParser):
         return next(existing, None) or self.add_argument_group(title)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as argparse does, and keep the arguments for `error`."""
+        """Parse as argparse does, and store the arguments for `error`."""
         self._arguments = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
 
     def explicit_args(self, argv: Sequence[str] | None = None) -> dict[str, Any]:
-        """Return the values of the flags that `argv` contains, without those that only have their default."""
+        """Return the values of the flags that `argv` contains; defaults of other flags are left out."""
         absent = object()
         flags = argparse.Namespace(**dict.fromkeys((action.dest for action in self._actions), absent))
         return {name: value for name, value in vars(self.parse_args(argv, flags)).items() if value is not absent}
@@ -103,22 +107,22 @@ class Parser(argparse.ArgumentParser):
 def run(parser: Parser, command: Callable[[argparse.Namespace], None], argv: Sequence[str] | None = None) -> int:
     """Parse `argv`, call `command` and return the exit code: 0, 2 for bad input, 128 + the number of a fatal signal.
 
-    `command` gets the flags and, as `explicit_args`, the dictionary of those in `argv`. What it prints is made safe for
-    a terminal.
+    `command` receives the parsed arguments; `args.explicit_args` is the dictionary of those in `argv`. Its output is
+    made safe for a terminal.
     """
     with process.safe_output() as stdout:
         args = parser.parse_args(argv)
         args.explicit_args = parser.explicit_args(argv)
         code = _run(args, command)
         if stdout.error:
-            process.forget_stdout()
+            process.discard_stdout()
             print(f"error: standard output: cannot be written: {stdout.error.strerror}", file=sys.stderr)
             return code or 2
         return code
 
 
 def _run(args: argparse.Namespace, command: Callable[[argparse.Namespace], None]) -> int:
-    with process.ended_by_signals() as ended:
+    with process.interrupt_on_signals() as received:
         try:
             try:
                 with process.usable_home(), process.quiet_libraries(), process.one_line_warnings():
@@ -134,16 +138,16 @@ def _run(args: argparse.Namespace, command: Callable[[argparse.Namespace], None]
             print(stop, file=sys.stderr)
             return 128 + stop.signal
         except KeyboardInterrupt:
-            if not ended:
+            if not received:
                 print("interrupted", file=sys.stderr)
                 return 130
         except BrokenPipeError:
-            process.forget_stdout()  # the reader of the pipe (head, less) has exited
+            process.discard_stdout()  # the reader of the pipe (head, less) has exited
             return 141
-        if not ended:
+        if not received:
             return 0
-        print(f"ended by {ended[0].name}", file=sys.stderr)
-        return 128 + ended[0]
+        print(f"ended by {received[0].name}", file=sys.stderr)
+        return 128 + received[0]
 
 
 def add_config_arguments(parser: Parser, config: Any, names: Collection[str] | None = None) -> None:
@@ -152,7 +156,7 @@ def add_config_arguments(parser: Parser, config: Any, names: Collection[str] | N
     Args:
         parser: parser to extend.
         config: dataclass whose fields are made by `chexnet.config.settings.setting`; other fields have no flag.
-        names: fields to take; None takes all.
+        names: fields to add; None adds all.
     """
     fields = [field for field in dataclasses.fields(config) if field.metadata]
     chosen = [field for field in fields if names is None or field.name in names]
@@ -175,46 +179,46 @@ def add_config_arguments(parser: Parser, config: Any, names: Collection[str] | N
 
 
 def config_from_args(config: type[ConfigType], args: argparse.Namespace, **changes: Any) -> ConfigType:
-    """Return a configuration whose fields have the values of their flags, or those of `changes`."""
+    """Return a configuration with the values of the flags; `changes` take precedence."""
     fields = {field.name for field in dataclasses.fields(config)} & vars(args).keys()  # type: ignore[arg-type]
     return config(**{**{name: getattr(args, name) for name in fields}, **changes})
 
 
 def command_line(*words: str | os.PathLike[str]) -> str:
-    """Return a command to paste into a shell, with the quotes that its words need."""
+    """Return a command line that can be pasted into a shell, quoted where necessary."""
     texts = [os.fspath(word) for word in words]
     return subprocess.list2cmdline(texts) if os.name == "nt" else shlex.join(texts)
 
 
 def lines_of_stdin() -> Iterator[str]:
-    """Yield the non-empty lines of standard input as file names; bytes that are not text are kept."""
+    """Yield the non-empty lines of standard input as file names; undecodable bytes are preserved."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors())
     yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))
 
 
 def echo(line: str) -> None:
-    """Print a line at once, also to a file or a pipe; a progress bar makes room for it."""
+    """Print a line without buffering, above any progress bar."""
     tqdm = sys.modules.get("tqdm")
     with tqdm.tqdm.external_write_mode() if tqdm else nullcontext():
         print(line, flush=True)
 
 
 @contextmanager
-def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error, moved by calling the yielded function with (done, total)."""
+def progress_bar(unit: str) -> Iterator[ProgressFn]:
+    """Show a progress bar on standard error; yields the function that updates it."""
     from tqdm import tqdm
 
     with ExitStack() as stack:
-        bars: list[tqdm] = []  # empty before the first progress: printed lines would make room for a bar
+        bars: list[tqdm] = []  # created at the first update, so that earlier lines are printed without a bar
 
-        def move(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             if not bars:
                 bars.append(stack.enter_context(tqdm(total=total, unit=unit, file=sys.stderr)))
             (bar,) = bars
-            if done < bar.n:  # the next piece of work begins
+            if done < bar.n:  # a new task has started
                 bar.reset()
             bar.total = total
             bar.update(done - bar.n)
 
-        yield move
+        yield update

@@ -1,4 +1,4 @@
-"""What a script does to its own process, and takes back when it ends: output, signals, home folder, other's notes."""
+"""Temporary changes to a script's own process: safe output, signals, home folder, quiet libraries."""
 
 import logging
 import os
@@ -15,14 +15,14 @@ from typing import IO, Any, TextIO, cast
 from chexnet.errors import InputWarning, printable
 
 CACHE = os.path.join(".cache", "paddle", "dataset")
-"""Where Paddle makes a folder when it is imported, below the home folder."""
+"""Folder that Paddle creates when it is imported, relative to the home folder."""
 
 
 class SafeStream:
-    """A text stream that escapes what a terminal may obey or cannot show, and that may become full.
+    """A text stream that escapes control characters and characters that the terminal cannot show.
 
     Attributes:
-        error: why nothing can be written to it any more, if so; what is written then is lost, and nothing else.
+        error: first error of a write, for example of a full disk. Later writes are discarded without an exception.
     """
 
     def __init__(self, stream: TextIO, keep: str) -> None:
@@ -31,14 +31,14 @@ class SafeStream:
         self._keep = keep
 
     def write(self, text: str) -> int:
-        """Write a text, unless that has failed before."""
+        """Write a text, unless an earlier write has failed."""
         encoding = self._stream.encoding or "utf-8"
         safe = printable(text, self._keep).encode(encoding, "backslashreplace").decode(encoding)
         self._try(lambda: self._stream.write(safe))
         return len(text)
 
     def flush(self) -> None:
-        """Write what waits, unless that has failed before."""
+        """Flush the stream, unless an earlier write has failed."""
         self._try(self._stream.flush)
 
     def __getattr__(self, name: str) -> Any:
@@ -58,29 +58,29 @@ class SafeStream:
 def safe_output() -> Iterator[SafeStream]:
     """Make standard output and standard error safe for a terminal, see `chexnet.errors.printable`.
 
-    File names, headers of images and texts in weight files reach them, and belong to somebody else. Progress bars
-    on standard error go back to the line's beginning; nothing on standard output does.
+    Both show untrusted text: file names, image headers, texts in weight files. Carriage returns are allowed on standard
+    error only, for progress bars.
 
     Yields:
-        Standard output.
+        The stream that replaces standard output.
     """
-    # Where the shell has closed it, a file with its number stands in, for what compiled code writes to that number.
+    # If the shell has closed a stream, a file takes its descriptor, so that compiled code writes to no other file.
     stdout, stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     safe = SafeStream(stdout, "\n\t")
     with redirect_stdout(cast(IO[str], safe)), redirect_stderr(cast(IO[str], SafeStream(stderr, "\n\t\r"))):
         yield safe
 
 
-def forget_stdout() -> None:
-    """Point standard output elsewhere, so that Python's last attempt to write to it is silent."""
-    with suppress(OSError):  # of a stream that is no file
+def discard_stdout() -> None:
+    """Redirect standard output to the null device, so that Python's final flush cannot fail."""
+    with suppress(OSError):  # the stream is not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Show each InputWarning once, as a line on standard error; other warnings as before."""
-    shown = warnings.showwarning
+    """Show each InputWarning once, as a line on standard error; other warnings are unchanged."""
+    show_other = warnings.showwarning
 
     def show(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
@@ -88,7 +88,7 @@ def one_line_warnings() -> Iterator[None]:
         if issubclass(category, InputWarning):
             print(f"warning: {message}", file=sys.stderr)
         else:
-            shown(message, category, filename, lineno, file, line)
+            show_other(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", InputWarning)
@@ -98,13 +98,13 @@ def one_line_warnings() -> Iterator[None]:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Leaves out what other libraries note for themselves; what of it matters to a user is in our own words.
+    """Silence messages of other libraries that do not concern the user or repeat ours.
 
-    These are Paddle's and Matplotlib's remarks, and the warnings of decoders, which look at the same limits on pixels
-    and the same metadata as `chexnet.data.images` does.
+    These are notes of Paddle and Matplotlib, and warnings of image decoders about pixel limits and metadata that
+    `chexnet.data.images` checks too.
     """
     with ExitStack() as stack:
-        level = "GLOG_minloglevel"  # of Paddle's compiled part, which reads it when it is imported; 2 is errors
+        level = "GLOG_minloglevel"  # read by Paddle's compiled code at import; 2 shows errors only
         stack.callback(_set, level, os.environ.get(level))
         os.environ.setdefault(level, "2")
         for library in ("paddle.utils.download", "matplotlib"):
@@ -112,7 +112,7 @@ def quiet_libraries() -> Iterator[None]:
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.WARNING)
         stack.enter_context(warnings.catch_warnings())
-        # At the end of the list, so that a filter that somebody chose goes first.
+        # Appended, so that filters chosen by the user have priority.
         warnings.filterwarnings("ignore", message=r"Image size .* exceeds limit", append=True)
         warnings.filterwarnings("ignore", message="When training, we now always track", append=True)
         warnings.filterwarnings("ignore", module=r"pydicom\b|PIL\.TiffImagePlugin", append=True)
@@ -121,15 +121,15 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextmanager
 def usable_home() -> Iterator[None]:
-    """Where the home folder cannot be written, gives the process a temporary one.
+    """Give the process a temporary home folder if its own one is not writable.
 
-    Paddle and Matplotlib keep files there, and the former cannot be imported without.
+    Paddle and Matplotlib store files there, and Paddle cannot be imported without it.
     """
     with ExitStack() as stack:
-        if not _can_be_written(os.path.expanduser(os.path.join("~", CACHE))):
+        if not _is_writable(os.path.expanduser(os.path.join("~", CACHE))):
             try:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chexnet-home-"))
-            except OSError:  # nothing can be written anywhere: whoever needs to will say so
+            except OSError:  # nothing is writable; code that has to write will report it
                 yield
                 return
             variable = "USERPROFILE" if os.name == "nt" else "HOME"
@@ -138,10 +138,10 @@ def usable_home() -> Iterator[None]:
         yield
 
 
-def _can_be_written(folder: str) -> bool:
-    """Whether a folder is there or can be made, tried with a file that has no name."""
+def _is_writable(folder: str) -> bool:
+    """Return whether a folder, or its nearest existing parent, is writable, by creating an unnamed file."""
     if not os.path.isabs(folder):
-        return False  # nobody knows where home is
+        return False  # the home folder is unknown
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     try:
@@ -159,29 +159,29 @@ def _set(variable: str, value: str | None) -> None:
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[list[signal.Signals]]:
-    """SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does, so that temporary files are removed.
+def interrupt_on_signals() -> Iterator[list[signal.Signals]]:
+    """Raise KeyboardInterrupt on SIGTERM and SIGHUP, as on Ctrl-C, so that temporary files are removed.
 
-    A signal that is ignored, as `nohup` has it, stays so. Only the main thread may receive signals; a block in another
-    thread does nothing.
+    Signals that are already handled or ignored, for example by `nohup`, stay so. Only the main thread can handle
+    signals; in another thread, this has no effect.
 
     Yields:
-        What came, at most one: those after it are let pass, for the cleaning to end.
+        A list that receives the first signal. Later ones are ignored, so that the cleanup can finish.
     """
-    came: list[signal.Signals] = []
+    received: list[signal.Signals] = []
 
-    def end(number: int, frame: FrameType | None) -> None:
-        if not came:
-            came.append(signal.Signals(number))
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not received:
+            received.append(signal.Signals(number))
             raise KeyboardInterrupt
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    mine = threading.current_thread() is threading.main_thread()
-    taken = [number for number in numbers if mine and signal.getsignal(number) == signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, end)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handled = [number for number in numbers if in_main_thread and signal.getsignal(number) == signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, interrupt)
     try:
-        yield came
+        yield received
     finally:
-        for number in taken:
+        for number in handled:
             signal.signal(number, signal.SIG_DFL)

@@ -34,7 +34,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 AMP_LEVELS = ("off", "O1", "O2")
 
 ON_BAD_IMAGE = ("error", "skip")
-"""For an image that is missing or cannot be decoded: end the run, or skip the image and list it."""
+"""Reactions to an image that is missing or cannot be decoded: stop, or skip the image and report it."""
 
 WEIGHT_FORMATS = ("pdparams", "safetensors")
 
@@ -50,7 +50,7 @@ NORMALIZATIONS = ("imagenet", "minus_one_one", "zero_one")
 from 0..255 to -1..1 or 0..1."""
 
 MIN_SAMPLE_BITS, MAX_SAMPLE_BITS = 8, 16
-"""Range of `sample_bits`, bits per sample. The maximum leaves every image file the range that it declares."""
+"""Range of `sample_bits`. With the maximum, every image file is scaled by the range that it declares."""
 
 OPTIMIZERS = ("adam", "sgd")
 """Adam with Paddle's defaults, or SGD with momentum 0.9."""
@@ -94,7 +94,9 @@ class TrainConfig:
     learning_rate: float = training(0.001, "learning rate before any decay", type=positive_float)
     epoch: int = training(20, "number of epochs", type=positive_int)
     decay_epochs: tuple[int, ...] = training(
-        (10, 15, 18), "epochs after which the learning rate decays, increasing, separated by commas", type=epoch_list
+        (10, 15, 18),
+        "epochs after which the learning rate decays, in increasing order, separated by commas",
+        type=epoch_list,
     )
     decay_factor: float = training(0.1, "factor applied to the learning rate at each decay epoch", type=positive_float)
     init: str = model(
@@ -142,16 +144,16 @@ class TrainConfig:
     optimizer: str = training(OPTIMIZERS[0], "optimizer: Adam, or SGD with momentum 0.9", choices=OPTIMIZERS)
     sample_bits: int = data(
         MAX_SAMPLE_BITS,
-        "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 and not by 65535",
+        "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 instead of 65535",
         type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
         metavar="N",
     )
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "TrainConfig":
-        """Return the configuration that a run stored, also one of an earlier version.
+        """Return the configuration that a run stored, also by an earlier version.
 
-        Missing fields get their defaults, because an earlier version did not have them.
+        Fields that the earlier version did not have get their defaults.
 
         Raises:
             TypeError: a field is unknown.
@@ -168,14 +170,14 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceConfig:
-    """How a trained network is loaded and run: the part that evaluation, localization and prediction share."""
+    """Loading and running a trained network: the settings that evaluation, localization and prediction share."""
 
     ckpt: str = model(
         "pretrained_models/model_paddle.pdparams", "checkpoint, .pdparams or .safetensors", metavar="FILE"
     )
     crops: int | None = inference(
         None,
-        f"crops per image, averaged (default: as the checkpoint says, else {DEFAULT_CROPS})",
+        f"crops per image, averaged (default: that of the checkpoint, else {DEFAULT_CROPS})",
         type=int,
         choices=CROPS,
     )
@@ -189,7 +191,7 @@ class InferenceConfig:
         "auto", "inference engine; auto: Paddle on a GPU, else the fastest one installed", choices=("auto", *ENGINES)
     )
     precision: str = hardware(
-        "float32", "precision of the computation, where the hardware supports it", choices=PRECISIONS
+        "float32", "precision of the computation, if the hardware supports it", choices=PRECISIONS
     )
     backbone: str | None = model(
         None,
@@ -203,10 +205,10 @@ class InferenceConfig:
         "ChestX-ray14)",
         metavar="FILE",
     )
-    sample_bits: int | None = data(
+    sample_bits: int | None = inference(
         None,
         "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 "
-        "(default: as the checkpoint says, else 16)",
+        "(default: that of the checkpoint, else 16)",
         type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
         metavar="N",
     )
@@ -222,7 +224,7 @@ class EvalConfig(InferenceConfig):
     )
     val_list: str | None = data(
         None,
-        "list file for the report: it is scored too, to select operating points and fit the calibration",
+        "validation list for the report: it is evaluated too, to select operating points and fit the calibration",
         metavar="FILE",
     )
     ckpt: str = model(
@@ -231,8 +233,8 @@ class EvalConfig(InferenceConfig):
         metavar="FILE",
         nargs="+",
     )
-    ensemble: tuple[str, ...] = ()  # more checkpoints; no flag of its own, --ckpt takes several
-    batch_size: int = inference(128, "maximum images per batch; fewer where that suits the engine", type=positive_int)
+    ensemble: tuple[str, ...] = ()  # more checkpoints; set by --ckpt, so it has no flag
+    batch_size: int = inference(128, "maximum images per batch; the engine may use fewer", type=positive_int)
     image_cache: str | None = same_setting(TrainConfig, "image_cache")
     on_bad_image: str = same_setting(TrainConfig, "on_bad_image")
 
@@ -254,17 +256,17 @@ class PredictConfig(InferenceConfig):
 
     ckpt: str = model(
         InferenceConfig.ckpt,
-        "checkpoint; without the flag, and if the default is missing, a network trained on synthetic images",
+        "checkpoint; if the flag and the default file are missing, a network trained on synthetic images is used",
         metavar="FILE",
     )
     top: int = outputs(
         3,
-        "number of findings shown and drawn per image; with thresholds also all that are present",
+        "number of findings shown and drawn per image; with thresholds, also all present findings",
         type=positive_int,
         metavar="N",
     )
     cam: str | None = outputs(None, "write one heat-map PNG per image and finding to DIR", metavar="DIR")
-    sheet: bool = outputs(False, "with --cam: one PNG per image instead, with the heat maps of all findings")
+    sheet: bool = outputs(False, "with --cam: write one PNG per image instead, with the heat maps of all findings")
     thresholds: str | None = inference(
         None, "JSON file of operating points (default: the one next to the checkpoint, if any)", metavar="FILE.json"
     )

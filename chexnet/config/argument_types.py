@@ -1,4 +1,4 @@
-"""Types of command-line arguments: each turns the text of a flag into a checked value."""
+"""Types of command-line arguments: functions that convert the text of a flag and check the value."""
 
 import argparse
 from collections.abc import Callable

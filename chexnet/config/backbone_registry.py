@@ -36,7 +36,7 @@ def list_backbones() -> tuple[str, ...]:
 def register_backbone(name: str) -> Callable[[BackboneType], BackboneType]:
     """Decorate a subclass of `chexnet.model.backbones.Backbone` to make it available under a name.
 
-    From then on `CheXNet(backbone=name)`, the configurations and the `--backbone` flags accept the name. Checkpoints
+    Then `CheXNet(backbone=name)`, the configurations and the `--backbone` flags accept the name. Checkpoints
     store it, so every program that opens one has to import the file with the class first. docs/extending.md shows one.
 
     Args:
@@ -53,7 +53,7 @@ def register_backbone(name: str) -> Callable[[BackboneType], BackboneType]:
         if missing := [attribute for attribute in _REQUIRED if not hasattr(backbone, attribute)]:
             raise TypeError(f"backbone {name}: {backbone.__name__} has no {', '.join(missing)}")
         present = BACKBONES.get(name)
-        # A notebook cell that is run again replaces its own class.
+        # Running a notebook cell again replaces its class.
         if present and (present.__module__, present.__qualname__) != (backbone.__module__, backbone.__qualname__):
             raise ValueError(f"backbone {name}: {present.__module__}.{present.__qualname__} already has this name")
         BACKBONES[name] = backbone
@@ -63,7 +63,7 @@ def register_backbone(name: str) -> Callable[[BackboneType], BackboneType]:
 
 
 def check_backbone(name: Any, source: str) -> None:
-    """Raise InputError, which names `source`, unless there is a backbone of this name."""
+    """Raise InputError, which names `source`, unless a backbone with this name is registered."""
     if name not in list_backbones():
         raise InputError(
             f"{source}: the backbone is {repr(name)[:60]}, expected one of {', '.join(list_backbones())}; if it is "

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 GROUPS = ("data", "model", "training", "inference", "hardware", "outputs")
-"""Titles of the groups in `--help`, in their order."""
+"""Titles of the groups in `--help`, in order."""
 
 
 def setting(
@@ -19,13 +19,13 @@ def setting(
     metavar: str | None = None,
     nargs: str | None = None,
 ) -> Any:
-    """Return a dataclass field with all that its flag needs, see `cli.add_config_arguments`.
+    """Return a dataclass field with the description of its flag, see `cli.add_config_arguments`.
 
     Args:
         default: default value; `dataclasses.MISSING` makes the flag required.
         help: help text, in which `%` is written `%%`.
         group: one of GROUPS.
-        type: function that turns the flag's text into the value; None keeps the text.
+        type: function that converts the text of the flag; None keeps the text.
         choices: allowed values, or a function that returns them when the parser is built.
         metavar: placeholder for the value in `--help`.
         nargs: number of values, as for argparse.
@@ -35,13 +35,13 @@ def setting(
 
 
 def same_setting(config: Any, name: str) -> Any:
-    """Return a field with the default and the flag of a field of another configuration."""
+    """Return a copy of a field of another configuration: same default, same flag."""
     (field,) = (field for field in dataclasses.fields(config) if field.name == name)
     return dataclasses.field(default=field.default, metadata=field.metadata)
 
 
 def choices_of(field: "dataclasses.Field[Any]") -> tuple[Any, ...] | None:
-    """Return the values that a field may have, None for any. This is the only reader of `choices`."""
+    """Return the allowed values of a field, or None if all are allowed."""
     choices = field.metadata.get("choices")
     return choices() if callable(choices) else choices
 

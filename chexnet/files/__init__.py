@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, checked before the work, and locks on folders."""
+"""Atomic writes of files and folders, early checks of output paths, and locks on folders."""
 
 from chexnet.files.atomic_folders import atomic_directory, temporary_folder
 from chexnet.files.locking import exclusive_lock

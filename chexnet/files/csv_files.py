@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from chexnet.errors import InputError
@@ -14,26 +15,26 @@ from chexnet.files.text_files import read_text, shorten, shorten_all
 MAX_COLUMNS = 1_000_000
 
 _DELIMITERS = (",", ";", "\t", "|")
-_EXCELS_FIRST_LINE = re.compile(r"sep=(.)")
+_SEPARATOR_LINE = re.compile(r"sep=(.)")
 
 
 class CsvFile:
-    """A CSV file, its header read, its rows to be.
+    """A CSV file with a header; the constructor reads the header, `rows` the rest.
 
-    The separator is the one of _DELIMITERS that divides the header into most columns, or what a first line such as
-    `sep=;` says, as Excel writes it. White space around the names of columns does not count. Columns without a name, as
-    Excel's and pandas' row numbers have, are left alone.
+    The separator is the one of _DELIMITERS that divides the header into the most columns, unless the first line is one
+    of Excel's such as `sep=;`, which gives it. White space around column names is ignored. Columns without a name, such
+    as the row numbers of Excel and pandas, cannot be found by name.
 
     Args:
-        path: the file, as it is or as .csv.gz, with a header.
-        what: it is expected to be, for messages.
+        path: CSV file, plain or compressed (.csv.gz).
+        what: kind of file that is expected, for messages.
 
     Attributes:
-        path: the file.
-        header: the names of its columns.
+        path: path of the file.
+        header: column names.
 
     Raises:
-        InputError: it cannot be read as text (`text_files.read_text`), or its header is torn.
+        InputError: the file cannot be read as text (`text_files.read_text`), or its header is malformed.
     """
 
     def __init__(self, path: str | os.PathLike[str], what: str) -> None:
@@ -41,47 +42,47 @@ class CsvFile:
         self._name = str(path)
         text = read_text(path, what)
         first, _, rest = text.partition("\n")
-        said = _EXCELS_FIRST_LINE.fullmatch(first.strip('" '))
-        self._lines_before = 1 if said else 0
-        text = rest if said else text
+        separator = _SEPARATOR_LINE.fullmatch(first.strip('" '))
+        self._lines_before = 1 if separator else 0
+        text = rest if separator else text
         header = text.partition("\n")[0]
-        delimiter = said[1] if said else max(_DELIMITERS, key=lambda one: _columns(header[:MAX_COLUMNS], one))
+        delimiter = separator[1] if separator else max(_DELIMITERS, key=partial(_count_columns, header[:MAX_COLUMNS]))
         if header.count(delimiter) >= MAX_COLUMNS:
             raise InputError(f"{path}: more than {MAX_COLUMNS:,} columns, expected a {what}")
         self._reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True, skipinitialspace=True)
         self.header = [column.strip() for column in self._next() or []]
-        while self.header and not self.header[-1]:  # as NIH's release of 2017 has one, and Excel's trailing commas
+        while self.header and not self.header[-1]:  # NIH's release of 2017 and Excel have trailing commas
             self.header.pop()
-        self._times = Counter(self.header)
+        self._counts = Counter(self.header)
         self._index = {name: index for index, name in enumerate(self.header)}
 
     def find(self, column: str) -> int:
-        """Where a column stands, counted from 0; upper and lower case and doubled spaces do not count.
+        """Return the index of a column; case and repeated spaces are ignored if no name matches exactly.
 
         Raises:
-            InputError: it is there not at all or more than once.
+            InputError: there is no such column, or more than one.
         """
-        if self._times[column] == 1:
+        if self._counts[column] == 1:
             return self._index[column]
-        alike = [index for index, name in enumerate(self.header) if _plain(name) == _plain(column)]
-        if len(alike) == 1:
-            return alike[0]
+        matches = [index for index, name in enumerate(self.header) if _plain(name) == _plain(column)]
+        if len(matches) == 1:
+            return matches[0]
         raise InputError(
-            f"{self.where(1 + self._lines_before)}: {len(alike)} columns {shorten(column)}, expected one; there are "
+            f"{self.where(1 + self._lines_before)}: {len(matches)} columns {shorten(column)}, expected one; there are "
             f"{shorten_all(self.header)}"
         )
 
     def where(self, line: int) -> str:
-        """For the beginning of a message."""
+        """Return `path:line`, the beginning of a message."""
         return f"{self._name}:{line}"
 
     def rows(self, columns: Sequence[int]) -> Iterator[tuple[int, list[str]]]:
-        """The line on which each row begins, and its cells of some columns without white space around them.
+        """Yield the first line number of each row and its cells in the given columns, stripped of white space.
 
-        Rows without any text are left out.
+        Empty rows are skipped.
 
         Raises:
-            InputError: a row has other numbers of columns than the header, or is torn.
+            InputError: a row has another number of columns than the header, or is malformed.
         """
         width = len(self.header)
         line = self._line + 1
@@ -97,7 +98,7 @@ class CsvFile:
         return self._reader.line_num + self._lines_before
 
     def _next(self) -> list[str] | None:
-        """The next row, None at the end."""
+        """Return the next row, or None at the end."""
         try:
             return next(self._reader, None)
         except csv.Error as error:
@@ -105,8 +106,8 @@ class CsvFile:
             raise InputError(f"{self.where(self._line)}: not a CSV file: {reason}") from error
 
 
-def _columns(header: str, delimiter: str) -> int:
-    """How many columns a delimiter makes of a header; 0 if it makes none that can be."""
+def _count_columns(header: str, delimiter: str) -> int:
+    """Return the number of columns that a delimiter divides a header into; 0 if the result is malformed."""
     try:
         return len(next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), []))
     except csv.Error:

@@ -1,4 +1,4 @@
-"""JSON from disk, of whatever origin: read strictly, in bounded time and memory."""
+"""Strict reading of JSON files from any source, in bounded time and memory."""
 
 import json
 import os
@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 from chexnet.errors import InputError
 
 MAX_BYTES = 32 << 20
-"""The largest JSON of this software says which of a million images a checkpoint was trained on, in a few MB."""
+"""The largest JSON that this package writes lists the hashes of a million training images in a few MB."""
 
 MAX_VALUES = 500_000
-"""Values in one file, counted by the commas, colons and opening brackets in it: a `{}` takes twenty times its bytes."""
+"""Limit on commas, colons and opening brackets in a file: a `{}` takes twenty times its size in memory."""
 
 MAX_DEPTH = 32
 
@@ -19,10 +19,10 @@ _MAX_DIGITS = 18
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Reads a JSON file as RFC 8259 has it: UTF-8, no NaN or Infinity, and no name twice in one object.
+    """Read a JSON file that follows RFC 8259: UTF-8, no NaN or Infinity, and no duplicate names in an object.
 
     Raises:
-        InputError: the file is missing, no such JSON, or has more than MAX_BYTES, MAX_VALUES or MAX_DEPTH.
+        InputError: the file is missing, is not such JSON, or exceeds MAX_BYTES, MAX_VALUES or MAX_DEPTH.
     """
     try:
         with open(path, "rb") as file:
@@ -33,7 +33,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def parse_json(data: bytes, source: str | os.PathLike[str]) -> Any:
-    """The same of bytes; `source` is named in errors."""
+    """Parse bytes as `read_json` does; errors name `source`."""
     try:
         return _parse(data)
     except UnicodeDecodeError as error:
@@ -45,22 +45,22 @@ def parse_json(data: bytes, source: str | os.PathLike[str]) -> Any:
 
 
 def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads a file that holds one JSON object. Raises InputError as `read_json`, or if it holds something else."""
+    """Read a file that contains one JSON object. Raises InputError as `read_json`, or for any other value."""
     return _checked_object(read_json(path), Path(path))
 
 
 def parse_object(data: bytes, source: str | os.PathLike[str]) -> dict[str, Any]:
-    """Parses bytes that hold one JSON object. Raises InputError as `parse_json`, or if they hold something else."""
+    """Parse bytes that contain one JSON object. Raises InputError as `parse_json`, or for any other value."""
     return _checked_object(parse_json(data, source), source)
 
 
-def _checked_object(found: Any, source: str | os.PathLike[str]) -> dict[str, Any]:
-    if not isinstance(found, dict):
-        raise InputError(f"{source}: holds a JSON {type(found).__name__}, expected an object")
-    return found
+def _checked_object(value: Any, source: str | os.PathLike[str]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{source}: contains a JSON {type(value).__name__}, expected an object")
+    return value
 
 
-_TOO_DEEP = f"objects and lists stand in each other more than {MAX_DEPTH} deep"
+_TOO_DEEP = f"objects and lists are nested more than {MAX_DEPTH} deep"
 
 
 def _parse(data: bytes) -> Any:
@@ -71,43 +71,43 @@ def _parse(data: bytes) -> Any:
     value = json.loads(
         data.decode("utf-8-sig"),
         object_pairs_hook=_object,
-        parse_int=_whole_number,
-        parse_float=_number,
-        parse_constant=_no_number,
+        parse_int=_parse_int,
+        parse_float=_parse_float,
+        parse_constant=_refuse_constant,
     )
     _check(value)
     return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
-            raise ValueError(f"{name[:60]!r} stands twice in one object")
-        found[name] = value
-    return found
+        if name in result:
+            raise ValueError(f"{name[:60]!r} appears twice in one object")
+        result[name] = value
+    return result
 
 
-def _whole_number(text: str) -> int:
+def _parse_int(text: str) -> int:
     digits = len(text.lstrip("-"))
     if digits > _MAX_DIGITS:
         raise ValueError(f"a whole number of {digits} digits, expected at most {_MAX_DIGITS}")
     return int(text)
 
 
-def _number(text: str) -> float:
+def _parse_float(text: str) -> float:
     value = float(text)
     if abs(value) == float("inf"):
         raise ValueError(f"{text[:40]} is too large for a number")
     return value
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _check(value: Any) -> None:
-    """Raises ValueError if values stand too deep, or a text holds half of a character, which nobody can write."""
+    """Raise ValueError if values are nested too deeply, or a string contains a lone surrogate, which UTF-8 lacks."""
     parts = [(value, 0)]
     while parts:
         part, depth = parts.pop()
@@ -117,5 +117,9 @@ def _check(value: Any) -> None:
             parts += [(inner, depth + 1) for pair in part.items() for inner in pair]
         elif isinstance(part, list):
             parts += [(inner, depth + 1) for inner in part]
-        elif isinstance(part, str) and not part.isascii() and any("\ud800" <= one <= "\udfff" for one in part):
-            raise ValueError("a text in it holds half of a surrogate pair")
+        elif (
+            isinstance(part, str)
+            and not part.isascii()
+            and any("\ud800" <= character <= "\udfff" for character in part)
+        ):
+            raise ValueError("a string contains half of a surrogate pair")

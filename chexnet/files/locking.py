@@ -1,4 +1,4 @@
-"""Lock folders, so that one process at a time writes to them."""
+"""Locks on folders, so that one process at a time writes to a folder."""
 
 import os
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from chexnet.errors import InputError
 
 @contextmanager
 def exclusive_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold the lock of `folder` during the block; the folder is made if it is missing.
+    """Hold the lock of `folder` during the block; a missing folder is created.
 
-    The lock, on a file `.lock` in the folder, is the operating system's and ends with the process, however that ends.
-    A `.lock` that stays behind locks nothing.
+    The operating system locks a file `.lock` in the folder and releases it when the process ends, however that happens.
+    A `.lock` that is left behind locks nothing.
 
     Raises:
         InputError: another process holds the lock, or the folder cannot be written or locked.

@@ -1,4 +1,4 @@
-"""Files that are read whole, and their checksums."""
+"""Contents and checksums of whole files."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from chexnet.errors import InputError
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read all of a file. Raises InputError if it cannot be read, or is larger than the memory."""
+    """Read a whole file. Raises InputError if it cannot be read or does not fit into memory."""
     try:
         return Path(path).read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Text files in the encodings that people's programs write, as they are or packed with gzip (.gz)."""
+"""Text files in the encodings that common programs write, plain or compressed with gzip (.gz)."""
 
 import codecs
 import gzip
@@ -12,7 +12,7 @@ from pathlib import Path
 from chexnet.errors import InputError, InputWarning
 
 MAX_BYTES = 2**28
-"""Of text, unpacked. The largest label files are some 100 MB; a few hundred KB of gzip can hold this much."""
+"""Limit on the uncompressed text. The largest label files have about 100 MB; 300 KB of gzip can expand to this."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -21,33 +21,33 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks, the longer of two with one beginning first."""
+"""Byte order marks; of two with the same beginning, the longer one comes first."""
 
 _BEGINNINGS = {
-    b"\x1f\x8b": "packed with gzip; give it a name that ends in .gz",
-    b"PK\x03\x04": "a zip file, as an Excel workbook (.xlsx) is; save the sheet as CSV",
+    b"\x1f\x8b": "compressed with gzip; give it a name that ends in .gz",
+    b"PK\x03\x04": "a zip file, for example an Excel workbook (.xlsx); save the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "an Excel workbook (.xls) or another Office file; save the sheet as CSV",
     b"PAR1": "a Parquet file; save the table as CSV",
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
     b"<!DOCTYPE": "a web page, not the file that it offers",
     b"<html": "a web page, not the file that it offers",
-    b"version https://git-lfs": "a pointer of Git LFS to the file; fetch the file itself: git lfs pull",
+    b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with git lfs pull",
 }
 
 
 def read_text(path: str | os.PathLike[str], what: str) -> str:
-    """Read all of a text file, without a byte order mark, its line ends as `\\n`.
+    """Read a text file, without its byte order mark and with `\\n` as line end.
 
-    UTF-8, and UTF-16 or UTF-32 with a byte order mark, are read without doubt. Anything else is taken for GB18030
-    (which includes GBK and GB2312) or for Windows-1252 (much like Latin-1), by `_guess`, with an `InputWarning`.
+    UTF-8 is recognized, and so are UTF-16 and UTF-32 with a byte order mark. For any other text, `_guess` chooses
+    between GB18030 (which includes GBK and GB2312) and Windows-1252 (nearly Latin-1) and issues an `InputWarning`.
 
     Args:
-        path: the file; one that ends in .gz is unpacked.
-        what: it is expected to be, for the message.
+        path: text file; one that ends in .gz is decompressed.
+        what: kind of file that is expected, for messages.
 
     Raises:
-        InputError: it is missing, damaged, not text, or has more than MAX_BYTES.
+        InputError: the file is missing, damaged, not text, or larger than MAX_BYTES.
     """
     data = _read_bytes(Path(path), what)
     for beginning, kind in _BEGINNINGS.items():
@@ -59,20 +59,20 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
             raise InputError(
-                f"{path}: begins as {encoding.upper()} text and is not (byte {error.start}), expected a {what}"
+                f"{path}: begins like {encoding.upper()} text but is not (byte {error.start}), expected a {what}"
             ) from error
         text = _guess(data, path, what)
     if "\0" in text:
-        place = text.index("\0")
+        position = text.index("\0") + 1
         raise InputError(
-            f"{path}: not a text file (character {place + 1} is NUL; UTF-16 needs its byte order mark), "
+            f"{path}: not a text file (character {position} is NUL; UTF-16 needs its byte order mark), "
             f"expected a {what}"
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def shorten(text: str, limit: int = 60) -> str:
-    """Quote what a file says for a message, as `repr` does, at most about `limit` characters of it.
+    """Quote a text for a message, as `repr` does, shortened to about `limit` characters.
 
     >>> shorten("Edema"), len(shorten("0" * 10**7)) < 100
     ("'Edema'", True)
@@ -86,22 +86,22 @@ def shorten_all(names: Sequence[str], limit: int = 20) -> str:
     >>> shorten_all(["a", "b", "c"], limit=2)
     'a, b and 1 more'
     """
-    shown = ", ".join(name if len(name) <= 60 else f"{name[:60]}..." for name in names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
+    listed = ", ".join(name if len(name) <= 60 else f"{name[:60]}..." for name in names[:limit])
+    return listed if len(names) <= limit else f"{listed} and {len(names) - limit:,} more"
 
 
 def _read_bytes(path: Path, what: str) -> bytes:
-    """All bytes of a file, unpacked."""
-    opened = gzip.open if path.suffix == ".gz" else open
+    """Return all bytes of a file, decompressed."""
+    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rb") as file:
+        with opener(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: the {what} cannot be read: {reason}") from error
     if len(data) > MAX_BYTES:
         raise InputError(
-            f"{path}: holds more than {MAX_BYTES // 2**20} MiB, expected a {what}; keep only what is needed of it"
+            f"{path}: contains more than {MAX_BYTES // 2**20} MiB, expected a {what}; keep only the needed part"
         )
     return data
 
@@ -111,10 +111,10 @@ _HIGH = re.compile(rb"[\x80-\xff]")
 
 
 def _guess(data: bytes, path: str | os.PathLike[str], what: str) -> str:
-    """The text of bytes that are not UTF-8.
+    """Decode bytes that are not UTF-8.
 
-    In GB18030 nearly all of the bytes from 0x80 on come in pairs that stand for the characters of GB2312. In
-    Windows-1252 they are accented letters, mostly alone between others.
+    In GB18030, nearly all bytes of 0x80 and above come in pairs that encode the characters of GB2312. In Windows-1252
+    they are accented letters, mostly single ones between ASCII letters.
     """
     high = len(_HIGH.findall(data))
     paired = sum(len(match) for match in _CHINESE.findall(data))
@@ -133,5 +133,5 @@ def _guess(data: bytes, path: str | os.PathLike[str], what: str) -> str:
                 stacklevel=3,
             )
             return text
-    where = controls.start() if controls else next(iter(_HIGH.finditer(data))).start()
-    raise InputError(f"{path}: not a text file (byte {where} is {data[where]:#04x}), expected a {what}")
+    position = controls.start() if controls else next(iter(_HIGH.finditer(data))).start()
+    raise InputError(f"{path}: not a text file (byte {position} is {data[position]:#04x}), expected a {what}")

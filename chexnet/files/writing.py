@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes of files: completely or not at all."""
 
 import errno
 import fnmatch
@@ -14,23 +14,22 @@ from pathlib import Path
 from chexnet.errors import InputError
 
 _LEFTOVER = re.compile(r"\.(?P<stem>.+)\.tmp-[0-9a-z_]{8}(?P<suffix>\.\w+)?")
-"""The names of files and folders that are being written, or that a killed process left; see `temporary_name`."""
+"""Names of files and folders that are being written, or that a killed process left behind; see `temporary_name`."""
 
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
-"""Errors of file systems that do not know fsync."""
+"""Errors of file systems without fsync."""
 
 _ATTEMPTS, _PAUSE = 5, 0.2
-"""Renames that are tried, and the seconds between them: Windows refuses one while another program reads the file."""
+"""Number of attempts to rename, and seconds between them: Windows refuses while another program reads the file."""
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the temporary name of an empty file in the folder of `path`, which becomes `path` when the block succeeds.
+    """Yield the path of an empty temporary file, which replaces `path` when the block succeeds.
 
-    The folder is made if it is missing. The data reach the disk (fsync) before the name changes
-    (`os.replace`), so a reader sees the old file or the new one and never half of either. If the block
-    raises, the temporary file is removed and `path` is as it was. A new file's permissions are what the process's
-    umask leaves of `rw-rw-rw-`, an older one's are kept.
+    A missing folder is created. The data are synced to the disk (fsync) before the file is renamed (`os.replace`), so a
+    reader sees either the complete old file or the complete new one. If the block raises, the temporary file is removed
+    and `path` is unchanged. An existing file keeps its permissions; a new one gets `rw-rw-rw-` minus the umask.
 
     Raises:
         InputError: the folder or the file cannot be written.
@@ -48,7 +47,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         _rename(temporary, target)
         sync_folder(target.parent)
     except OSError as error:
-        raise refusal(target, temporary, error) from error
+        raise write_error(target, temporary, error) from error
     except InputError as error:
         if str(temporary) not in str(error):
             raise
@@ -59,16 +58,16 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8 with `\\n` line ends, whole or not at all. Raises InputError."""
+    """Write `text` atomically, as UTF-8 with `\\n` line ends. Raises InputError."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_each(writers: Iterable[Callable[[], object]]) -> None:
-    """Call each writer, whatever became of those before it.
+    """Call all writers, even if some of them fail.
 
     Raises:
-        InputError: some raised it; the message holds each of theirs.
+        InputError: at least one writer raised it; the message joins theirs.
     """
     failures = []
     for write in writers:
@@ -81,40 +80,40 @@ def write_each(writers: Iterable[Callable[[], object]]) -> None:
 
 
 def remove_leftovers(folder: str | os.PathLike[str], names: Iterable[str]) -> None:
-    """Remove the temporary files that killed processes left in `folder`; for its only writer, see `locked`.
+    """Remove temporary files that killed processes left in `folder`. The caller must hold its `exclusive_lock`.
 
     Args:
-        folder: where.
-        names: of the files that this writer writes, as patterns such as `best_model.*`. What other programs are
-            writing there stays, and so do folders.
+        folder: folder to clean.
+        names: patterns of the files that the caller writes, such as `best_model.*`. Temporary files of other programs
+            and all folders are kept.
     """
     for path in Path(folder).iterdir():
         if (match := _LEFTOVER.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
-            written = match["stem"] + (match["suffix"] or "")
-            if any(fnmatch.fnmatchcase(written, pattern) for pattern in names):
+            target = match["stem"] + (match["suffix"] or "")
+            if any(fnmatch.fnmatchcase(target, pattern) for pattern in names):
                 with suppress(OSError):
                     path.unlink()
 
 
 def is_leftover(name: str) -> bool:
-    """Return whether a file's or folder's name is one that `temporary_name` makes."""
+    """Return whether a name is one that `temporary_name` makes."""
     return _LEFTOVER.fullmatch(name) is not None
 
 
 def temporary_name(target: Path, suffix: str = "") -> str:
-    """Make a new name for what is to become `target`, short enough wherever the target's is."""
+    """Return a new name for a file or folder that will become `target`; long names are shortened."""
     return f".{target.stem[:40]}.tmp-{secrets.token_hex(4)}{suffix}"
 
 
 def create(target: Path) -> Path:
-    """Create an empty file under a temporary name beside `target`, with its suffix. Raises OSError."""
+    """Create an empty file with a temporary name in the folder of `target`, with its suffix. Raises OSError."""
     path = target.with_name(temporary_name(target, target.suffix if len(target.suffix) < 20 else ""))
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
     return path
 
 
-def refusal(target: Path, temporary: Path, error: OSError) -> InputError:
-    """Make an InputError of what went wrong while `target` was written: it names another file if the system does."""
+def write_error(target: Path, temporary: Path, error: OSError) -> InputError:
+    """Return the InputError for an OSError while `target` was written; it names another file if the system does."""
     reason = error.strerror or str(error)
     named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else target
     if named in (target, temporary) or temporary in named.parents or target in named.parents:
@@ -123,8 +122,8 @@ def refusal(target: Path, temporary: Path, error: OSError) -> InputError:
 
 
 def sync(path: Path) -> None:
-    """Bring a file's data to the disk, where the file system knows how. Raises OSError."""
-    descriptor = os.open(path, os.O_RDWR)  # Windows syncs only what is open for writing
+    """Flush a file's data to the disk, if the file system supports it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR)  # Windows syncs only files that are open for writing
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -135,7 +134,7 @@ def sync(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can: Windows cannot, nor can some network shares."""
+    """Flush a folder's entries to the disk, if the system can; Windows and some network shares cannot."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -145,8 +144,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def keep_mode(old: Path, new: Path) -> None:
-    """Give what replaces a file or folder its permissions: what was closed to others stays so."""
-    with suppress(OSError):  # there is no older one
+    """Copy the permissions of a file or folder to its replacement, so that private data stay private."""
+    with suppress(OSError):  # there is no old one
         shutil.copymode(old, new)
 
 

@@ -99,7 +99,7 @@ def select_engine(engine: str = "auto", precision: str = "float32", crops: int |
     if device.is_gpu():
         if engine not in ("auto", "paddle"):
             raise InputError(f"--engine {engine}: computes on the CPU; add --device cpu, or use --engine paddle")
-        if not device.gpu_has(precision):
+        if not device.gpu_supports(precision):
             raise InputError(f"--precision {precision}: {device.device_name()} does not compute it; use float32")
         return EngineSpec(
             "paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.device_name()}, 1 thread"

@@ -1,11 +1,11 @@
 """Synthetic frontal chest radiographs with planted findings.
 
-They are for tests and demonstrations where the real data cannot be had: a chest is composed of path
-lengths (trunk, lungs, heart, bones, vessels), the findings change those, and the sum is developed like a
-film. Nothing measured on them says anything about patients.
+They are for tests and demonstrations without real data. A chest is composed of path lengths of the X-rays through
+trunk, lungs, heart, bones and vessels. Findings change these path lengths, and their sum is developed like a film.
+Results on these images say nothing about patients.
 
-`draw` makes one radiograph, `make_dataset` a data set in the layout of ChestX-ray14. Everything is
-determined by seeds, and the same at every size.
+`draw` makes one radiograph, `make_dataset` a data set in the layout of ChestX-ray14. Seeds determine everything, and
+every image size shows the same chest.
 """
 
 from chexnet.phantom.canvas import FIELD_CM

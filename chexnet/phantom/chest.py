@@ -1,4 +1,4 @@
-"""The layers of one exposure, which findings change before they are added up and developed."""
+"""Layers of one exposure. Findings change them before they are summed and developed."""
 
 import numpy as np
 
@@ -8,22 +8,22 @@ from chexnet.phantom.skeleton import bones
 
 
 class Chest:
-    """What the rays of one exposure pass through; all layers float32 [S, S], in cm of water.
+    """Layers that the rays of one exposure pass through, float32 [S, S], in cm of water.
 
     Attributes:
-        canvas: the grid.
-        anatomy: the measures, as the findings have left them.
-        dome: the height of the diaphragm over each pixel's column (a y, no layer).
+        canvas: pixel grid.
+        anatomy: dimensions of the chest, including the changes of the findings.
+        dome: height of the diaphragm in the column of each pixel (a y, not a layer).
         heart: path through the heart.
         air: depth of lung along each ray.
         density: tissue fraction of that lung, 0 to 1.
         vessels: blood in the vessels and hila.
-        opacity: what fills the air spaces; developing caps it at the air that there is.
-        extra: everything that does not lie in the lung: a hernia, thick pleura, lead.
+        opacity: tissue and fluid in the air spaces; `path` limits it to the available air.
+        extra: structures outside the lung: a hernia, thick pleura, lead.
     """
 
     def __init__(self, canvas: Canvas, anatomy: Anatomy) -> None:
-        """The chest as the measures say, before any finding is painted."""
+        """Compute the layers of the anatomy, before any finding is painted."""
         self.canvas = canvas
         self.anatomy = anatomy
         self.dome = diaphragm(canvas, anatomy)
@@ -35,27 +35,27 @@ class Chest:
         self.extra = canvas.blank()
 
     def aerated(self) -> Array:
-        """0 to 1: where lung is deep enough to show something, the strip behind the liver left out."""
+        """Return a mask (0 to 1) of lung that is deep enough to show findings, without the strip behind the liver."""
         share: Array = np.clip(self.air / 3.5, 0.0, 1.0) * self.canvas.inside(self.dome - self.canvas.y)
         return share
 
-    def free(self) -> Array:
-        """The air proper: what an opacity can at most replace, in cm."""
+    def free_air(self) -> Array:
+        """Return the air along each ray in cm: the maximum that an opacity can replace."""
         return self.air * (1.0 - self.density)
 
     def side(self, side: int) -> Array:
-        """1 in the half of the image that belongs to one side of the patient, else 0."""
+        """Return a mask of one side of the patient, 1 in that half of the image and else 0."""
         return (self.canvas.x * side > 0).astype(np.float32)
 
     def fill(self, strength: Array) -> None:
-        """Replaces at least the share `strength` (0 to 1) of the air by fluid."""
-        np.maximum(self.opacity, strength * self.free(), out=self.opacity)
+        """Replace at least the fraction `strength` (0 to 1) of the air with fluid."""
+        np.maximum(self.opacity, strength * self.free_air(), out=self.opacity)
 
     def path(self) -> Array:
-        """Sum of all layers along each ray, in cm of water."""
+        """Return the sum of all layers along each ray, in cm of water."""
         canvas, a = self.canvas, self.anatomy
         body = body_thickness(canvas, a)
-        free = self.free()
+        free = self.free_air()
         filled = np.minimum(self.opacity + self.vessels * np.clip(self.air / 2.5, 0.0, 1.0), 0.97 * free)
         heart = 0.18 * self.heart
         path: Array = body - free + filled + heart + bones(canvas, a) * (body > 0) - _stomach(canvas, a)
@@ -65,7 +65,7 @@ class Chest:
 
 
 def _vessels(canvas: Canvas, a: Anatomy) -> Array:
-    """Pulmonary vessels and the hila they spring from."""
+    """Return the pulmonary vessels and the hila."""
     vessels = 2.2 * canvas.tubes(vessel_tree(a))
     for x, y in ((-4.0, 0.2), (4.5, -0.9)):
         vessels += 1.5 * canvas.blob(x, y, 1.0, 1.7)
@@ -73,7 +73,7 @@ def _vessels(canvas: Canvas, a: Anatomy) -> Array:
 
 
 def _stomach(canvas: Canvas, a: Anatomy) -> Array:
-    """Air in the stomach under the left dome."""
+    """Return the air in the stomach, under the left dome."""
     if a.stomach == 0.0:
         return canvas.blank()
     r = ((canvas.x - 6.3) / 2.9) ** 2 + ((canvas.y - a.dome_left - 2.4) / 1.4) ** 2
@@ -81,22 +81,22 @@ def _stomach(canvas: Canvas, a: Anatomy) -> Array:
 
 
 def _mark_left(canvas: Canvas, path: Array) -> None:
-    """Lays the lead letter L into the upper corner on the patient's left."""
+    """Add the lead letter L to the upper corner on the patient's left."""
     for left, top, right, bottom in ((15.4, -17.2, 15.75, -15.2), (15.4, -15.55, 16.8, -15.2)):
         columns = slice(round(canvas.column(left, top)), round(canvas.column(right, top)))
         path[round(canvas.row(top)) : round(canvas.row(bottom)), columns] = 30.0
 
 
 def expose(chest: Chest, rng: np.random.Generator) -> np.ndarray:
-    """Develops the film: uint8 [S, S], 0 black.
+    """Return the developed film, uint8 [S, S], 0 is black.
 
-    The exposure, the latitude of the film, a veil of scatter and the quantum noise vary with `rng`.
+    The exposure, the latitude of the film, the lung texture and the quantum noise vary with `rng`.
     """
     canvas = chest.canvas
     midpoint, latitude = (float(v) for v in rng.uniform((10.6, 3.0), (12.4, 3.7)))
     path = chest.path()
     path += 0.14 * canvas.texture(rng, 0.6) * chest.aerated()
-    # Fewer quanta reach a smaller pixel: the noise goes with one over the side of a pixel.
+    # Fewer quanta reach a smaller pixel: the noise is inversely proportional to its side.
     noise = rng.random(path.shape, np.float32) + rng.random(path.shape, np.float32) - 1.0
     path += (0.009 / canvas.pixel) * noise * np.sqrt(np.maximum(path, 1.0))
     gray = develop(path, midpoint, latitude)

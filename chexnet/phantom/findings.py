@@ -1,4 +1,4 @@
-"""The 14 findings by name: how each changes the anatomy, and which painter draws it."""
+"""The 14 findings by name: changes of the anatomy, and the painter of each finding."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,24 +27,24 @@ PAINTERS: dict[str, lung.Painter] = {
     "Pneumothorax": pleura.pneumothorax,
     "Hernia": pleura.hernia,
 }
-"""In the order of painting: the collapsing lung takes its lesions with it, so Pneumothorax comes late."""
+"""Finding -> painter, in order of painting. Pneumothorax comes late: the collapsed lung contains the lesions."""
 
 
-def reshaped(
+def reshape(
     anatomy: Anatomy,
     findings: Sequence[str],
     sites: Mapping[str, Site],
     rngs: Mapping[str, np.random.Generator],
 ) -> Anatomy:
-    """The anatomy as the findings that change its measures leave it.
+    """Return the anatomy with the changes that some findings make to its dimensions.
 
-    Emphysema narrows the heart unless there is Cardiomegaly, so that the two can meet in one patient
-    (as they do in ChestX-ray14) and both show.
+    Emphysema narrows the heart unless there is Cardiomegaly. So both can be visible in one patient, as they are in
+    ChestX-ray14.
     """
     a = anatomy
     if "Emphysema" in findings:
-        drawn = rngs["Emphysema"].uniform((2.6, 0.31, 0.12), (3.6, 0.35, 0.16))
-        sink, ratio, density = (float(v) for v in drawn)
+        sampled = rngs["Emphysema"].uniform((2.6, 0.31, 0.12), (3.6, 0.35, 0.16))
+        sink, ratio, density = (float(v) for v in sampled)
         low = max(a.dome_left, a.dome_right) + sink
         a = replace(a, dome_right=low - 0.3, dome_left=low, dome_drop=0.7, heart_ratio=ratio)
         a = replace(a, density=density, air=a.air + 0.8, half_width=a.half_width + 0.2)
@@ -65,7 +65,7 @@ def paint(
     sites: Mapping[str, Site],
     rngs: Mapping[str, np.random.Generator],
 ) -> dict[str, list[Array]]:
-    """Draws the findings into `chest`; returns their footprints, float32 [S, S], one for each box."""
+    """Draw the findings into `chest` and return their footprints, float32 [S, S], one per box."""
     return {
         finding: painter(chest, sites[finding], rngs[finding])
         for finding, painter in PAINTERS.items()

@@ -1,7 +1,7 @@
-"""Findings of the lung itself: what fills, scars or collapses it.
+"""Findings of the lung: opacities, scars and collapse.
 
-Every painter changes the layers of a chest and returns its footprints: float32 [S, S] from 0 to 1, one
-for each box that a radiologist would draw.
+Each painter changes the layers of a chest and returns its footprints: float32 [S, S] from 0 to 1, one per box that a
+radiologist would draw.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ LEVELS = {"upper": -7.6, "middle": -2.2, "lower": 3.2}
 
 
 def atelectasis(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """Plate-like bands over a raised hemidiaphragm; the rise itself is made by `findings.reshaped`."""
+    """Paint plate-like bands over a raised hemidiaphragm; `findings.reshape` raises it."""
     canvas, a = chest.canvas, chest.anatomy
     bands = canvas.blank()
     dome = a.dome(site.side)
@@ -38,7 +38,7 @@ def atelectasis(chest: Chest, site: Site, rng: np.random.Generator) -> list[Arra
 
 
 def infiltration(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """Ill-defined patches of thin haze in the middle of both lungs."""
+    """Paint ill-defined patches of thin haze in the middle of both lungs."""
     canvas, a = chest.canvas, chest.anatomy
     rough = np.clip(0.9 + 0.22 * canvas.texture(rng, 1.5) + 0.12 * canvas.texture(rng, 0.7), 0.0, None)
     footprints = []
@@ -55,24 +55,24 @@ def infiltration(chest: Chest, site: Site, rng: np.random.Generator) -> list[Arr
 
 
 def mass(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """A round, slightly lobulated opacity of more than 3 cm."""
+    """Paint a round, slightly lobulated opacity of more than 3 cm."""
     return [_ball(chest, site, rng, float(rng.uniform(4.4, 6.4)), 1.2)]
 
 
 def nodule(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """One to three round opacities of less than 3 cm, partly calcified and so denser than a mass."""
+    """Paint one to three round opacities of less than 3 cm; partly calcified, they are denser than a mass."""
     count = int(rng.integers(1, 4))
     sites = [site] + [Site(s, v) for s in (site.side, -site.side) for v in ("upper", "middle", "lower")]
     chosen = [site, *(sites[i] for i in rng.permutation(np.arange(1, len(sites)))[:3] if sites[i] != site)]
-    return [_ball(chest, place, rng, float(rng.uniform(1.9, 2.6)), 1.9) for place in chosen[:count]]
+    return [_ball(chest, nodule_site, rng, float(rng.uniform(1.9, 2.6)), 1.9) for nodule_site in chosen[:count]]
 
 
 def _ball(chest: Chest, site: Site, rng: np.random.Generator, diameter: float, weight: float) -> Array:
-    """A ball of tissue inside one zone; its footprint is its chord over its diameter."""
+    """Paint a ball of tissue inside one zone; its footprint is its chord divided by its diameter."""
     canvas, a = chest.canvas, chest.anatomy
     y = LEVELS[site.level] + float(rng.uniform(-0.9, 0.9))
     inner, outer = abs(a.across(y, site.side, 0.0)), abs(a.across(y, site.side, 1.0))
-    # The whole ball stays in the lung where the lung is wide enough for it.
+    # The whole ball lies in the lung if the lung is wide enough.
     slack = max(outer - inner - diameter - 0.9, 0.0)
     x = site.side * (0.5 * (inner + outer) + slack * float(rng.uniform(-0.5, 0.5)))
     lobes = [(float(rng.uniform(0.02, 0.06)), float(rng.uniform(0.0, 6.28))) for _ in range(2)]
@@ -86,7 +86,7 @@ def _ball(chest: Chest, site: Site, rng: np.random.Generator, diameter: float, w
 
 
 def pneumonia(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """One soft-edged segment full of fluid, in which the bronchi stay visible as dark branches."""
+    """Paint a soft-edged segment full of fluid, in which the bronchi are visible as dark branches."""
     canvas, a = chest.canvas, chest.anatomy
     y = LEVELS[site.level] + float(rng.uniform(-0.6, 1.2))
     x = a.across(y, site.side, 0.52)
@@ -99,12 +99,12 @@ def pneumonia(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]
         middle = (x - site.side * 0.2 * rx, y + 0.35 * end * ry)
         tree.append(([stem, middle, (x + site.side * 0.75 * rx, y + end * ry)], [0.26, 0.2]))
     mottled = 0.72 + 0.1 * canvas.texture(rng, 1.6)
-    chest.opacity += segment * np.clip(mottled * chest.free() - 7.0 * canvas.tubes(tree), 0.0, None)
+    chest.opacity += segment * np.clip(mottled * chest.free_air() - 7.0 * canvas.tubes(tree), 0.0, None)
     return [segment]
 
 
 def consolidation(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """A lobe without air, dense to the fissure that ends it sharply."""
+    """Paint a lobe without air, dense up to its sharp edge at the fissure."""
     canvas = chest.canvas
     x, y = np.abs(canvas.x), canvas.y
     bow = float(rng.uniform(-0.03, 0.03)) * (x - 7.0) ** 2
@@ -124,7 +124,7 @@ def consolidation(chest: Chest, site: Site, rng: np.random.Generator) -> list[Ar
 
 
 def edema(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """Haze spreading from both hila like the wings of a bat, wide vessels, and Kerley's B lines."""
+    """Paint bat-wing haze around both hila, wide vessels, and Kerley B lines."""
     canvas, a = chest.canvas, chest.anatomy
     lines: list[Tube] = []
     footprints = []
@@ -143,9 +143,9 @@ def edema(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
 
 
 def fibrosis(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """A net of scars with honeycomb cells at the outer bases of both lungs."""
+    """Paint a net of scars with honeycomb cells at the outer bases of both lungs."""
     canvas, a = chest.canvas, chest.anatomy
-    # The zero lines of a smooth random field are a net of closed cells.
+    # The zero lines of a smooth random field form a net of closed cells.
     coarse = np.exp(-((canvas.texture(rng, 1.1) / 0.38) ** 2))
     net = 0.65 * coarse + 0.5 * np.exp(-((canvas.texture(rng, 0.65) / 0.38) ** 2))
     outer = smoothstep(np.abs(canvas.x) / a.lateral(canvas.y), 0.42, 0.72)

@@ -1,4 +1,4 @@
-"""Findings around the lung: pleura, heart, hiatus, and the over-inflated chest as a whole."""
+"""Findings outside the lung: pleura, heart and hiatus, and the over-inflated chest of emphysema."""
 
 import numpy as np
 
@@ -9,19 +9,19 @@ from chexnet.phantom.sites import Site
 
 
 def cardiomegaly(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """The heart is already large (`findings.reshaped`); its footprint is its shadow above the diaphragm."""
+    """Return the shadow of the heart above the diaphragm; `findings.reshape` has enlarged the heart."""
     shadow = (chest.heart > 0).astype(np.float32)
     return [shadow * chest.canvas.inside(chest.dome + 1.0 - chest.canvas.y)]
 
 
 def emphysema(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """Over-inflation is made by `findings.reshaped`; here the vessels thin out."""
+    """Thin out the vessels; `findings.reshape` has over-inflated the lungs."""
     chest.vessels *= 0.55
     return [chest.aerated() * chest.side(side) for side in (RIGHT, LEFT)]
 
 
 def effusion(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """Fluid over the diaphragm: the costophrenic angle is gone, the surface climbs along the wall."""
+    """Paint fluid over the diaphragm: it fills the costophrenic angle and rises along the wall."""
     canvas, a = chest.canvas, chest.anatomy
     level = a.dome(site.side) - float(rng.uniform(0.6, 1.6))
     climb = float(rng.uniform(3.0, 5.0))
@@ -34,13 +34,13 @@ def effusion(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
 
 
 def pneumothorax(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """The lung has fallen away from apex and wall: bare air outside a fine white pleural line."""
+    """Detach the lung from apex and wall: bare air outside a fine white pleural line."""
     canvas, a = chest.canvas, chest.anatomy
     drop, gap = float(rng.uniform(4.0, 6.0)), float(rng.uniform(2.6, 3.8))
     apex, wide, bottom = a.apex + drop, a.half_width - gap, 7.0
     x = np.maximum(canvas.x * site.side - 4.6, 0.0) / (wide - 4.6)
     y = np.maximum(bottom - canvas.y, 0.0) / (bottom - apex)
-    # A superellipse; its level set minus one, scaled by its local radius, is nearly a distance in cm.
+    # The level of a superellipse minus one, times its local radius, is nearly a distance in cm.
     level = np.sqrt(x**2.4 + y**2.4 + 1e-6)
     outside = (level - 1.0) * (0.5 * (wide - 4.6 + bottom - apex))
     lung = chest.side(site.side) * chest.aerated()
@@ -55,7 +55,7 @@ def pneumothorax(chest: Chest, site: Site, rng: np.random.Generator) -> list[Arr
 
 
 def pleural_thickening(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """A wavy dense band inside the chest wall, with a cap over the apex."""
+    """Paint a wavy dense band inside the chest wall, with a cap over the apex."""
     canvas, a = chest.canvas, chest.anatomy
     wave = np.sin(canvas.y * float(rng.uniform(0.5, 0.8)) + float(rng.uniform(0.0, 6.28)))
     thick = float(rng.uniform(1.5, 2.1)) + 0.22 * wave + 0.12 * np.sin(2.7 * canvas.y)
@@ -70,7 +70,7 @@ def pleural_thickening(chest: Chest, site: Site, rng: np.random.Generator) -> li
 
 
 def hernia(chest: Chest, site: Site, rng: np.random.Generator) -> list[Array]:
-    """Stomach behind the heart: a round shadow with a horizontal fluid level under its air."""
+    """Paint the stomach behind the heart: a round shadow with a horizontal fluid level under its air."""
     canvas, a = chest.canvas, chest.anatomy
     radius = float(rng.uniform(3.5, 4.3))
     x = float(rng.uniform(0.8, 2.0))

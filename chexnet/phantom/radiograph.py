@@ -1,4 +1,4 @@
-"""One radiograph with the findings one asks for."""
+"""A synthetic radiograph with given findings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from chexnet.labels import CLASS_NAMES
 from chexnet.phantom.anatomy import Anatomy
 from chexnet.phantom.canvas import Array, Canvas, Pose
 from chexnet.phantom.chest import Chest, expose
-from chexnet.phantom.findings import paint, reshaped
+from chexnet.phantom.findings import paint, reshape
 from chexnet.phantom.sites import assign_sites
 
 MIN_SIZE = 32
-"""Below this many pixels a side, ribs and nodules are no longer resolved."""
+"""Minimum pixels per side; smaller images do not resolve ribs and nodules."""
 
 _FOOTPRINT_LEVEL = 0.4
 
-# The last word of every seed (seed, patient, image, purpose); 0 is for the choice of findings. It is never
-# left out, because NumPy takes a short seed for one that is filled up with zeros.
+# Last number of each seed (seed, patient, image, purpose); 0 is the choice of findings. It is never omitted, because
+# NumPy pads short seeds with zeros.
 _EXPOSURE, _FIRST_FINDING, _ANATOMY = 1, 2, 2 + len(CLASS_NAMES)
 
 
 @dataclass(frozen=True)
 class Box:
-    """Where a finding is: left edge, top edge, width and height in pixels of the image it came with."""
+    """Bounding box of a finding: left edge, top edge, width and height in pixels of the radiograph."""
 
     finding: str
     x: float
@@ -37,12 +37,12 @@ class Box:
 
 @dataclass(frozen=True)
 class Radiograph:
-    """A drawn radiograph.
+    """A synthetic radiograph.
 
     Attributes:
-        image: uint8 [S, S], 0 black; the field is FIELD_CM wide.
-        findings: in the order of CLASS_NAMES.
-        boxes: one or more for each finding, in the pixel space of `image`.
+        image: uint8 [S, S], 0 is black; the field is FIELD_CM wide.
+        findings: names in the order of CLASS_NAMES.
+        boxes: one or more boxes per finding, in the pixel space of `image`.
     """
 
     image: NDArray[np.uint8]
@@ -51,21 +51,21 @@ class Radiograph:
 
 
 def draw(findings: Sequence[str], size: int, *, seed: int = 0, patient: int = 0, image: int = 0) -> Radiograph:
-    """Draws a frontal chest radiograph that shows exactly the given findings.
+    """Draw a frontal chest radiograph that shows exactly the given findings.
 
-    The same arguments give the same pixels. (seed, patient) fixes the anatomy; `image` changes pose,
-    exposure, noise and where and how large the findings are. Every finding has random numbers of its
-    own, so that two calls that differ in one finding differ in the picture by that finding alone.
+    The same arguments give the same pixels. (seed, patient) determines the anatomy; `image` changes pose, exposure and
+    noise, and the location and size of the findings. Each finding has its own random numbers, so that the images of two
+    calls that differ in one finding differ by that finding only.
 
     Args:
         findings: names from CLASS_NAMES, in any order; none for a normal chest.
-        size: pixels a side, at least MIN_SIZE. Another size is the same chest, more or less finely.
-        seed: non-negative, like `patient` and `image`.
-        patient: which person.
-        image: which exposure of that person.
+        size: pixels per side, at least MIN_SIZE. Every size shows the same chest.
+        seed: random seed, non-negative like `patient` and `image`.
+        patient: number of the patient.
+        image: number of the exposure of this patient.
 
     Raises:
-        InputError: an unknown finding, or a size under MIN_SIZE.
+        InputError: a finding is unknown, or the size is less than MIN_SIZE.
 
     Example:
         >>> draw(["Mass"], 128, seed=1).boxes[0].finding
@@ -73,9 +73,9 @@ def draw(findings: Sequence[str], size: int, *, seed: int = 0, patient: int = 0,
     """
     unknown = [name for name in findings if name not in CLASS_NAMES]
     if unknown:
-        raise InputError(f"findings: {unknown[0]!r} found, expected one of {', '.join(CLASS_NAMES)}")
+        raise InputError(f"findings: {unknown[0]!r}, expected one of {', '.join(CLASS_NAMES)}")
     if size < MIN_SIZE:
-        raise InputError(f"size: {size} pixels found, at least {MIN_SIZE} expected")
+        raise InputError(f"size: {size} pixels, expected at least {MIN_SIZE}")
     present = tuple(name for name in CLASS_NAMES if name in findings)
     numbers = {name: _FIRST_FINDING + CLASS_NAMES.index(name) for name in present}
     rngs = {name: np.random.default_rng((seed, patient, image, numbers[name])) for name in present}
@@ -84,14 +84,14 @@ def draw(findings: Sequence[str], size: int, *, seed: int = 0, patient: int = 0,
     sites = assign_sites(present, rngs)
     healthy = Anatomy.sample(np.random.default_rng((seed, patient, 0, _ANATOMY)))
     canvas = Canvas(size, Pose.sample(exposure))
-    chest = Chest(canvas, reshaped(healthy, present, sites, rngs))
+    chest = Chest(canvas, reshape(healthy, present, sites, rngs))
     footprints = paint(chest, present, sites, rngs)
     boxes = tuple(_box(name, footprint) for name in present for footprint in footprints[name])
     return Radiograph(expose(chest, exposure), present, boxes)
 
 
 def _box(finding: str, footprint: Array) -> Box:
-    """The smallest box around the visible part of a footprint."""
+    """Return the smallest box around the visible part of a footprint."""
     visible = footprint > _FOOTPRINT_LEVEL * footprint.max()
     columns, rows = np.flatnonzero(visible.any(axis=0)), np.flatnonzero(visible.any(axis=1))
     x, y = int(columns[0]), int(rows[0])

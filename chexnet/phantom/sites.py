@@ -1,4 +1,4 @@
-"""Where in the chest each finding goes, so that several in one chest stay apart."""
+"""Sites of the findings in the chest, chosen so that several findings overlap little."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from chexnet.phantom.anatomy import LEFT, RIGHT
 
 @dataclass(frozen=True)
 class Site:
-    """A side (RIGHT or LEFT) and a level: upper, middle, lower, or wall for the outer pleura."""
+    """A side (RIGHT or LEFT) and a level: upper, middle or lower zone, or wall for the outer pleura."""
 
     side: int
     level: str
@@ -35,12 +35,12 @@ _CHOICES: dict[str, tuple[tuple[Site, ...], ...]] = {
     "Mass": (*_both("upper"), *_both("middle")),
     "Nodule": (*_both("upper"), *_both("middle")),
 }
-"""The one-sided findings, the least movable first, each with the places it may cover. A choice's first
-site is where it is drawn."""
+"""One-sided finding -> sets of sites that it may cover, findings with the fewest options first. A finding is drawn at
+the first site of its set."""
 
 
 def assign_sites(findings: Sequence[str], rngs: Mapping[str, np.random.Generator]) -> dict[str, Site]:
-    """A site for every finding; for each the choice that overlaps least with those before it.
+    """Return a site for each finding: the option that overlaps least with the findings before it.
 
     Findings of both lungs or of the midline get a site too, which their painters ignore.
     """

@@ -1,4 +1,4 @@
-"""Bones and airways: the shadows that do not change with the findings."""
+"""Bones and airways, which do not change with the findings."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from chexnet.phantom.canvas import Array, Canvas, Tube, smoothstep
 
 
 def bones(canvas: Canvas, a: Anatomy) -> Array:
-    """Ribs, spine, clavicles and shoulder blades in cm of water, float32 [S, S]."""
+    """Return ribs, spine, clavicles and shoulder blades in cm of water, float32 [S, S]."""
     shadow = ribs(canvas, a) + spine(canvas)
     _girdle(canvas, a, shadow)
     return shadow
 
 
 def ribs(canvas: Canvas, a: Anatomy) -> Array:
-    """Both rib families: the back ones arch outwards and down, the front ones fall towards the sternum."""
+    """Return both sets of ribs: posterior ones arch outwards and down, anterior ones slope towards the sternum."""
     x, y = np.abs(canvas.x), canvas.y
     cage = a.lateral(y) + 0.45
     s = np.clip(x / cage, 0.0, 1.0)
@@ -24,14 +24,14 @@ def ribs(canvas: Canvas, a: Anatomy) -> Array:
     back *= smoothstep(x, 1.6, 2.6)
     front = _family(canvas, y - 1.0 * (1.0 - turn) + 7.5 * s * s - 9.5 * s, a, 1.1, 0.5)
     front *= smoothstep(x, 3.5, 8.0) * smoothstep(-y, -6.0, 0.0)
-    # Behind the liver the film is nearly saturated, and ribs 11 and 12 are short.
+    # Ribs are faint behind the liver, where the film is nearly saturated; ribs 11 and 12 are short.
     low = 1.0 - 0.85 * smoothstep(y, a.dome_right, a.dome_right + 6.0)
     shadow: Array = (1.15 * back + 0.6 * front) * caged * low
     return shadow
 
 
 def _family(canvas: Canvas, height: Array, a: Anatomy, offset: float, half: float) -> Array:
-    """Evenly spaced tubes of bone along the level lines of `height`, with a brighter cortex."""
+    """Return evenly spaced tubes of bone along the level lines of `height`, with a denser cortex."""
     phase = (height - a.rib_phase - offset) / a.rib_spacing
     distance = np.abs(phase - np.round(phase)) * a.rib_spacing
     body = canvas.inside(half - distance, 0.22)
@@ -40,7 +40,7 @@ def _family(canvas: Canvas, height: Array, a: Anatomy, offset: float, half: floa
 
 
 def spine(canvas: Canvas) -> Array:
-    """Vertebral bodies with their discs, and the lucent trachea with the main bronchi."""
+    """Return vertebral bodies and discs, and the lucent trachea with the main bronchi."""
     x, y = np.abs(canvas.x), canvas.y
     phase = y / 2.5 + 0.2
     disc = np.exp(-(((phase - np.round(phase)) / 0.13) ** 2))
@@ -52,7 +52,7 @@ def spine(canvas: Canvas) -> Array:
 
 
 def _girdle(canvas: Canvas, a: Anatomy, shadow: Array) -> None:
-    """Adds clavicles, shoulder blades and humeral heads to `shadow`."""
+    """Add clavicles, shoulder blades and humeral heads to `shadow`."""
     bone: list[Tube] = []
     w, top = a.half_width, a.apex
     for side in (RIGHT, LEFT):

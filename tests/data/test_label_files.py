@@ -172,9 +172,9 @@ def test_what_is_no_label_is_refused_in_one_short_line(tmp_path, value):
 
 def test_columns_that_cannot_be_are_refused(tmp_path):
     path = a_csv(tmp_path, *CHEXPERT)
-    with pytest.raises(InputError, match=r"--label_columns: class 1 is .*, expected a name"):
+    with pytest.raises(InputError, match="--label_columns: class 1 is "):
         read_csv(path, "Path", ["\udcff"])
-    with pytest.raises(InputError, match="each once"):
+    with pytest.raises(InputError, match="--label_columns: class 2 is 'Edema'"):
         read_csv(path, "Path", ["Edema", "Edema"])
     with pytest.raises(InputError, match="0 columns 'Fracture', expected one; there are Path, Sex"):
         read_csv(path, "Path", ["Fracture"])

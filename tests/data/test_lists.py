@@ -93,7 +93,7 @@ def test_a_hundred_thousand_names_of_classes_are_each_looked_at_once(tmp_path, m
     assert Counted.compared < 20_000
     (tmp_path / "classes.txt").write_text("".join(f"finding {index}\n" for index in range(100_000)))
     assert len(read_classes(tmp_path / "classes.txt")) == 100_000
-    with pytest.raises(InputError, match="class 3 is 'a', expected a name, each once"):
+    with pytest.raises(InputError, match="class 3 is 'a'"):
         validate_class_names(["a", "b", "a"])
 
 

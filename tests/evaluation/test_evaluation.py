@@ -157,7 +157,7 @@ def test_the_comparison_shows_published_columns_with_their_split(result):
         ({"resize": 10**9, "crop": 32}, "above 4096 pixels"),
         ({"resize": 30, "crop": 32}, "crop 32 is not within 1..30"),
         ({"resize": 40, "crop": 16}, "crop 16 is too small"),
-        ({"classes": ["Cat", "Cat"]}, "class 2 is 'Cat', expected a name, each once"),
+        ({"classes": ["Cat", "Cat"]}, "class 2 is 'Cat'"),
     ],
 )
 def test_a_sidecar_that_cannot_be_is_refused_by_name(folder, ckpt, tmp_path, facts, message):

@@ -1,5 +1,5 @@
 from chexnet.errors import InputError
 
 
-def test_a_message_is_one_line_that_no_terminal_obeys():
+def test_a_message_is_one_printable_line():
     assert str(InputError("a.png: \x1b[2J\x07 found\nhere, 中文 é")) == "a.png: \\x1b[2J\\x07 found here, 中文 é"

@@ -8,8 +8,8 @@ def test_the_reference_order_is_that_of_the_published_checkpoints():
     )
 
 
-def test_published_columns_have_the_means_that_were_published():
-    means = {one.name: round(one.mean, 3) for one in PUBLISHED}
-    # Given as means by their authors: CheXNet 0.841, arnoweng 0.843, improved 0.848, Paddle-CheXNet 0.847.
+def test_published_results_have_the_published_means():
+    means = {result.name: round(result.mean, 3) for result in PUBLISHED}
+    # Means reported by the authors: CheXNet 0.841, arnoweng 0.843, improved 0.848, Paddle-CheXNet 0.847.
     assert means | {"CheXNet": 0.841, "arnoweng": 0.843, "improved": 0.848, "Paddle-CheXNet": 0.847} == means
-    assert all(len(one.auroc) == N_CLASSES for one in PUBLISHED)
+    assert all(len(result.auroc) == N_CLASSES for result in PUBLISHED)

@@ -12,7 +12,7 @@ def test_results_come_in_order(workers):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_an_exception_comes_where_its_result_would_have(workers):
+def test_an_exception_is_raised_in_place_of_its_result(workers):
     results = prefetch_map(lambda number: 12 // number, [1, 2, 0, 3], workers, 8)
     assert [next(results), next(results)] == [12, 6]
     with pytest.raises(ZeroDivisionError):
@@ -20,35 +20,35 @@ def test_an_exception_comes_where_its_result_would_have(workers):
     assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
 
 
-@pytest.mark.parametrize("depth", [0, 1, 5])
-def test_no_more_than_the_depth_is_computed_ahead(depth):
+@pytest.mark.parametrize("buffer_size", [0, 1, 5])
+def test_no_more_than_the_buffer_is_computed_in_advance(buffer_size):
     done = []
-    results = prefetch_map(done.append, range(30), 3, depth)
+    results = prefetch_map(done.append, range(30), 3, buffer_size)
     next(results)
     next(results)
     results.close()
-    assert 2 <= len(done) <= 2 + depth
+    assert 2 <= len(done) <= 2 + buffer_size
     assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
 
 
-def test_without_workers_the_caller_computes():
+def test_without_workers_the_calling_thread_computes():
     (name,) = prefetch_map(lambda _: threading.current_thread().name, [0], 0, 5)
     assert name == threading.current_thread().name
 
 
-def test_what_nobody_will_ask_for_is_not_begun():
-    begun = []
+def test_closing_cancels_pending_items():
+    started = []
     gate = threading.Event()
 
-    def begin(number: int) -> None:
-        begun.append(number)
+    def start(number: int) -> None:
+        started.append(number)
         if number:
             gate.wait()
 
-    results = prefetch_map(begin, range(20), 1, 10)
+    results = prefetch_map(start, range(20), 1, 10)
     next(results)
-    opening = threading.Timer(0.1, gate.set)  # closing waits for what has begun
-    opening.start()
+    timer = threading.Timer(0.1, gate.set)  # closing waits for items in progress
+    timer.start()
     results.close()
-    opening.join()
-    assert len(begun) <= 2
+    timer.join()
+    assert len(started) <= 2

@@ -1,4 +1,4 @@
-"""What scripts and imports do to the process and to the terminal: nothing that stays, nothing that it obeys."""
+"""Scripts leave the process as it was and print nothing that a terminal would interpret."""
 
 import io
 import logging
@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, write_png
+from conftest import ROOT, run_python, write_png
 
 from chexnet import cli
 from chexnet.cli import process
@@ -18,48 +18,36 @@ from chexnet.errors import InputError, printable
 from chexnet.model import CheXNet, checkpoint
 
 HOSTILE = "a\x1b[2J\x07\x9b31m\u202egnp.\udcff\u2028\x00b"
-"""Clears the screen, rings, colours, turns the text round, is no UTF-8, breaks the line."""
-
-
-def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    """A Python of its own, with these environment variables beside this one's, and its output as bytes."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+"""Clears the screen, rings the bell, sets a color, reverses the text, is not UTF-8 and breaks the line."""
 
 
 @pytest.fixture
 def script(capsys):
-    """Runs a body as a script does; its exit code, standard output and standard error."""
+    """Return a function that runs a command as a script: exit code, standard output, standard error."""
 
-    def run(body, argv=()):
+    def run(command, argv=()):
         parser = cli.Parser("A script.")
         parser.add_argument("--batch_size", type=int)
         parser.add_argument("--output")
         try:
-            code = cli.run(parser, body, list(argv))
-        except SystemExit as end:
-            code = end.code
+            code = cli.run(parser, command, list(argv))
+        except SystemExit as exit_:
+            code = exit_.code
         return code, *capsys.readouterr()
 
     return run
 
 
-def test_printable_escapes_what_is_not_shown_and_nothing_else():
+def test_printable_escapes_only_unprintable_characters():
     assert printable("Ätna 肺 😀.png") == "Ätna 肺 😀.png"
-    shown = printable(HOSTILE)
-    assert shown.isprintable()
-    assert shown == r"a\x1b[2J\x07\x9b31m\u202egnp.\udcff\u2028\x00b"
+    escaped = printable(HOSTILE)
+    assert escaped.isprintable()
+    assert escaped == r"a\x1b[2J\x07\x9b31m\u202egnp.\udcff\u2028\x00b"
     assert printable("a\tb\nc", keep="\n") == "a\\tb\nc"
 
 
-def test_no_way_of_printing_reaches_the_terminal_raw(script):
-    def body(args):
+def test_all_output_is_escaped(script):
+    def command(args):
         print(HOSTILE)
         cli.echo(HOSTILE)
         sys.stdout.write(HOSTILE)
@@ -68,10 +56,10 @@ def test_no_way_of_printing_reaches_the_terminal_raw(script):
             move(1, 2)
         raise InputError(HOSTILE)
 
-    code, out, err = script(body)
+    code, out, err = script(command)
     assert code == 2
-    for text, kept in ((out, "\n"), (err, "\n\r")):
-        assert printable(text, kept) == text
+    for text, allowed in ((out, "\n"), (err, "\n\r")):
+        assert printable(text, allowed) == text
         assert "\\x1b[2J" in text
     assert err.splitlines()[-1].startswith("error: a\\x1b[2J")
 
@@ -84,7 +72,7 @@ def test_hostile_flags_are_shown_escaped(script):
 
 
 @pytest.mark.parametrize(
-    ("argv", "meant"),
+    ("argv", "suggestion"),
     [
         (["--batchsize", "3"], "did you mean --batch_size?"),
         (["--batch-size=3"], "did you mean --batch_size?"),
@@ -92,13 +80,13 @@ def test_hostile_flags_are_shown_escaped(script):
         (["--ouput", "x", "--bach_size", "3"], "did you mean --output and --batch_size?"),
     ],
 )
-def test_a_misspelt_flag_names_the_one_that_is_meant(script, argv, meant):
+def test_a_misspelled_flag_suggests_the_right_one(script, argv, suggestion):
     code, _, err = script(lambda args: None, argv)
     assert code == 2
-    assert meant in err
+    assert suggestion in err
 
 
-def test_a_strange_flag_names_none(script):
+def test_an_unrelated_flag_suggests_none(script):
     assert "did you mean" not in script(lambda args: None, ["--zebra", "1"])[2]
 
 
@@ -107,17 +95,17 @@ def test_version(script):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
-def test_names_on_standard_input_and_in_output_need_no_encoding(encoding, tmp_path):
+def test_file_names_pass_through_every_encoding(encoding, tmp_path):
     names = [b"plain.png", "肺.png".encode(), b"latin\xe9.png", b"esc\x1b[31m.png", b"x" * 300]
     (tmp_path / "list").write_bytes(b"\n".join(names) + b"\r\n")
     code = (
         "import os, sys\n"
         "from chexnet import cli\n"
-        "def body(args):\n"
+        "def command(args):\n"
         "    for name in cli.lines_of_stdin():\n"
         "        print(name)\n"
         "        print(os.fsencode(name).hex(), file=sys.stderr)\n"
-        "sys.exit(cli.run(cli.Parser('x'), body, []))\n"
+        "sys.exit(cli.run(cli.Parser('x'), command, []))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -153,18 +141,18 @@ def test_a_run_leaves_the_process_as_it_was(script, monkeypatch, tmp_path):
 def test_a_signal_ends_a_script_as_ctrl_c_does(script, number):
     cleaned = []
 
-    def body(args):
+    def command(args):
         try:
             os.kill(os.getpid(), number)
         finally:
             cleaned.append(True)
 
-    code, _, err = script(body)
+    code, _, err = script(command)
     assert (code, err, cleaned) == (128 + number, f"ended by {signal.Signals(number).name}\n", [True])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGHUP")
-def test_nohup_is_respected(script):
+def test_an_ignored_signal_stays_ignored(script):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert script(lambda args: os.kill(os.getpid(), signal.SIGHUP))[0] == 0
@@ -173,7 +161,7 @@ def test_nohup_is_respected(script):
 
 
 @pytest.mark.parametrize("home", ["/dev/null/x", "", "relative", None])
-def test_a_home_that_cannot_be_written_becomes_a_temporary_one(monkeypatch, tmp_path, home):
+def test_an_unwritable_home_is_replaced_by_a_temporary_one(monkeypatch, tmp_path, home):
     monkeypatch.chdir(tmp_path)
     if home is None:
         (tmp_path / "home").mkdir()
@@ -182,15 +170,15 @@ def test_a_home_that_cannot_be_written_becomes_a_temporary_one(monkeypatch, tmp_
     monkeypatch.setenv("HOME", home)
     monkeypatch.setattr(process, "CACHE", "/dev/null/cache" if home == "" else process.CACHE)
     with process.usable_home():
-        there = Path.home()
-        assert str(there) != home
-        (there / ".cache" / "paddle").mkdir(parents=True)
-    assert not there.exists()
+        temporary = Path.home()
+        assert str(temporary) != home
+        (temporary / ".cache" / "paddle").mkdir(parents=True)
+    assert not temporary.exists()
     assert os.environ["HOME"] == home
-    assert [one.name for one in tmp_path.iterdir()] in ([], ["home"])
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["home"])
 
 
-def test_a_home_that_can_be_written_stays(monkeypatch, tmp_path):
+def test_a_writable_home_stays(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     with process.usable_home():
         assert os.environ["HOME"] == str(tmp_path)
@@ -209,7 +197,7 @@ def _refuse(*args, **kwargs):
 
 @pytest.fixture(scope="module")
 def lenet(tmp_path_factory):
-    """A random network in a weight file, as quick as there is one."""
+    """Return the path of random weights of the fastest network."""
     path = tmp_path_factory.mktemp("lenet") / "model.pdparams"
     checkpoint.save(CheXNet(backbone="lenet").state_dict(), path)
     checkpoint.write_metadata_file(path, {"backbone": "lenet", "resize": 36, "crop": 32})
@@ -217,79 +205,23 @@ def lenet(tmp_path_factory):
 
 
 def test_every_compiled_engine_works_without_a_home(tmp_path, lenet):
-    """Paddle issue 33364; `predict.py` reads, exports, compiles and draws, and nothing is written at home."""
+    """Paddle issue 33364: `predict.py` reads, exports and compiles, and writes nothing to the home folder."""
     write_png(tmp_path / "image.png")
     code = (
         "import sys, predict\n"
         "from chexnet.inference import engines\n"
         "for name in ('openvino', 'onnxruntime', 'paddle'):\n"
-        "    if not engines.missing(name):\n"
+        "    if not engines.why_unavailable(name):\n"
         "        assert predict.main([*sys.argv[1:], '--engine', name]) == 0, name\n"
     )
-    done = python("-c", code, str(tmp_path / "image.png"), "--ckpt", str(lenet), "--crops", "10", HOME="/dev/null/x")
+    done = run_python(
+        "-c", code, str(tmp_path / "image.png"), "--ckpt", str(lenet), "--crops", "10", HOME="/dev/null/x"
+    )
     assert done.returncode == 0, done.stderr.decode()
     assert b"Traceback" not in done.stderr
 
 
-IMPORT_ALL = """
-import importlib.util, logging, os, pathlib, pkgutil, warnings, zlib
-# What other packages do when they are imported is theirs.
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import paddle
-import matplotlib, numpy, PIL.Image, safetensors.numpy, scipy.stats, sklearn.metrics, tqdm
-for optional in ("pydicom", "torch"):
-    if importlib.util.find_spec(optional):
-        importlib.import_module(optional)
-def state():
-    loggers = {name: one.level for name, one in known.items()}
-    status = pathlib.Path("/proc/self/status")
-    caught = [line for line in status.read_text().split("\\n") if line.startswith("SigCgt")] if status.exists() else []
-    return list(warnings.filters), dict(os.environ), list(logging.root.handlers), loggers, caught
-known = {name: one for name, one in logging.root.manager.loggerDict.items() if hasattr(one, "level")}
-before = state()
-import chexnet
-for module in pkgutil.walk_packages(chexnet.__path__, "chexnet."):
-    importlib.import_module(module.name)
-for one, other in zip(before, state()):
-    assert one == other, (one, other)
-"""
-
-
-def test_importing_every_module_changes_nothing():
-    done = python("-c", IMPORT_ALL)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-
-
-def test_importing_paddle_through_us_prints_nothing_and_keeps_the_signals():
-    code = (
-        "import signal, warnings\n"
-        "def ours(*_): ...\n"
-        "signal.signal(signal.SIGTERM, ours)\n"
-        "from chexnet.inference import engines; from chexnet import training\n"
-        "import paddle, os\n"
-        "assert signal.getsignal(signal.SIGTERM) is ours\n"
-        "os.kill(os.getpid(), signal.SIGTERM)\n"  # which Paddle's own handler does not survive
-        "print('lives')\n"
-    )
-    done = python("-c", code)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"lives\n", b"")
-
-
-def test_png_is_read_in_whatever_order_paddle_comes(tmp_path):
-    """Paddle 2.6 has a zlib that takes the place of the system's, where that is loaded later."""
-    write_png(tmp_path / "image.png")
-    read = f"from chexnet.data import images; images.read({str(tmp_path / 'image.png')!r})"
-    done = python("-W", "ignore", "-c", f"import chexnet, paddle\n{read}")
-    assert done.returncode == 0, done.stderr
-    done = python("-c", f"from chexnet import device\n{read}")
-    assert (done.returncode, done.stderr) == (0, b"")
-    done = python("-c", f"import paddle\n{read}")
-    if done.returncode:
-        assert b"RuntimeWarning: Pillow reads no PNG in this process" in done.stderr
-
-
-def test_a_stream_of_another_kind_is_wrapped_too(monkeypatch):
+def test_a_stream_of_another_type_is_wrapped_too(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     with process.safe_output():
         print(HOSTILE)

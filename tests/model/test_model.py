@@ -146,9 +146,9 @@ def test_a_checkpoint_of_an_earlier_version_says_its_normalization(tmp_path, bef
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"classes": ["Mass", "Mass"]}, "class 2 is 'Mass', expected a name, each once"),
+        ({"classes": ["Mass", "Mass"]}, "class 2 is 'Mass'"),
         ({"classes": ["Mass", " "]}, "class 2 is ' ', expected a name"),
-        ({"classes": ["avg"]}, "class 1 is 'avg', expected a name, each once, other than 'avg'"),
+        ({"classes": ["avg"]}, "class 1 is 'avg'"),
         ({"classes": ["a\nb"]}, r"class 1 is 'a\\nb'"),
         ({"classes": []}, "no class"),
         ({"classes": "Mass"}, "classes are 'Mass', expected a list of names"),

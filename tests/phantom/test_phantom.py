@@ -1,4 +1,4 @@
-"""The phantoms: deterministic, laid out like ChestX-ray14, and each finding really to be seen."""
+"""The phantoms: follow-ups share the anatomy, and each finding is visible and has its typical signs."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,9 @@ from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES
 from chexnet.phantom import FIELD_CM, Radiograph, draw
 
-IMAGES, SIZE, SEED = 40, 64, 11
-
 
 def pair(finding: str, size: int = 160, image: int = 0) -> tuple[Radiograph, np.ndarray, np.ndarray]:
-    """The same exposure with the finding and without: the radiograph and both images as float."""
+    """Draw one exposure with and without a finding; return the radiograph and both images as float."""
     ill = draw([finding], size, seed=5, patient=image, image=image)
     well = draw([], size, seed=5, patient=image, image=image)
     return ill, ill.image.astype(float), well.image.astype(float)
@@ -24,7 +22,7 @@ def crop(image: np.ndarray, box) -> np.ndarray:
 def test_a_follow_up_keeps_the_anatomy_and_changes_the_exposure():
     first, second = draw([], 96, patient=1), draw([], 96, patient=1, image=1)
     assert not np.array_equal(first.image, second.image)
-    # Half the pixel differences between patients would need another chest, not another pose.
+    # A change of pose is smaller than the difference between patients.
     others = [draw([], 96, patient=p).image.astype(float) for p in range(2, 8)]
     between = np.mean([np.abs(first.image - other).mean() for other in others])
     assert np.abs(first.image.astype(float) - second.image).mean() < 1.5 * between
@@ -41,7 +39,7 @@ def test_a_finding_changes_the_picture_where_its_boxes_are(finding, image):
     for box in boxes:
         assert 0 <= box.x < box.x + box.w <= 160
         assert 0 <= box.y < box.y + box.h <= 160
-        # The noise is the same in both; the anatomy's own noise is a gray level or two.
+        # Both images have the same noise, so that the change is due to the finding.
         assert crop(change, box).mean() > 5.0
         assert np.percentile(crop(change, box), 90) > 12.0
     inside = np.zeros_like(change, dtype=bool)
@@ -51,7 +49,7 @@ def test_a_finding_changes_the_picture_where_its_boxes_are(finding, image):
 
 
 def dome_height(image: np.ndarray, side: int) -> float:
-    """Row (as a share of the size) where the lung ends below, in a column of the outer lung."""
+    """Return the row, as a fraction of the size, of the lower end of the lung in a column of the outer lung."""
     size = len(image)
     column = int(size * (0.5 + side * 0.19))
     profile = image[:, column - 2 : column + 3].mean(axis=1)
@@ -61,15 +59,15 @@ def dome_height(image: np.ndarray, side: int) -> float:
 
 
 def cardiothoracic_ratio(image: np.ndarray) -> float:
-    """Widest heart to the right plus widest to the left over inner thorax width, from the gray values."""
+    """Measure the heart's greatest extents to both sides, divided by the inner width of the thorax."""
     size = len(image)
     borders, walls = [], []
-    # Down to the right hemidiaphragm, the higher one; the arms are out of the way in the last rows.
+    # Rows down to the right hemidiaphragm, the higher one.
     for row in image[int(0.42 * size) : int((dome_height(image, -1) - 0.012) * size)].astype(float):
         smooth = np.convolve(row, np.ones(3) / 3, mode="same")
         middle = slice(int(0.4 * size), int(0.6 * size))
         flank = np.r_[smooth[int(0.18 * size) : int(0.3 * size)], smooth[int(0.72 * size) : int(0.84 * size)]]
-        # A third of the way from lung to spine: above ribs and vessels, below the heart.
+        # A third of the way from lung to spine: denser than ribs and vessels, less dense than the heart.
         dense = smooth > 0.65 * np.median(flank) + 0.35 * smooth[middle].max()
         left = right = middle.start + int(np.argmax(smooth[middle]))
         while dense[left - 1]:
@@ -77,7 +75,7 @@ def cardiothoracic_ratio(image: np.ndarray) -> float:
         while dense[right + 1]:
             right += 1
         borders.append((left, right + 1))
-        # The inner edge of the wall, on each side, is where the lung brightens fastest towards it.
+        # The inner edge of the wall is the steepest rise in brightness on each side.
         steps = np.diff(smooth)
         quarter = size // 4
         inner = [int(np.argmin(steps[:quarter])), size - quarter + int(np.argmax(steps[-quarter:]))]
@@ -93,7 +91,7 @@ def test_cardiomegaly_is_a_heart_of_more_than_half_the_thorax(image):
 
 
 def diameters(finding: str, image: int) -> list[float]:
-    """Equivalent diameter in cm of what the finding adds, for each of its boxes."""
+    """Return the equivalent diameter in cm of the change in each box of the finding."""
     size = 256
     ill, with_it, without = pair(finding, size, image)
     areas = []
@@ -118,13 +116,13 @@ def test_pneumothorax_is_darker_than_lung_at_the_wall(image):
     ill, with_it, without = pair("Pneumothorax", image=image)
     (box,) = ill.boxes
     on_the_left = box.x + box.w / 2 > 80
-    # The outer quarter of the box, at the height of the middle of the lung.
+    # A strip near the outer edge of the box, at the height of the middle of the lung.
     outer = slice(int(box.x + 0.80 * box.w), int(box.x + 0.92 * box.w))
     if not on_the_left:
         outer = slice(int(box.x + 0.08 * box.w), int(box.x + 0.20 * box.w))
     rows_ = slice(int(box.y + 0.45 * box.h), int(box.y + 0.65 * box.h))
     assert with_it[rows_, outer].mean() < without[rows_, outer].mean() - 10
-    # Markings are gone: what varies there is little more than the ribs.
+    # It is also darker than the other lung at this height.
     other_side = with_it[:, ::-1]
     assert with_it[rows_, outer].mean() < other_side[rows_, outer].mean() - 5
 
@@ -145,7 +143,7 @@ def test_atelectasis_lifts_one_hemidiaphragm(image):
     (box,) = ill.boxes
     side = 1 if box.x + box.w / 2 > 96 else -1
     assert box.w > 2 * box.h or box.w > 20
-    # Under the old dome's top there was lung; now there is liver or spleen up to 1.5 cm higher.
+    # Liver or spleen reaches more than 1.5 cm higher, into former lung.
     column = int(192 * (0.5 + side * 0.16))
     lifted = (with_it - without)[int(0.5 * 192) : int(0.75 * 192), column - 3 : column + 4].mean(axis=1)
     assert (lifted > 40).sum() * FIELD_CM / 192 > 1.5
@@ -158,14 +156,14 @@ def test_effusion_fills_the_costophrenic_angle(image):
     gain = crop(with_it - without, box)
     assert gain.mean() > 10
     assert gain.min() > -10
-    # A meniscus: from the wall towards the heart the surface falls.
+    # A meniscus: the surface falls from the wall towards the heart.
     outwards = gain if box.x + box.w / 2 < 80 else gain[:, ::-1]
     surface = [int(np.argmax(outwards[:, int(share * box.w)] > 25)) for share in (0.08, 0.25, 0.5)]
     assert surface[0] < surface[1] < surface[2]
 
 
 @pytest.mark.parametrize("finding", ["Consolidation", "Pneumonia", "Edema", "Infiltration", "Mass", "Nodule"])
-def test_opacities_brighten_and_keep_their_order(finding):
+def test_opacities_brighten(finding):
     for image in range(3):
         ill, with_it, without = pair(finding, image=image)
         for box in ill.boxes:
@@ -185,9 +183,9 @@ def test_consolidation_is_denser_than_pneumonia_and_pneumonia_than_infiltration(
 
 def test_edema_and_fibrosis_are_on_both_sides():
     for finding in ("Edema", "Fibrosis"):
-        centres = sorted(box.x + box.w / 2 for box in draw([finding], 100, patient=4).boxes)
-        assert centres[0] < 45
-        assert centres[-1] > 55
+        centers = sorted(box.x + box.w / 2 for box in draw([finding], 100, patient=4).boxes)
+        assert centers[0] < 45
+        assert centers[-1] > 55
 
 
 def test_hernia_has_gas_over_a_fluid_level_behind_the_heart():
@@ -221,15 +219,15 @@ def test_all_fourteen_fit_into_one_chest():
 
 
 @pytest.mark.parametrize("patient", range(12))
-def test_each_of_several_findings_is_still_to_be_seen(patient):
+def test_each_of_several_findings_is_visible(patient):
     rng = np.random.default_rng((77, patient))
     findings = [str(name) for name in rng.permutation(CLASS_NAMES)[:4]]
     together = draw(findings, 96, seed=9, patient=patient)
     for finding in findings:
         rest = draw([name for name in findings if name != finding], 96, seed=9, patient=patient)
         change = np.abs(together.image.astype(float) - rest.image)
-        seen = [crop(change, box).mean() for box in together.boxes if box.finding == finding]
-        assert max(seen) > 4, (finding, findings)
+        changes = [crop(change, box).mean() for box in together.boxes if box.finding == finding]
+        assert max(changes) > 4, (finding, findings)
 
 
 @pytest.mark.parametrize("findings", [[], ["Mass", "Atelectasis"], ["Pneumothorax", "Fibrosis"]])
@@ -239,15 +237,15 @@ def test_another_size_is_the_same_chest(findings):
     difference = np.abs(reduced - small.image)
     assert difference.mean() < 2.0
     assert np.percentile(difference, 99) < 16
-    for one, other in zip(small.boxes, large.boxes, strict=True):
-        assert one.finding == other.finding
-        assert (one.x, one.y, one.w, one.h) == pytest.approx(
-            (other.x / 4, other.y / 4, other.w / 4, other.h / 4), abs=3.0
+    for box, large_box in zip(small.boxes, large.boxes, strict=True):
+        assert box.finding == large_box.finding
+        assert (box.x, box.y, box.w, box.h) == pytest.approx(
+            (large_box.x / 4, large_box.y / 4, large_box.w / 4, large_box.h / 4), abs=3.0
         )
 
 
-def test_drawing_refuses_what_it_does_not_know():
-    with pytest.raises(InputError, match="'Fracture' found"):
+def test_unknown_findings_and_small_sizes_are_refused():
+    with pytest.raises(InputError, match="'Fracture'"):
         draw(["Fracture"], 64)
     with pytest.raises(InputError, match="size: 16"):
         draw([], 16)

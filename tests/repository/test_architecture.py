@@ -1,4 +1,4 @@
-"""Wings import downwards only, and the light ones stay light."""
+"""Packages import downwards only, and the light ones do not import Paddle."""
 
 import ast
 import subprocess
@@ -21,7 +21,7 @@ WINGS = {
     "evaluation": GROUND | {"metrics", "data", "model", "inference"},
     "web": GROUND | {"metrics", "data", "phantom", "model", "inference"},
 }
-"""Wing -> what it may import, besides itself."""
+"""Package -> packages that it may import."""
 
 WITHOUT_PADDLE = (
     *("_lazy", "_types", "cli", "config", "errors", "files", "labels", "prefetch"),
@@ -35,7 +35,7 @@ SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py"), *EXAMPLES, *BENC
 
 
 def imports(path: Path) -> set[str]:
-    """Dotted names that a file imports, wherever in it."""
+    """Return the dotted names that a file imports, also inside functions."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -47,8 +47,7 @@ def imports(path: Path) -> set[str]:
 
 HEAVY = {"paddle", "numpy", "PIL", "sklearn", "scipy", "torch", "matplotlib", "jinja2", "tqdm", "openpyxl"}
 
-SOURCES = sorted(path for path in LIBRARY.rglob("*.py"))
-
+SOURCES = sorted(LIBRARY.rglob("*.py"))
 
 ARCHITECTURE = load_script("docs/draw_architecture.py")
 MODULES, dependencies = ARCHITECTURE.MODULES, ARCHITECTURE.dependencies
@@ -67,32 +66,32 @@ def test_wings_import_downwards(path):
 
 
 def test_no_cycles():
-    """Imports inside functions count, too."""
+    """Imports inside functions count too."""
     graph = {name: dependencies(path) for name, path in MODULES.items()}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
 
 
-def test_what_works_without_paddle():
-    """Every module of the light wings is imported while Paddle cannot be."""
+def test_light_packages_work_without_paddle():
+    """Import every module of the light packages while Paddle is blocked."""
     code = (
         "import importlib, pkgutil, sys\n"
         "sys.modules['paddle'] = None\n"
         "for name in sys.argv[1:]:\n"
         "    module = importlib.import_module('chexnet.' + name)\n"
-        "    for found in pkgutil.walk_packages(getattr(module, '__path__', []), module.__name__ + '.'):\n"
-        "        importlib.import_module(found.name)\n"
+        "    for info in pkgutil.walk_packages(getattr(module, '__path__', []), module.__name__ + '.'):\n"
+        "        importlib.import_module(info.name)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *WITHOUT_PADDLE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_picture_is_that_of_the_imports():
-    """If it fails: python docs/draw_architecture.py."""
+def test_the_architecture_diagram_is_up_to_date():
+    """If this fails, run docs/draw_architecture.py."""
     assert ARCHITECTURE.draw() == ARCHITECTURE.PICTURE.read_text(encoding="utf-8")
 
 
 def test_no_two_files_have_one_name():
-    """A stack trace or an editor's tab names the file."""
+    """A name in a stack trace or in an editor's tab identifies the file."""
     folders = [LIBRARY, *(ROOT / name for name in ("benchmarks", "examples", "tests", "tools"))]
     files = [path for folder in folders for path in folder.rglob("*.py")] + list(ROOT.glob("*.py"))
     counts = Counter(path.name for path in files)
@@ -101,7 +100,7 @@ def test_no_two_files_have_one_name():
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
 def test_paddle_is_first_imported_by_the_device_module(path):
-    """The side effects of that are undone there: a package does it before its modules, another module itself."""
+    """chexnet.device undoes the side effects of that import, so a package imports it before its modules."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
     names = [name for node in body if isinstance(node, ast.Import) for name in (alias.name for alias in node.names)]
     names += [str(node.module) for node in body if isinstance(node, ast.ImportFrom)]

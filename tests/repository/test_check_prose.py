@@ -1,4 +1,4 @@
-"""The check of our English finds phrases in prose, and leaves code alone."""
+"""The prose check finds phrases in prose and ignores code."""
 
 import subprocess
 import sys

@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-import paddle  # noqa: F401  here, because its progress bar keeps the standard output that it is imported with
+import paddle  # noqa: F401  not inside a test: its progress bar keeps the standard output of the import
 import pytest
 from conftest import run_script
 
@@ -14,8 +14,8 @@ QUICK = ["--init", "random", "--backbone", "lenet", "--epoch", "1", "--batch_siz
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder whose name needs quotes, as the current one."""
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the current folder, whose name needs quotes in a shell."""
     folder = tmp_path / "my radiographs; (1) $HOME"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -23,19 +23,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def printed_command(text: str) -> list[str]:
-    """The words of the command after the last `Next: `."""
+    """Return the words of the command after the last `Next: `."""
     line = re.findall(r"Next: (.+)", text)[-1]
     program, *words = shlex.split(line)
     assert program == "python"
     return words
 
 
-def test_from_a_phantom_over_training_to_scores(place, capsys):
-    out = place / "a phantom"
+def test_from_a_phantom_to_training_and_evaluation(workdir, capsys):
+    out = workdir / "a phantom"
     flags = ["--output_dir", str(out), "--images", "12", "--size", "32", "--min_prevalence", "0.2"]
     assert run_script("tools/make_phantom.py", *flags) == 0
     train, *words = printed_command(capsys.readouterr().out)
-    run = str(place / "a run")
+    run = str(workdir / "a run")
     assert run_script(train, *words, *QUICK, "--resize", "36", "--crop", "32", "--save_dir", run) == 0
     evaluate, *words = printed_command(capsys.readouterr().out)
     assert str(out / "labels" / "test_list.txt") in words
@@ -43,7 +43,7 @@ def test_from_a_phantom_over_training_to_scores(place, capsys):
     assert "The average AUROC is" in capsys.readouterr().out
 
 
-def test_from_a_cache_over_training_to_scores_on_the_validation_list(place, folder, capsys):
+def test_from_a_cache_to_training_and_evaluation_on_the_validation_list(workdir, folder, capsys):
     images, train_list = folder(6, name="train.txt")
     _, val_list = folder(4, name="validation.txt")
     flags = ["--data_dir", str(images), "--lists", str(val_list), str(train_list), "--resize", "32"]
@@ -55,7 +55,7 @@ def test_from_a_cache_over_training_to_scores_on_the_validation_list(place, fold
     assert run_script(evaluate, *words) == 0
 
 
-def test_a_cache_of_lists_with_other_classes_trains_on_them(place, folder, capsys):
+def test_a_cache_of_lists_with_other_classes_trains_on_them(workdir, folder, capsys):
     images, _ = folder(6)
     Path("classes.txt").write_text("Edema\nFracture\n")
     for name in ("train_list.txt", "val_list.txt"):
@@ -71,12 +71,12 @@ def test_a_cache_of_lists_with_other_classes_trains_on_them(place, folder, capsy
     assert "The AUROC of Fracture is" in capsys.readouterr().out
 
 
-def test_a_command_line_is_what_a_shell_takes_apart_again():
+def test_a_shell_splits_a_command_line_into_its_words():
     words = ["python", "a b", "it's", "$HOME", "*", "", "\\", '"', "plain"]
     assert shlex.split(cli.command_line(*words)) == words
     assert cli.command_line("python", Path("a b")) == "python 'a b'"
 
 
-def test_on_windows_a_command_line_has_windows_quotes(monkeypatch):
+def test_a_command_line_on_windows_has_windows_quotes(monkeypatch):
     monkeypatch.setattr(cli.os, "name", "nt")
     assert cli.command_line("python", "C:\\my folder\\a.txt") == 'python "C:\\my folder\\a.txt"'

@@ -1,4 +1,4 @@
-"""The notebook of the documentation runs, and what is stored in it is what it shows."""
+"""The notebook of the documentation runs, and its stored outputs are up to date."""
 
 import copy
 import re
@@ -16,18 +16,18 @@ def stored():
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
-def shown(cell) -> list:
-    """What a cell prints, numbers apart, and which other kinds of output it has; its warnings are the machine's."""
-    found = []
+def outputs(cell) -> list:
+    """Return the printed lines of a cell without their numbers, and the types of its other outputs."""
+    result = []
     for output in cell.get("outputs", []):
         if output.output_type == "stream":
-            found += re.sub(r"\d+(\.\d+)?", "#", output.text).splitlines() if output.name == "stdout" else []
+            result += re.sub(r"\d+(\.\d+)?", "#", output.text).splitlines() if output.name == "stdout" else []
         else:
-            found.append((output.output_type, sorted(set(output.data) - {"image/jpeg"})))
-    return found
+            result.append((output.output_type, sorted(set(output.data) - {"image/jpeg"})))
+    return result
 
 
-def test_it_runs_and_shows_what_is_stored(stored, tmp_path, monkeypatch):
+def test_a_run_gives_the_stored_outputs(stored, tmp_path, monkeypatch):
     for name in ("TMPDIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path))
     executed = copy.deepcopy(stored)
@@ -35,14 +35,14 @@ def test_it_runs_and_shows_what_is_stored(stored, tmp_path, monkeypatch):
         executed, timeout=900, kernel_name="python3", resources={"metadata": {"path": ROOT / "docs"}}
     ).execute()
     for before, after in zip(stored.cells, executed.cells, strict=True):
-        assert shown(before) == shown(after), before.source
+        assert outputs(before) == outputs(after), before.source
 
 
-def test_what_is_stored_is_of_a_whole_run_and_of_no_particular_machine(stored):
+def test_the_stored_outputs_are_from_a_complete_run_without_warnings(stored):
     code = [cell for cell in stored.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert "Total params: 7,051,854" in str(code[1].outputs)
-    assert not [one for cell in code for one in cell.outputs if one.get("name") == "stderr"]
+    assert not [output for cell in code for output in cell.outputs if output.get("name") == "stderr"]
 
 
 def test_every_text_is_there_in_both_languages(stored):

@@ -1,4 +1,4 @@
-"""`import chexnet`: light, complete, and typed."""
+"""`import chexnet` is light, complete and typed."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ BLOCKED = """
 import sys
 sys.modules.update(dict.fromkeys(("paddle", "numpy", "PIL")))
 """
-"""Importing these fails."""
+"""Makes the import of these packages fail."""
 
 
 def python(code: str) -> str:

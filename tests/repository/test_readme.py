@@ -14,7 +14,7 @@ from conftest import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHINESE = (ROOT / "README_zh.md").read_text(encoding="utf-8")
 SMALL = "DEMO_IMAGES=80 DEMO_EPOCHS=1"
-"""For make: a demo of seconds."""
+"""Variables for make that shorten the demo to seconds."""
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -23,7 +23,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """What git would clone, with the virtual environment that runs the tests."""
+    """Return a copy of the repository without ignored files, with the virtual environment of the tests."""
     if not (Path(sys.prefix) / "bin" / "activate").exists():
         pytest.skip("the tests do not run in a virtual environment with bin/activate")
     target = tmp_path / "clone"
@@ -40,7 +40,7 @@ def clone(tmp_path: Path) -> Path:
     return target
 
 
-@pytest.mark.skipif(paddle.__version__.startswith("2."), reason="tried on the newest Paddle, which README installs")
+@pytest.mark.skipif(paddle.__version__.startswith("2."), reason="README.md installs the newest Paddle")
 @pytest.mark.skipif(not all(map(shutil.which, ("bash", "git", "make"))), reason="needs bash, git and make")
 def test_all_commands_run_one_after_another_in_a_fresh_clone(clone):
     script = "set -e\n" + "\n".join(blocks(README, "sh"))
@@ -48,12 +48,12 @@ def test_all_commands_run_one_after_another_in_a_fresh_clone(clone):
     command = ["bash", "-c", script]
     done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    for made in (
+    for output in (
         "save/demo/report/report.html",
         "pictures/pneumothorax_Pneumothorax.png",
         "dataset/example/classes.txt",
     ):
-        assert (clone / made).is_file()
+        assert (clone / output).is_file()
     ignored = subprocess.run(
         ["git", "check-ignore", "save/demo", "pictures/a.png", "exported/a", "cache/demo"],
         cwd=ROOT,
@@ -75,7 +75,7 @@ def outside_of_blocks(text: str) -> str:
 
 
 @pytest.mark.parametrize("language", ["sh", "python", "text"])
-def test_both_languages_have_the_same_blocks_but_for_remarks(language):
+def test_both_languages_have_the_same_blocks_except_for_comments(language):
     english, chinese = (
         [re.sub(r"\s+# .*", "", block) for block in blocks(text, language)] for text in (README, CHINESE)
     )
