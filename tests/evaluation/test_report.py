@@ -21,7 +21,7 @@ from chexnet.inference.thresholds import read_thresholds
 from chexnet.labels import CLASS_NAMES, N_CLASSES
 from chexnet.metrics import auroc, class_aurocs
 from chexnet.metrics.bootstrap import nanmean_over_classes, resampled_aurocs
-from chexnet.metrics.delong import difference, estimate
+from chexnet.metrics.delong import compare_aurocs, estimate_auroc
 from chexnet.metrics.operating_points import confusion_at_threshold, select_threshold
 from chexnet.metrics.proportions import holm
 
@@ -72,7 +72,7 @@ def test_the_json_has_what_the_metrics_give(full):
     for c, name in enumerate(CLASS_NAMES):
         labels, scores = TEST.labels[:, c], TEST.probabilities[:, c]
         one = facts["classes"][name]
-        by_patients, by_images = estimate(labels, scores, TEST.patients.clusters), estimate(labels, scores)
+        by_patients, by_images = estimate_auroc(labels, scores, TEST.patients.clusters), estimate_auroc(labels, scores)
         assert one["auroc"] == auroc(labels, scores) == by_patients.auroc
         assert one["auroc_ci"] == [by_patients.low, by_patients.high]
         assert one["auroc_ci_images"] == [by_images.low, by_images.high] != one["auroc_ci"]
@@ -131,7 +131,7 @@ def test_calibration_is_fitted_on_the_one_set_and_judged_on_the_other():
 def test_the_comparison_is_delongs_with_holm(full):
     _, _, facts = full
     tests = [
-        difference(TEST.labels[:, c], TEST.probabilities[:, c], OTHER.probabilities[:, c], TEST.patients.clusters)
+        compare_aurocs(TEST.labels[:, c], TEST.probabilities[:, c], OTHER.probabilities[:, c], TEST.patients.clusters)
         for c in range(N_CLASSES)
     ]
     found = facts["comparison"]["classes"].values()

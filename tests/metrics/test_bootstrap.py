@@ -3,7 +3,7 @@ import pytest
 
 from chexnet.metrics import auroc
 from chexnet.metrics.bootstrap import nanmean_over_classes, percentile_interval, resampled_aurocs
-from chexnet.metrics.delong import estimate
+from chexnet.metrics.delong import estimate_auroc
 
 
 def clustered(seed: int, patients: int, images: int, classes: int = 2):
@@ -49,12 +49,12 @@ def test_a_resample_without_positives_has_no_auroc_and_leaves_the_others_alone()
 def test_on_many_patients_it_agrees_with_the_formula(images):
     labels, scores, whose = clustered(5, 1500, images, classes=1)
     low, high = percentile_interval(resampled_aurocs(labels, scores, whose, replicates=1500)[:, 0])
-    found = estimate(labels[:, 0], scores[:, 0], whose)
+    found = estimate_auroc(labels[:, 0], scores[:, 0], whose)
     width = found.high - found.low
     assert (low, high) == pytest.approx((found.low, found.high), abs=0.1 * width)
     if images > 1:  # which images as if independent do not
         assert width > 1.5 * np.subtract(
-            *[getattr(estimate(labels[:, 0], scores[:, 0]), end) for end in ("high", "low")]
+            *[getattr(estimate_auroc(labels[:, 0], scores[:, 0]), end) for end in ("high", "low")]
         )
 
 
@@ -64,7 +64,7 @@ def test_it_covers_the_truth_where_patients_have_several_images():
     covered = naive = 0
     for seed in range(1500):
         labels, scores, whose = clustered(1000 + seed, 100, 3, classes=1)
-        found, fooled = (estimate(labels[:, 0], scores[:, 0], one) for one in (whose, None))
+        found, fooled = (estimate_auroc(labels[:, 0], scores[:, 0], one) for one in (whose, None))
         covered += found.low <= truth <= found.high
         naive += fooled.low <= truth <= fooled.high
     assert 0.935 <= covered / 1500 <= 0.965

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from chexnet.metrics import auroc
-from chexnet.metrics.delong import Z_95, difference, estimate
+from chexnet.metrics.delong import Z_95, compare_aurocs, estimate_auroc
 from chexnet.metrics.proportions import holm, wilson
 
 
@@ -65,10 +65,10 @@ def test_the_interval_and_the_test_are_delongs_by_its_definition(seed, ties):
     labels, scores = sample(seed, ties=ties)
     covariance = kernel_covariance(labels, scores)
     for row, variance in zip(scores, np.diag(covariance), strict=True):
-        found = estimate(labels, row)
+        found = estimate_auroc(labels, row)
         assert found.auroc == pytest.approx(auroc(labels, row), abs=1e-12)
         assert (found.low, found.high) == pytest.approx(interval_of(found.auroc, variance), abs=1e-12)
-    found = difference(labels, *scores)
+    found = compare_aurocs(labels, *scores)
     error = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     assert found.difference == pytest.approx(auroc(labels, scores[0]) - auroc(labels, scores[1]), abs=1e-12)
     assert found.p == pytest.approx(2 * norm.sf(abs(found.difference) / error), abs=1e-12)
@@ -79,19 +79,19 @@ def test_the_interval_and_the_test_are_delongs_by_its_definition(seed, ties):
 def test_patients_with_several_images_are_obuchowskis_formulas(seed):
     labels, scores = sample(seed)
     patients = np.random.default_rng(seed + 9).integers(0, 20, len(labels))
-    found = estimate(labels, scores[0], patients)
+    found = estimate_auroc(labels, scores[0], patients)
     wanted = interval_of(found.auroc, clustered_variance(labels, scores[0], patients))
     assert (found.low, found.high) == pytest.approx(wanted, abs=1e-12)
     names = np.array([f"patient {number}" for number in patients])
-    assert estimate(labels, scores[0], names).__dict__ == pytest.approx(found.__dict__, abs=1e-12)
+    assert estimate_auroc(labels, scores[0], names).__dict__ == pytest.approx(found.__dict__, abs=1e-12)
 
 
 def test_the_same_images_twice_say_no_more_than_once():
     labels, scores = sample(0)
-    twice = estimate(np.tile(labels, 2), np.tile(scores[0], 2), np.tile(np.arange(60), 2))
-    once = estimate(labels, scores[0])
+    twice = estimate_auroc(np.tile(labels, 2), np.tile(scores[0], 2), np.tile(np.arange(60), 2))
+    once = estimate_auroc(labels, scores[0])
     assert (twice.auroc, twice.low, twice.high) == pytest.approx((once.auroc, once.low, once.high), abs=2e-3)
-    fooled = estimate(np.tile(labels, 2), np.tile(scores[0], 2))
+    fooled = estimate_auroc(np.tile(labels, 2), np.tile(scores[0], 2))
     assert fooled.high - fooled.low < 0.75 * (once.high - once.low)
 
 
@@ -100,28 +100,28 @@ def test_the_same_images_twice_say_no_more_than_once():
 def test_whatever_the_images_the_ends_enclose_the_auroc_within_0_and_1(rows):
     labels, first, second, patients = (np.array(column) for column in zip(*rows, strict=True))
     for whose in (None, patients):
-        found = estimate(labels, first, whose)
+        found = estimate_auroc(labels, first, whose)
         if np.isnan(auroc(labels, first)):
             assert np.isnan([found.auroc, found.low, found.high]).all()
         else:
             assert 0 <= found.low <= found.auroc <= found.high <= 1
             assert found.high - found.low > 0.01  # so few images never make sure
-        test = difference(labels, first, second, whose)
+        test = compare_aurocs(labels, first, second, whose)
         assert np.isnan(test.p) or (0 <= test.p <= 1 and -1 <= test.low <= test.difference <= test.high <= 1)
 
 
 def test_what_does_not_change_the_order_changes_nothing():
     labels, scores = sample(3)
     again = np.random.default_rng(0).permutation(len(labels))
-    found = estimate(labels, scores[0])
-    assert estimate(labels[again], np.exp(scores[0][again]) - 7).__dict__ == pytest.approx(found.__dict__)
-    other = estimate(1 - labels, scores[0])  # the labels mean the opposite
+    found = estimate_auroc(labels, scores[0])
+    assert estimate_auroc(labels[again], np.exp(scores[0][again]) - 7).__dict__ == pytest.approx(found.__dict__)
+    other = estimate_auroc(1 - labels, scores[0])  # the labels mean the opposite
     assert (other.auroc, other.low, other.high) == pytest.approx((1 - found.auroc, 1 - found.high, 1 - found.low))
-    test, swapped = difference(labels, *scores), difference(labels, *scores[::-1])
+    test, swapped = compare_aurocs(labels, *scores), compare_aurocs(labels, *scores[::-1])
     assert (swapped.difference, swapped.low, swapped.high, swapped.p) == pytest.approx(
         (-test.difference, -test.high, -test.low, test.p)
     )
-    assert difference(labels, scores[0], 3 * scores[0]).p == 1
+    assert compare_aurocs(labels, scores[0], 3 * scores[0]).p == 1
 
 
 def test_separated_classes_are_no_certainty():
@@ -129,14 +129,14 @@ def test_separated_classes_are_no_certainty():
     widths = []
     for n in (6, 60, 600):
         labels = np.arange(n) % 2
-        found = estimate(labels, labels + 0.0)
+        found = estimate_auroc(labels, labels + 0.0)
         assert (found.auroc, found.high) == (1, 1)
         widths.append(1 - found.low)
     assert 0.3 < widths[0] < 0.8
     assert widths[0] > 4 * widths[1] > 16 * widths[2]
-    one = estimate(np.array([1, 0, 0, 0]), np.array([3.0, 1, 2, 4]))  # a single positive has no variance
+    one = estimate_auroc(np.array([1, 0, 0, 0]), np.array([3.0, 1, 2, 4]))  # a single positive has no variance
     assert one.low < 0.3 < one.auroc < 0.9 < one.high
-    assert np.isnan(difference(np.array([1, 1, 0, 0]), np.array([3, 4, 1, 2]), np.array([1, 2, 3, 4])).p)
+    assert np.isnan(compare_aurocs(np.array([1, 1, 0, 0]), np.array([3, 4, 1, 2]), np.array([1, 2, 3, 4])).p)
 
 
 @pytest.mark.parametrize(("separation", "positives", "negatives"), [(1.0, 40, 120), (2.3, 40, 120), (0.5, 15, 300)])
@@ -147,7 +147,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(separation, positives, n
     truth = norm.cdf(separation / np.sqrt(2))
     covered = 0
     for _ in range(4000):
-        found = estimate(labels, rng.normal(size=len(labels)) + separation * labels)
+        found = estimate_auroc(labels, rng.normal(size=len(labels)) + separation * labels)
         covered += found.low <= truth <= found.high
     assert 0.935 <= covered / 4000 <= 0.965
 
@@ -159,7 +159,7 @@ def test_the_test_errs_as_often_as_it_says():
     errors = 0
     for _ in range(3000):
         common = rng.normal(size=200) + 1.5 * labels
-        errors += difference(labels, common + rng.normal(size=200), common + rng.normal(size=200)).p < 0.05
+        errors += compare_aurocs(labels, common + rng.normal(size=200), common + rng.normal(size=200)).p < 0.05
     assert 0.035 <= errors / 3000 <= 0.065
 
 
