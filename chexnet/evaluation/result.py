@@ -210,25 +210,17 @@ def format_comparison(result: EvalResult) -> str:
         return "Nothing to compare with: published AUROCs exist only for the 14 findings of ChestX-ray14."
     columns = [(system.name, system.split.split()[0], system.auroc, system.mean) for system in systems]
     columns.append(("this run", "yours", tuple(result.aurocs.tolist()), result.mean))
-    width = max(map(len, result.classes))
+    widths = [max(map(len, result.classes)), *(max(8, len(name)) for name, *_ in columns)]
     rows = [["", *(name for name, *_ in columns)], ["split", *(split for _, split, *_ in columns)]]
     for index, name in enumerate(result.classes):
         rows.append([name, *(_cell(aurocs[index]) for _, _, aurocs, _ in columns)])
     rows.append(["mean", *(_cell(mean) for *_, mean in columns)])
-    table = [
-        "  ".join(
-            [
-                row[0].ljust(width),
-                *(cell.rjust(max(8, len(head))) for cell, head in zip(row[1:], rows[0][1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
-    table.append(
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    lines.append(
         "Compare only columns of the same split. own: the authors' own; shared: the 70/10/20 split of "
         f"arnoweng/CheXNet; yours: {len(result.names)} images of {result.config.test_list}."
     )
-    return "\n".join(table)
+    return "\n".join(lines)
 
 
 def _or_none(value: float) -> float | None:
