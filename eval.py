@@ -46,7 +46,7 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     from chexnet.model.checkpoint import metadata_path
 
     if config.val_list and not args.output_dir:
-        raise InputError("--val_list: is for the report only; give --output_dir DIR too")
+        raise InputError("--val_list: is used for the report only; also set --output_dir DIR")
     ckpts = (config.ckpt, *config.ensemble)
     inputs = [
         config.test_list,
@@ -68,7 +68,7 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     writers = [partial(result.write_json, args.output_json)] if args.output_json else []
     writers += [partial(result.write_csv, args.output_csv)] if args.output_csv else []
     writers += [partial(show, result, args.compare)]
-    writers += [partial(write_report_on, result, args.output_dir)] if args.output_dir else []
+    writers += [partial(write_evaluation_report, result, args.output_dir)] if args.output_dir else []
     write_each(writers)
 
 
@@ -86,7 +86,7 @@ def show(result: "EvalResult", compare: bool) -> None:
         print(format_skipped(result.validation_skipped, result.config.val_list))
 
 
-def write_report_on(result: "EvalResult", folder: str) -> None:
+def write_evaluation_report(result: "EvalResult", folder: str) -> None:
     """Write the report and print its summary."""
     from chexnet.evaluation.report import format_report, write_report
     from chexnet.evaluation.reporting import report_from_evaluation

@@ -144,7 +144,7 @@ def format_scores(labels: Sequence[int], probabilities: Sequence[float]) -> str:
     correct = sum((probability >= 0.5) == label for label, probability in zip(labels, probabilities, strict=True))
     low, high = (100 * end for end in wilson(correct, count))
     more_frequent = max(positives, count - positives)
-    ranked = delong.estimate(np.array(labels, np.uint8), np.array(probabilities))
+    ranked = delong.estimate_auroc(np.array(labels, np.uint8), np.array(probabilities))
     return (
         f"Accuracy at 0.5 on {count} validation images: {100 * correct / count:.2f} % (95 % interval {low:.2f} to "
         f"{high:.2f}); always giving the more frequent label: {100 * more_frequent / count:.2f} %\n"

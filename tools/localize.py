@@ -1,10 +1,10 @@
-"""Compare the class activation maps of a checkpoint with boxes drawn by radiologists.
+"""Compare the class activation maps of a checkpoint with ground-truth boxes drawn by radiologists.
 
     python tools/localize.py --boxes dataset/BBox_List_2017.csv --data_dir dataset/images
 
-This prints, per finding and on average, how often the maximum of the class activation map lies in the ground-truth box
-(the pointing game) and how often a box around the map's highest region agrees with it (IoBB, IoU). docs/localization.md
-has the rules.
+The script prints hit rates per finding and on average: how often the maximum of the class activation map lies in the
+ground-truth box (pointing game), and how often a box predicted from the map overlaps it (IoBB, IoU).
+docs/localization.md has the rules.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Checkpoints scored on lists of images: AUROCs, localization and reports."""
+"""Evaluation of checkpoints on lists of images: AUROCs, localization and reports."""
 
 from typing import TYPE_CHECKING
 

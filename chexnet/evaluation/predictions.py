@@ -1,4 +1,4 @@
-"""Probabilities of a list of images beside their labels, in memory and as the CSV that eval.py writes."""
+"""Predicted probabilities of a list of images with their labels, in memory and as the CSV that eval.py writes."""
 
 import csv
 import io
@@ -19,19 +19,19 @@ from chexnet.labels import CLASS_NAMES
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was predicted on a list of images, and what is true.
+    """Predicted probabilities and labels of a list of images.
 
     Attributes:
-        source: the list or the file that they are from.
-        names: N images, each once.
+        origin: path of the list or CSV file.
+        names: N image names, each once.
         labels: uint8 [N, C], 0 or 1.
-        probabilities: float64 [N, C] in 0..1. Whatever is given is kept as float64, because in float32 saturated
-            probabilities become equal.
+        probabilities: float64 [N, C] in 0..1. Other types are converted, because saturated probabilities become equal
+            in float32.
         classes: names of the C classes.
-        given_patients: whose images they are, as a list or a file says; None for what their names say.
+        given_patients: patients of the images from a file; None to derive them from the image names.
     """
 
-    source: str
+    origin: str
     names: tuple[str, ...]
     labels: np.ndarray
     probabilities: np.ndarray
@@ -46,13 +46,13 @@ class Predictions:
 
     @cached_property
     def patients(self) -> Patients:
-        """Whose images they are."""
+        """Patients of the images."""
         return self.given_patients or Patients(self.names)
 
     def to_csv(self) -> str:
-        """The text of a CSV: `image`, `prob_<class>`, `label_<class>` and `patient`, one line per image.
+        """Return the predictions as CSV: `image`, `prob_<class>`, `label_<class>` and `patient`, one line per image.
 
-        `patient` is empty where it is not known.
+        `patient` is empty if it is unknown.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -63,53 +63,54 @@ class Predictions:
         return text.getvalue()
 
     def align_to(self, other: "Predictions") -> "Predictions":
-        """The same, image for image beside another one.
+        """Return these predictions in the image order of `other`.
 
         Raises:
-            InputError: the images or the classes are others, or their labels or patients differ.
+            InputError: the two differ in images, classes, labels or patients.
         """
         if self.classes != other.classes:
             raise InputError(
-                f"{self.source}: has the classes {shorten_all(self.classes)}, expected those of {other.source}, "
+                f"{self.origin}: has the classes {shorten_all(self.classes)}, expected those of {other.origin}, "
                 f"{shorten_all(other.classes)}"
             )
-        order = _matched(self.source, self.names, other.source, other.names)
+        order = _alignment(self.origin, self.names, other.origin, other.names)
         labels = self.labels[order]
         differing = np.argwhere(labels != other.labels)
         if len(differing):
             row, column = differing[0]
             raise InputError(
-                f"{self.source}: {len(np.unique(differing[:, 0]))} images have other labels than in {other.source}, "
-                f"the first {other.names[row]}: {self.classes[column]} is {labels[row, column]}, expected "
-                f"{other.labels[row, column]}; take the labels of both from one list with --labels"
+                f"{self.origin}: {len(np.unique(differing[:, 0]))} images have other labels than in {other.origin}, "
+                f"the first is {other.names[row]}: {self.classes[column]} is {labels[row, column]}, expected "
+                f"{other.labels[row, column]}; --labels LIST uses the same labels for both"
             )
         patients = self.patients.of(order)
-        for name, one, expected in zip(other.names, patients.ids, other.patients.ids, strict=True):
-            if None not in (one, expected) and one != expected:
+        for name, patient, expected in zip(other.names, patients.ids, other.patients.ids, strict=True):
+            if None not in (patient, expected) and patient != expected:
                 raise InputError(
-                    f"{self.source}: {shorten(name)} is of patient {one}, in {other.source} of {expected}; expected "
-                    "the same in both"
+                    f"{self.origin}: the patient of {shorten(name)} is {patient}, expected {expected} as in "
+                    f"{other.origin}"
                 )
-        return Predictions(self.source, other.names, labels, self.probabilities[order], self.classes, patients)
+        return Predictions(self.origin, other.names, labels, self.probabilities[order], self.classes, patients)
 
 
 def read_predictions(
     path: str | os.PathLike[str], labels: ImageList | None = None, classes: tuple[str, ...] = CLASS_NAMES
 ) -> Predictions:
-    """Read and check a CSV of predictions; its columns are found by their names, in any order.
+    """Read and check a CSV file of predictions.
 
-    Columns called otherwise than `image`, `patient`, `prob_...` and `label_...` are left alone.
+    Columns may be in any order. Those not named `image`, `patient`, `prob_...` or `label_...` are ignored.
 
     Args:
-        path: the file; `prob_<class>` and `label_<class>` of all classes. `patient` may be absent, or empty for images
-            of unknown patients.
-        labels: takes the place of the file's labels, which then may be absent: a list of exactly its images. So do its
-            patients, if it has a file of these.
-        classes: their names.
+        path: file with the columns `image`, `prob_<class>` and `label_<class>` of all classes. The column `patient` is
+            optional, and empty for images of unknown patients.
+        labels: list of exactly these images, whose labels replace those of the file; the file then needs none. If the
+            list has a file of patients, these replace those of the file, too.
+        classes: class names.
 
     Raises:
-        InputError: the file cannot be read or lacks columns, has columns of unknown findings; a line is ragged, a
-            probability not within 0..1, a label neither 0 nor 1, an image there twice; the list has other images.
+        InputError: the file cannot be read, lacks columns or has columns of unknown findings; a line has the wrong
+            number of columns, a probability is not within 0..1, a label is neither 0 nor 1, or an image occurs twice;
+            or the list has other images.
     """
     table = CsvFile(path, "CSV of predictions")
     columns = ["image", *_columns("prob", classes), *([] if labels else _columns("label", classes))]
@@ -121,25 +122,25 @@ def read_predictions(
         where = table.where(number)
         name = clean_name(cells[0], where)
         if lines.setdefault(name, number) != number:
-            raise InputError(f"{where}: {shorten(name)} stands in line {lines[name]} already, expected it once")
+            raise InputError(f"{where}: {shorten(name)} is also in line {lines[name]}, expected each image once")
         if with_patients:
             patients.append(cells.pop() or None)
         rows.append(_numbers(cells[1:], columns[1:], where))
     if not rows:
         raise InputError(f"{path}: no line below the header, expected one per image")
     names = tuple(lines)
-    whose = None
+    given = None
     if with_patients:
-        whose = Patients(names, tuple(patients), str(path))
-        check_agreement(names, whose.ids, [table.where(line) for line in lines.values()])
+        given = Patients(names, tuple(patients), str(path))
+        check_agreement(names, given.ids, [table.where(line) for line in lines.values()])
     values = np.array(rows)  # float64 [N, C] or [N, 2 C]
     probabilities = values[:, : len(classes)]
     if labels is None:
-        return Predictions(str(path), names, values[:, len(classes) :].astype(np.uint8), probabilities, classes, whose)
-    order = _matched(str(labels.path), labels.names, str(path), names)
-    if labels.patients.given is not None or whose is None:
-        whose = labels.patients.of(order)
-    return Predictions(str(path), names, labels.labels[order], probabilities, classes, whose)
+        return Predictions(str(path), names, values[:, len(classes) :].astype(np.uint8), probabilities, classes, given)
+    order = _alignment(str(labels.path), labels.names, str(path), names)
+    if labels.patients.given is not None or given is None:
+        given = labels.patients.of(order)
+    return Predictions(str(path), names, labels.labels[order], probabilities, classes, given)
 
 
 def _columns(kind: str, classes: Sequence[str]) -> list[str]:
@@ -147,25 +148,25 @@ def _columns(kind: str, classes: Sequence[str]) -> list[str]:
 
 
 def _check_header(table: CsvFile, columns: Sequence[str], classes: Sequence[str]) -> None:
-    """Refuses a header that lacks columns, has one twice, or one of an unknown finding."""
+    """Raise InputError if a header lacks a column, repeats one, or has one of an unknown finding."""
     expected = (
         f"expected image, prob_<class> and label_<class> of the {len(classes)} classes, as eval.py --output_csv "
-        "writes them; --classes_file FILE names others"
+        "writes them; --classes_file FILE sets other classes"
     )
     labels = set(_columns("label", classes))
     known = {"image", "patient", *_columns("prob", classes), *labels}
-    times = Counter(table.header)
-    twice = [name for name, count in times.items() if count > 1 and name in known]
-    unknown = [name for name in times if name.startswith(("prob_", "label_")) and name not in known]
-    missing = [name for name in columns if name not in times]
-    for names, what in ((missing, "lacks the column"), (twice, "has twice"), (unknown, "has of an unknown finding")):
+    counts = Counter(table.header)
+    repeated = [name for name, count in counts.items() if count > 1 and name in known]
+    unknown = [name for name in counts if name.startswith(("prob_", "label_")) and name not in known]
+    missing = [name for name in columns if name not in counts]
+    for names, fault in ((missing, "missing column"), (repeated, "repeated column"), (unknown, "unknown finding")):
         if names:
-            hint = "; --labels LIST gives the labels" if labels.issuperset(names) else ""
-            raise InputError(f"{table.where(1)}: {what} {shorten_all(names, limit=3)}; {expected}{hint}")
+            hint = "; --labels LIST provides the labels" if labels.issuperset(names) else ""
+            raise InputError(f"{table.where(1)}: {fault} {shorten_all(names, limit=3)}; {expected}{hint}")
 
 
 def _numbers(cells: Sequence[str], columns: Sequence[str], where: str) -> list[float]:
-    """Probabilities and labels of a line, checked."""
+    """Parse and check the probabilities and labels of a line."""
     values = []
     for column, cell in zip(columns, cells, strict=True):
         is_label = column.startswith("label_")
@@ -184,15 +185,15 @@ def _float(cell: str) -> float | None:
         return None
 
 
-def _matched(path: str, names: Sequence[str], wanted_path: str, wanted: Sequence[str]) -> list[int]:
-    """For each wanted name its place among `names`, which are the same images in any order."""
-    places = {name: place for place, name in enumerate(names)}
-    missing = [name for name in wanted if name not in places]
-    more = places.keys() - set(wanted)
-    if missing or more:
-        example = missing[0] if missing else min(more)
+def _alignment(path: str, names: Sequence[str], wanted_path: str, wanted: Sequence[str]) -> list[int]:
+    """Return the index in `names` of each wanted name; `names` has the same images in any order."""
+    indices = {name: index for index, name in enumerate(names)}
+    missing = [name for name in wanted if name not in indices]
+    extra = indices.keys() - set(wanted)
+    if missing or extra:
+        example = missing[0] if missing else min(extra)
         raise InputError(
-            f"{path}: other images than {wanted_path}: {len(missing)} of its {len(wanted)} are missing, {len(more)} "
-            f"are there in addition, such as {shorten(example)}; expected the same images, in any order"
+            f"{path}: other images than {wanted_path}: {len(missing)} of {len(wanted)} are missing, {len(extra)} are "
+            f"extra, such as {shorten(example)}; expected the same images, in any order"
         )
-    return [places[name] for name in wanted]
+    return [indices[name] for name in wanted]

@@ -23,6 +23,6 @@ def report_from_evaluation(result: EvalResult) -> Report:
 
 
 def _training_overlap(member: CheckpointResult, test_list: str) -> str:
-    if member.seen is None:
+    if member.training_overlap is None:
         return f"{member.ckpt}: its training images are not recorded, so they may include images evaluated here."
-    return f"{member.ckpt}, on {test_list}: {audit.format_training_overlap(member.seen)}."
+    return f"{member.ckpt}, on {test_list}: {audit.format_training_overlap(member.training_overlap)}."

@@ -1,8 +1,12 @@
-"""AUROC, confidence intervals, operating points and calibration: arrays in, values out.
+"""AUROC, confidence intervals, operating points and calibration: functions of NumPy arrays.
 
-This package offers the AUROC, which needs NumPy alone. The submodules hold the rest: `delong` for its confidence
-interval and the paired test, `bootstrap` for intervals from resampled patients, `operating` for thresholds and their
-confusion counts, `calibration` for reliability, and `proportions` for intervals of proportions and multiple tests.
+The package itself exports the AUROC, which needs only NumPy. The submodules hold the rest:
+
+    delong            confidence interval of the AUROC, paired test of two models
+    bootstrap         intervals from resampled patients
+    operating_points  thresholds and their confusion counts
+    calibration       reliability diagrams, temperature and Platt scaling
+    proportions       confidence intervals of proportions, correction for multiple tests
 """
 
 from chexnet.metrics.auroc import UndefinedAUROCWarning, auroc, class_aurocs, mean_auroc

@@ -1,4 +1,4 @@
-"""The area under the ROC curve: how well scores rank images."""
+"""Area under the ROC curve (AUROC)."""
 
 import warnings
 
@@ -6,24 +6,24 @@ import numpy as np
 
 
 class UndefinedAUROCWarning(UserWarning):
-    """Warning: a class has no positives or no negatives, so it has no AUROC."""
+    """Warn that a class has no positives or no negatives, so its AUROC is undefined."""
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve: how often a positive outscores a negative, ties counted half.
+    """Compute the area under the ROC curve: the fraction of (positive, negative) pairs ranked correctly, ties half.
 
-    It is exact: the Mann-Whitney statistic of the positives' ranks, counted in whole numbers. Training computes it
-    for every class, so it sorts by itself: ten times as fast as ranks by `scipy.stats.rankdata`.
+    The result is exact, because the Mann-Whitney statistic is counted in integers. Training computes it for every
+    class, and sorting here is ten times as fast as `scipy.stats.rankdata`.
 
     Args:
         labels: [N], 0 or 1.
         scores: [N], finite; any monotone scale.
 
     Returns:
-        A value in 0..1, or NaN where `labels` are only positives or only negatives.
+        A value in 0..1, or NaN if `labels` are only positives or only negatives.
 
     Raises:
-        ValueError: a score is not finite, a label is neither 0 nor 1, or the lengths differ.
+        ValueError: a score is not finite, a label is neither 0 nor 1, or the shapes differ.
 
     Example:
         >>> auroc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
@@ -40,8 +40,8 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     n_positives, n_negatives = len(positives), len(scores) - len(positives)
     if n_positives == 0 or n_negatives == 0:
         return float("nan")
-    # For each positive, how many scores are lower and how many are lower or equal: twice its rank among all.
-    # Among themselves the positives' counts sum to n_positives squared, whatever the ties.
+    # For each positive, count the scores that are lower, and those that are lower or equal: twice its rank. The pairs
+    # of two positives contribute n_positives squared to these sums, with or without ties.
     ordered = np.sort(scores)
     lower = int(np.searchsorted(ordered, positives, "left").sum())
     lower_or_equal = int(np.searchsorted(ordered, positives, "right").sum())
@@ -66,10 +66,10 @@ def class_aurocs(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def mean_auroc(aurocs: np.ndarray) -> float:
-    """Return the mean over the classes that have an AUROC; NaN if none has.
+    """Return the mean over the classes with a defined AUROC; NaN if there is none.
 
     Warns:
-        UndefinedAUROCWarning: classes were left out; the message says over how many the mean is.
+        UndefinedAUROCWarning: undefined classes were excluded; the message has their number.
     """
     defined = aurocs[~np.isnan(aurocs)]
     if len(defined) < len(aurocs):

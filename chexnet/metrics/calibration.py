@@ -1,4 +1,4 @@
-"""Calibration: do 20 % of the images with a probability of 0.2 have the finding? And how to fit it."""
+"""Calibration: measure whether predicted probabilities match observed frequencies, and fit corrections."""
 
 from dataclasses import dataclass
 
@@ -31,10 +31,11 @@ class Bin:
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
-    """Divide images into ten bins of equal size, by rising probability; fewer where many probabilities are equal.
+    """Sort images by probability and divide them into ten bins of equal size.
 
-    Bins of equal width are usual for balanced classes, but most findings are rare, and nearly all images would share
-    the lowest bin. Equal probabilities share a bin. scikit-learn's `calibration_curve` returns no counts.
+    Bins of equal width suit balanced classes, but most findings are rare, so nearly all images would share the lowest
+    bin. Equal probabilities share a bin, so there can be fewer than ten. scikit-learn's `calibration_curve` returns no
+    counts.
 
     Args:
         labels: [N], 0 or 1, N > 0.
@@ -44,27 +45,30 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
     ordered = probabilities[order]
     edges = np.linspace(0, len(ordered), BINS + 1).round().astype(int)[1:-1]
     starts = np.unique([0, *np.searchsorted(ordered, ordered[np.minimum(edges, len(ordered) - 1)], "left")])
-    parts = zip(np.split(labels[order] == 1, starts[1:]), np.split(ordered, starts[1:]), strict=True)
-    return [Bin(len(positive), int(positive.sum()), float(part.mean(dtype=np.float64))) for positive, part in parts]
+    groups = zip(np.split(labels[order] == 1, starts[1:]), np.split(ordered, starts[1:]), strict=True)
+    return [
+        Bin(len(positive), int(positive.sum()), float(values.mean(dtype=np.float64))) for positive, values in groups
+    ]
 
 
 def expected_calibration_error(bins: list[Bin]) -> float:
-    """Expected calibration error: the bins' distance between mean probability and frequency, averaged over the images.
+    """Average |mean probability - observed frequency| over the bins, weighted by their numbers of images.
 
     Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015.
     """
-    return sum(part.images * abs(part.mean - part.observed) for part in bins) / sum(part.images for part in bins)
+    return sum(group.images * abs(group.mean - group.observed) for group in bins) / sum(group.images for group in bins)
 
 
 def brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean squared error of probabilities [N] (Brier, Mon. Weather Rev. 78, 1950); 0 is best."""
+    """Return the mean squared error of probabilities [N] (Brier, Mon. Weather Rev. 78, 1950); 0 is best."""
     return float(brier_score_loss(labels, probabilities.astype(np.float64)))
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Fit one temperature for all classes, by which the logits are divided (Guo et al., On calibration, ICML 2017).
+    """Fit one temperature for all classes, a divisor of the logits (Guo et al., On calibration, ICML 2017).
 
-    It maximizes the likelihood of the labels [N, C], within 0.02..50, and is above 1 if the network is overconfident.
+    The temperature maximizes the likelihood of the labels [N, C] within 0.02..50. It is above 1 if the network is
+    overconfident.
     """
     logits = to_logits(probabilities)
 
@@ -78,9 +82,9 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
     """Fit the slope and offset for the logits of one class [N] that maximize the likelihood of its labels [N].
 
-    Platt, Probabilistic outputs for support vector machines, 1999, with its targets: as if one more image with the
-    finding and one more without it had been seen, so that the slope of separable classes stays finite. scikit-learn
-    keeps its own version private, and its LogisticRegression takes no such targets.
+    Platt, Probabilistic outputs for support vector machines, 1999. As in that paper, the targets are smoothed as if
+    there were one more image with the finding and one more without it, so the slope of separable classes stays finite.
+    scikit-learn's implementation is private, and its LogisticRegression does not accept smoothed targets.
 
     Raises:
         ValueError: `labels` are only positives or only negatives.
@@ -103,11 +107,11 @@ def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, flo
 
 
 def to_logits(probabilities: np.ndarray) -> np.ndarray:
-    """Convert probabilities to float64 logits; 0 and 1, to which float32 rounds large logits, become -15.9 and 15.9."""
+    """Convert probabilities to float64 logits in -15.9..15.9; float32 rounds larger logits to 0 and 1."""
     edge = np.finfo(np.float32).eps
     return logit(np.clip(probabilities.astype(np.float64), edge, 1 - edge))
 
 
 def _loss(logits: np.ndarray, targets: np.ndarray) -> float:
-    """Mean cross entropy."""
+    """Return the mean cross entropy."""
     return float(np.mean(np.logaddexp(0, logits) - targets * logits))

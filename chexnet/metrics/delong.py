@@ -1,9 +1,9 @@
-"""The AUROC's sampling error: DeLong's variance, its interval, and the paired test of two predictions.
+"""Confidence interval of the AUROC and paired test of two models, both from DeLong's variance.
 
 The variance is that of DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988. Sorting gives the placements in
 O(n log n), as in Sun and Xu, IEEE Signal Process. Lett. 21, 2014. The images of one patient are not independent, so
-their placements are summed first (Obuchowski, Biometrics 53, 1997); with one image per patient this is DeLong's
-variance exactly. Neither SciPy nor scikit-learn has any of it.
+their placements are summed first (Obuchowski, Biometrics 53, 1997). With one image per patient, this is exactly
+DeLong's variance. SciPy and scikit-learn implement none of this.
 """
 
 import math
@@ -16,18 +16,18 @@ from scipy.special import ndtr, ndtri
 from chexnet.metrics.auroc import auroc
 
 Z_95 = float(ndtri(0.975))
-"""Half the width of a 95 % interval, in standard errors."""
+"""Half-width of a 95 % interval, in standard errors."""
 
 _ROUNDING = 1e-14
-"""Variances up to this are 0 but for rounding."""
+"""Variances up to this value are rounding errors of 0."""
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """An AUROC and its 95 % interval; NaN where there are only positives or only negatives.
+class AUROCEstimate:
+    """An AUROC with its 95 % interval; NaN if there are only positives or only negatives.
 
     Attributes:
-        auroc: 0..1.
+        auroc: the AUROC, 0..1.
         low: lower end of the interval, 0..1.
         high: upper end of the interval, 0..1.
     """
@@ -38,15 +38,15 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Two AUROCs on the same images.
+class AUROCDifference:
+    """The difference between two AUROCs on the same images.
 
     Attributes:
-        difference: the first minus the second, -1..1.
+        difference: first AUROC minus second, -1..1.
         low: lower end of the 95 % interval.
         high: upper end of the 95 % interval.
-        p: two-sided p-value of no difference. NaN where the images cannot tell: fewer than two patients with a
-            positive or with a negative, or two different AUROCs without any variance.
+        p: two-sided p-value of no difference. NaN if it cannot be computed: fewer than two patients with a positive
+            or with a negative, or two different AUROCs without any variance.
     """
 
     difference: float
@@ -55,73 +55,83 @@ class Difference:
     p: float
 
 
-def estimate(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> Estimate:
+def estimate_auroc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> AUROCEstimate:
     """Estimate the AUROC and its 95 % interval.
 
-    The interval is symmetric in the logit of the AUROC, so that it stays within 0..1 and keeps its coverage at high
-    AUROCs (Pepe, The Statistical Evaluation of Medical Tests, 2003, 5.2.4). The data show no variance where all
-    positives outscore all negatives, or where one patient has all positives or all negatives. The interval is then
-    Newcombe's (Stat. Med. 25, 2006, part 2, method 5), from the AUROC and the numbers of patients alone.
+    The interval is symmetric in the logit of the AUROC, so it stays within 0..1 and keeps its coverage at high AUROCs
+    (Pepe, The Statistical Evaluation of Medical Tests, 2003, 5.2.4). The variance cannot be estimated if all positives
+    outscore all negatives, or if one patient has all positives or all negatives. The interval is then Newcombe's
+    (Stat. Med. 25, 2006, part 2, method 5), which needs only the AUROC and the numbers of patients.
 
     Args:
         labels: [N], 0 or 1.
         scores: [N], finite; any monotone scale.
-        patients: [N], the patient of each image, as values of any type; None if each image has a patient of its own.
+        patients: [N], the patient of each image, as values of any type; None for one image per patient.
     """
     aurocs, covariance, (positives, negatives) = _covariance(labels, scores[None], patients)
     area, variance = float(aurocs[0]), float(covariance[0, 0])
     if math.isnan(area):
-        return Estimate(area, math.nan, math.nan)
+        return AUROCEstimate(area, math.nan, math.nan)
     if not variance > 0 or area in (0, 1):
         low = _newcombe_low(area, positives, negatives)
-        return Estimate(area, low, 1 - _newcombe_low(1 - area, positives, negatives))
+        return AUROCEstimate(area, low, 1 - _newcombe_low(1 - area, positives, negatives))
     reach = Z_95 * math.sqrt(variance) / (area * (1 - area))
     odds = area / (1 - area)
-    return Estimate(area, odds / (odds + math.exp(reach)), odds / (odds + math.exp(-reach)))
+    return AUROCEstimate(area, odds / (odds + math.exp(reach)), odds / (odds + math.exp(-reach)))
 
 
-def difference(
+def compare_aurocs(
     labels: np.ndarray, first: np.ndarray, second: np.ndarray, patients: np.ndarray | None = None
-) -> Difference:
-    """Test whether two predictions of the same images have the same AUROC (DeLong's paired test).
+) -> AUROCDifference:
+    """Test whether two models have the same AUROC on the same images (DeLong's paired test).
 
     Args:
         labels: [N], 0 or 1.
         first: scores [N], finite.
         second: scores [N], finite; their scale may differ from that of `first`.
-        patients: as in `estimate`.
+        patients: as in `estimate_auroc`.
     """
     aurocs, covariance, _ = _covariance(labels, np.stack([first, second]), patients)
     value = float(aurocs[0] - aurocs[1])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     if math.isnan(variance) or (variance <= _ROUNDING and abs(value) > _ROUNDING):
-        return Difference(value, math.nan, math.nan, math.nan)
+        return AUROCDifference(value, math.nan, math.nan, math.nan)
     if variance <= _ROUNDING:
-        return Difference(0.0, 0.0, 0.0, 1.0)
+        return AUROCDifference(0.0, 0.0, 0.0, 1.0)
     error = math.sqrt(variance)
     reach = Z_95 * error
-    return Difference(value, max(-1.0, value - reach), min(1.0, value + reach), float(2 * ndtr(-abs(value) / error)))
+    return AUROCDifference(
+        value, max(-1.0, value - reach), min(1.0, value + reach), float(2 * ndtr(-abs(value) / error))
+    )
 
 
 def _covariance(
     labels: np.ndarray, scores: np.ndarray, patients: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Compute AUROCs [K] of scores [K, N], their covariance [K, K], and the patients with a positive, and a negative.
+    """Compute the AUROCs of K models with their covariance.
 
-    The AUROCs are NaN where there are only positives or only negatives, the covariance where they are of one patient.
+    Args:
+        labels: [N], 0 or 1.
+        scores: [K, N].
+        patients: as in `estimate_auroc`.
+
+    Returns:
+        AUROCs [K], NaN if there are only positives or only negatives; covariance [K, K], NaN also if one patient has
+        all positives or all negatives; and the numbers of patients with a positive and with a negative.
     """
     positive = labels == 1
     m, n = int(positive.sum()), int((~positive).sum())
     if m == 0 or n == 0:
         return np.full(len(scores), np.nan), np.full((len(scores),) * 2, np.nan), (0, 0)
-    # The fraction of negatives that a positive outscores, and of positives that outscore a negative; ties are halves.
+    # Placements: for each positive the fraction of negatives that it outscores, for each negative the fraction of
+    # positives that outscore it; ties count half.
     over = np.stack([_outscored(row[positive], row[~positive]) for row in scores])  # [K, m]
     under = 1 - np.stack([_outscored(row[~positive], row[positive]) for row in scores])  # [K, n]
-    aurocs = np.array([auroc(labels, row) for row in scores])  # the mean of either, exactly
+    aurocs = np.array([auroc(labels, row) for row in scores])  # the mean of the placements, exactly
     patient = np.arange(len(labels)) if patients is None else np.unique(patients, return_inverse=True)[1].ravel()
     positive_sums = _sums(over - aurocs[:, None], patient[positive], len(labels))  # [K, P]
     negative_sums = _sums(under - aurocs[:, None], patient[~positive], len(labels))
-    counts = [int(np.count_nonzero(np.bincount(which))) for which in (patient[positive], patient[~positive], patient)]
+    counts = [int(np.count_nonzero(np.bincount(ids))) for ids in (patient[positive], patient[~positive], patient)]
     if min(counts) < 2:
         return aurocs, np.full((len(scores),) * 2, np.nan), (counts[0], counts[1])
     unbias_positives, unbias_negatives, unbias_all = (count / (count - 1) for count in counts)
@@ -135,7 +145,7 @@ def _covariance(
 
 
 def _outscored(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Compute, for each score, the fraction of the others that are lower, ties half."""
+    """Compute for each score the fraction of the others that are lower; ties count half."""
     ordered = np.sort(others)
     return (np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")) / (2 * len(others))
 
@@ -146,12 +156,12 @@ def _sums(values: np.ndarray, patient: np.ndarray, length: int) -> np.ndarray:
 
 
 def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Multiply [K, P] with [K, P] -> [K, K]; not by `@`, whose threads cost more than these few sums."""
+    """Multiply [K, P] with [K, P] -> [K, K]; starting threads for `@` would cost more than these few sums."""
     return np.einsum("ip,jp->ij", a, b)
 
 
 def _newcombe_low(area: float, positives: int, negatives: int) -> float:
-    """Find the lower end: the AUROC whose own standard error, 1.96 times, reaches up to `area`."""
+    """Find the lower end: the AUROC that lies 1.96 of its own standard errors below `area`."""
     if area == 0:
         return 0.0
     mean_others = (positives + negatives) / 2 - 1

@@ -1,4 +1,4 @@
-"""Operating points: thresholds that are selected on some images, and their confusion counts on others."""
+"""Operating points: select thresholds on validation images and count their errors on others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import numpy as np
 from chexnet.metrics.proportions import wilson
 
 SENSITIVITY = 0.9
-"""The least sensitivity of the rule `sensitivity`."""
+"""Minimum sensitivity for the rule `sensitivity`."""
 
 
 @dataclass(frozen=True)
 class Proportion:
-    """`count` of `total` images, with Wilson's 95 % interval; NaN where `total` is 0."""
+    """A proportion of images with its 95 % Wilson interval; NaN if `total` is 0."""
 
     count: int
     total: int
@@ -25,20 +25,20 @@ class Proportion:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The ends of the interval, 0..1."""
+        """The lower and upper end of the interval, 0..1."""
         return wilson(self.count, self.total)
 
 
 @dataclass(frozen=True)
 class ConfusionCounts:
-    """The confusion counts of one finding at a threshold.
+    """Confusion counts of one finding at a threshold.
 
     Attributes:
-        threshold: the finding is called present at this score and above.
-        true_positives: images with the finding that are called positive.
-        false_positives: images without it that are called positive.
-        false_negatives: images with it that are called negative.
-        true_negatives: images without it that are called negative.
+        threshold: lowest score at which the finding is called present.
+        true_positives: number of images with the finding that are called positive.
+        false_positives: number of images without the finding that are called positive.
+        false_negatives: number of images with the finding that are called negative.
+        true_negatives: number of images without the finding that are called negative.
     """
 
     threshold: float
@@ -75,7 +75,7 @@ class ConfusionCounts:
 
 
 def confusion_at_threshold(labels: np.ndarray, scores: np.ndarray, threshold: float) -> ConfusionCounts:
-    """Count the calls of a threshold on images: labels [N] of 0 or 1, scores [N]."""
+    """Count true and false positives and negatives at a threshold: labels [N] of 0 or 1, scores [N]."""
     called, positive = scores >= threshold, labels == 1
     return ConfusionCounts(
         threshold=float(threshold),
@@ -87,9 +87,9 @@ def confusion_at_threshold(labels: np.ndarray, scores: np.ndarray, threshold: fl
 
 
 def select_threshold(labels: np.ndarray, scores: np.ndarray, rule: str) -> float:
-    """Select a threshold, one of the scores [N], by a rule of RULES; of equally good ones the highest.
+    """Select one of the scores [N] as threshold by a rule of RULES; of equally good ones, the highest.
 
-    Counts are whole numbers here, in which equally good is equal; scikit-learn's `roc_curve` returns rates.
+    Integer counts make ties between equally good thresholds exact. The rates of scikit-learn's `roc_curve` do not.
 
     Raises:
         ValueError: `labels` [N] are only positives or only negatives.
@@ -98,10 +98,10 @@ def select_threshold(labels: np.ndarray, scores: np.ndarray, rule: str) -> float
     if positive.all() or not positive.any():
         raise ValueError("only positives or only negatives: no threshold can be selected")
     order = np.argsort(-scores, kind="stable")
-    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # equal scores are called together
-    hits = np.cumsum(positive[order])[last]
-    alarms = last + 1 - hits
-    best = RULES[rule].select(hits, alarms, int(positive.sum()), int((~positive).sum()))
+    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # equal scores pass a threshold together
+    true_positives = np.cumsum(positive[order])[last]
+    false_positives = last + 1 - true_positives
+    best = RULES[rule].select(true_positives, false_positives, int(positive.sum()), int((~positive).sum()))
     return float(scores[order][last[best]])
 
 
@@ -110,27 +110,28 @@ class Rule:
     """A rule that selects a threshold.
 
     Attributes:
-        words: a description for people.
-        select: the index of the best threshold, from the hits and false alarms at each, int [K], highest threshold
-            first, and the numbers of positives and negatives.
+        description: text for users.
+        select: returns the index of the best of K thresholds. Its arguments are the true and the false positives at
+            each threshold, int [K], highest threshold first, and the numbers of positives and negatives.
     """
 
-    words: str
+    description: str
     select: Callable[[np.ndarray, np.ndarray, int, int], int]
 
 
 RULES = {
     "youden": Rule(
         "highest Youden index (sensitivity + specificity - 1)",
-        lambda hits, alarms, positives, negatives: int(np.argmax(hits * negatives - alarms * positives)),
+        lambda tp, fp, positives, negatives: int(np.argmax(tp * negatives - fp * positives)),
     ),
     "sensitivity": Rule(
         f"highest threshold with a sensitivity of at least {SENSITIVITY:g}",
-        lambda hits, alarms, positives, negatives: int(np.argmax(hits >= SENSITIVITY * positives)),
+        lambda tp, fp, positives, negatives: int(np.argmax(tp >= SENSITIVITY * positives)),
     ),
     "f1": Rule(
         "highest F1 score",
-        lambda hits, alarms, positives, negatives: int(np.argmax(2 * hits / (hits + alarms + positives))),
+        lambda tp, fp, positives, negatives: int(np.argmax(2 * tp / (tp + fp + positives))),
     ),
 }
-"""Youden, Cancer 3, 1950. By F1, CheXNet is compared with radiologists (Rajpurkar et al., 2017, section 3)."""
+"""Rules by name. Sources: Youden, Cancer 3, 1950; Rajpurkar et al., 2017, section 3, compare CheXNet with radiologists
+by their F1 scores."""

@@ -20,10 +20,10 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Adjust the p-values [K] of K tests, so that the family-wise error stays below the level they are read at.
+    """Adjust the p-values [K] of K tests to control the family-wise error rate.
 
-    Step-down, Holm, Scand. J. Stat. 6, 1979. NaN stay NaN and do not count as tests. By hand, because SciPy adjusts
-    for the false discovery rate only.
+    This is the step-down method of Holm, Scand. J. Stat. 6, 1979. NaN remain NaN and do not count as tests. SciPy has
+    only corrections of the false discovery rate.
 
     Example:
         >>> holm(np.array([0.01, 0.04, 0.03]))

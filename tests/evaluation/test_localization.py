@@ -1,4 +1,4 @@
-"""Class maps against drawn boxes: scores and intervals, the run, its files, tools/localize.py."""
+"""Localization: class maps compared with ground-truth boxes, hit rates, output files and tools/localize.py."""
 
 import importlib.util
 import json
@@ -36,41 +36,41 @@ from chexnet.phantom import make_dataset
 
 HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
 BRIGHT = (320, 512, 192, 128)
-"""Where the images of `planted` have a bright patch, x y w h in the space of box files."""
+"""The bright patch in the images of `planted`, x y w h in the coordinates of box files."""
 
 
-class Seeing:
-    """Stands in for an engine: maps are the mean brightness of 32 x 32 pixels, above 60; those of Edema the reverse."""
+class BrightnessEngine:
+    """Engine whose maps are the mean brightness of 32 x 32 pixels minus 60; for Edema, the opposite."""
 
     preferred_batch_size = 20
 
     def __init__(self) -> None:
-        self.passes: list[int] = []
+        self.batch_sizes: list[int] = []
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        self.passes.append(len(images))
+        self.batch_sizes.append(len(images))
         side = images.shape[-1] // 32
-        places = images.reshape(len(images), side, 32, side, 32).mean(axis=(2, 4), dtype=np.float32) - 60
-        maps = np.repeat(places[:, None], len(CLASS_NAMES), axis=1) / 10
+        cells = images.reshape(len(images), side, 32, side, 32).mean(axis=(2, 4), dtype=np.float32) - 60
+        maps = np.repeat(cells[:, None], len(CLASS_NAMES), axis=1) / 10
         maps[:, CLASS_NAMES.index("Edema")] *= -1
         return maps
 
 
 @pytest.fixture
-def seeing(monkeypatch):
-    """The engine of `planted`'s checkpoint."""
-    ready = Seeing()
-    choice = SimpleNamespace(description="an eye", compile=lambda network, crop, maps: ready)
-    monkeypatch.setattr(engines, "select_engine", lambda name, precision, crops: choice)
+def engine(monkeypatch):
+    """Replace the engine and the network by ones of known class maps."""
+    compiled = BrightnessEngine()
+    spec = SimpleNamespace(description="brightness", compile=lambda network, crop, maps: compiled)
+    monkeypatch.setattr(engines, "select_engine", lambda name, precision, crops: spec)
     bias = np.linspace(-1, 1, len(CLASS_NAMES), dtype=np.float32)
-    network = SimpleNamespace(bias=lambda: bias, has_class_maps=True, grid=FeatureGrid())
+    network = SimpleNamespace(bias=lambda: bias, supports_cam=True, grid=FeatureGrid())
     monkeypatch.setattr(model.Checkpoint, "network", lambda opened: network)
-    return ready
+    return compiled
 
 
 @pytest.fixture
-def planted(tmp_path, seeing):
-    """A folder of images with a bright patch (`dark_*` without), and what makes the configuration of a box file."""
+def planted(tmp_path, engine):
+    """Make images with a bright patch (`dark.png` has none), and return a function from boxes to a configuration."""
     (tmp_path / "images").mkdir()
     for name, height, width in [("a.png", 512, 512), ("b.png", 384, 640), ("dark.png", 300, 300)]:
         pixels = np.full((height, width), 20, np.uint8)
@@ -93,8 +93,8 @@ ELSEWHERE = (700, 100, 200, 200)
 
 
 @pytest.mark.parametrize("crops", [10, 1])
-def test_a_network_that_looks_at_the_boxes_is_right(planted, crops):
-    """In images of other sizes and shapes than the box file's, the drawn box is where the patch is."""
+def test_maps_that_are_high_in_the_boxes_are_hits(planted, crops):
+    """The boxes are scaled to images of other sizes and shapes."""
     rows = [("a.png", "Mass", BRIGHT), ("b.png", "Nodule", BRIGHT), ("b.png", "Infiltrate", ELSEWHERE)]
     result = localize(planted([*rows, ("a.png", "Edema", BRIGHT)], crops=crops))
     right, dark, wide, wrong = result.cases
@@ -104,8 +104,8 @@ def test_a_network_that_looks_at_the_boxes_is_right(planted, crops):
         ("b.png", "Nodule"),
         ("b.png", "Infiltration"),
     ]
-    assert right.drawn == ((160, 256, 96, 64),)
-    assert wide.drawn == ((200, 192, 120, 48),)
+    assert right.ground_truth == ((160, 256, 96, 64),)
+    assert wide.ground_truth == ((200, 192, 120, 48),)
     assert right.pointing
     assert wide.pointing
     assert right.iou > 0.4
@@ -114,95 +114,97 @@ def test_a_network_that_looks_at_the_boxes_is_right(planted, crops):
     assert not wrong.pointing
     assert wrong.iou == wrong.iobb == 0
     assert wrong.peak == wide.peak
-    assert right.iou == pytest.approx(iou(np.array([right.found]), np.array(right.drawn))[0, 0])
+    assert right.iou == pytest.approx(iou(np.array([right.predicted]), np.array(right.ground_truth))[0, 0])
 
 
-def test_of_several_boxes_one_is_enough_and_makes_one_case(planted):
+def test_several_boxes_of_a_finding_are_one_case(planted):
     rows = [("a.png", "Nodule", ELSEWHERE), ("a.png", "Nodule", BRIGHT), ("a.png", "Mass", ELSEWHERE)]
     result = localize(planted(rows))
     nodule, mass = result.cases
-    assert len(nodule.drawn) == 2
+    assert len(nodule.ground_truth) == 2
     assert nodule.pointing
     assert nodule.iou > 0.4
     assert not mass.pointing
-    assert [(name, shares[0].found, shares[0].cases) for name, shares in result.scores.findings.items()] == [
+    assert [(name, rates[0].hits, rates[0].cases) for name, rates in result.scores.findings.items()] == [
         ("Mass", 0, 1),
         ("Nodule", 1, 1),
     ]
 
 
-def test_boxes_of_other_findings_are_for_a_network_that_has_them(planted, tmp_path):
+def test_boxes_may_be_of_any_class_of_the_checkpoint(planted, tmp_path):
     names = [f"shadow {index}" for index in range(len(CLASS_NAMES))]
     checkpoint.write_metadata_file(tmp_path / "model.pdparams", {"resize": 256, "crop": 224, "classes": names})
-    reversed_one = names[CLASS_NAMES.index("Edema")]
-    rows = [("a.png", names[12], BRIGHT), ("a.png", reversed_one, BRIGHT), ("b.png", names[0], BRIGHT)]
+    inverted = names[CLASS_NAMES.index("Edema")]
+    rows = [("a.png", names[12], BRIGHT), ("a.png", inverted, BRIGHT), ("b.png", names[0], BRIGHT)]
     result = localize(planted(rows))
     assert {case.finding: case.pointing for case in result.cases} == {
         names[12]: True,
-        reversed_one: False,
+        inverted: False,
         names[0]: True,
     }
-    assert list(result.scores.findings) == [names[0], reversed_one, names[12]]  # as the network has them
-    assert [one.case.finding for one in result.samples] == [names[0], reversed_one, names[12]]
+    assert list(result.scores.findings) == [names[0], inverted, names[12]]  # in the checkpoint's order
+    assert [sample.case.finding for sample in result.samples] == [names[0], inverted, names[12]]
     assert f"\n{names[12]} " in format_result(result)
-    with pytest.raises(InputError, match="1 boxes of what the checkpoint has no class for, such as Mass; its classes"):
+    with pytest.raises(InputError, match=r"boxes\.csv: 1 boxes .* Mass; its classes"):
         localize(planted([("a.png", "Mass", BRIGHT)]))
-    with pytest.raises(InputError, match=r"boxes\.csv:2: finding 'shade', expected one of Atelectasis, .*shadow 13"):
+    with pytest.raises(InputError, match=r"boxes\.csv:2: .*'shade'.* Atelectasis, .*shadow 13"):
         localize(planted([("a.png", "shade", BRIGHT)]))
 
 
-def test_probabilities_are_those_of_the_crops_averaged(planted, seeing, tmp_path):
+def test_probabilities_are_averaged_over_the_crops(planted, engine, tmp_path):
     corner = np.full((256, 256), 20, np.uint8)
     corner[:90, :90] = 250
     Image.fromarray(corner).save(tmp_path / "images" / "corner.png")
     result = localize(planted([("corner.png", "Mass", BRIGHT), ("corner.png", "Edema", BRIGHT)]))
-    logits = seeing.predict(Preprocessing().ten_crop(corner)).mean(axis=(2, 3)) + np.linspace(-1, 1, 14)
+    logits = engine.predict(Preprocessing().ten_crop(corner)).mean(axis=(2, 3)) + np.linspace(-1, 1, 14)
     probabilities = 1 / (1 + np.exp(-logits))
     assert np.ptp(probabilities, axis=0).min() > 0.01
     expected = probabilities.mean(axis=0)
     assert [case.probability for case in result.cases] == pytest.approx([expected[4], expected[9]], rel=1e-4)
 
 
-def test_where_nothing_speaks_for_the_finding_no_box_is_found(planted, tmp_path):
+def test_a_case_without_a_predicted_box_scores_0(planted, tmp_path):
     result = localize(planted([("dark.png", "Mass", BRIGHT), ("a.png", "Mass", BRIGHT)]))
     case = result.cases[0]
-    assert case.found is None
+    assert case.predicted is None
     assert case.iou == case.iobb == 0
     write_contact_sheet(tmp_path / "sheet.png", result.samples)
 
 
-def test_images_go_through_in_full_passes_however_many_there_are(planted, seeing, tmp_path):
-    """Two images of ten crops fill a pass."""
+def test_images_are_predicted_in_full_batches(planted, engine, tmp_path):
+    """Two images of ten crops fill a batch."""
     for index in range(7):
         (tmp_path / "images" / f"{index}.png").write_bytes((tmp_path / "images" / "a.png").read_bytes())
-    seen = []
+    calls = []
     result = localize(
         planted([(f"{index}.png", "Mass", BRIGHT) for index in range(7)]),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )
-    assert seeing.passes == [20, 20, 20, 10]
-    assert seen == [(done, 7) for done in range(1, 8)]
+    assert engine.batch_sizes == [20, 20, 20, 10]
+    assert calls == [(done, 7) for done in range(1, 8)]
     assert [case.image for case in result.cases] == [f"{index}.png" for index in range(7)]
     assert len({case.peak for case in result.cases}) == 1
-    assert [(one.case.image) for one in result.samples] == ["0.png", "1.png"]
+    assert [sample.case.image for sample in result.samples] == ["0.png", "1.png"]
 
 
-def test_a_list_chooses_the_images(planted, tmp_path):
+def test_a_list_selects_the_images(planted, tmp_path):
     rows = [("a.png", "Mass", BRIGHT), ("missing.png", "Mass", BRIGHT), ("b.png", "Mass", BRIGHT)]
     (tmp_path / "list.txt").write_text("b.png" + " 0" * 14 + "\nz.png" + " 1" * 14)
     result = localize(planted(rows, test_list=str(tmp_path / "list.txt")))
     assert [case.image for case in result.cases] == ["b.png"]
 
 
-def test_what_cannot_be_compared_is_named_and_the_rest_is_done(planted, tmp_path):
+def test_invalid_boxes_and_images_are_left_out_with_a_reason(planted, tmp_path):
     (tmp_path / "images" / "broken.png").write_bytes(b"\x89PNG\r\n")
     outside = (1000, 10, 30, 10)
     rows = [("broken.png", "Mass", BRIGHT), ("a.png", "Nodule", outside), ("a.png", "Mass", BRIGHT)]
     result = localize(planted(rows))
     assert [(case.image, case.finding) for case in result.cases] == [("a.png", "Mass")]
     box, image = result.left_out
-    assert box.endswith("boxes.csv:3: a.png: the box 1000,10,30,10 is not inside the image, expected it within 0..1024")
-    assert "broken.png: cannot be decoded" in image
+    assert "boxes.csv:3: a.png: " in box
+    assert "1000,10,30,10" in box
+    assert "0..1024" in box
+    assert "broken.png: " in image
 
 
 @pytest.mark.parametrize(
@@ -211,31 +213,33 @@ def test_what_cannot_be_compared_is_named_and_the_rest_is_done(planted, tmp_path
         (
             [("a.png", "Mass", (-5, 0, 5, 5))],
             {},
-            "no box can be compared, expected at least one; the first: .*:2: a.png",
+            r"boxes\.csv: .*:2: a\.png",
         ),
         (
             [("c.png", "Mass", BRIGHT), ("a.png", "Mass", BRIGHT)],
             {},
-            "1 of 2 images are missing in .*: c.png; there are .*; --test_list FILE takes",
+            r"1 of 2 .*: c\.png; .*--test_list FILE",
         ),
-        ([("a.png", "Mass", BRIGHT)], {"data_dir": "none"}, "none: no such image folder"),
-        ([("a.png", "Mass", BRIGHT)], {"boxes": "none.csv"}, "none.csv: the box file cannot be read"),
+        ([("a.png", "Mass", BRIGHT)], {"data_dir": "none"}, "none: "),
+        ([("a.png", "Mass", BRIGHT)], {"boxes": "none.csv"}, r"none\.csv: "),
     ],
 )
-def test_what_leaves_nothing_to_compare_is_one_line(planted, rows, changes, message):
+def test_nothing_to_compare_is_an_error(planted, rows, changes, message):
     with pytest.raises(InputError, match=message):
         localize(planted(rows, **changes))
 
 
-def test_a_list_without_any_of_the_images_is_refused(planted, tmp_path):
+def test_a_list_without_any_of_the_images_is_an_error(planted, tmp_path):
     (tmp_path / "list.txt").write_text("z.png" + " 0" * 14)
-    with pytest.raises(InputError, match=r"no box of an image of .*list\.txt"):
+    with pytest.raises(InputError, match=r"boxes\.csv: .*list\.txt"):
         localize(planted([("a.png", "Mass", BRIGHT)], test_list=str(tmp_path / "list.txt")))
 
 
-def test_maps_that_are_not_numbers_are_refused(planted, seeing, monkeypatch):
-    monkeypatch.setattr(Seeing, "predict", lambda self, images: np.full((len(images), 14, 7, 7), np.nan, np.float32))
-    with pytest.raises(InputError, match=r"model\.pdparams: gives class maps that are not finite"):
+def test_class_maps_that_are_not_finite_are_an_error(planted, monkeypatch):
+    monkeypatch.setattr(
+        BrightnessEngine, "predict", lambda self, images: np.full((len(images), 14, 7, 7), np.nan, np.float32)
+    )
+    with pytest.raises(InputError, match=r"model\.pdparams: .*class maps"):
         localize(planted([("a.png", "Mass", BRIGHT)]))
 
 
@@ -243,10 +247,10 @@ def case(image: str, finding: str, *, pointing: bool = False, iobb: float = 0.0,
     return Case(image, finding, 0.5, ((0, 0, 1, 1),), (0.5, 0.5), None, pointing, iobb, iou)
 
 
-def test_a_case_is_found_above_the_threshold_not_at_it():
+def test_a_hit_is_above_the_threshold_not_at_it():
     cases = [case("a", "Mass", pointing=True, iobb=0.5, iou=0.25), case("b", "Mass", iobb=0.51, iou=0.1)]
-    shares = dict(zip(MEASURES, score_cases(cases).findings["Mass"], strict=True))
-    assert {name: one.found for name, one in shares.items()} == {
+    rates = dict(zip(MEASURES, score_cases(cases).findings["Mass"], strict=True))
+    assert {name: rate.hits for name, rate in rates.items()} == {
         **{"pointing": 1, "iobb>0.1": 2, "iobb>0.25": 2, "iobb>0.5": 1},
         **{"iou>0.1": 1, "iou>0.25": 0, "iou>0.5": 0},
     }
@@ -255,57 +259,57 @@ def test_a_case_is_found_above_the_threshold_not_at_it():
 def test_the_mean_is_over_findings_not_over_cases():
     cases = [case(str(index), "Mass") for index in range(9)] + [case("x", "Nodule", pointing=True)]
     scores = score_cases(cases)
-    assert scores.mean[0].share == 0.5
+    assert scores.mean[0].rate == 0.5
     assert scores.mean[0].findings == 2
     assert list(scores.findings) == ["Mass", "Nodule"]
 
 
 @given(st.integers(1, 300), st.floats(0, 1))
-def test_wilsons_interval_is_where_the_share_is_1_96_standard_errors_away(cases, fraction):
-    found = round(fraction * cases)
-    low, high = wilson(found, cases)
+def test_wilsons_interval_ends_where_the_rate_is_1_96_standard_errors_away(cases, fraction):
+    hits = round(fraction * cases)
+    low, high = wilson(hits, cases)
     assert 0 <= low <= high <= 1
-    assert low - 1e-9 <= found / cases <= high + 1e-9
+    assert low - 1e-9 <= hits / cases <= high + 1e-9
     for end in (low, high):
         if 1e-9 < end < 1 - 1e-9:
-            assert abs(found / cases - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / cases), rel=1e-6)
+            assert abs(hits / cases - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / cases), rel=1e-6)
 
 
-def test_the_interval_of_the_mean_is_that_of_its_patients():
-    """Of one finding it is about the binomial's, and more images of the same patients do not narrow it."""
+def test_the_interval_of_the_mean_depends_on_the_number_of_patients():
+    """It is close to the binomial interval for one finding. More images of the same patients do not narrow it."""
     once = [case(f"{index:08d}_000.png", "Mass", pointing=index < 60) for index in range(200)]
     low, high = score_cases(once).mean[0].low, score_cases(once).mean[0].high
     error = math.sqrt(0.3 * 0.7 / 200)
     assert low == pytest.approx(0.3 - 1.96 * error, abs=0.01)
     assert high == pytest.approx(0.3 + 1.96 * error, abs=0.01)
-    often = [
+    five_images_each = [
         case(f"{index:08d}_{image:03d}.png", "Mass", pointing=index < 60) for index in range(200) for image in range(5)
     ]
-    again = score_cases(often)
+    again = score_cases(five_images_each)
     assert again.patients == 200
     assert (again.mean[0].low, again.mean[0].high) == (low, high)
     assert again.findings["Mass"][0].cases == 1000
 
 
-def test_the_files_hold_what_was_found(planted, tmp_path):
+def test_the_json_has_the_result(planted, tmp_path):
     rows = [("a.png", "Mass", BRIGHT), ("dark.png", "Effusion", BRIGHT), ("b.png", "Mass", ELSEWHERE)]
     config = planted(rows)
     result = localize(config)
     result.write_json(tmp_path / "out.json")
-    facts = json.loads((tmp_path / "out.json").read_text())
-    assert facts["findings"]["Mass"]["pointing"]["found"] == 1
-    assert facts["findings"]["Mass"]["pointing"]["cases"] == 2
-    assert facts["mean"]["pointing"]["share"] == 0.25
-    assert facts["sha256"] == {"ckpt": sha256(config.ckpt), "boxes": sha256(config.boxes)}
-    assert facts["engine"] == "an eye"
-    assert facts["config"]["crops"] == 10
-    assert "0.5" in facts["rules"]["found_box"]
-    assert [one["image"] for one in facts["cases"]] == ["a.png", "dark.png", "b.png"]
-    assert facts["cases"][0]["found"] == list(result.cases[0].found)
-    assert facts["cases"][1]["found"] is None
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["findings"]["Mass"]["pointing"]["found"] == 1
+    assert content["findings"]["Mass"]["pointing"]["cases"] == 2
+    assert content["mean"]["pointing"]["share"] == 0.25
+    assert content["sha256"] == {"ckpt": sha256(config.ckpt), "boxes": sha256(config.boxes)}
+    assert content["engine"] == "brightness"
+    assert content["config"]["crops"] == 10
+    assert "0.5" in content["rules"]["found_box"]
+    assert [case["image"] for case in content["cases"]] == ["a.png", "dark.png", "b.png"]
+    assert content["cases"][0]["found"] == list(result.cases[0].predicted)
+    assert content["cases"][1]["found"] is None
 
 
-def test_the_table_shows_the_published_figures_beside_the_same_measure(planted):
+def test_the_table_has_published_rates_next_to_the_same_measure(planted):
     text = format_result(localize(planted([("a.png", "Mass", BRIGHT), ("dark.png", "Hernia", BRIGHT)])))
     tables = [block.splitlines() for block in text.split("\n\n")]
     assert [table[0].split()[:2] for table in tables[:3]] == [["pointing", "game"], ["IoBB", "cases"], ["IoU", "cases"]]
@@ -316,35 +320,35 @@ def test_the_table_shows_the_published_figures_beside_the_same_measure(planted):
     assert (iobb["Mass"][7], iobb["Mass"][10]) == ("0.282", "0.141")
     assert (iobb["Hernia"][4], iobb["mean"][-1]) == ("-", "-")
     assert (overlap["Mass"][4], overlap["Mass"][9]) == ("0.400", "0.012")
-    assert len(overlap["Mass"]) == 10  # theirs at 0.1 and 0.5 only
+    assert len(overlap["Mass"]) == 10  # published only at 0.1 and 0.5
     assert "arXiv:1705.02315" in text
 
 
-def pixels_of(colour: str, path) -> int:
-    drawn = np.asarray(Image.open(path).convert("RGB"))
-    return int((drawn == np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)).all(axis=2).sum())
+def count_pixels(path, color: str) -> int:
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    return int((pixels == np.frombuffer(bytes.fromhex(color[1:]), np.uint8)).all(axis=2).sum())
 
 
-def test_the_contact_sheet_shows_drawn_and_found_boxes(planted, tmp_path, monkeypatch):
-    """The line of a box has many more pixels of its colour than the cross at the maximum."""
+def test_the_contact_sheet_shows_ground_truth_and_predicted_boxes(planted, tmp_path, monkeypatch):
+    """The line of a box has many more pixels of its color than the cross at the maximum."""
     monkeypatch.setattr(box_sheet, "_legend", lambda: [])
     for name in ("a.png", "dark.png"):
         result = localize(planted([(name, "Mass", BRIGHT)], crops=1))
         write_contact_sheet(tmp_path / name, result.samples)
-        assert pixels_of(box_sheet.DRAWN, tmp_path / name) > 300
-    assert pixels_of(box_sheet.FOUND, tmp_path / "a.png") > 300
-    assert 0 < pixels_of(box_sheet.FOUND, tmp_path / "dark.png") < 100
+        assert count_pixels(tmp_path / name, box_sheet.GROUND_TRUTH) > 300
+    assert count_pixels(tmp_path / "a.png", box_sheet.PREDICTED) > 300
+    assert 0 < count_pixels(tmp_path / "dark.png", box_sheet.PREDICTED) < 100
 
 
-def test_a_sample_is_small_and_its_map_lies_where_the_image_does(planted, tmp_path):
+def test_a_sample_is_reduced_and_its_map_matches_its_image(planted, tmp_path):
     large = np.full((1500, 1200), 20, np.uint8)
     large[750:938, 375:600] = 250
     Image.fromarray(large).save(tmp_path / "images" / "large.png")
-    (one,) = localize(planted([("large.png", "Mass", BRIGHT)])).samples
-    assert one.size == (1500, 1200)
-    assert one.gray.shape == one.values.shape == (500, 400)
-    box = predicted_box(one.values) * 3
-    assert iou(box[None], np.array([one.case.found]))[0, 0] > 0.97
+    (sample,) = localize(planted([("large.png", "Mass", BRIGHT)])).samples
+    assert sample.size == (1500, 1200)
+    assert sample.gray.shape == sample.values.shape == (500, 400)
+    box = predicted_box(sample.values) * 3
+    assert iou(box[None], np.array([sample.case.predicted]))[0, 0] > 0.97
 
 
 def script():
@@ -354,8 +358,8 @@ def script():
     return module
 
 
-def test_the_script_from_phantoms_to_its_files(tmp_path, capsys):
-    """With the real network and engine."""
+def test_the_script_runs_on_phantoms(tmp_path, capsys):
+    """The network and the engine are real."""
     phantoms = make_dataset(tmp_path / "phantom", 12, 80, seed=3, min_prevalence=0.2)
     ckpt = tmp_path / "model.safetensors"
     network = CheXNet()
@@ -370,9 +374,9 @@ def test_the_script_from_phantoms_to_its_files(tmp_path, capsys):
     assert lines[1] == "=> 10 crops of 64 px from 72 px"
     assert lines[2] == f"=> {ckpt}: random weights"
     assert lines[5].startswith("pointing game")
-    facts = json.loads((tmp_path / "out.json").read_text())
-    assert sum(one["pointing"]["cases"] for one in facts["findings"].values()) == len(facts["cases"])
-    assert f"{len(facts['cases'])} cases" in output.out
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert sum(rates["pointing"]["cases"] for rates in content["findings"].values()) == len(content["cases"])
+    assert f"{len(content['cases'])} cases" in output.out
     assert Image.open(tmp_path / "sheet.png").width > 1000
 
 
@@ -382,15 +386,16 @@ def test_the_script_ends_with_code_2_when_something_was_left_out(planted, capsys
     assert script().main(flags) == 2
     output = capsys.readouterr()
     assert "mean of 1" in output.out
-    assert output.out.splitlines()[-1].startswith(f"left out: {config.boxes}:3: a.png: the box 0,0,0,9 is not inside")
-    assert output.err.splitlines()[-1].endswith("1 boxes or images, listed above, were left out; the rest was scored")
+    assert output.out.splitlines()[-1].startswith(f"left out: {config.boxes}:3: a.png: ")
+    assert "0,0,0,9" in output.out.splitlines()[-1]
+    assert output.err.splitlines()[-1].startswith(f"error: {config.boxes}: 1 boxes or images")
 
 
-def test_outputs_are_checked_before_the_work(tmp_path, capsys):
+def test_outputs_are_checked_first(tmp_path, capsys):
     ckpt = str(tmp_path / "model.pdparams")
     for flag, path, message in (
-        ("--output_json", "model.json", "is read by this run"),
-        ("--contact_sheet", "sheet.jpg", "ends in .png"),
+        ("--output_json", "model.json", "model.json: "),
+        ("--contact_sheet", "sheet.jpg", ".png"),
     ):
         assert script().main(["--boxes", "b.csv", "--ckpt", ckpt, flag, str(tmp_path / path)]) == 2
         assert message in capsys.readouterr().err

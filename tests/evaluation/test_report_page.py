@@ -1,4 +1,4 @@
-"""The page of a report: that it stands alone, reads well without eyes, and in a real browser."""
+"""HTML page of a report: self-contained, escaped, accessible, checked in a real browser."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ VOID = {"meta", "br"}
 
 
 class Reader(HTMLParser):
-    """Collects a page's elements and refuses one that is not closed."""
+    """Collect the elements of a page and check that all are closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -61,17 +61,17 @@ HOSTILE = '<script>alert(1)</script>"&.csv'
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    spoilt = Predictions(HOSTILE, TEST.names, TEST.labels, TEST.probabilities)
+    hostile = Predictions(HOSTILE, TEST.names, TEST.labels, TEST.probabilities)
     run = {
         "config": {"ckpt": "<b>.pdparams", "crops": 10},
         "engine": "paddle, float32",
         "notice": "for <tests> only",
         "sha256": {"ckpt": "4a5f"},
     }
-    return render_html(build_report(spoilt, VALIDATION, OTHER, audit=["seen <twice>"], run=run))
+    return render_html(build_report(hostile, VALIDATION, OTHER, audit=["seen <twice>"], run=run))
 
 
-def test_it_is_whole_and_hears_of_nothing_outside(text):
+def test_the_page_is_self_contained(text):
     read = Reader(text)
     assert text.startswith("<!DOCTYPE html>")
     assert not read.all("script", "link", "img", "iframe", "object")
@@ -84,7 +84,7 @@ def test_it_is_whole_and_hears_of_nothing_outside(text):
     assert len(text) < 1_000_000
 
 
-def test_names_from_outside_stay_text(text):
+def test_external_text_is_escaped(text):
     read = Reader(text)
     assert HOSTILE in "".join(read.texts)
     assert not read.all("twice", "tests", "script")
@@ -92,7 +92,7 @@ def test_names_from_outside_stay_text(text):
         assert piece in "".join(read.texts)
 
 
-def test_it_can_be_read_without_eyes(text):
+def test_the_page_is_accessible(text):
     read = Reader(text)
     assert read.all("html")[0]["lang"] == "en"
     assert len(read.all("title")) == len(read.all("h1")) == len(read.all("main")) == 1
@@ -110,7 +110,7 @@ def test_it_can_be_read_without_eyes(text):
     assert {attrs["aria-labelledby"] for attrs in regions + read.all("section")} <= ids
 
 
-def test_every_row_of_a_table_has_as_many_cells(text):
+def test_all_rows_of_a_table_have_the_same_number_of_cells(text):
     for table in re.findall(r"<table.*?</table>", text, re.DOTALL):
         widths = set()
         for row in re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL):
@@ -119,7 +119,7 @@ def test_every_row_of_a_table_has_as_many_cells(text):
         assert len(widths) == 1
 
 
-def test_published_columns_stand_under_their_split(text):
+def test_published_columns_are_grouped_by_split(text):
     table = re.search(r'<table[^>]*><caption id="t-auroc">.*?</table>', text, re.DOTALL)[0]
     groups = re.findall(r'<th scope="colgroup" colspan="(\d+)"[^>]*>(.*?)</th>', table)
     assert [(int(span), name) for span, name in groups[1:]] == [(3, "split: own"), (3, "split: shared 70/10/20")]
@@ -135,33 +135,33 @@ def area(curve: charts.Curve) -> float:
 
 
 @pytest.mark.parametrize("column", range(3))
-def test_the_curves_have_the_areas_that_stand_below_them(column):
+def test_the_areas_under_the_curves_equal_the_scores(column):
     labels, scores = TEST.labels[:, column], TEST.probabilities[:, column].round(1)
     assert area(charts.roc(labels, scores)) == pytest.approx(auroc(labels, scores))
     assert area(charts.precision_recall(labels, scores)) == pytest.approx(average_precision_score(labels, scores))
 
 
 def lines(svg: str, color: str) -> list[np.ndarray]:
-    """Points [K, 2] of the lines of that color, in units of the drawing."""
+    """Return the points [K, 2] of the lines of a color, in units of the drawing."""
     paths = [attrs for attrs in Reader(svg).all("path") if f"stroke: var(--{color})" in attrs["style"]]
     return [np.array(re.findall(r"[ML] (\S+) (\S+)", attrs["d"]), float) for attrs in paths if "id" not in attrs]
 
 
 def to_drawing(x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
-    """The square inside the axes is 160 units wide, from 44 to the right and from 168 up."""
+    """Convert points to the drawing, whose axes span 160 units, right from 44 and up from 168."""
     return np.stack([44 + 160 * x / limit, 168 - 160 * y / limit], axis=1)
 
 
-def test_a_chart_puts_points_where_they_belong():
+def test_a_chart_has_its_points_at_their_coordinates():
     curve = charts.Curve(np.array([0, 0.001, 0.5, 1]), np.array([0, 0.001, 1, 1]))
     svg = charts.draw([curve], "x & <y>", "y")
     (found,) = lines(svg, "first")
-    np.testing.assert_allclose(found, [(44, 168), (124, 8), (204, 8)])  # the second point falls on the first
+    np.testing.assert_allclose(found, [(44, 168), (124, 8), (204, 8)])  # the second point rounds to the first
     assert "x & <y>" in Reader(svg).texts
     assert not Reader(svg).all("y")
 
 
-def test_a_reliability_diagram_shows_bins_and_their_intervals():
+def test_a_reliability_diagram_has_the_bins_and_their_intervals():
     bins = reliability(TEST.labels[:, 0], TEST.probabilities[:, 0])
     limit = charts.reliability_limit([bins])
     curve = charts.reliability(bins)
@@ -186,7 +186,7 @@ def test_two_curves_differ_in_more_than_color():
     assert dashed == {"first": False, "second": True}
 
 
-def test_a_drawing_depends_on_its_arguments_only(monkeypatch):
+def test_a_drawing_depends_only_on_its_arguments(monkeypatch):
     curve = charts.roc(TEST.labels[:, 0], TEST.probabilities[:, 0])
     once = charts.draw([curve], "x", "y")
     monkeypatch.setitem(matplotlib.rcParams, "lines.linewidth", 9.0)
@@ -195,8 +195,8 @@ def test_a_drawing_depends_on_its_arguments_only(monkeypatch):
     assert matplotlib.rcParams["text.usetex"]
 
 
-def test_nothing_of_matplotlibs_global_state_is_used():
-    """Neither on import, nor for a page; pyplot would look for a screen."""
+def test_pyplot_is_never_imported():
+    """pyplot has global state and looks for a display. Importing the package loads no matplotlib at all."""
     code = (
         "import sys\n"
         "import chexnet.evaluation.report\n"
@@ -212,7 +212,7 @@ def test_nothing_of_matplotlibs_global_state_is_used():
 
 
 @pytest.mark.browser
-def test_axe_finds_nothing_serious_in_a_real_browser(text, tmp_path):
+def test_axe_finds_no_serious_fault_in_a_real_browser(text, tmp_path):
     (tmp_path / "page.html").write_text(text, encoding="utf-8")
     with Browser(tmp_path / "profile") as page:
         for scheme in ("light", "dark"):

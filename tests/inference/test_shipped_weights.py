@@ -45,7 +45,7 @@ def test_it_looks_where_the_findings_are(phantoms):
         LocalizationConfig(boxes=str(phantoms / "BBox_List.csv"), data_dir=str(phantoms / "images"), ckpt=str(CKPT))
     )
     assert len(result.scores.findings) == 8
-    assert result.scores.mean[0].share >= 0.7
+    assert result.scores.mean[0].rate >= 0.7
 
 
 def test_it_says_the_same_as_ever_of_the_same_drawing(phantoms):

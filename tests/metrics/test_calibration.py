@@ -17,54 +17,54 @@ from chexnet.metrics.calibration import (
 
 
 def calibrated(n: int, classes: int = 3, seed: int = 0):
-    """Logits, and labels that are as frequent as they say."""
+    """Return logits and labels with exactly these probabilities."""
     logits = np.random.default_rng(seed).normal(-1, 2, (n, classes))
     return logits, (np.random.default_rng(seed + 1).random((n, classes)) < expit(logits)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_a_known_temperature_is_found_again(temperature):
+def test_fitting_recovers_a_known_temperature(temperature):
     logits, labels = calibrated(20_000)
     assert fit_temperature(labels, expit(logits * temperature)) == pytest.approx(temperature, rel=0.03)
 
 
-def test_a_known_slope_and_offset_are_found_again_and_mend_the_probabilities():
+def test_platt_scaling_recovers_a_known_slope_and_offset():
     logits, labels = calibrated(20_000, classes=1)
-    spoilt = expit((logits[:, 0] + 1.5) / 0.4)
-    slope, offset = fit_platt(labels[:, 0], spoilt)
+    distorted = expit((logits[:, 0] + 1.5) / 0.4)
+    slope, offset = fit_platt(labels[:, 0], distorted)
     assert (slope, offset) == pytest.approx((0.4, -1.5), abs=0.05)
-    mended = expit(slope * to_logits(spoilt) + offset)
-    before, after = (expected_calibration_error(reliability(labels[:, 0], one)) for one in (spoilt, mended))
+    fixed = expit(slope * to_logits(distorted) + offset)
+    before, after = (expected_calibration_error(reliability(labels[:, 0], p)) for p in (distorted, fixed))
     assert before > 0.1
     assert after < 0.02
-    assert auroc(labels[:, 0], mended) == pytest.approx(auroc(labels[:, 0], spoilt), abs=1e-3)
+    assert auroc(labels[:, 0], fixed) == pytest.approx(auroc(labels[:, 0], distorted), abs=1e-3)
 
 
-def test_platt_is_logistic_regression_on_many_images():
+def test_platt_scaling_equals_logistic_regression_on_many_images():
     logits, labels = calibrated(20_000, classes=1)
     oracle = LogisticRegression(C=1e9).fit(logits, labels[:, 0])
     expected = (oracle.coef_[0, 0], oracle.intercept_[0])
     assert fit_platt(labels[:, 0], expit(logits[:, 0])) == pytest.approx(expected, abs=2e-3)
 
 
-def test_platt_stays_finite_where_the_classes_are_apart():
+def test_platt_scaling_of_separable_classes_is_finite():
     labels = np.repeat([0, 1], 5)
     slope, offset = fit_platt(labels, np.linspace(0.1, 0.9, 10))
     assert 0 < slope < 100
     assert np.isfinite(offset)
-    assert offset == pytest.approx(0, abs=1e-3)  # neither kind is believed more
+    assert offset == pytest.approx(0, abs=1e-3)  # the classes are symmetric
     with pytest.raises(ValueError, match="only positives or only negatives"):
         fit_platt(np.zeros(3), np.array([0.1, 0.2, 0.3]))
 
 
-def test_bins_are_scikit_learns_and_hold_every_image_once():
+def test_bins_equal_those_of_scikit_learn():
     logits, labels = calibrated(1000, classes=1)
     probabilities = expit(logits[:, 0])
     found = reliability(labels[:, 0], probabilities)
     observed, mean = calibration_curve(labels[:, 0], probabilities, n_bins=10, strategy="quantile")
-    assert [one.images for one in found] == [100] * 10
-    np.testing.assert_allclose([one.observed for one in found], observed)
-    np.testing.assert_allclose([one.mean for one in found], mean)
+    assert [group.images for group in found] == [100] * 10
+    np.testing.assert_allclose([group.observed for group in found], observed)
+    np.testing.assert_allclose([group.mean for group in found], mean)
     assert expected_calibration_error(found) == pytest.approx(np.mean(np.abs(observed - mean)))
     assert brier(labels[:, 0], probabilities) == pytest.approx(brier_score_loss(labels[:, 0], probabilities))
 
@@ -73,8 +73,8 @@ def test_bins_are_scikit_learns_and_hold_every_image_once():
 def test_equal_probabilities_share_a_bin(probabilities):
     probabilities = np.random.default_rng(0).permutation(np.array(probabilities, np.float32))
     found = reliability(np.ones(len(probabilities)), probabilities)
-    assert sum(one.images for one in found) == sum(one.positives for one in found) == len(probabilities)
-    means = [one.mean for one in found]
+    assert sum(group.images for group in found) == sum(group.positives for group in found) == len(probabilities)
+    means = [group.mean for group in found]
     assert means == sorted(set(means))
     assert len(found) <= len(set(probabilities.tolist()))
 

@@ -13,7 +13,7 @@ samples = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_
 
 
 def pair_counting(labels, scores) -> float:
-    """The definition: the share of (positive, negative) pairs in the right order, ties half."""
+    """Compute the definition: the fraction of (positive, negative) pairs in the right order, ties half."""
     wins = [
         (p > n) + 0.5 * (p == n)
         for p, positive in zip(scores, labels, strict=True)
@@ -25,13 +25,13 @@ def pair_counting(labels, scores) -> float:
 
 
 @given(samples)
-def test_auroc_is_pair_counting(pairs):
+def test_auroc_equals_pair_counting(pairs):
     labels, scores = (np.array(column) for column in zip(*pairs, strict=True))
     assert auroc(labels, scores) == pytest.approx(pair_counting(labels, scores), abs=1e-12, nan_ok=True)
 
 
 @given(samples)
-def test_auroc_ignores_monotone_rescaling_and_mirrors_when_reversed(pairs):
+def test_auroc_ignores_monotone_rescaling_and_flips_with_the_sign(pairs):
     labels, scores = (np.array(column) for column in zip(*pairs, strict=True))
     value = auroc(labels, scores)
     assert auroc(labels, np.exp(scores) - 7) == pytest.approx(value, nan_ok=True)
@@ -39,23 +39,23 @@ def test_auroc_ignores_monotone_rescaling_and_mirrors_when_reversed(pairs):
 
 
 def any_scores(kind: str) -> st.SearchStrategy[np.ndarray]:
-    """Finite scores of one type, many of them equal, some extreme."""
-    facts = np.finfo(kind)
-    extremes = [0, -0.0, facts.smallest_subnormal, facts.tiny, 1, 1 + facts.eps, facts.max, facts.min]
-    finite = st.floats(allow_nan=False, allow_infinity=False, width=facts.bits)
+    """Generate finite scores of one type, many of them equal, some extreme."""
+    limits = np.finfo(kind)
+    extremes = [0, -0.0, limits.smallest_subnormal, limits.tiny, 1, 1 + limits.eps, limits.max, limits.min]
+    finite = st.floats(allow_nan=False, allow_infinity=False, width=limits.bits)
     return arrays.arrays(kind, st.integers(2, 60), elements=st.sampled_from([float(x) for x in extremes]) | finite)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # scikit-learn adds the largest and the smallest
 @given(st.sampled_from(["f4", "f8"]).flatmap(any_scores), st.data())
-def test_auroc_is_scikit_learns(scores, data):
+def test_auroc_equals_scikit_learns(scores, data):
     labels = np.zeros(len(scores), data.draw(st.sampled_from(["u1", "f4", "?"])))
     labels[data.draw(st.integers(1, len(scores) - 1)) :] = 1
     labels = np.random.default_rng(data.draw(st.integers(0, 9))).permutation(labels)
     assert auroc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
-def test_auroc_is_scikit_learns_on_many_samples_of_every_prevalence():
+def test_aurocs_equal_scikit_learns_at_any_prevalence():
     rng = np.random.default_rng(0)
     labels = rng.random((30_000, 6)) < [0.0005, 0.02, 0.1, 0.5, 0.9, 0.9995]
     for scores in (rng.random(labels.shape, np.float32), rng.normal(size=labels.shape).round(2)):
@@ -63,7 +63,7 @@ def test_auroc_is_scikit_learns_on_many_samples_of_every_prevalence():
         np.testing.assert_allclose(class_aurocs(labels, scores), oracle, rtol=0, atol=1e-12)
 
 
-def test_an_undefined_class_is_nan_and_leaves_its_neighbours_alone():
+def test_an_undefined_class_is_nan_and_does_not_affect_the_others():
     labels = np.array([[0, 0, 1], [0, 1, 1], [0, 1, 1]])
     scores = np.array([[0.1, 0.2, 0.3], [0.4, 0.9, 0.1], [0.2, 0.1, 0.2]])
     aurocs = class_aurocs(labels, scores)
@@ -74,7 +74,7 @@ def test_an_undefined_class_is_nan_and_leaves_its_neighbours_alone():
         assert math.isnan(mean_auroc(np.array([np.nan, np.nan])))
 
 
-def test_scores_that_are_not_numbers_never_become_a_number():
+def test_invalid_scores_are_an_error():
     with pytest.raises(ValueError, match="NaN"):
         auroc(np.array([0, 1, 1]), np.array([0.1, np.nan, 0.3]))
     with pytest.raises(ValueError, match="differ in shape"):
@@ -83,6 +83,6 @@ def test_scores_that_are_not_numbers_never_become_a_number():
         auroc(np.array([0, 1]), np.array([0.1, 0.2, 0.3]))
 
 
-def test_labels_are_0_or_1():
+def test_labels_other_than_0_and_1_are_an_error():
     with pytest.raises(ValueError, match="other than 0 and 1"):
         auroc(np.array([0, 1, -1]), np.array([0.1, 0.2, 0.3]))

@@ -12,24 +12,27 @@ samples = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_
 )
 
 
-def wanted(rule: str, labels, scores) -> float:
-    """Every threshold tried, the highest of the best."""
+def best_threshold(rule: str, labels, scores) -> float:
+    """Try every threshold and return the highest of the best."""
     tried = [confusion_at_threshold(labels, scores, threshold) for threshold in sorted(set(scores), reverse=True)]
     if rule == "sensitivity":
-        return next(one.threshold for one in tried if one.sensitivity.value >= 0.9 - 1e-12)
-    worth = {"youden": lambda one: one.sensitivity.value + one.specificity.value, "f1": lambda one: one.f1}[rule]
-    best = max(map(worth, tried))
-    return next(one.threshold for one in tried if worth(one) > best - 1e-12)
+        return next(counts.threshold for counts in tried if counts.sensitivity.value >= 0.9 - 1e-12)
+    criteria = {
+        "youden": lambda counts: counts.sensitivity.value + counts.specificity.value,
+        "f1": lambda counts: counts.f1,
+    }
+    values = list(map(criteria[rule], tried))
+    return next(counts.threshold for counts, value in zip(tried, values, strict=True) if value > max(values) - 1e-12)
 
 
 @pytest.mark.parametrize("rule", RULES)
 @given(samples)
-def test_the_threshold_is_the_best_of_all(rule, pairs):
+def test_the_selected_threshold_is_the_best_of_all(rule, pairs):
     labels, scores = (np.array(column) for column in zip(*pairs, strict=True))
-    assert select_threshold(labels, scores, rule) == wanted(rule, labels, scores)
+    assert select_threshold(labels, scores, rule) == best_threshold(rule, labels, scores)
 
 
-def test_decisions_by_hand():
+def test_confusion_counts_of_a_worked_example():
     labels = np.array([1, 1, 1, 0, 0, 0, 0, 0])
     scores = np.array([0.9, 0.5, 0.4, 0.5, 0.3, 0.2, 0.1, 0.1], np.float32)
     found = confusion_at_threshold(labels, scores, 0.5)
@@ -42,8 +45,8 @@ def test_decisions_by_hand():
     assert np.isnan(confusion_at_threshold(labels, scores, 1.1).ppv.interval).all()
 
 
-def test_a_threshold_of_float32_scores_decides_as_they_do():
-    """What JSON holds of it, against probabilities as predict.py compares them: Python floats of float32."""
+def test_a_float32_threshold_survives_json():
+    """predict.py compares a threshold from JSON with Python floats of float32 probabilities."""
     rng = np.random.default_rng(0)
     scores = rng.random(500, np.float32)
     labels = rng.random(500) < scores
@@ -55,6 +58,6 @@ def test_a_threshold_of_float32_scores_decides_as_they_do():
 
 
 @pytest.mark.parametrize("labels", [[0, 0], [1, 1]])
-def test_labels_of_one_kind_have_no_threshold(labels):
+def test_only_positives_or_only_negatives_have_no_threshold(labels):
     with pytest.raises(ValueError, match="only positives or only negatives"):
         select_threshold(np.array(labels), np.array([0.1, 0.2]), "youden")

@@ -1,9 +1,9 @@
-"""Class maps against the boxes that radiologists drew: does the network look where the finding is?"""
+"""Evaluation of class activation maps against ground-truth boxes that radiologists drew."""
 
 from chexnet.evaluation.localization.box_sheet import write_contact_sheet
 from chexnet.evaluation.localization.cases import Case, Sample
 from chexnet.evaluation.localization.comparison import LocalizationResult, localize
-from chexnet.evaluation.localization.hit_rates import MEASURES, HitRate, MeanHitRate, Scores, score_cases
+from chexnet.evaluation.localization.hit_rates import MEASURES, HitRate, LocalizationScores, MeanHitRate, score_cases
 from chexnet.evaluation.localization.localization_text import format_result
 
 __all__ = [
@@ -11,9 +11,9 @@ __all__ = [
     "Case",
     "HitRate",
     "LocalizationResult",
+    "LocalizationScores",
     "MeanHitRate",
     "Sample",
-    "Scores",
     "format_result",
     "localize",
     "score_cases",

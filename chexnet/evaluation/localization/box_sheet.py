@@ -1,4 +1,4 @@
-"""A contact sheet: drawn and found boxes over the images, one PNG."""
+"""Contact sheet: ground-truth and predicted boxes drawn over the images, one PNG."""
 
 import math
 import os
@@ -14,21 +14,21 @@ from chexnet.files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DRAWN, FOUND, MAP = "#56B4E9", "#E69F00", "#F0E442"
-"""Sky blue, orange and yellow of Okabe and Ito's palette, which colour-blind people tell apart; the line's style
-says the same once more."""
+GROUND_TRUTH, PREDICTED, MAP = "#56B4E9", "#E69F00", "#F0E442"
+"""Sky blue, orange and yellow of Okabe and Ito's palette, which color-blind people can distinguish. The lines also
+differ in style."""
 
-UNSEEN = "#999999"
+NOT_COVERED = "#999999"
 
 _COLUMNS = 4
 _INCHES = 3.0
 
 
 def write_contact_sheet(path: str | os.PathLike[str], samples: Sequence[Sample]) -> None:
-    """Draws the samples: the drawn boxes dashed, the found box and the map's outline.
+    """Draw the samples: ground-truth boxes dashed, predicted boxes solid.
 
-    The outline encloses all places of at least FOUND_FRACTION of the map's maximum, a cross marks the maximum, and
-    what no crop looked at is hatched.
+    A dotted contour encloses all pixels of at least BOX_THRESHOLD times the map's maximum, a cross marks the maximum,
+    and hatching marks pixels that no crop covers.
 
     Raises:
         InputError: the file cannot be written.
@@ -40,8 +40,8 @@ def write_contact_sheet(path: str | os.PathLike[str], samples: Sequence[Sample])
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
-    for axes, one in zip(grid, samples, strict=False):
-        _draw(axes, one)
+    for axes, sample in zip(grid, samples, strict=False):
+        _draw(axes, sample)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png")
@@ -52,18 +52,18 @@ def _draw(axes: "Axes", sample: Sample) -> None:
     case = sample.case
     axes.imshow(sample.gray, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
     top = np.nanmax(sample.values)
-    # The middle of each pixel of the smaller map, in pixels of the original.
+    # The centers of the reduced map's pixels, in pixels of the original image.
     x, y = ((np.arange(n) + 0.5) * full / n for n, full in zip(sample.values.shape[::-1], (width, height), strict=True))
     if top > 0:
         axes.contour(x, y, sample.values, levels=[BOX_THRESHOLD * top], colors=MAP, linewidths=1.0, linestyles="dotted")
     if np.isnan(sample.values).any():
         hatched = axes.contourf(x, y, np.isnan(sample.values), levels=[0.5, 1], colors="none", hatches=["///"])
-        hatched.set_edgecolor(UNSEEN)
-    for box in case.drawn:
-        axes.add_patch(_rectangle(box, color=DRAWN, linestyle="dashed"))
-    if case.found is not None:
-        axes.add_patch(_rectangle(case.found, color=FOUND, linestyle="solid"))
-    axes.plot(*case.peak, marker="x", color=FOUND, markersize=7, markeredgewidth=1.5)
+        hatched.set_edgecolor(NOT_COVERED)
+    for box in case.ground_truth:
+        axes.add_patch(_rectangle(box, color=GROUND_TRUTH, linestyle="dashed"))
+    if case.predicted is not None:
+        axes.add_patch(_rectangle(case.predicted, color=PREDICTED, linestyle="solid"))
+    axes.plot(*case.peak, marker="x", color=PREDICTED, markersize=7, markeredgewidth=1.5)
     axes.set_title(f"{case.finding}  {case.probability:.2f}\nIoU {case.iou:.2f}  IoBB {case.iobb:.2f}", fontsize=9)
 
 
@@ -78,8 +78,8 @@ def _legend() -> list[Any]:
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], color=DRAWN, linestyle="dashed", linewidth=1.8, label="drawn box"),
-        Line2D([], [], color=FOUND, linestyle="solid", linewidth=1.8, label="found box"),
+        Line2D([], [], color=GROUND_TRUTH, linestyle="dashed", linewidth=1.8, label="ground-truth box"),
+        Line2D([], [], color=PREDICTED, linestyle="solid", linewidth=1.8, label="predicted box"),
         Line2D([], [], color=MAP, linestyle="dotted", label=f"{BOX_THRESHOLD:.0%} of the map's maximum"),
-        Line2D([], [], color=FOUND, linestyle="none", marker="x", label="maximum"),
+        Line2D([], [], color=PREDICTED, linestyle="none", marker="x", label="maximum"),
     ]

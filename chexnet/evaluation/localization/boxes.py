@@ -1,7 +1,7 @@
-"""Boxes around findings: ground truth from radiologists, predictions from class maps, and their agreement.
+"""Boxes around findings: ground truth from a file, predictions from class maps, and their overlap.
 
-A box is x, y, w, h in float64: left, top, width and height in pixels of the original image, whose upper left
-corner is (0, 0) and whose first pixel spans 0 to 1.
+A box is float64 x, y, w, h: left, top, width and height in pixels of the original image. The upper left corner of the
+image is (0, 0), and the first pixel spans 0 to 1.
 """
 
 import csv
@@ -20,24 +20,25 @@ from chexnet.files.text_files import read_text, shorten, shorten_all
 from chexnet.labels import BOX_FILE_SPELLINGS, CLASS_NAMES
 
 BOX_THRESHOLD = 0.5
-"""Fraction of a map's maximum that a predicted box encloses (full width at half maximum)."""
+"""Threshold of a predicted box, as a fraction of the map's maximum (full width at half maximum)."""
 
 BOX_SPACE = 1024
-"""Width and height of the images in whose pixels NIH's boxes are given, whatever the size of an image file."""
+"""Width and height of the coordinate system of NIH's boxes, for image files of any size."""
 
 _HEADER = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
 _PLATEAU = 1e-5
+"""Pixels are equally high within this fraction of the map's range."""
 
 
 @dataclass(frozen=True)
 class GroundTruthBox:
-    """A ground-truth box: one line of a box file.
+    """A ground-truth box, one line of a box file.
 
     Attributes:
         image: file name.
         finding: one of CLASS_NAMES, or another class of the caller.
-        xywh: the box, in pixels of an image of BOX_SPACE x BOX_SPACE.
-        line: line number in the file, from 1.
+        xywh: the box in pixels of a BOX_SPACE x BOX_SPACE image.
+        line: line number in the file, starting at 1.
     """
 
     image: str
@@ -47,7 +48,7 @@ class GroundTruthBox:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the box has an area and lies inside the image."""
+        """True if the box has an area and lies inside the image."""
         x, y, w, h = self.xywh
         return min(x, y) >= 0 and min(w, h) > 0 and max(x + w, y + h) <= BOX_SPACE
 
@@ -57,22 +58,22 @@ class GroundTruthBox:
 
 
 def read_boxes(path: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAMES) -> tuple[GroundTruthBox, ...]:
-    """Read a box file in NIH's format (`BBox_List_2017.csv`, plain or as .csv.gz), in file order.
+    """Read a box file in NIH's format (`BBox_List_2017.csv`, plain or .csv.gz), in file order.
 
     Args:
         path: the file.
-        classes: findings that the file may hold, in addition to CLASS_NAMES as NIH spells them.
+        classes: findings that the file may have, in addition to CLASS_NAMES in NIH's spelling.
 
     Raises:
         InputError: the file is missing, not a text file or without boxes; its header differs; or a line has the wrong
-            number of columns, a name with a folder in it, an unknown finding, or a box that is not four numbers.
-            Boxes outside the image are no error, see `DrawnBox.inside`.
+            number of columns, a path instead of a file name, an unknown finding, or a box that is not four numbers.
+            Boxes outside the image are not an error, see `GroundTruthBox.is_valid`.
     """
     path = Path(path)
     rows = _read_rows(path)
     if not rows or [column.strip() for column in rows[0][: len(_HEADER)]] != _HEADER:
-        found = ",".join(rows[0])[:60] if rows else ""
-        raise InputError(f"{path}:1: the header is {found!r}, expected {','.join(_HEADER)!r} as in BBox_List_2017.csv")
+        header = ",".join(rows[0])[:60] if rows else ""
+        raise InputError(f"{path}:1: the header is {header!r}, expected {','.join(_HEADER)!r} as in BBox_List_2017.csv")
     named = {name: name for name in (*CLASS_NAMES, *classes)} | {nih: name for name, nih in BOX_FILE_SPELLINGS.items()}
     numbered = enumerate(rows[1:], start=2)
     boxes = tuple(_parse(row, f"{path}:{number}", number, named) for number, row in numbered if any(row))
@@ -82,15 +83,15 @@ def read_boxes(path: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAME
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of every box of `a` [K, 4] with every box of `b` [L, 4]: [K, L] in 0..1."""
+    """Compute the intersection over union of all pairs: `a` [K, 4], `b` [L, 4] -> [K, L] in 0..1."""
     common = _intersection(a, b)
     return common / (_area(a)[:, None] + _area(b)[None] - common)
 
 
 def iobb(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Intersection over the predicted box's area: `predicted` [K, 4] with `truth` [L, 4] -> [K, L] in 0..1.
+    """Compute the intersection over the predicted box's area: `predicted` [K, 4], `truth` [L, 4] -> [K, L] in 0..1.
 
-    Wang et al., ChestX-ray8, CVPR 2017, section 4. A tiny box inside the ground truth has the best value, 1.
+    Wang et al., ChestX-ray8, CVPR 2017, section 4. A tiny box inside the ground truth has the maximum value, 1.
     """
     return _intersection(predicted, truth) / _area(predicted)[:, None]
 
@@ -102,10 +103,10 @@ def contains(boxes: np.ndarray, point: tuple[float, float]) -> np.ndarray:
 
 
 def peak_location(values: np.ndarray) -> tuple[float, float]:
-    """Return the center (x, y) of the highest pixel of a map [H, W]; NaN are ignored.
+    """Return the center (x, y) of the highest pixel of a map [H, W], ignoring NaN.
 
-    Beyond the centers of its border cells, an upsampled map is constant. Of the pixels within 1e-5 of the map's range
-    of the maximum, the one nearest to the middle of the map is therefore returned.
+    Beyond the centers of its border cells, an upsampled map is constant. Of equally high pixels, this function
+    therefore returns the one nearest to the center of the map.
     """
     top = np.nanmax(values)
     rows, columns = np.nonzero(values >= top - _PLATEAU * (top - np.nanmin(values)))
@@ -115,10 +116,10 @@ def peak_location(values: np.ndarray) -> tuple[float, float]:
 
 
 def peak_component(values: np.ndarray) -> np.ndarray:
-    """Return the part of a map [H, W] around its maximum that the predicted box encloses: bool [H, W].
+    """Return the connected component around the maximum of a map [H, W] as a mask, bool [H, W].
 
-    These are the pixels of at least FOUND_FRACTION of the maximum that are connected to a highest pixel by their
-    sides, not by corners. NaN is not among them, and the region is empty if the maximum is not above 0.
+    It consists of pixels of at least BOX_THRESHOLD times the maximum, connected by their sides, not by corners. It
+    contains no NaN, and is empty if the maximum is not above 0.
     """
     highest = np.unravel_index(np.nanargmax(values), values.shape)
     components, _ = ndimage.label(values >= BOX_THRESHOLD * values[highest])
@@ -126,7 +127,7 @@ def peak_component(values: np.ndarray) -> np.ndarray:
 
 
 def predicted_box(values: np.ndarray) -> np.ndarray | None:
-    """Return the bounding box of `region`, float64 [4]; None if the map is nowhere above 0."""
+    """Return the bounding box of `peak_component`, float64 [4]; None if no pixel of the map is above 0."""
     objects = ndimage.find_objects(peak_component(values).astype(np.uint8))
     if not objects:
         return None

@@ -1,6 +1,6 @@
-"""One image and one finding: the class map beside the drawn boxes."""
+"""Cases: the class map of one finding in one image, compared with the ground-truth boxes."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,54 +9,64 @@ from PIL import Image
 from chexnet.evaluation.localization import boxes
 
 SAMPLE_SIDE = 512
-"""Pixels at most of a sample's longer side."""
+"""Maximum length of a sample's longer side, in pixels."""
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Case:
-    """How the map of a finding agrees with its drawn boxes. All places are in pixels of the original image.
+    """Agreement of a finding's map with its ground-truth boxes. All coordinates are in pixels of the original image.
 
-    Where several boxes are drawn of one finding, one of them is enough: a map has one maximum (Zhang et al.,
-    Top-down Neural Attention by Excitation Backprop, IJCV 2018, section 4.1, count the pointing game like that).
+    If a finding has several ground-truth boxes, matching one is enough, because a map has one maximum. Zhang et al.,
+    Top-down Neural Attention by Excitation Backprop, IJCV 2018, section 4.1, count the pointing game in the same way.
 
     Attributes:
         image: file name.
         finding: one of the network's classes.
-        probability: what the network says of it.
-        drawn: the boxes, x y w h.
+        probability: predicted probability of the finding.
+        ground_truth: the ground-truth boxes, x y w h.
         peak: x and y of the map's maximum.
-        found: the found box, if there is one.
-        pointing: whether the maximum lies in a drawn box, with a tolerance of 0 pixels.
-        iobb: of the found box with the drawn one that it agrees with best; 0 if there is no found box.
-        iou: likewise.
+        predicted: the predicted box, x y w h; None if the map is nowhere above 0.
+        pointing: True if the maximum lies in a ground-truth box, with a tolerance of 0 pixels.
+        iobb: highest IoBB of the predicted box with a ground-truth box; 0 without a predicted box.
+        iou: highest IoU of the predicted box with a ground-truth box; 0 without a predicted box.
     """
 
     image: str
     finding: str
     probability: float
-    drawn: tuple[Box, ...]
+    ground_truth: tuple[Box, ...]
     peak: tuple[float, float]
-    found: Box | None
+    predicted: Box | None
     pointing: bool
     iobb: float
     iou: float
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON can hold of it."""
-        return asdict(self)
+        """Return the case, ready for JSON."""
+        return {
+            "image": self.image,
+            "finding": self.finding,
+            "probability": self.probability,
+            "drawn": self.ground_truth,
+            "peak": self.peak,
+            "found": self.predicted,
+            "pointing": self.pointing,
+            "iobb": self.iobb,
+            "iou": self.iou,
+        }
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A case with its picture.
+    """A case with its image and its map, both reduced.
 
     Attributes:
         case: the case.
         size: height and width of the original image.
-        gray: uint8 [h, w], the image, made smaller.
-        values: float32 [h, w], the map in logit units, made smaller; NaN where no crop looked.
+        gray: the reduced image, uint8 [h, w].
+        values: the reduced map in logits, float32 [h, w]; NaN where no crop covers the image.
     """
 
     case: Case
@@ -65,25 +75,25 @@ class Sample:
     values: np.ndarray
 
 
-def compare(image: str, finding: str, probability: float, values: np.ndarray, drawn: np.ndarray) -> Case:
-    """The case of a map float32 [H, W] and the drawn boxes float64 [K, 4], both in pixels of the original image."""
+def make_case(image: str, finding: str, probability: float, values: np.ndarray, ground_truth: np.ndarray) -> Case:
+    """Compare a map float32 [H, W] with ground-truth boxes float64 [K, 4], both in pixels of the original image."""
     peak = boxes.peak_location(values)
-    found = boxes.predicted_box(values)
+    predicted = boxes.predicted_box(values)
     return Case(
         image=image,
         finding=finding,
         probability=probability,
-        drawn=tuple(_box(one) for one in drawn),
+        ground_truth=tuple(_box(box) for box in ground_truth),
         peak=peak,
-        found=None if found is None else _box(found),
-        pointing=bool(boxes.contains(drawn, peak).any()),
-        iobb=0.0 if found is None else float(boxes.iobb(found[None], drawn).max()),
-        iou=0.0 if found is None else float(boxes.iou(found[None], drawn).max()),
+        predicted=None if predicted is None else _box(predicted),
+        pointing=bool(boxes.contains(ground_truth, peak).any()),
+        iobb=0.0 if predicted is None else float(boxes.iobb(predicted[None], ground_truth).max()),
+        iou=0.0 if predicted is None else float(boxes.iou(predicted[None], ground_truth).max()),
     )
 
 
-def sample(case: Case, gray: Image.Image, values: np.ndarray) -> Sample:
-    """The case with its image and its map [H, W], small enough to keep."""
+def make_sample(case: Case, gray: Image.Image, values: np.ndarray) -> Sample:
+    """Reduce the image and the map [H, W] of a case, so that many can be kept in memory."""
     step = -(-max(gray.size) // SAMPLE_SIDE)
     return Sample(case, (gray.height, gray.width), np.asarray(gray.reduce(step)), values[::step, ::step].copy())
 

@@ -1,8 +1,8 @@
-"""Shares of cases that were localised, with 95 % intervals."""
+"""Hit rates: fractions of the cases in which a finding was localized, with 95 % intervals."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from chexnet.evaluation.localization.cases import Case
 from chexnet.metrics.proportions import wilson
 
 THRESHOLDS = (0.1, 0.25, 0.5)
-"""Of IoBB and IoU: a case is found above one."""
+"""Thresholds of IoBB and IoU; values above them are hits."""
 
 MEASURES = ("pointing", *(f"iobb>{t:g}" for t in THRESHOLDS), *(f"iou>{t:g}" for t in THRESHOLDS))
 
@@ -22,49 +22,58 @@ SEED = 0
 
 @dataclass(frozen=True)
 class HitRate:
-    """So many of a finding's cases were found.
+    """The hit rate of one finding.
 
     Attributes:
-        found: how many.
-        cases: of how many.
-        share: the quotient.
-        low: of Wilson's 95 % interval.
-        high: likewise.
+        hits: number of cases that were hits.
+        cases: number of cases.
+        rate: hits / cases.
+        low: lower end of the 95 % Wilson interval.
+        high: upper end of the interval.
     """
 
-    found: int
+    hits: int
     cases: int
-    share: float
+    rate: float
     low: float
     high: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the hit rate, ready for JSON."""
+        return {"found": self.hits, "cases": self.cases, "share": self.rate, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
 class MeanHitRate:
-    """The mean of the findings' shares.
+    """The mean hit rate over the findings.
 
     Attributes:
-        share: over the findings that have cases.
-        low: of the 95 % interval, by resampling patients; NaN for one patient.
-        high: likewise.
-        findings: how many have cases.
+        rate: mean over the findings with cases.
+        low: lower end of the 95 % interval from resampling patients; NaN for a single patient.
+        high: upper end of the interval.
+        findings: number of findings with cases.
     """
 
-    share: float
+    rate: float
     low: float
     high: float
     findings: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the mean, ready for JSON; undefined values are None."""
+        low, high = (None if math.isnan(end) else end for end in (self.low, self.high))
+        return {"share": self.rate, "low": low, "high": high, "findings": self.findings}
+
 
 @dataclass(frozen=True)
-class Scores:
-    """All shares, in the order of MEASURES.
+class LocalizationScores:
+    """All hit rates, in the order of MEASURES.
 
     Attributes:
-        findings: by name, in the order of their first cases.
-        mean: over them.
-        patients: how many known ones there are.
-        unknown_patients: images of which it is not known whose they are; each counts as of a patient of its own.
+        findings: hit rates by finding, in the order of their first cases.
+        mean: mean hit rates over the findings.
+        patients: number of known patients.
+        unknown_patients: number of images of unknown patients; each counts as a separate patient.
     """
 
     findings: dict[str, tuple[HitRate, ...]]
@@ -73,17 +82,14 @@ class Scores:
     unknown_patients: int
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON can hold of it."""
+        """Return the scores, ready for JSON."""
         return {
             "patients": self.patients,
             "unknown_patients": self.unknown_patients,
-            "mean": {
-                name: {key: None if math.isnan(value) else value for key, value in asdict(one).items()}
-                for name, one in zip(MEASURES, self.mean, strict=True)
-            },
+            "mean": {measure: mean.to_dict() for measure, mean in zip(MEASURES, self.mean, strict=True)},
             "findings": {
-                finding: {name: asdict(one) for name, one in zip(MEASURES, shares, strict=True)}
-                for finding, shares in self.findings.items()
+                finding: {measure: rate.to_dict() for measure, rate in zip(MEASURES, rates, strict=True)}
+                for finding, rates in self.findings.items()
             },
             "intervals": {
                 "findings": "Wilson, 95 %",
@@ -92,12 +98,12 @@ class Scores:
         }
 
 
-def score_cases(cases: Sequence[Case], patients: Patients | None = None) -> Scores:
-    """The shares of cases, of which there is at least one.
+def score_cases(cases: Sequence[Case], patients: Patients | None = None) -> LocalizationScores:
+    """Compute the hit rates of cases.
 
     Args:
-        cases: each an image with a finding.
-        patients: of these images and maybe others; None for what their names say.
+        cases: at least one case.
+        patients: patients of these images and possibly of others; None to derive them from the image names.
     """
     outcomes = np.array([_outcomes(case) for case in cases])  # [N, M]
     findings = list(dict.fromkeys(case.finding for case in cases))
@@ -105,25 +111,26 @@ def score_cases(cases: Sequence[Case], patients: Patients | None = None) -> Scor
     images = tuple(dict.fromkeys(case.image for case in cases))
     if patients is None:
         patients = Patients(images)
-    row_of = {name: row for row, name in enumerate(patients.names)}
-    patients = patients.of([row_of[name] for name in images])
-    number_of = dict(zip(images, patients.clusters.tolist(), strict=True))
-    patient = np.array([number_of[case.image] for case in cases])
-    number = int(patient.max()) + 1
-    shape = (number, len(findings))
-    counts = np.zeros(shape)
-    np.add.at(counts, (patient, column), 1)  # [P, C]
-    found = np.zeros((*shape, len(MEASURES)))
-    np.add.at(found, (patient, column), outcomes)  # [P, C, M]
+    rows = {name: row for row, name in enumerate(patients.names)}
+    patients = patients.of([rows[name] for name in images])
+    numbers = dict(zip(images, patients.clusters.tolist(), strict=True))
+    patient = np.array([numbers[case.image] for case in cases])
+    shape = (int(patient.max()) + 1, len(findings))
+    counts = np.zeros(shape)  # [P, F]
+    np.add.at(counts, (patient, column), 1)
+    hits = np.zeros((*shape, len(MEASURES)))  # [P, F, M]
+    np.add.at(hits, (patient, column), outcomes)
 
-    low, high = _bootstrap(counts, found)
-    means = _mean_shares(np.ones(number), counts, found)
-    totals, hits = counts.sum(axis=0).astype(int).tolist(), found.sum(axis=0).astype(int).tolist()
-    return Scores(
-        findings={name: tuple(_share(hit, totals[c]) for hit in hits[c]) for c, name in enumerate(findings)},
+    low, high = _bootstrap(counts, hits)
+    means = _mean_rates(np.ones(shape[0]), counts, hits)
+    total_cases, total_hits = counts.sum(axis=0).astype(int).tolist(), hits.sum(axis=0).astype(int).tolist()
+    return LocalizationScores(
+        findings={
+            name: tuple(_hit_rate(count, total_cases[c]) for count in total_hits[c]) for c, name in enumerate(findings)
+        },
         mean=tuple(
-            MeanHitRate(share, below, above, len(findings))
-            for share, below, above in zip(means.tolist(), low.tolist(), high.tolist(), strict=True)
+            MeanHitRate(*values, findings=len(findings))
+            for values in zip(means.tolist(), low.tolist(), high.tolist(), strict=True)
         ),
         patients=len(patients.known),
         unknown_patients=patients.unknown,
@@ -134,29 +141,34 @@ def _outcomes(case: Case) -> list[bool]:
     return [case.pointing, *(case.iobb > t for t in THRESHOLDS), *(case.iou > t for t in THRESHOLDS)]
 
 
-def _share(found: int, cases: int) -> HitRate:
-    return HitRate(found, cases, found / cases, *wilson(found, cases))
+def _hit_rate(hits: int, cases: int) -> HitRate:
+    return HitRate(hits, cases, hits / cases, *wilson(hits, cases))
 
 
-def _bootstrap(counts: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % interval of the mean shares: [P, F] cases and [P, F, M] found ones -> two of [M].
+def _bootstrap(counts: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the 95 % interval of the mean hit rates by resampling patients.
 
-    NaN for one patient.
+    Args:
+        counts: number of cases, [P, F].
+        hits: number of hits, [P, F, M].
+
+    Returns:
+        Lower and upper ends, [M] each; NaN for a single patient.
     """
     rng = np.random.default_rng(SEED)
     n = len(counts)
     if n < 2:
         return np.full(len(MEASURES), np.nan), np.full(len(MEASURES), np.nan)
     means = [
-        _mean_shares(np.bincount(rng.integers(0, n, n), minlength=n).astype(float), counts, found)
+        _mean_rates(np.bincount(rng.integers(0, n, n), minlength=n).astype(float), counts, hits)
         for _ in range(RESAMPLES)
     ]
     low, high = np.percentile(means, (2.5, 97.5), axis=0)
     return low, high
 
 
-def _mean_shares(times: np.ndarray, counts: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """[M]: over the findings that have cases when each patient is taken so many times."""
-    cases = times @ counts  # [F]
-    hits = np.tensordot(times, found, axes=1)  # [F, M]
-    return (hits[cases > 0] / cases[cases > 0, None]).mean(axis=0)
+def _mean_rates(weights: np.ndarray, counts: np.ndarray, hits: np.ndarray) -> np.ndarray:
+    """Average the hit rates over the findings with cases, each patient weighted by `weights` [P] -> [M]."""
+    cases = weights @ counts  # [F]
+    weighted_hits = np.tensordot(weights, hits, axes=1)  # [F, M]
+    return (weighted_hits[cases > 0] / cases[cases > 0, None]).mean(axis=0)

@@ -10,7 +10,7 @@ from chexnet.evaluation.predictions import Predictions
 from chexnet.metrics import UndefinedAUROCWarning, mean_auroc
 from chexnet.metrics.bootstrap import REPLICATES, nanmean_over_classes, percentile_interval, resampled_aurocs
 from chexnet.metrics.calibration import Bin, brier, expected_calibration_error, reliability
-from chexnet.metrics.delong import Difference, Estimate, difference, estimate
+from chexnet.metrics.delong import AUROCDifference, AUROCEstimate, compare_aurocs, estimate_auroc
 from chexnet.metrics.proportions import holm
 
 SEED = 0
@@ -38,8 +38,8 @@ class ClassScores:
     name: str
     positives: int
     negatives: int
-    auroc: Estimate
-    images: Estimate
+    auroc: AUROCEstimate
+    images: AUROCEstimate
     bootstrap: Interval
     auprc: float
     brier: float
@@ -53,7 +53,7 @@ class ClassScores:
 
     @property
     def defined(self) -> bool:
-        """Whether there are positives and negatives, so that the AUROC is defined."""
+        """True if there are positives and negatives, so that the AUROC is defined."""
         return self.positives > 0 and self.negatives > 0
 
 
@@ -70,7 +70,7 @@ class Scores:
     """
 
     classes: tuple[ClassScores, ...]
-    mean: Estimate
+    mean: AUROCEstimate
     auprc: float
     resampled: np.ndarray
 
@@ -90,12 +90,12 @@ class Comparison:
         mean: difference of the mean AUROCs; its 95 % interval is from resampling patients, its p is NaN.
     """
 
-    classes: tuple[Difference, ...]
+    classes: tuple[AUROCDifference, ...]
     adjusted: np.ndarray
-    mean: Difference
+    mean: AUROCDifference
 
 
-def score(predictions: Predictions) -> Scores:
+def score_predictions(predictions: Predictions) -> Scores:
     """Compute the scores of one set of predictions."""
     patients = predictions.patients.clusters
     resampled = resampled_aurocs(predictions.labels, predictions.probabilities, patients, REPLICATES, SEED)
@@ -110,22 +110,22 @@ def score(predictions: Predictions) -> Scores:
         mean = mean_auroc(np.array([scores.auroc.auroc for scores in classes]))
     return Scores(
         classes=classes,
-        mean=Estimate(mean, *percentile_interval(nanmean_over_classes(resampled))),
+        mean=AUROCEstimate(mean, *percentile_interval(nanmean_over_classes(resampled))),
         auprc=float(np.mean([scores.auprc for scores in classes if scores.defined] or [np.nan])),
         resampled=resampled,
     )
 
 
-def compare(first: Predictions, second: Predictions, scores: tuple[Scores, Scores]) -> Comparison:
+def compare_predictions(first: Predictions, second: Predictions, scores: tuple[Scores, Scores]) -> Comparison:
     """Compare two sets of predictions of the same images in the same order, given their scores."""
     patients = first.patients.clusters
     columns = zip(first.labels.T, first.probabilities.T, second.probabilities.T, strict=True)
-    classes = tuple(difference(*column, patients) for column in columns)
+    classes = tuple(compare_aurocs(*column, patients) for column in columns)
     means = [nanmean_over_classes(model.resampled) for model in scores]
     return Comparison(
         classes=classes,
         adjusted=holm(np.array([test.p for test in classes])),
-        mean=Difference(
+        mean=AUROCDifference(
             scores[0].mean.auroc - scores[1].mean.auroc, *percentile_interval(means[0] - means[1]), p=float("nan")
         ),
     )
@@ -141,8 +141,8 @@ def _score_class(
         name=name,
         positives=positives,
         negatives=len(labels) - positives,
-        auroc=estimate(labels, probabilities, patients),
-        images=estimate(labels, probabilities),
+        auroc=estimate_auroc(labels, probabilities, patients),
+        images=estimate_auroc(labels, probabilities),
         bootstrap=percentile_interval(resampled),
         auprc=float(average_precision_score(labels, probabilities)) if defined else float("nan"),
         brier=brier(labels, probabilities),

@@ -15,7 +15,7 @@ from chexnet.evaluation.report.class_scores import ClassScores
 from chexnet.evaluation.report.report_builder import Report
 from chexnet.labels import published_results
 from chexnet.metrics.bootstrap import REPLICATES
-from chexnet.metrics.delong import Estimate
+from chexnet.metrics.delong import AUROCEstimate
 from chexnet.metrics.operating_points import RULES, Proportion
 
 if TYPE_CHECKING:
@@ -60,15 +60,15 @@ def render_html(report: Report) -> str:
     }
     return _environment().get_template("report.html").render(
         report=report,
-        source=predictions.source,
-        other_source=other.source if other else "",
+        origin=predictions.origin,
+        other_origin=other.origin if other else "",
         sections={name: title for name, title in sections.items() if title},
         summary=_summary(report),
-        notices=dict.fromkeys(str(run["notice"]) for run in members or [report.run] if run.get("notice")),
+        disclaimers=dict.fromkeys(str(run["notice"]) for run in members or [report.run] if run.get("notice")),
         systems=systems,
         splits=[(split, len(list(group))) for split, group in groupby(systems, key=lambda system: system.split)],
         replicates=REPLICATES,
-        rules={name: rule.words for name, rule in RULES.items()},
+        rules={name: rule.description for name, rule in RULES.items()},
         roc_charts=_roc_charts(report),
         precision_recall_charts=_precision_recall_charts(report),
         reliability_charts=_reliability_charts(report),
@@ -124,7 +124,7 @@ def _run(report: Report) -> list[tuple[str, object]]:
     """Return what made the predictions and the report, as names and values."""
     run = report.run
     return [
-        ("predictions", report.predictions.source),
+        ("predictions", report.predictions.origin),
         *((name, run[name]) for name in ("engine", "preprocessing", "seconds", "paddle") if name in run),
         *((f"SHA-256 of {name}", digest) for name, digest in run.get("sha256", {}).items()),
         *((f"SHA-256 of {member['ckpt']}", member["sha256"]) for member in run.get("members", [])),
@@ -164,7 +164,7 @@ def _precision_recall_charts(report: Report) -> list[Chart]:
 
 def _reliability_charts(report: Report) -> list[Chart]:
     """Draw reliability diagrams, as predicted and after Platt scaling if it was fitted."""
-    drawn = []
+    diagrams = []
     for scores in report.scores.classes:
         after = report.validation_fit.by_platt[scores.name] if report.validation_fit else None
         all_bins = [scores.bins, *([after.bins] if after else [])]
@@ -178,8 +178,8 @@ def _reliability_charts(report: Report) -> list[Chart]:
             limit,
             salt=scores.name,
         )
-        drawn.append(Chart(scores.name, caption, description, drawing))
-    return drawn
+        diagrams.append(Chart(scores.name, caption, description, drawing))
+    return diagrams
 
 
 def _defined_charts(report: Report, chart: Callable[[int, ClassScores, ClassScores | None], Chart]) -> list[Chart]:
@@ -205,7 +205,7 @@ def _interval(low: float, high: float, digits: int = 3) -> str:
     return DASH if math.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
-def _estimate(estimate: Estimate) -> str:
+def _estimate(estimate: AUROCEstimate) -> str:
     """Format an AUROC with its interval as `0.830 (0.812 to 0.845)`, or a dash if it is undefined."""
     return _with_interval(estimate.auroc, estimate.low, estimate.high)
 

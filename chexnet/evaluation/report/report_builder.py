@@ -13,7 +13,7 @@ import chexnet
 from chexnet.data.lists import check_classes, class_names, read_list
 from chexnet.errors import InputError
 from chexnet.evaluation.predictions import Predictions, read_predictions
-from chexnet.evaluation.report.class_scores import Comparison, Scores, compare, score
+from chexnet.evaluation.report.class_scores import Comparison, Scores, compare_predictions, score_predictions
 from chexnet.evaluation.report.cross_finding import cooccurrence, cross_finding_auroc
 from chexnet.evaluation.report.validation_fit import ValidationFit, fit_on_validation
 from chexnet.files import sha256
@@ -83,17 +83,17 @@ def build_report(
     """
     if validation and validation.classes != predictions.classes:
         raise InputError(
-            f"{validation.source}: has the classes {shorten_all(validation.classes)}, expected those of "
-            f"{predictions.source}, {shorten_all(predictions.classes)}"
+            f"{validation.origin}: has the classes {shorten_all(validation.classes)}, expected those of "
+            f"{predictions.origin}, {shorten_all(predictions.classes)}"
         )
     if other:
         other = other.align_to(predictions)
         # The images are the same, so the patients that one file knows hold for both.
         patients = min((predictions.patients, other.patients), key=lambda known: known.unknown)
         predictions, other = (replace(given, given_patients=patients) for given in (predictions, other))
-    scores = score(predictions)
+    scores = score_predictions(predictions)
     fitted = fit_on_validation(validation, predictions) if validation else None
-    other_scores = score(other) if other else None
+    other_scores = score_predictions(other) if other else None
     run = dict(run or {})
     return Report(
         predictions=predictions,
@@ -101,7 +101,7 @@ def build_report(
         validation_fit=fitted,
         other=other,
         other_scores=other_scores,
-        comparison=compare(predictions, other, (scores, other_scores)) if other and other_scores else None,
+        comparison=compare_predictions(predictions, other, (scores, other_scores)) if other and other_scores else None,
         cooccurrence=cooccurrence(predictions.labels),
         cross_finding_auroc=cross_finding_auroc(predictions),
         audit=(*audit, _describe_patients(predictions), *_describe_overlap(predictions, validation)),

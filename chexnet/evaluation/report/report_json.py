@@ -39,17 +39,17 @@ def report_to_dict(report: Report) -> dict[str, Any]:
     predictions, classes, fitted = report.predictions, report.predictions.classes, report.validation_fit
     return {
         "schema": SCHEMA,
-        "source": predictions.source,
+        "source": predictions.origin,
         "images": len(predictions),
         "patients": len(predictions.patients.known),
         "unknown_patients": predictions.patients.unknown,
         **_scores(report.scores, fitted),
-        "operating_points": _fitted_on(report, {name: rule.words for name, rule in RULES.items()}),
+        "operating_points": _fitted_on(report, {name: rule.description for name, rule in RULES.items()}),
         "calibration": _fitted_on(report, {"temperature": fitted.temperature} if fitted else {}),
         "together": _by_pair(report.cooccurrence, classes),
         "confusion": _by_pair(report.cross_finding_auroc, classes),
         "other": report.other_scores and report.other and {
-            "source": report.other.source, **_scores(report.other_scores, None)
+            "source": report.other.origin, **_scores(report.other_scores, None)
         },
         "comparison": report.comparison and _comparison(report.comparison, classes),
         "published": [
@@ -106,7 +106,7 @@ def _fitted(fitted: ValidationFit, name: str) -> dict[str, Any]:
     platt, parameters = fitted.by_platt[name], fitted.platt[name]
     return {
         "operating_points": {
-            rule: point and {**_decisions(point.applied), "validation": _decisions(point.chosen)}
+            rule: point and {**_confusion(point.test), "validation": _confusion(point.validation)}
             for rule, points in fitted.points.items()
             for point in [points[name]]
         },
@@ -121,18 +121,18 @@ def _calibrated(result: CalibrationResult) -> dict[str, Any]:
     return {"ece": result.ece, "brier": result.brier, "reliability": _bins(result.bins)}
 
 
-def _decisions(decisions: ConfusionCounts) -> dict[str, Any]:
-    values: dict[str, Any] = {"threshold": decisions.threshold}
+def _confusion(counts: ConfusionCounts) -> dict[str, Any]:
+    values: dict[str, Any] = {"threshold": counts.threshold}
     for name in ("sensitivity", "specificity", "ppv", "npv"):
-        proportion = getattr(decisions, name)
+        proportion = getattr(counts, name)
         values[name] = _number(proportion.value)
         values[f"{name}_ci"] = _numbers(proportion.interval)
     return values | {
-        "f1": _number(decisions.f1),
-        "true_positives": decisions.true_positives,
-        "false_positives": decisions.false_positives,
-        "false_negatives": decisions.false_negatives,
-        "true_negatives": decisions.true_negatives,
+        "f1": _number(counts.f1),
+        "true_positives": counts.true_positives,
+        "false_positives": counts.false_positives,
+        "false_negatives": counts.false_negatives,
+        "true_negatives": counts.true_negatives,
     }
 
 
@@ -141,7 +141,7 @@ def _fitted_on(report: Report, values: dict[str, Any]) -> dict[str, Any]:
     fitted = report.validation_fit
     if fitted is None:
         return {"absent": report.thresholds[1]}
-    return {"chosen_on": fitted.source, "images": fitted.images, "left_out": fitted.left_out, **values}
+    return {"chosen_on": fitted.origin, "images": fitted.images, "left_out": fitted.left_out, **values}
 
 
 def _comparison(comparison: Comparison, classes: Sequence[str]) -> dict[str, Any]:

@@ -25,10 +25,10 @@ WRITTEN_RULE = "youden"
 
 @dataclass(frozen=True)
 class OperatingPointResult:
-    """A threshold's decisions on the images it was selected on (`chosen`) and on the test images (`applied`)."""
+    """Confusion counts of one threshold on the validation images, where it was selected, and on the test images."""
 
-    chosen: ConfusionCounts
-    applied: ConfusionCounts
+    validation: ConfusionCounts
+    test: ConfusionCounts
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ValidationFit:
     """Everything that was fitted on the validation images.
 
     Attributes:
-        source: origin of the validation predictions.
+        origin: list or file of the validation predictions.
         images: number of validation images.
         points: results by rule and class; None for a class with only positive or only negative validation labels.
         temperature: divisor of all logits.
@@ -54,7 +54,7 @@ class ValidationFit:
         by_platt: results of Platt scaling per class; None as in `points`.
     """
 
-    source: str
+    origin: str
     images: int
     points: dict[str, dict[str, OperatingPointResult | None]]
     temperature: float
@@ -77,9 +77,9 @@ class ValidationFit:
         for name, point in self.points[WRITTEN_RULE].items():
             if point is None:
                 return None
-            chosen = point.chosen
-            points[name] = OperatingPoint(chosen.threshold, chosen.sensitivity.value, chosen.specificity.value)
-        return Thresholds(f"{RULES[WRITTEN_RULE].words} on {Path(self.source).name}{suffix}", points)
+            counts = point.validation
+            points[name] = OperatingPoint(counts.threshold, counts.sensitivity.value, counts.specificity.value)
+        return Thresholds(f"{RULES[WRITTEN_RULE].description} on {Path(self.origin).name}{suffix}", points)
 
 
 def fit_on_validation(validation: Predictions, test: Predictions) -> ValidationFit:
@@ -95,7 +95,7 @@ def fit_on_validation(validation: Predictions, test: Predictions) -> ValidationF
         for name, (labels, probabilities, *_) in columns.items()
     }
     return ValidationFit(
-        source=validation.source,
+        origin=validation.origin,
         images=len(validation),
         points={
             rule: {name: _evaluate_rule(*columns[name], rule) if has_both[name] else None for name in columns}
