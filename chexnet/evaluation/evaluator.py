@@ -128,7 +128,7 @@ class _CheckpointEvaluator:
         test_list = data.config.test_list
         test = self.datasets[test_list].list
         self.seen = audit.training_overlap(predictor.metadata, test.names, test.patients)
-        if self.seen and self.seen.anything:
+        if self.seen and self.seen.has_overlap:
             log(f"=> warning: {test_list}: {audit.format_training_overlap(self.seen)}")
 
     def score(self, progress: Progress | None) -> dict[str, Predictions]:

@@ -83,7 +83,7 @@ class Predictions:
                 f"the first {other.names[row]}: {self.classes[column]} is {labels[row, column]}, expected "
                 f"{other.labels[row, column]}; take the labels of both from one list with --labels"
             )
-        patients = self.patients.of(order)
+        patients = self.patients.select(order)
         for name, one, expected in zip(other.names, patients.ids, other.patients.ids, strict=True):
             if None not in (one, expected) and one != expected:
                 raise InputError(
@@ -137,8 +137,8 @@ def read_predictions(
     if labels is None:
         return Predictions(str(path), names, values[:, len(classes) :].astype(np.uint8), probabilities, classes, whose)
     order = _matched(str(labels.path), labels.names, str(path), names)
-    if labels.patients.given is not None or whose is None:
-        whose = labels.patients.of(order)
+    if labels.patients.file_ids is not None or whose is None:
+        whose = labels.patients.select(order)
     return Predictions(str(path), names, labels.labels[order], probabilities, classes, whose)
 
 

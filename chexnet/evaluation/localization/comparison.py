@@ -206,7 +206,7 @@ def _find_images(config: LocalizationConfig, names: Sequence[str]) -> dict[str, 
     found = lists.find_images(names, config.data_dir, config.boxes)
     missing = [name for name, path in zip(names, found, strict=True) if path is None]
     if missing:
-        told = lists.missing_images(config.boxes, config.data_dir, len(names), missing)
+        told = lists.missing_images_error(config.boxes, config.data_dir, len(names), missing)
         raise InputError(f"{told}; --test_list FILE takes the boxes of the images of a list")
     return {name: path for name, path in zip(names, found, strict=True) if path is not None}
 

@@ -106,7 +106,7 @@ def score_cases(cases: Sequence[Case], patients: Patients | None = None) -> Scor
     if patients is None:
         patients = Patients(images)
     row_of = {name: row for row, name in enumerate(patients.names)}
-    patients = patients.of([row_of[name] for name in images])
+    patients = patients.select([row_of[name] for name in images])
     number_of = dict(zip(images, patients.clusters.tolist(), strict=True))
     patient = np.array([number_of[case.image] for case in cases])
     number = int(patient.max()) + 1
