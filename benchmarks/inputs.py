@@ -85,7 +85,7 @@ def _build(data: Data, folder: Path, sizes: Preprocessing, repetitions: int) -> 
     out = folder / "built"
 
     def build() -> None:
-        cache.build(data.data_dir, names, out, sizes, DEFAULT_WORKERS)
+        cache.build_cache(data.data_dir, names, out, sizes, DEFAULT_WORKERS)
 
     def decode() -> None:
         for path in paths:

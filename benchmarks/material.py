@@ -87,7 +87,9 @@ class Material:
         folder = self.folder / f"cache_{count}"
         if not folder.exists():
             data = self.repeated(count)
-            cache.build(data.data_dir, read_list(data.list_file).names, folder, self.preprocessing, DEFAULT_WORKERS)
+            cache.build_cache(
+                data.data_dir, read_list(data.list_file).names, folder, self.preprocessing, DEFAULT_WORKERS
+            )
         return folder
 
     @cached_property

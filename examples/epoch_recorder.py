@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from chexnet.training.seeding import seed_everything
-from chexnet.training.epoch_history import Row
 from paddle.callbacks import Callback
 
 from chexnet.errors import InputError
+from chexnet.training.epoch_history import Row
+from chexnet.training.seeding import seed_everything
 
 
 class EpochRecorder(Callback):

@@ -53,15 +53,15 @@ def audit_lists(args: argparse.Namespace) -> None:
         table=read_nih(args.metadata) if args.metadata else None,
         data_dir=args.data_dir,
         official=[read_list(path, n_classes=0) for path in official],
-        trained=trained_on(args.ckpt) if args.ckpt else None,
+        metadata=read_metadata(args.ckpt) if args.ckpt else None,
     )
     print(format_audit(found))
     if args.output_json:
         write_text(args.output_json, json.dumps(found.to_dict(), indent=2) + "\n")
 
 
-def trained_on(ckpt: str) -> dict[str, Any]:
-    """Return the metadata of a checkpoint, which must include the hashes of its training images."""
+def read_metadata(ckpt: str) -> dict[str, Any]:
+    """Return the metadata of a checkpoint, which must include the fingerprint of its training images."""
     from chexnet.data.audit import KEY
     from chexnet.model.checkpoint import open_weights
 
@@ -70,8 +70,8 @@ def trained_on(ckpt: str) -> dict[str, Any]:
     file = open_weights(ckpt)
     if KEY not in file.metadata:
         raise InputError(
-            f"{file.metadata_source}: does not say what it was trained on: it has no {KEY!r}, which train.py writes; "
-            "audit the lists that it was trained on instead"
+            f"{file.metadata_source}: has no fingerprint of the training images, expected the key {KEY!r} as written "
+            "by train.py; pass the training list as another LIST instead of --ckpt"
         )
     return file.metadata
 

@@ -53,7 +53,7 @@ def build_or_verify(args: argparse.Namespace) -> None:
     preprocessing = Preprocessing(args.resize, crop=args.resize, sample_bits=args.sample_bits)
     classes = class_names(args.classes_file)
     lists = [read_list(path, len(classes)) for path in args.lists]
-    (verify if args.verify else build)(args, lists, preprocessing)
+    (verify_cache if args.verify else build_cache)(args, lists, preprocessing)
     print(f"Next: {next_command(args)}")
 
 
@@ -76,8 +76,8 @@ def next_command(args: argparse.Namespace) -> str:
     return cli.command_line("python", "train.py", *flags)
 
 
-def build(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Preprocessing") -> None:
-    """Add missing images and report those that cannot be read."""
+def build_cache(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Preprocessing") -> None:
+    """Add missing and changed images, and report those that cannot be read."""
     from chexnet.data import cache
     from chexnet.data.images.survey import survey
     from chexnet.data.lists import check_images
@@ -87,7 +87,7 @@ def build(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Pr
     if warning := survey(list(dict.fromkeys(paths)), args.sample_bits, args.num_workers):
         cli.echo(f"=> warning: {args.data_dir}: {warning}")
     with cli.progress_bar("image") as progress:
-        result = cache.build(args.data_dir, names, args.output_dir, preprocessing, args.num_workers, progress)
+        result = cache.build_cache(args.data_dir, names, args.output_dir, preprocessing, args.num_workers, progress)
     for reason in result.failed:
         print(f"failed: {reason}")
     print(
@@ -101,21 +101,21 @@ def build(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Pr
         )
 
 
-def verify(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Preprocessing") -> None:
-    """Report the images whose bytes have changed."""
+def verify_cache(args: argparse.Namespace, lists: "list[ImageList]", preprocessing: "Preprocessing") -> None:
+    """Check that all images are in the cache, and report damaged ones."""
     from chexnet.data.cache import ImageCache
 
     cache = ImageCache(args.output_dir, preprocessing)
     for image_list in lists:
         cache.rows(image_list.names, image_list.path, args.data_dir)
     with cli.progress_bar("image") as progress:
-        damaged = cache.damaged(progress)
+        damaged = cache.find_damaged(progress)
     for name in damaged:
         print(f"damaged: {name}")
     if damaged:
         raise InputError(
-            f"{args.output_dir}: {len(damaged)} of {len(cache)} images, listed above, have changed since they were "
-            "written; remove the folder and build it again"
+            f"{args.output_dir}: {len(damaged)} of {len(cache)} images, listed above, are damaged; remove the folder "
+            "and build it again"
         )
     print(f"{len(cache)} images, all unchanged")
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from chexnet.data.lists import ImageList, LabelTable
     from chexnet.data.lists.splits import Splits
 
-NEEDS_LISTS = {"official": ("train_val_list", "test_list"), "reference": ("reference",)}
-NEEDS_LISTS["clean"] = NEEDS_LISTS["official"] + NEEDS_LISTS["reference"]
+LIST_ARGS = {"official": ("train_val_list", "test_list"), "reference": ("reference",)}
+LIST_ARGS["clean"] = LIST_ARGS["official"] + LIST_ARGS["reference"]
 SPLITS = ("official", "reference", "random", "clean", "whole")
 CSV_ARGS = ("image_column", "label_columns", "patient_column", "each_image_a_patient", "uncertain")
 
@@ -88,7 +88,7 @@ def prepare_lists(args: argparse.Namespace) -> None:
 
     splits.check_unused(args.output_dir)
     table = read_labels(args)
-    cli.echo(f"=> {table.path}: {len(table):,} images of {patients(table)}")
+    cli.echo(f"=> {table.path}: {len(table):,} images of {format_patients(table)}")
     for name, uncertain, blank in zip(table.classes, table.uncertain, table.blank, strict=True):
         if uncertain:
             print(f"=> {name}: {uncertain:,} uncertain, --uncertain {args.uncertain}")
@@ -115,8 +115,8 @@ def next_command(args: argparse.Namespace, files: "Sequence[Path]") -> str:
     return cli.command_line(*command)
 
 
-def patients(table: "LabelTable") -> str:
-    """Return the number of patients in words, as far as they are known."""
+def format_patients(table: "LabelTable") -> str:
+    """Return the numbers of known patients and of images without one, as text."""
     unknown = table.patients.count(None)
     known = len({*table.patients} - {None})
     if not unknown:
@@ -128,37 +128,37 @@ def check(args: argparse.Namespace) -> None:
     """Raise InputError for flags that need other flags or have no effect."""
     if args.csv and not (args.image_column and args.label_columns):
         raise InputError("--csv: needs --image_column and --label_columns too")
-    useless = (
+    unused = (
         set(args.explicit_args)
         - {"metadata", "csv", "split", "output_dir", "debug"}
         - set(CSV_ARGS if args.csv else ())
     )
-    useless -= set(NEEDS_LISTS.get(args.split, ()))
-    useless -= {"official": {"val_fraction", "seed"}, "random": {"seed"}}.get(args.split, set())
-    if useless:
+    unused -= set(LIST_ARGS.get(args.split, ()))
+    unused -= {"official": {"val_fraction", "seed"}, "random": {"seed"}}.get(args.split, set())
+    if unused:
         source = "--csv" if args.csv else "--metadata"
-        raise InputError(f"--{sorted(useless)[0]}: has no effect with {source} and --split {args.split}; leave it out")
-    if "reference" in NEEDS_LISTS.get(args.split, ()) and not args.reference:
+        raise InputError(f"--{sorted(unused)[0]}: has no effect with {source} and --split {args.split}; leave it out")
+    if "reference" in LIST_ARGS.get(args.split, ()) and not args.reference:
         raise InputError(
             f"--split {args.split}: needs --reference TRAIN VAL TEST, the list files that define the split"
         )
     if args.csv and args.split in ("official", "clean"):
-        raise InputError(f"--split {args.split}: is for NIH's images, expected --metadata, not --csv")
+        raise InputError(f"--split {args.split}: only for NIH's images, expected --metadata, not --csv")
 
 
 def read_labels(args: argparse.Namespace) -> "LabelTable":
     """Read the labels from NIH's file or from the CSV."""
-    from chexnet.data.lists import each_image_a_patient, read_csv, read_nih
+    from chexnet.data.lists import one_patient_per_image, read_csv, read_nih
 
     if args.metadata:
         return read_nih(args.metadata)
     columns = [column.strip() for column in args.label_columns.split(",")]
     table = read_csv(args.csv, args.image_column, columns, args.patient_column, args.uncertain)
-    return each_image_a_patient(table) if args.each_image_a_patient else table
+    return one_patient_per_image(table) if args.each_image_a_patient else table
 
 
 def split_images(args: argparse.Namespace, table: "LabelTable") -> "Splits":
-    """Split the images as --split says."""
+    """Return the split selected by --split."""
     from chexnet.data.lists import read_list, splits
 
     if args.split == "whole":

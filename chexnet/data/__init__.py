@@ -1,4 +1,4 @@
-"""From an image file to a uint8 crop with its labels."""
+"""Data sets and batches: image files and labels in, uint8 crops and float32 labels out."""
 
 from typing import TYPE_CHECKING
 

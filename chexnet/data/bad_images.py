@@ -1,4 +1,4 @@
-"""Images that cannot be used, found before a run that leaves them out begins."""
+"""Find missing and corrupt images before a run, so that it can leave them out."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from chexnet._types import ProgressFn
 from chexnet.data import images
 from chexnet.data.cache import ImageCache
 from chexnet.data.lists import find_images, read_list
@@ -15,15 +16,12 @@ from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 from chexnet.prefetch import prefetch_map
 
-Progress = Callable[[int, int], None]
-"""Is told how many images are done, and of how many."""
-
 MAX_SKIPPED = 1
-"""Percent of a list that may be left out. A disk spoils single files; more are a wrong folder or a download that
-stopped, and what comes of the rest is not comparable any more."""
+"""Maximum percentage of a list that may be left out. More than single corrupt files means a wrong folder or an
+incomplete download, and results on the remaining images would not be comparable."""
 
-IMAGES_AHEAD = 64
-"""Images that threads may have looked at before they are asked for; what is kept of each is a few words."""
+PREFETCH_IMAGES = 64
+"""Images that threads may check ahead. The result for each is a short text, so this takes little memory."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +29,9 @@ class SkippedImage:
     """An image that is left out.
 
     Attributes:
-        image: its name in the list.
-        line: its line there, counted from 1.
-        reason: why it cannot be used.
+        image: name in the list.
+        line: line number in the list, from 1.
+        reason: cause, for example a decoding error.
     """
 
     image: str
@@ -48,60 +46,62 @@ def find_bad_images(
     n_classes: int = N_CLASSES,
     image_cache: str | os.PathLike[str] | None = None,
     workers: int = 0,
-    progress: Progress | None = None,
+    progress: ProgressFn | None = None,
 ) -> tuple[SkippedImage, ...]:
-    """Decodes every image of a list once, and says which are missing or do not decode.
+    """Decode every image of a list once and return those that are missing or do not decode.
 
-    With a cache nothing is decoded: it holds images that have been, and those that it lacks are the unusable
-    ones.
+    With a cache nothing is decoded: the images that are not in the cache are returned.
 
     Args:
-        data_dir: as for `ChestXrayDataSet`, which takes the result.
-        list_file: likewise.
-        preprocessing: likewise.
-        n_classes: likewise.
-        image_cache: likewise.
+        data_dir: folder of the images, as for `ChestXrayDataSet`.
+        list_file: list of the images.
+        preprocessing: image sizes and bits per sample; None for the defaults.
+        n_classes: labels per line of the list.
+        image_cache: folder of an image cache, if there is one.
         workers: decoding threads, 0 for none.
-        progress: is told how far it is.
+        progress: callback for the number of images checked.
+
+    Returns:
+        The unusable images in the order of the list, for the argument `skipped` of `ChestXrayDataSet`.
 
     Raises:
-        InputError: the list is malformed, the cache cannot be read, or more than MAX_SKIPPED percent of the list
-            are unusable: how many, and the first ten with their lines.
+        InputError: the list is malformed, the cache cannot be read, or more than MAX_SKIPPED percent of the images
+            are unusable. The message lists the first ten with their lines.
     """
     image_list = read_list(list_file, n_classes)
-    look: Callable[[str], str | None]
+    check: Callable[[str], str | None]
     if image_cache is None:
-        places = find_images(image_list.names, data_dir, image_list.path)
-        by_name = dict(zip(image_list.names, places, strict=True))
-        look = partial(_check_file, Path(data_dir), by_name, (preprocessing or Preprocessing()).sample_bits)
+        files = find_images(image_list.names, data_dir, image_list.path)
+        file_by_name = dict(zip(image_list.names, files, strict=True))
+        check = partial(_check_file, Path(data_dir), file_by_name, (preprocessing or Preprocessing()).sample_bits)
     else:
-        look = partial(_look_in_cache, ImageCache(image_cache, preprocessing or Preprocessing()))
+        check = partial(_check_cache, ImageCache(image_cache, preprocessing or Preprocessing()))
         workers = 0
-    found = []
-    with closing(prefetch_map(look, image_list.names, workers, IMAGES_AHEAD)) as reasons:
+    bad = []
+    with closing(prefetch_map(check, image_list.names, workers, PREFETCH_IMAGES)) as reasons:
         for line, (name, reason) in enumerate(zip(image_list.names, reasons, strict=True), start=1):
             if reason is not None:
-                found.append(SkippedImage(name, line, reason))
+                bad.append(SkippedImage(name, line, reason))
             if progress is not None:
                 progress(line, len(image_list))
-    if 100 * len(found) > MAX_SKIPPED * len(image_list):
-        shown = ", ".join(f"{one.image} (line {one.line})" for one in found[:10]) + ", ..." * (len(found) > 10)
+    if 100 * len(bad) > MAX_SKIPPED * len(image_list):
+        shown = ", ".join(f"{image.image} (line {image.line})" for image in bad[:10]) + ", ..." * (len(bad) > 10)
         raise InputError(
-            f"{image_list.path}: {len(found)} of {len(image_list)} images cannot be used, --on_bad_image skip leaves "
-            f"out {MAX_SKIPPED} % at most: {shown}; the first: {found[0].reason}"
+            f"{image_list.path}: {len(bad)} of {len(image_list)} images cannot be used, but --on_bad_image skip leaves "
+            f"out at most {MAX_SKIPPED} %: {shown}; the first: {bad[0].reason}"
         )
-    return tuple(found)
+    return tuple(bad)
 
 
 def format_skipped(skipped: Sequence[SkippedImage], list_file: str | os.PathLike[str]) -> str:
-    """How many images of a list were left out, and a line for each; at least one is expected."""
+    """Format the images left out of a list, at least one: a summary, then one line per image."""
     lines = [f"left out of {list_file}: {len(skipped)} image{'s' * (len(skipped) > 1)} (--on_bad_image skip)"]
-    return "\n".join(lines + [f"  {one.image} (line {one.line}): {one.reason}" for one in skipped])
+    return "\n".join(lines + [f"  {image.image} (line {image.line}): {image.reason}" for image in skipped])
 
 
-def _check_file(data_dir: Path, places: Mapping[str, Path | None], sample_bits: int, name: str) -> str | None:
-    """Why an image file cannot be used; None if it can."""
-    path = places[name] or data_dir / name
+def _check_file(data_dir: Path, file_by_name: Mapping[str, Path | None], sample_bits: int, name: str) -> str | None:
+    """Return why an image file cannot be used, or None if it can."""
+    path = file_by_name[name] or data_dir / name
     try:
         images.open_gray(path, sample_bits)
     except InputError as error:
@@ -109,5 +109,5 @@ def _check_file(data_dir: Path, places: Mapping[str, Path | None], sample_bits: 
     return None
 
 
-def _look_in_cache(cache: ImageCache, name: str) -> str | None:
+def _check_cache(cache: ImageCache, name: str) -> str | None:
     return None if name in cache else f"not in the cache {cache.folder}"

@@ -1,4 +1,4 @@
-"""Data sets written elsewhere, as training reads them."""
+"""Adapter for data sets that users write themselves."""
 
 import hashlib
 from typing import Any, Protocol
@@ -10,14 +10,14 @@ from chexnet.errors import InputError
 
 
 class LabeledImages(Protocol):
-    """What training asks of a data set.
+    """The interface that a data set must have for training.
 
     A sample is an image and its labels. The image is uint8 [1, crop, crop], gray, or float32 [3, crop, crop],
     normalized; the labels are [C], 0 or 1. Samples are read by several threads at once.
 
-    Two more attributes are used where there are any: `names`, the name of each image, for error messages and for the
-    fingerprint that finds the training images among test images; and `epoch`, which is set before each pass over the
-    training images, so that an augmentation can depend on it.
+    Two more attributes are optional. `names`, the name of each image, is used in error messages and in the fingerprint
+    that finds training images among test images. `epoch` is set before each pass over the training images, so that an
+    augmentation can depend on it.
     """
 
     @property
@@ -32,17 +32,17 @@ class LabeledImages(Protocol):
 
 
 class ExternalDataSet:
-    """A data set written elsewhere, checked, with what training and `BatchLoader` ask of one.
+    """A checked wrapper of a `LabeledImages` data set, for training and `BatchLoader`.
 
     Args:
         dataset: the data set.
         source: its name in messages.
         n_classes: number of classes, C.
         crop: side of the images, pixels.
-        seed: random seed of the order.
+        seed: random seed for shuffling.
 
     Raises:
-        InputError: there are no images, the labels are not 0 or 1, or the first sample is not as expected.
+        InputError: there are no images, the labels are not 0 or 1, or the first sample has another shape or dtype.
     """
 
     cache = None
@@ -76,7 +76,7 @@ class ExternalDataSet:
         """Return one image, uint8 [1, crop, crop] or float32 [3, crop, crop], and its labels, float32 [C].
 
         Raises:
-            InputError: the sample is something else.
+            InputError: the sample has another shape or dtype, or its labels differ from `labels`.
         """
         image, labels = (np.asarray(part) for part in self.dataset[index])
         kinds = {("uint8", (1, self.crop, self.crop)), ("float32", (3, self.crop, self.crop))}
@@ -86,12 +86,12 @@ class ExternalDataSet:
                 f"[1, {self.crop}, {self.crop}] or float32 [3, {self.crop}, {self.crop}]; --crop sets the size"
             )
         if not np.array_equal(labels, self.labels[index]):
-            raise InputError(f"{self.source}: the sample of image {self.names[index]} and `labels` have other labels")
+            raise InputError(f"{self.source}: the sample of image {self.names[index]} and `labels` differ in labels")
         return image, labels.astype(np.float32)
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next samples are of, counted from 0."""
+        """Epoch of the next samples, from 0."""
         return self._epoch
 
     @epoch.setter

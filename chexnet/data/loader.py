@@ -1,4 +1,4 @@
-"""Batches of a data set, made ahead by threads."""
+"""Batches of a data set, prefetched by threads."""
 
 import copy
 from collections.abc import Iterator
@@ -18,80 +18,80 @@ Batch = tuple[np.ndarray, np.ndarray]
 Images of an ExternalDataSet may also be float32 [B, 3, crop, crop]."""
 
 DataSet = ChestXrayDataSet | ExternalDataSet
-"""What batches are made of."""
+"""The data sets that `BatchLoader` reads."""
 
 PREFETCH_BATCHES = 2
-"""Batches made while one is being computed on: enough to overlap, few enough to bound memory."""
+"""Batches to load ahead: enough to overlap with computation, few enough to bound memory."""
 
 CACHE_READERS = 2
-"""Threads that copy crops out of a cache: two keep up with any device, more wait for each other."""
+"""Maximum number of threads that read a cache: two keep up with any device, more only wait for each other."""
 
 
 class BatchLoader:
-    """Batches of a data set, made ahead by threads.
+    """Batches of a data set, prefetched by threads.
 
-    Threads serve here because decoding, resizing and copying release Python's lock; an exception in one
-    reaches the caller as it is. (Paddle's own DataLoader hangs or hides it, see docs/architecture.md.)
+    Threads are enough, because decoding, resizing and copying release Python's global interpreter lock. An exception
+    in a thread is raised to the caller unchanged. (Paddle's own DataLoader hangs or hides it, see
+    docs/architecture.md.)
 
     Args:
-        dataset: what to read; its `epoch` is set by `set_epoch`.
-        batch_size: images a batch; the last one may be smaller.
-        shuffle: a new order each epoch, a function of (seed, epoch) of the data set.
-        workers: threads that decode images, or at most CACHE_READERS that copy batches out of a cache;
-            0 does either in the caller's.
-        upload: whether the images go to Paddle's device, whose copying begins while the batch before is
-            computed on. On the CPU that changes nothing.
+        dataset: the data set. `set_epoch` sets its `epoch`.
+        batch_size: images per batch; the last batch may be smaller.
+        shuffle: use a new order in each epoch, which depends only on (seed, epoch) of the data set.
+        workers: threads that decode images. At most CACHE_READERS of them read from a cache. With 0, everything runs
+            in the calling thread.
+        to_device: copy the images to Paddle's GPU ahead of their use. On the CPU this has no effect.
     """
 
-    def __init__(self, dataset: DataSet, batch_size: int, shuffle: bool, workers: int, upload: bool = False) -> None:
+    def __init__(self, dataset: DataSet, batch_size: int, shuffle: bool, workers: int, to_device: bool = False) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.workers = workers
-        self.upload = upload
+        self.to_device = to_device
         self.start_batch = 0
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Number of batches in a whole epoch."""
         return -(-len(self.dataset) // self.batch_size)
 
-    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
-        """Chooses the order and the augmentation of epoch `epoch`, counted from 0.
+    def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
+        """Select the epoch of the next passes, and with it their order and augmentation.
 
         Args:
-            epoch: of the passes that begin from now on.
-            first_batch: where in the epoch they begin; the batches from there on are those of the whole epoch.
+            epoch: index of the epoch, from 0.
+            start_batch: index of the first batch of the passes. Batches do not depend on it.
         """
         self.dataset.epoch = epoch
-        self.start_batch = first_batch
+        self.start_batch = start_batch
 
     def order(self) -> np.ndarray:
-        """The indices of the current epoch, int64 [N], in the order in which they are given out."""
+        """Return the indices of the images in the order of the current epoch, int64 [N]."""
         indices = np.arange(len(self.dataset))
         if self.shuffle:
-            # NumPy pads seeds with zeros and N is at least 1, so this stream is not the one of `draws`.
+            # NumPy pads seeds with zeros and N >= 1, so this stream differs from that of `augmentation_params`.
             rng = np.random.default_rng((self.dataset.seed, self.dataset.epoch, len(self.dataset)))
             rng.shuffle(indices)
         return indices
 
     def names(self, batch: int) -> tuple[str, ...]:
-        """The images of a batch of the current epoch in their order; batches count from 0, whatever the first is."""
+        """Return the image names of a batch of the current epoch; batch 0 is the first of the whole epoch."""
         return tuple(self.dataset.names[index] for index in self._batches()[batch])
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self._batches()[self.start_batch :]
-        # Threads read ahead of a copy: another `set_epoch` changes nothing in a pass that has begun.
+        # The pass reads a copy of the data set, so that `set_epoch` does not change a pass that has begun.
         read = _read(copy.copy(self.dataset), batches, self.workers)
-        return prefetch_map(_uploaded, read, workers=1, buffer_size=1) if self.upload and is_gpu() else read
+        return prefetch_map(_copy_to_device, read, workers=1, buffer_size=1) if self.to_device and is_gpu() else read
 
     def _batches(self) -> list[list[int]]:
-        """The indices of each batch of the current epoch."""
+        """Return the image indices of each batch of the current epoch."""
         order = self.order().tolist()
         return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 
 
 def _read(dataset: DataSet, batches: list[list[int]], workers: int) -> Iterator[Batch]:
-    """The batches in order: a thread copies a whole one out of a cache, or decodes one image of it."""
+    """Yield the batches in order. The unit of work of a thread is a whole batch with a cache, one image without."""
     if dataset.cache is not None:
         yield from prefetch_map(
             lambda batch: _stack([dataset[index] for index in batch]),
@@ -101,8 +101,8 @@ def _read(dataset: DataSet, batches: list[list[int]], workers: int) -> Iterator[
         )
         return
     indices = [index for batch in batches for index in batch]
-    depth = PREFETCH_BATCHES * max(map(len, batches), default=0)
-    with closing(prefetch_map(dataset.__getitem__, indices, workers, depth)) as samples:
+    buffer_size = PREFETCH_BATCHES * max(map(len, batches), default=0)
+    with closing(prefetch_map(dataset.__getitem__, indices, workers, buffer_size)) as samples:
         for batch in batches:
             yield _stack(list(islice(samples, len(batch))))
 
@@ -112,6 +112,6 @@ def _stack(samples: list[Sample]) -> Batch:
     return np.stack(crops), np.stack(labels)
 
 
-def _uploaded(batch: Batch) -> Batch:
+def _copy_to_device(batch: Batch) -> Batch:
     images, labels = batch
     return to_device(images), labels

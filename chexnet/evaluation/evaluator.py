@@ -142,7 +142,7 @@ class _CheckpointEvaluator:
         test_list = images.config.test_list
         test = self.datasets[test_list].list
         self.overlap = audit.training_overlap(predictor.metadata, test.names, test.patients)
-        if self.overlap and self.overlap.anything:
+        if self.overlap and self.overlap.has_overlap:
             log(f"=> warning: {test_list}: {audit.format_training_overlap(self.overlap)}")
 
     def score(self, progress: ProgressFn | None) -> dict[str, Predictions]:

@@ -83,7 +83,7 @@ class Predictions:
                 f"the first is {other.names[row]}: {self.classes[column]} is {labels[row, column]}, expected "
                 f"{other.labels[row, column]}; --labels LIST uses the same labels for both"
             )
-        patients = self.patients.of(order)
+        patients = self.patients.select(order)
         for name, patient, expected in zip(other.names, patients.ids, other.patients.ids, strict=True):
             if None not in (patient, expected) and patient != expected:
                 raise InputError(
@@ -138,8 +138,8 @@ def read_predictions(
     if labels is None:
         return Predictions(str(path), names, values[:, len(classes) :].astype(np.uint8), probabilities, classes, given)
     order = _alignment(str(labels.path), labels.names, str(path), names)
-    if labels.patients.given is not None or given is None:
-        given = labels.patients.of(order)
+    if labels.patients.file_ids is not None or given is None:
+        given = labels.patients.select(order)
     return Predictions(str(path), names, labels.labels[order], probabilities, classes, given)
 
 

@@ -110,7 +110,7 @@ class Predictor:
     @property
     def crops_description(self) -> str:
         """Number and size of the crops, as text."""
-        return f"{self.crops} crop{'s' * (self.crops > 1)} of {self.preprocessing.words}"
+        return f"{self.crops} crop{'s' * (self.crops > 1)} of {self.preprocessing.description}"
 
     @property
     def network(self) -> model.CheXNet:

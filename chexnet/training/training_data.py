@@ -38,8 +38,8 @@ class TrainingData:
         """Return the loaders of the training batches, in a new order per epoch, and of the validation batches."""
         size, workers = config.batch_size, config.num_workers
         return (
-            BatchLoader(self.train, size, shuffle=True, workers=workers, upload=True),
-            BatchLoader(self.val, size, shuffle=False, workers=workers, upload=True),
+            BatchLoader(self.train, size, shuffle=True, workers=workers, to_device=True),
+            BatchLoader(self.val, size, shuffle=False, workers=workers, to_device=True),
         )
 
 

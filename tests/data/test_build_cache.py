@@ -1,4 +1,4 @@
-"""tools/build_cache.py as a user runs it."""
+"""The script tools/build_cache.py."""
 
 import importlib.util
 
@@ -14,7 +14,7 @@ def script():
     return module
 
 
-def test_the_script_builds_goes_on_verifies_and_says_what_next(folder, tmp_path, capsys):
+def test_the_script_builds_resumes_and_verifies_a_cache(folder, tmp_path, capsys):
     data_dir, train_list = folder(6, "train.txt")
     _, val_list = folder(4, "val.txt")
     flags = [
@@ -30,7 +30,7 @@ def test_the_script_builds_goes_on_verifies_and_says_what_next(folder, tmp_path,
     assert script().main([*flags, "--lists", str(train_list)]) == 0
     lists = ["--lists", str(train_list), str(val_list)]
     assert script().main([*flags, "--verify", *lists]) == 2
-    assert "4 of 4 images are not in the cache" in capsys.readouterr().err
+    assert "val.txt: 4 of 4 images" in capsys.readouterr().err
     assert script().main([*flags, *lists]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("4 added, 6 kept, 0 redone, 0 failed; 0.0 MB in ")
@@ -65,6 +65,6 @@ def test_bad_lists_are_reported_before_anything_is_decoded(folder, tmp_path, cap
     assert script().main([*flags, "--lists", str(good)]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert "bad.txt:1: 2 labels" in errors[0]
-    assert "1 of 3 images are missing" in errors[1]
+    assert "list.txt: 1 of 3 images" in errors[1]
     assert read_names == []
     assert not (tmp_path / "cache").exists()

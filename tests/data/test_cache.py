@@ -1,4 +1,4 @@
-"""What an image cache holds, and what it refuses."""
+"""Content and errors of the image cache."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from originals import SMALL, Originals, counts
 
 from chexnet.config import TrainConfig
 from chexnet.data import images
-from chexnet.data.cache import ImageCache, build
+from chexnet.data.cache import ImageCache, build_cache
 from chexnet.data.cache.manifest import MANIFEST, PIXELS
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
@@ -21,14 +21,14 @@ from chexnet.training import train
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_a_cached_image_is_the_resized_one(originals, workers):
+def test_a_cached_image_equals_the_resized_image(originals, workers):
     result = originals.build(workers=workers)
     assert counts(result) == (9, 0, 0, 0)
     assert result.size == sum((originals.cache / name).stat().st_size for name in (PIXELS, MANIFEST))
     originals.assert_cached()
 
 
-def test_the_order_of_lists_does_not_matter_and_an_image_in_two_is_kept_once(originals):
+def test_the_order_does_not_matter_and_repeated_images_are_stored_once(originals):
     originals.build(names=[*originals.names, *reversed(originals.names)])
     assert len(originals.open()) == 9
     assert (originals.cache / MANIFEST).read_text().count("\n") == 10
@@ -42,7 +42,7 @@ def test_progress_reaches_the_number_of_images_to_read(originals):
     assert calls == [(done, 9) for done in range(1, 10)]
 
 
-def test_a_second_build_reads_what_is_new_or_changed_alone(originals, read_names):
+def test_a_second_build_reads_only_new_and_changed_images(originals, read_names):
     originals.build(names=originals.names[:6])
     write_png(originals.images / "001.png", (77, 40), seed=100)
     os.utime(originals.images / "004.png", ns=(1, 1))
@@ -55,7 +55,7 @@ def test_a_second_build_reads_what_is_new_or_changed_alone(originals, read_names
     assert read_names == []
 
 
-def test_what_does_not_decode_is_reported_together_and_the_rest_is_usable(originals):
+def test_images_that_do_not_decode_are_returned_and_the_others_are_usable(originals):
     for name in ("002.png", "007.png"):
         (originals.images / name).write_bytes(b"<html>")
     result = originals.build()
@@ -67,7 +67,7 @@ def test_what_does_not_decode_is_reported_together_and_the_rest_is_usable(origin
     assert counts(originals.build()) == (1, 7, 0, 1)
 
 
-def test_the_cache_alone_serves_where_the_originals_are_not(originals):
+def test_the_cache_works_without_the_originals(originals):
     originals.build()
     moved = originals.images.rename(originals.images.with_name("moved"))
     rows = originals.open().rows(originals.names, "list.txt", originals.images)
@@ -75,52 +75,52 @@ def test_the_cache_alone_serves_where_the_originals_are_not(originals):
     np.testing.assert_array_equal(originals.open().image(rows[1]), expected)
 
 
-def test_images_that_are_not_cached_are_named_with_the_command_that_adds_them(originals):
+def test_the_error_for_uncached_images_shows_the_command_that_adds_them(originals):
     originals.build(names=originals.names[:7])
     message = (
-        rf"list\.txt: 2 of 9 images are not in the cache {originals.cache}: 007\.png \(line 8\), 008\.png \(line 9\); "
-        rf"run: python tools/build_cache\.py --data_dir {originals.images} --lists list\.txt --output_dir "
+        rf"list\.txt: 2 of 9 images .*{originals.cache}: 007\.png \(line 8\), 008\.png \(line 9\); "
+        rf".*python tools/build_cache\.py --data_dir {originals.images} --lists list\.txt --output_dir "
     )
     with pytest.raises(InputError, match=message):
         originals.open().rows(originals.names, "list.txt", originals.images)
 
 
-def test_only_ten_of_many_are_named(tmp_path):
+def test_an_error_names_at_most_ten_images(tmp_path):
     originals = Originals(tmp_path, 1)
     originals.build()
     names = [f"x{index}.png" for index in range(12)]
-    with pytest.raises(InputError, match=r"12 of 12 images.*x9\.png \(line 10\), \.\.\.; run") as error:
+    with pytest.raises(InputError, match=r"12 of 12 images.*x9\.png \(line 10\), \.\.\.") as error:
         originals.open().rows(names, "list.txt", originals.images)
     assert "x10.png" not in str(error.value)
 
 
 @pytest.mark.parametrize("change", ["size", "time"])
-def test_an_original_that_has_changed_since_is_refused(originals, change):
+def test_a_changed_original_is_refused(originals, change):
     originals.build()
     path = originals.images / "003.png"
     old = path.stat().st_mtime_ns
     if change == "size":
         path.write_bytes(path.read_bytes() + b"x")
     os.utime(path, ns=(old, old + (change == "time")))
-    with pytest.raises(InputError, match=r"1 of 9 images have changed in .* since .*: 003\.png \(line 4\); run"):
+    with pytest.raises(InputError, match=r"1 of 9 images .*: 003\.png \(line 4\)"):
         originals.open().rows(originals.names, "list.txt", originals.images)
     originals.build()
     originals.assert_cached()
 
 
-def test_no_cache_is_said(tmp_path):
-    with pytest.raises(InputError, match=r"none: no image cache \(manifest\.txt is missing\); make one"):
+def test_a_missing_cache_is_reported(tmp_path):
+    with pytest.raises(InputError, match=r"none: .*manifest\.txt.*tools/build_cache\.py"):
         ImageCache(tmp_path / "none", SMALL)
 
 
-def test_a_cache_of_another_preprocessing_is_refused_and_both_are_said(originals, monkeypatch):
+def test_a_cache_with_other_preprocessing_is_refused(originals, monkeypatch):
     originals.build()
-    with pytest.raises(InputError, match=r"a cache of .*resize 40,.*expected .*resize 48,"):
+    with pytest.raises(InputError, match=r"resize 40,.*expected .*resize 48,"):
         ImageCache(originals.cache, Preprocessing(48, 32))
     with pytest.raises(InputError, match=r"resize 40,.*resize 48,"):
         originals.build(preprocessing=Preprocessing(48, 32))
     assert len(ImageCache(originals.cache, Preprocessing(40, 20))) == 9
-    monkeypatch.setattr(Preprocessing, "fingerprint", lambda self: 7)
+    monkeypatch.setattr(Preprocessing, "resize_checksum", lambda self: 7)
     with pytest.raises(InputError, match=r"expected .*fingerprint 7;"):
         originals.open()
     monkeypatch.undo()
@@ -147,37 +147,35 @@ def test_a_damaged_manifest_is_refused_with_its_line(originals, old, new, line):
     path = originals.cache / MANIFEST
     assert old in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(old, new, 1))
-    with pytest.raises(InputError, match=rf"manifest\.txt:{line}: damaged; remove"):
+    with pytest.raises(InputError, match=rf"manifest\.txt:{line}: damaged"):
         originals.open()
 
 
 @pytest.mark.parametrize("opened", [Originals.open, Originals.build])
-def test_pixels_shorter_than_the_manifest_says_are_refused(originals, opened):
+def test_a_truncated_pixel_file_is_refused(originals, opened):
     originals.build(workers=0)
     path = originals.cache / PIXELS
     size = path.stat().st_size
     os.truncate(path, size - 1)
-    with pytest.raises(
-        InputError, match=rf"images\.bin: {size - 1} bytes, expected at least {size} by manifest\.txt:10"
-    ):
+    with pytest.raises(InputError, match=rf"images\.bin: {size - 1} bytes, .* {size} .*manifest\.txt:10"):
         opened(originals)
 
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_a_flipped_byte_is_found_wherever_it_matters(complete, data):
-    """The image is named, or missing, or the cache is refused; else the manifest still says the same."""
+def test_a_corrupt_byte_is_detected(complete, data):
+    """The image is reported, or missing, or the cache is refused. Otherwise the manifest has the same content."""
     originals = complete
     path = originals.cache / data.draw(st.sampled_from([PIXELS, MANIFEST]))
     good = path.read_bytes()
-    place = data.draw(st.integers(0, len(good) - 1))
+    position = data.draw(st.integers(0, len(good) - 1))
     bad = bytearray(good)
-    bad[place] ^= data.draw(st.integers(1, 255))
+    bad[position] ^= data.draw(st.integers(1, 255))
     path.write_bytes(bad)
     try:
         cache = originals.open()
         cache.rows(originals.names, "list.txt", originals.images.with_name("not there"))
-        damaged = cache.damaged()
+        damaged = cache.find_damaged()
     except InputError:
         assert path.name == MANIFEST
         return
@@ -192,11 +190,11 @@ def test_a_flipped_byte_is_found_wherever_it_matters(complete, data):
         assert bad_body.split() == body.split()
 
 
-def test_training_from_a_cache_is_training_from_the_files(folder, tmp_path):
+def test_training_from_a_cache_equals_training_from_files(folder, tmp_path):
     data_dir, train_list = folder(4, "train.txt")
     _, val_list = folder(2, "val.txt")
     names = [path.name for path in data_dir.iterdir()]
-    build(data_dir, names, tmp_path / "cache", SMALL, workers=1)
+    build_cache(data_dir, names, tmp_path / "cache", SMALL, workers=1)
     weights = []
     for image_cache in (None, str(tmp_path / "cache")):
         config = TrainConfig(

@@ -1,4 +1,4 @@
-"""Whatever ends the building of an image cache, the next build goes on from there."""
+"""Interrupted builds of an image cache, which the next build resumes."""
 
 import os
 import resource
@@ -21,21 +21,21 @@ from chexnet.files import exclusive_lock
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_wherever_a_build_is_cut_the_next_one_goes_on_from_there(complete, data):
+def test_a_build_cut_at_any_byte_is_resumed(complete, data):
     originals = complete
     manifest, pixels = ((originals.cache / name).read_bytes() for name in (MANIFEST, PIXELS))
     start = manifest.index(b"\n") + 1
     cut = data.draw(st.integers(start, len(manifest)))
-    whole = [line.split() for line in manifest[:cut].rpartition(b"\n")[0].split(b"\n")[1:]]
-    end = max((int(offset) + int(height) * int(width) for _, offset, height, width, *_ in whole), default=0)
+    lines = [line.split() for line in manifest[:cut].rpartition(b"\n")[0].split(b"\n")[1:]]
+    end = max((int(offset) + int(height) * int(width) for _, offset, height, width, *_ in lines), default=0)
     (originals.cache / MANIFEST).write_bytes(manifest[:cut])
     (originals.cache / PIXELS).write_bytes(pixels[: data.draw(st.integers(end, len(pixels)))] + b"x" * (cut % 3))
-    assert len(originals.open()) == len(whole)
-    assert counts(originals.build(workers=0)) == (6 - len(whole), len(whole), 0, 0)
+    assert len(originals.open()) == len(lines)
+    assert counts(originals.build(workers=0)) == (6 - len(lines), len(lines), 0, 0)
     assert [(originals.cache / name).read_bytes() for name in (MANIFEST, PIXELS)] == [manifest, pixels]
 
 
-def test_lines_follow_the_pixels_that_they_speak_of_to_the_disk(originals, monkeypatch):
+def test_manifest_lines_are_written_after_their_pixels(originals, monkeypatch):
     monkeypatch.setattr(building, "FLUSH_BYTES", 5000)
     originals.build(names=[])
     pixels = originals.cache / PIXELS
@@ -54,14 +54,15 @@ def test_lines_follow_the_pixels_that_they_speak_of_to_the_disk(originals, monke
     originals.assert_cached()
 
 
-def test_a_killed_build_keeps_what_it_had_written(originals):
+def test_a_killed_build_keeps_the_written_images(originals):
     code = (
-        "import sys, time; from chexnet.data import images; from chexnet.data.cache import build, building\n"
+        "import sys, time; from chexnet.data import images; from chexnet.data.cache import build_cache, building\n"
         "from chexnet.data.transforms import Preprocessing\n"
         "building.FLUSH_BYTES = 1\n"
         "read = images.open_gray\n"
         "images.open_gray = lambda path, *bits: (time.sleep(0.05), read(path, *bits))[1]\n"
-        f"build({str(originals.images)!r}, {originals.names!r}, {str(originals.cache)!r}, Preprocessing(40, 32), 1)\n"
+        "preprocessing = Preprocessing(40, 32)\n"
+        f"build_cache({str(originals.images)!r}, {originals.names!r}, {str(originals.cache)!r}, preprocessing, 1)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
@@ -79,7 +80,7 @@ def test_a_killed_build_keeps_what_it_had_written(originals):
     originals.assert_cached()
 
 
-def test_an_interrupted_build_keeps_what_it_had_written(originals, monkeypatch):
+def test_an_interrupted_build_keeps_the_written_images(originals, monkeypatch):
     monkeypatch.setattr(building, "FLUSH_BYTES", 1)
 
     def interrupt(done, total):
@@ -91,12 +92,12 @@ def test_an_interrupted_build_keeps_what_it_had_written(originals, monkeypatch):
     assert counts(originals.build()) == (5, 4, 0, 0)
 
 
-def test_a_full_disk_is_one_line_and_the_next_build_goes_on(originals, monkeypatch):
+def test_a_full_disk_is_an_error_and_the_next_build_resumes(originals, monkeypatch):
     monkeypatch.setattr(building, "FLUSH_BYTES", 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        with pytest.raises(InputError, match=r"cache: cannot be written: File too large.*run the same command again"):
+        with pytest.raises(InputError, match=r"cache: .*: File too large"):
             originals.build()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -106,7 +107,7 @@ def test_a_full_disk_is_one_line_and_the_next_build_goes_on(originals, monkeypat
     originals.assert_cached()
 
 
-def test_two_builds_into_one_folder_do_not_meet(originals):
+def test_two_processes_cannot_build_the_same_cache(originals):
     with exclusive_lock(originals.cache), pytest.raises(InputError, match=r"cache: another process is writing"):
         originals.build()
     originals.build()

@@ -16,13 +16,14 @@ ZEROS = " ".join("0" * 14)
 
 
 def written(folder: Path, text: str | bytes) -> Path:
+    """Write a list file and return its path."""
     path = folder / "list.txt"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
 
 
 @given(labels=st.lists(st.lists(st.integers(0, 1), min_size=14, max_size=14), min_size=1, max_size=20))
-def test_what_is_written_is_read(tmp_path_factory, labels):
+def test_a_formatted_list_is_read_back(tmp_path_factory, labels):
     names = [f"{index:08d}_000.png" for index in range(len(labels))]
     path = written(tmp_path_factory.mktemp("lists"), format_list(names, np.array(labels)))
     read = read_list(path)
@@ -43,7 +44,7 @@ def test_what_is_written_is_read(tmp_path_factory, labels):
         ("7 0 1", "7", [0, 1]),
     ],
 )
-def test_names_with_spaces_or_backslashes_and_labels_in_words_are_read(tmp_path, line, name, labels):
+def test_names_with_spaces_or_backslashes_and_labels_as_words_are_read(tmp_path, line, name, labels):
     read = read_list(written(tmp_path, f"{line}\nother.png 0 1\n"), n_classes=2)
     assert read.names == (name, "other.png")
     assert read.labels.tolist() == [labels, [0, 1]]
@@ -70,14 +71,14 @@ def test_a_list_in_another_encoding_is_read(tmp_path, encoding):
     ],
     ids=["endless name", "endless labels", "10**400", "digits", "NUL", "escape", "deep", "no name", "nan"],
 )
-def test_what_is_hostile_is_one_short_line(tmp_path, line):
+def test_malicious_lines_are_refused_with_a_short_message(tmp_path, line):
     with pytest.raises(InputError, match=r"list\.txt") as caught:
         read_list(written(tmp_path, f"good.png {ZEROS}\n{line}\n"))
     assert len(str(caught.value)) < 600
 
 
-def test_a_hundred_thousand_names_of_classes_are_each_looked_at_once(tmp_path, monkeypatch):
-    """Twice as many are not four times the work: comparisons are counted, not time."""
+def test_checking_class_names_takes_linear_time(tmp_path, monkeypatch):
+    """Comparisons are counted, because times vary."""
 
     class Counted(str):
         compared = 0
@@ -98,7 +99,7 @@ def test_a_hundred_thousand_names_of_classes_are_each_looked_at_once(tmp_path, m
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n\n  \n"])
-def test_white_space_between_columns_and_at_the_end_is_free(tmp_path, end):
+def test_any_white_space_between_columns_and_at_the_end_is_accepted(tmp_path, end):
     text = f"\ufeffa.png\t{ZEROS}\r\nb.png   1 {ZEROS[2:].replace(' ', '  ')}{end}"
     read = read_list(written(tmp_path, text))
     assert read.names == ("a.png", "b.png")
@@ -108,21 +109,21 @@ def test_white_space_between_columns_and_at_the_end_is_free(tmp_path, end):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f"a.png {ZEROS}\nb.png 0 0\n", r"list\.txt:2: 2 labels after the name, expected 14"),
+        (f"a.png {ZEROS}\nb.png 0 0\n", r"list\.txt:2: 2 labels .*expected 14"),
         (f"a.png {ZEROS}\n\nb.png {ZEROS}\n", r"list\.txt:2: 0 labels"),
-        (f"a.png {ZEROS[:-1]}2\n", r"list\.txt:1: label 14 is '2', expected 0 or 1"),
-        (f"a.png {ZEROS[:-1]}0.5\n", r"list\.txt:1: label 14 is '0\.5', expected 0 or 1"),
-        (f"a.png {ZEROS[:-1]}-1\n", r"list\.txt:1: label 14 is '-1', uncertain; expected 0 or 1"),
-        (f"a.png {ZEROS} 0\n", r"list\.txt:1: 15 labels after the name, expected 14"),
-        (f"a.png,{ZEROS.replace(' ', ',')}\n", r"list\.txt:1: 0 labels .*; for CSV files there is"),
-        ("C:/a.png " + ZEROS, r"list\.txt:1: 'C:/a\.png' is not a plain path"),
-        ("..\\a.png " + ZEROS, r"list\.txt:1: '\.\.\\\\a\.png' is not a plain path"),
-        (f"a.png {ZEROS}\n./a.png {ZEROS}\n", r"list\.txt:2: 'a\.png' stands in line 1 already"),
-        (f"a.png {ZEROS}\nb.png {ZEROS}\na.png {ZEROS}\n", r"list\.txt:3: 'a\.png' stands in line 1 already"),
-        (f"../a.png {ZEROS}\n", r"list\.txt:1: '\.\./a\.png' is not a plain path"),
+        (f"a.png {ZEROS[:-1]}2\n", r"list\.txt:1: label 14 is '2'"),
+        (f"a.png {ZEROS[:-1]}0.5\n", r"list\.txt:1: label 14 is '0\.5'"),
+        (f"a.png {ZEROS[:-1]}-1\n", r"list\.txt:1: label 14 is uncertain, '-1'.*--uncertain"),
+        (f"a.png {ZEROS} 0\n", r"list\.txt:1: 15 labels .*expected 14"),
+        (f"a.png,{ZEROS.replace(' ', ',')}\n", r"list\.txt:1: 0 labels .*--csv"),
+        ("C:/a.png " + ZEROS, r"list\.txt:1: 'C:/a\.png' "),
+        ("..\\a.png " + ZEROS, r"list\.txt:1: '\.\.\\\\a\.png' "),
+        (f"a.png {ZEROS}\n./a.png {ZEROS}\n", r"list\.txt:2: 'a\.png' .* line 1,"),
+        (f"a.png {ZEROS}\nb.png {ZEROS}\na.png {ZEROS}\n", r"list\.txt:3: 'a\.png' .* line 1,"),
+        (f"../a.png {ZEROS}\n", r"list\.txt:1: '\.\./a\.png' "),
         (f"/etc/a.png {ZEROS}\n", r"list\.txt:1: '/etc/a\.png'"),
-        ("\n \n", r"list\.txt: the list is empty"),
-        (b"\x89PNG\r\n\x1a\n\xff", r"list\.txt: is a PNG image; expected a list file"),
+        ("\n \n", r"list\.txt: .*empty"),
+        (b"\x89PNG\r\n\x1a\n\xff", r"list\.txt: .*PNG image"),
         (b"a.png \xff\x00\x01", r"list\.txt: not a text file"),
     ],
 )
@@ -132,7 +133,7 @@ def test_a_malformed_list_is_refused_with_its_line(tmp_path, text, message):
 
 
 def test_a_missing_list_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.txt: the list file cannot be read"):
+    with pytest.raises(InputError, match=r"nowhere\.txt: "):
         read_list(tmp_path / "nowhere.txt")
 
 
@@ -144,7 +145,7 @@ def test_missing_images_are_counted_and_the_first_ten_named(tmp_path):
     with pytest.raises(InputError) as caught:
         check_images(image_list, tmp_path / "images")
     message = str(caught.value)
-    assert "14 of 16 images are missing" in message
+    assert "list.txt: 14 of 16 images" in message
     assert "01.png (line 2)" in message
     assert "10.png (line 11), ..." in message
     assert "11.png" not in message
@@ -152,29 +153,29 @@ def test_missing_images_are_counted_and_the_first_ten_named(tmp_path):
         check_images(image_list, tmp_path / "elsewhere")
 
 
-def test_images_in_folders_below_are_found(tmp_path):
+def test_images_in_subfolders_are_found(tmp_path):
     write_png(tmp_path / "images" / "images_001" / "a.png")
     image_list = read_list(written(tmp_path, f"images_001/a.png {ZEROS}"))
     check_images(image_list, tmp_path / "images")
     assert image_list.names == ("images_001/a.png",)
 
 
-def test_a_packed_list_is_read_and_a_torn_one_refused(tmp_path):
+def test_a_compressed_list_is_read_and_a_truncated_one_is_refused(tmp_path):
     text = f"a.png {ZEROS}\nb.png {ZEROS}\n".encode()
     packed = tmp_path / "list.txt.gz"
     packed.write_bytes(gzip.compress(text))
     assert read_list(packed).names == read_list(written(tmp_path, text)).names == ("a.png", "b.png")
     for damaged in (gzip.compress(text)[:-12], text):
         packed.write_bytes(damaged)
-        with pytest.raises(InputError, match=r"list\.txt\.gz: the list file cannot be read"):
+        with pytest.raises(InputError, match=r"list\.txt\.gz: "):
             read_list(packed)
 
 
-def test_the_number_of_labels_is_free_and_may_be_none(tmp_path):
+def test_any_number_of_labels_is_accepted_including_none(tmp_path):
     assert read_list(written(tmp_path, "a.png 1 0\nb.png 1 1\n"), n_classes=2).labels.tolist() == [[1, 0], [1, 1]]
     names = read_list(written(tmp_path, "a.png\nb.png\n"), n_classes=0)
     assert (names.names, names.labels.shape) == (("a.png", "b.png"), (2, 0))
-    with pytest.raises(InputError, match=r"list\.txt:1: 1 labels after the name, expected 0: a name alone"):
+    with pytest.raises(InputError, match=r"list\.txt:1: 1 labels .*expected 0"):
         read_list(written(tmp_path, "a.png 1\n"), n_classes=0)
 
 
@@ -197,7 +198,7 @@ def test_the_number_of_labels_is_free_and_may_be_none(tmp_path):
         ("00000013_005.png/a.png", None, None),
     ],
 )
-def test_a_name_says_which_image_it_is_and_whose(name, image, patient):
+def test_names_identify_image_and_patient(name, image, patient):
     assert image_id(name) == (image or name)
     assert patient_id(name) == patient
 
@@ -208,7 +209,7 @@ def test_the_reference_test_list_has_its_known_counts():
         pytest.skip("CHEXNET_METADATA is not set")
     packed = Path(os.environ["CHEXNET_METADATA"]).parent / "reference_lists" / "test_list.txt.gz"
     if not packed.exists():
-        pytest.skip(f"{packed.name} is not beside CHEXNET_METADATA")
+        pytest.skip(f"{packed.name} is not next to CHEXNET_METADATA")
     image_list = read_list(packed)
     assert len(image_list) == 22433
     assert image_list.labels.sum(axis=0)[[0, 6, 13]].tolist() == [2420, 242, 42]

@@ -6,25 +6,25 @@ from hypothesis import strategies as st
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 
-FINGERPRINT = 1553142405
-"""Of the sizes that all published weights were trained with."""
+RESIZE_CHECKSUM = 1553142405
+"""Checksum for the sizes of all published weights."""
 
 
 def coordinates(height: int, width: int) -> np.ndarray:
-    """An image whose pixel says where it is: 16 * row + column."""
+    """Return an image whose pixel values encode their position: 16 * row + column."""
     return (16 * np.arange(height)[:, None] + np.arange(width)).astype(np.uint8)
 
 
-def test_ten_crops_are_four_corners_the_centre_and_their_mirror_images():
+def test_ten_crops_are_four_corners_the_center_and_their_flips():
     crops = Preprocessing(resize=10, crop=6).ten_crop(coordinates(10, 12))[:, 0]
     assert [tuple(divmod(int(crop[0, 0]), 16)) for crop in crops[:5]] == [(0, 0), (0, 6), (4, 0), (4, 6), (2, 3)]
-    mirrored = Preprocessing(resize=10, crop=6).ten_crop(coordinates(10, 12)[:, ::-1])[:5, 0]
-    np.testing.assert_array_equal(crops[5:], mirrored)
-    np.testing.assert_array_equal(crops[5], crops[1][:, ::-1])  # top left of the mirrored = top right, mirrored
+    flipped = Preprocessing(resize=10, crop=6).ten_crop(coordinates(10, 12)[:, ::-1])[:5, 0]
+    np.testing.assert_array_equal(crops[5:], flipped)
+    np.testing.assert_array_equal(crops[5], crops[1][:, ::-1])  # top left of the flipped image = top right, flipped
     assert crops.dtype == np.uint8
 
 
-def test_the_centre_crop_is_the_fifth_of_ten():
+def test_the_center_crop_is_the_fifth_of_ten():
     image = np.random.default_rng(0).integers(0, 256, (256, 301), dtype=np.uint8)
     preprocessing = Preprocessing()
     np.testing.assert_array_equal(preprocessing.center_crop(image), preprocessing.ten_crop(image)[4])
@@ -38,101 +38,100 @@ def test_resizing_keeps_the_shape_and_sets_the_shorter_side(height, width):
     assert 0 <= longer - max(resized.shape) < 1
 
 
-def test_an_image_of_the_right_size_is_not_touched():
+def test_an_image_of_the_right_size_is_returned_unchanged():
     image = np.zeros((256, 300), np.uint8)
     assert Preprocessing().resize_image(image) is image
 
 
-def test_random_crops_reach_every_place_and_are_mirrored_half_of_the_time():
+def test_random_crops_are_uniform_over_positions_and_flipped_half_of_the_time():
     preprocessing = Preprocessing(resize=8, crop=6)
     corners = {}
-    for draw in np.random.default_rng(0).random((1200, 3)):
-        crop = preprocessing.train_crop(coordinates(8, 9), draw)[0]
-        mirrored = crop[0, 0] > crop[0, 1]
-        corner = int(crop[0, -1] if mirrored else crop[0, 0])
-        corners.setdefault(divmod(corner, 16), []).append(mirrored)
+    for u in np.random.default_rng(0).random((1200, 3)):
+        crop = preprocessing.train_crop(coordinates(8, 9), u)[0]
+        flipped = crop[0, 0] > crop[0, 1]
+        corner = int(crop[0, -1] if flipped else crop[0, 0])
+        corners.setdefault(divmod(corner, 16), []).append(flipped)
     assert set(corners) == {(row, column) for row in range(3) for column in range(4)}
-    assert all(60 < len(seen) < 150 for seen in corners.values())  # 100 expected
+    assert all(60 < len(flips) < 150 for flips in corners.values())  # 100 expected
     assert 500 < sum(map(sum, corners.values())) < 700
 
 
-@pytest.mark.parametrize(("draw", "corner"), [(0.0, (0, 0)), (np.nextafter(1.0, 0.0), (2, 3))])
-def test_the_least_and_the_largest_draw_are_the_outermost_places(draw, corner):
-    crop = Preprocessing(resize=8, crop=6).train_crop(coordinates(8, 9), np.array([draw, draw, 0.5]))[0]
+@pytest.mark.parametrize(("u", "corner"), [(0.0, (0, 0)), (np.nextafter(1.0, 0.0), (2, 3))])
+def test_extreme_random_numbers_select_the_outermost_positions(u, corner):
+    crop = Preprocessing(resize=8, crop=6).train_crop(coordinates(8, 9), np.array([u, u, 0.5]))[0]
     assert divmod(int(crop[0, 0]), 16) == corner
 
 
-def test_the_fingerprint_tells_pixels_apart(monkeypatch):
-    assert Preprocessing().fingerprint() == Preprocessing(crop=32).fingerprint() == FINGERPRINT
-    assert Preprocessing(255, 224).fingerprint() != FINGERPRINT
-    original = Preprocessing.resized
-    one = np.zeros((256, 262), np.uint8)
-    one[100, 100] = 1
-    monkeypatch.setattr(Preprocessing, "resize_image", lambda self, gray: original(self, gray) ^ one)
-    assert Preprocessing().fingerprint() != FINGERPRINT
+def test_the_resize_checksum_detects_a_changed_pixel(monkeypatch):
+    assert Preprocessing().resize_checksum() == Preprocessing(crop=32).resize_checksum() == RESIZE_CHECKSUM
+    assert Preprocessing(255, 224).resize_checksum() != RESIZE_CHECKSUM
+    original = Preprocessing.resize_image
+    change = np.zeros((256, 262), np.uint8)
+    change[100, 100] = 1
+    monkeypatch.setattr(Preprocessing, "resize_image", lambda self, gray: original(self, gray) ^ change)
+    assert Preprocessing().resize_checksum() != RESIZE_CHECKSUM
 
 
 def test_a_size_that_would_fill_the_memory_is_refused():
-    with pytest.raises(InputError, match="resize 99999 is above 4096 pixels"):
+    with pytest.raises(InputError, match=r"resize 99999 .*4096"):
         Preprocessing(99999, 224)
 
 
 @pytest.mark.parametrize("crop", [0, 257])
 def test_a_crop_larger_than_the_image_is_refused(crop):
-    with pytest.raises(InputError, match=f"{crop} is not within 1..256"):
+    with pytest.raises(InputError, match=rf"crop {crop} .*1\.\.256"):
         Preprocessing(256, crop)
 
 
 @given(height=st.integers(20, 70), width=st.integers(20, 70), crop=st.integers(1, 32))
-def test_a_geometry_knows_the_resized_size_and_keeps_its_crops_inside(height, width, crop):
+def test_a_geometry_has_the_resized_size_and_its_crops_are_inside(height, width, crop):
     preprocessing = Preprocessing(resize=32, crop=crop)
     ten = preprocessing.geometry(height, width, crops=10)
     assert ten.resized == preprocessing.resize_image(np.zeros((height, width), np.uint8)).shape
     assert ten.original == (height, width)
-    assert all(0 <= one.top <= ten.resized[0] - crop and 0 <= one.left <= ten.resized[1] - crop for one in ten.crops)
+    assert all(0 <= top <= ten.resized[0] - crop and 0 <= left <= ten.resized[1] - crop for top, left, _ in ten.crops)
     assert preprocessing.geometry(height, width, crops=1).crops == (ten.crops[4],)
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 10), (10, 13), (17, 10)])
-def test_what_a_geometry_cuts_are_the_ten_crops(height, width):
+def test_extract_returns_the_ten_crops(height, width):
     preprocessing = Preprocessing(resize=10, crop=6)
     image = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
     ten = preprocessing.geometry(height, width, crops=10).extract(image)
     np.testing.assert_array_equal(ten, preprocessing.ten_crop(image))
-    one = preprocessing.geometry(height, width, crops=1).extract(image)
-    np.testing.assert_array_equal(one[0], preprocessing.center_crop(image))
+    center = preprocessing.geometry(height, width, crops=1).extract(image)
+    np.testing.assert_array_equal(center[0], preprocessing.center_crop(image))
 
 
-def looked_at(geometry) -> np.ndarray:
-    """Pixel by pixel of the original, whether its centre lies in a crop."""
+def covered_pixels(geometry) -> np.ndarray:
+    """Return a mask of the original's pixels whose centers are inside a crop, computed pixel by pixel."""
     height, width = geometry.original
-    seen = np.zeros((height, width), bool)
+    covered = np.zeros((height, width), bool)
     for row in range(height):
         for column in range(width):
             y = (row + 0.5) * geometry.resized[0] / height
             x = (column + 0.5) * geometry.resized[1] / width
-            seen[row, column] = any(
-                one.top <= y < one.top + geometry.side and one.left <= x < one.left + geometry.side
-                for one in geometry.crops
+            covered[row, column] = any(
+                top <= y < top + geometry.side and left <= x < left + geometry.side for top, left, _ in geometry.crops
             )
-    return seen
+    return covered
 
 
 @pytest.mark.parametrize("crops", [10, 1])
 @pytest.mark.parametrize(("height", "width"), [(10, 10), (10, 13), (10, 25), (27, 10)])
-def test_crops_put_back_are_the_image(height, width, crops):
-    """Mirrored ones included; in between the crops of a longer image nothing was looked at."""
+def test_stitched_crops_are_the_image(height, width, crops):
+    """Crops of an elongated image do not cover it, so pixels between them are NaN."""
     geometry = Preprocessing(resize=10, crop=6).geometry(height, width, crops)
     image = np.random.default_rng(1).random((height, width), dtype=np.float32)
     restored = geometry.stitch(geometry.extract(image)[:, 0])
-    expected = np.where(looked_at(geometry), image, np.nan)
+    expected = np.where(covered_pixels(geometry), image, np.nan)
     assert restored.dtype == np.float32
     np.testing.assert_allclose(restored, expected, rtol=1e-6)
     assert np.isnan(restored).any() == (crops == 1 or height != width)
 
 
-def test_of_each_crop_the_place_comes_back():
-    """One pixel of one crop, among crops that say nothing, is found where that crop took it from."""
+def test_stitch_maps_a_pixel_of_each_crop_to_its_position():
+    """A single nonzero pixel in one crop is found at the position that it was extracted from."""
     preprocessing = Preprocessing(resize=10, crop=6)
     image = np.arange(10 * 14, dtype=np.float32).reshape(10, 14)
     geometry = preprocessing.geometry(10, 14, crops=10)
@@ -146,24 +145,25 @@ def test_of_each_crop_the_place_comes_back():
 
 @pytest.mark.parametrize("crops", [10, 1])
 @pytest.mark.parametrize(("height", "width"), [(30, 40), (77, 50), (25, 24), (9, 7)])
-def test_through_the_resizing_a_ramp_stays_a_ramp_and_its_edge_stays_sharp(height, width, crops):
-    """Half-pixel centres: (i + 0.5) of the original is (i + 0.5) * resized / original of the resized image."""
+def test_resizing_back_keeps_a_linear_ramp_and_the_border_of_the_covered_area(height, width, crops):
+    """Half-pixel centers: (i + 0.5) of the original is (i + 0.5) * resized / original of the resized image."""
     geometry = Preprocessing(resize=20, crop=12).geometry(height, width, crops)
     rows, columns = (np.arange(n) + 0.5 for n in geometry.resized)
     ramp = (3 * rows[:, None] - 2 * columns).astype(np.float32)
     restored = geometry.stitch(geometry.extract(ramp)[:, 0])
-    seen = looked_at(geometry)
-    np.testing.assert_array_equal(np.isnan(restored), ~seen)
+    covered = covered_pixels(geometry)
+    np.testing.assert_array_equal(np.isnan(restored), ~covered)
 
     y, x = ((np.arange(n) + 0.5) * m / n for n, m in zip(geometry.original, geometry.resized, strict=True))
-    padded = np.pad(seen, 4)
-    deep = np.lib.stride_tricks.sliding_window_view(padded, (9, 9)).all(axis=(2, 3))  # interpolated from seen ones
-    assert deep.any() or min(height, width) < 20
-    np.testing.assert_allclose(restored[deep], (3 * y[:, None] - 2 * x)[deep], atol=1e-4)
+    padded = np.pad(covered, 4)
+    # These pixels are interpolated only from covered ones.
+    interior = np.lib.stride_tricks.sliding_window_view(padded, (9, 9)).all(axis=(2, 3))
+    assert interior.any() or min(height, width) < 20
+    np.testing.assert_allclose(restored[interior], (3 * y[:, None] - 2 * x)[interior], atol=1e-4)
 
 
 @pytest.mark.parametrize("crops", [10, 1])
-def test_what_is_constant_stays_constant_up_to_the_edge_of_what_was_looked_at(crops):
+def test_constant_values_stay_constant_up_to_the_border_of_the_covered_area(crops):
     geometry = Preprocessing(resize=20, crop=12).geometry(90, 33, crops)
     restored = geometry.stitch(np.full((crops, 12, 12), -3.5, np.float32))
     assert np.isnan(restored).any()

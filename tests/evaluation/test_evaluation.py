@@ -15,7 +15,7 @@ from conftest import make_folder
 import eval as eval_script
 from chexnet.config import EvalConfig
 from chexnet.data import ChestXrayDataSet
-from chexnet.data.cache import build
+from chexnet.data.cache import build_cache
 from chexnet.data.lists import read_list
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
@@ -183,7 +183,7 @@ class _PixelEngine:
 def test_ten_crops_from_the_cache_equal_those_from_the_files(folder, ckpt, tmp_path, monkeypatch):
     monkeypatch.setattr(EngineSpec, "compile", lambda self, network, crop, maps: _PixelEngine())
     images, lists = folder(5, sizes=[(48, 40), (60, 90), (33, 80)])
-    build(images, read_list(lists).names, tmp_path / "cache", Preprocessing(40, 32), workers=1)
+    build_cache(images, read_list(lists).names, tmp_path / "cache", Preprocessing(40, 32), workers=1)
     config = EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), batch_size=2, device="cpu")
     from_files = evaluate(config)
     shutil.rmtree(images)

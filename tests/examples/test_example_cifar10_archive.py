@@ -106,7 +106,7 @@ def test_a_truncated_archive_is_refused_in_one_line(archive, tmp_path, capsys, k
     path.write_bytes(whole[: int(kept * len(whole)) if kept < 1 else kept])
     assert cifar10.main(["--data", str(path), "--save_dir", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert "not a whole .tar.gz archive" in error
+    assert "not a complete .tar.gz archive" in error
     assert error.count("\n") == 1
 
 

@@ -14,7 +14,7 @@ from label_files import HEADER_2017, nih_row
 from PIL import Image
 
 from chexnet.data import images
-from chexnet.data.cache import ImageCache, build
+from chexnet.data.cache import ImageCache, build_cache
 from chexnet.data.download import unpack
 from chexnet.data.lists import format_list, read_csv, read_list, read_nih
 from chexnet.data.transforms import Preprocessing
@@ -207,7 +207,7 @@ def test_image_caches(tmp_path, tally):
     for name in names:
         GRAY.save(tmp_path / name)
     preprocessing, folder = Preprocessing(20, 16), tmp_path / "cache"
-    build(tmp_path, names, folder, preprocessing, workers=1)
+    build_cache(tmp_path, names, folder, preprocessing, workers=1)
     manifest = folder / "manifest.txt"
     header, _, lines = manifest.read_bytes().partition(b"\n")
     outcomes = Outcomes(tally, "damaged manifests of image caches")
@@ -216,7 +216,7 @@ def test_image_caches(tmp_path, tally):
         cache = ImageCache(folder, preprocessing)
         for row in cache.rows(names, "list.txt", tmp_path):
             assert min(cache.image(row).shape) == 20
-        cache.damaged()
+        cache.find_damaged()
         return cache
 
     @tries(ci=60, full=1500)

@@ -77,7 +77,7 @@ def places(geometry, side: int) -> tuple[np.ndarray, np.ndarray]:
     scale_y, scale_x = (n / m for n, m in zip(geometry.original, geometry.resized, strict=True))
     rows, columns = [], []
     for crop in geometry.crops:
-        across = geometry.side - centre if crop.mirrored else centre
+        across = geometry.side - centre if crop.flipped else centre
         rows.append(np.repeat((centre[:, None] + crop.top) * scale_y, side, axis=1))
         columns.append(np.repeat((across[None] + crop.left) * scale_x, side, axis=0))
     return np.stack(rows), np.stack(columns)

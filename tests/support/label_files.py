@@ -1,4 +1,4 @@
-"""Label files in NIH's manner, made up, and NIH's own where they are."""
+"""Synthetic label files in NIH's format, and fixtures for the real ones."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ HEADER_2020 = HEADER_2017.removesuffix(",")
 
 @pytest.fixture(scope="session")
 def nih_metadata() -> Path:
-    """Folder with NIH's label file and official lists."""
+    """The folder with NIH's label file and official lists."""
     if not os.environ.get("CHEXNET_METADATA"):
         pytest.skip("CHEXNET_METADATA is not set")
     return Path(os.environ["CHEXNET_METADATA"])
@@ -25,22 +25,22 @@ def nih_metadata() -> Path:
 
 @pytest.fixture(scope="session")
 def reference_lists(nih_metadata: Path) -> dict[str, Path]:
-    """The full lists of the 70/10/20 split, by part."""
+    """The full lists of the 70/10/20 split, by name."""
     folder = nih_metadata.parent / "reference_lists"
     if not folder.exists():
-        pytest.skip(f"{folder.name} is not beside CHEXNET_METADATA")
-    return {part: folder / f"{part}_list.txt.gz" for part in ("train", "val", "test")}
+        pytest.skip(f"{folder.name} is not next to CHEXNET_METADATA")
+    return {name: folder / f"{name}_list.txt.gz" for name in ("train", "val", "test")}
 
 
 def nih_row(name: str, findings: str, *, release: int = 2020) -> str:
-    """A line of NIH's label file, of an image as NIH names it."""
+    """Return the line of an image in NIH's label file."""
     patient, follow_up = name.split("_")
     values = f"{name},{findings},{int(follow_up[:3])},{int(patient)},58,M,PA,2682,2749,0.143,0.143"
     return values + "," * (release == 2017)
 
 
 def label_file(path: Path, images: dict[str, str], release: int = 2020) -> Path:
-    """A label file with the findings of images."""
+    """Write a label file with the given findings per image."""
     lines = [HEADER_2017 if release == 2017 else HEADER_2020]
     lines += [nih_row(name, findings, release=release) for name, findings in images.items()]
     path.write_text("\n".join(lines) + "\n")
@@ -48,7 +48,7 @@ def label_file(path: Path, images: dict[str, str], release: int = 2020) -> Path:
 
 
 def some_patients(count: int, seed: int = 0) -> dict[str, str]:
-    """Images of so many patients, one to five each, with findings between 1 % (the last) and 20 % (the first)."""
+    """Return images of `count` patients, one to five each, with random findings of 20 % (first) to 1 % (last)."""
     rng = np.random.default_rng(seed)
     chances = np.geomspace(0.2, 0.01, len(CLASS_NAMES))
     images = {}

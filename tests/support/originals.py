@@ -1,4 +1,4 @@
-"""Radiographs that are put into an image cache."""
+"""Radiographs for tests of the image cache."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from conftest import write_png
 
 from chexnet.data import images
-from chexnet.data.cache import ImageCache, build
+from chexnet.data.cache import ImageCache, build_cache
 from chexnet.data.transforms import Preprocessing
 
 SMALL = Preprocessing(resize=40, crop=32)
@@ -16,7 +16,7 @@ SIZES = [(48, 40), (60, 80), (40, 40), (97, 50)]
 
 
 class Originals:
-    """A folder of radiographs, and a cache of them in the making."""
+    """A folder of radiographs, and the folder of a cache for them."""
 
     def __init__(self, root: Path, count: int) -> None:
         self.images = root / "images"
@@ -27,14 +27,14 @@ class Originals:
             os.utime(self.images / name, ns=(0, 10**18 + index))  # the same manifest in every run
 
     def build(self, **changes):
-        return build(**{"data_dir": self.images, "names": self.names, "folder": self.cache, "preprocessing": SMALL,
-                        "workers": 2, **changes})  # fmt: skip
+        arguments = {"data_dir": self.images, "names": self.names, "folder": self.cache, "preprocessing": SMALL}
+        return build_cache(**{**arguments, "workers": 2, **changes})
 
     def open(self) -> ImageCache:
         return ImageCache(self.cache, SMALL)
 
     def assert_cached(self, names=None) -> None:
-        """Every image is what decoding and resizing its file gives."""
+        """Check that every image in the cache equals its decoded and resized file."""
         names = self.names if names is None else names
         cache = self.open()
         for name, row in zip(names, cache.rows(names, "list.txt", self.images).tolist(), strict=True):
@@ -48,7 +48,7 @@ def originals(tmp_path):
 
 @pytest.fixture
 def read_names(monkeypatch):
-    """The names of the files that are decoded, as they are."""
+    """Record the names of the files that are decoded."""
     names = []
     original = images.open_gray
     monkeypatch.setattr(images, "open_gray", lambda path, *bits: (names.append(path.name), original(path, *bits))[1])
@@ -61,7 +61,7 @@ def counts(result) -> tuple[int, int, int, int]:
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory):
-    """A finished cache that the tests leave as it was."""
+    """A complete cache that tests must leave unchanged."""
     originals = Originals(tmp_path_factory.mktemp("complete"), 6)
     originals.build()
     return originals

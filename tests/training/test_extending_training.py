@@ -14,7 +14,7 @@ from paddle.callbacks import Callback
 
 from chexnet.data import BatchLoader, ChestXrayDataSet, augmentation_params
 from chexnet.data.audit import KEY, training_overlap
-from chexnet.data.cache import build
+from chexnet.data.cache import build_cache
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.model import checkpoint
@@ -212,7 +212,7 @@ def test_an_augmentation_is_a_function_of_seed_epoch_and_index(outside, tmp_path
         drawn.setdefault((dataset.seed, dataset.epoch), []).append(rng.random(3))
         return outside.rotate(image, rng)
 
-    build(images, [path.name for path in sorted(images.iterdir())], tmp_path / "cache", small, workers=0)
+    build_cache(images, [path.name for path in sorted(images.iterdir())], tmp_path / "cache", small, workers=0)
     cache = tmp_path / "cache" if cached else None
     for seed in (0, 1):
         dataset = ChestXrayDataSet(images, listed, "train", small, seed, image_cache=cache, transform=record)

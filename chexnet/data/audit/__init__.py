@@ -1,15 +1,15 @@
-"""What is wrong with lists, or worth knowing: shared patients, changed labels, images that a checkpoint has seen."""
+"""Check lists for shared patients, changed labels, missing images, and images that a checkpoint was trained on."""
 
 from chexnet.data.audit.audit_text import format_audit
 from chexnet.data.audit.fingerprint import KEY, TrainingOverlap, fingerprint, format_training_overlap, training_overlap
-from chexnet.data.audit.list_audit import FEW, Audit, LabelChanges, ListFacts, Overlap, audit
+from chexnet.data.audit.list_audit import MIN_IMAGES, Audit, LabelChanges, ListSummary, Overlap, audit
 
 __all__ = [
-    "FEW",
     "KEY",
+    "MIN_IMAGES",
     "Audit",
     "LabelChanges",
-    "ListFacts",
+    "ListSummary",
     "Overlap",
     "TrainingOverlap",
     "audit",

@@ -1,4 +1,4 @@
-"""What a checkpoint was trained on, in so few bytes that they stand beside it, and whether it meets that again."""
+"""Compact hashes of a checkpoint's training images, used to detect overlap with a test set."""
 
 import base64
 import binascii
@@ -15,23 +15,25 @@ KEY = "trained_on"
 
 _FORMAT = 1
 _BYTES = 6
-"""Of each hash. Of 22,433 images beside 78,468 others one is taken for another in one of 160,000 such lists."""
+"""Bytes per hash. The probability of any collision between 22,433 test and 78,468 training images is 1 in 160,000."""
 
 
 @dataclass(frozen=True)
 class TrainingOverlap:
-    """How much of a list a checkpoint was trained on.
+    """The overlap of a list with the training images and patients of a checkpoint.
+
+    The names of the attributes are keys in JSON files.
 
     Attributes:
-        images: how many of the list's images.
-        patients: how many of the list's known patients, be it with these or with other images.
-        patients_images: how many images of the list are of these patients.
-        of_images: how many images the list has.
-        of_patients: how many patients are known of it.
-        unknown_patients: how many images of the list have no known patient.
-        patients_told: whether the patients of all images are known that the checkpoint was trained on.
-        complete: whether all is known that the checkpoint was trained on. Not so if training began with weights
-            of which it is not known.
+        images: images of the list that were used for training.
+        patients: known patients of the list with any image in training.
+        patients_images: images of the list that belong to these patients.
+        of_images: all images of the list.
+        of_patients: all known patients of the list.
+        unknown_patients: images of the list without a known patient.
+        patients_told: True if the patients of all training images are known.
+        complete: True if all training images are known. False if training started from weights whose training images
+            are unknown.
     """
 
     images: int
@@ -44,67 +46,69 @@ class TrainingOverlap:
     complete: bool
 
     @property
-    def anything(self) -> bool:
-        """Whether the list has images or patients that the checkpoint was trained on."""
+    def has_overlap(self) -> bool:
+        """True if the list has images or patients that the checkpoint was trained on."""
         return self.images > 0 or self.patients > 0
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON can hold of it."""
+        """Return the overlap as JSON-serializable values."""
         return asdict(self)
 
 
 def fingerprint(
-    names: Iterable[str], begun_with: Mapping[str, Any] | None = None, patients: Patients | None = None
+    names: Iterable[str], initial_metadata: Mapping[str, Any] | None = None, patients: Patients | None = None
 ) -> dict[str, Any]:
-    """What belongs under KEY in the metadata of a checkpoint, see docs/data.md for its format.
+    """Return the fingerprint of training images, the value of KEY in the metadata of a checkpoint.
 
-    No name can be read from it; whether a name that one knows was among them, can.
+    Names cannot be recovered from it, but it can be tested for a given name. docs/data.md describes the format.
 
     Args:
-        names: the images that it was trained on.
-        begun_with: the metadata of the weights with which training began; None if these had seen no
-            radiographs, as random and ImageNet weights.
-        patients: of these images; None for what their names say.
+        names: names of the training images.
+        initial_metadata: metadata of the weights that training started from; None if these were not trained on
+            radiographs, such as random and ImageNet weights.
+        patients: patients of the images; None to take them from the names.
     """
     patients = patients or Patients(tuple(names))
-    whose = zip(patients.names, patients.ids, strict=True)
-    # An image of an unknown patient stands among the patients by its own name, so that this can be told later.
+    patient_by_name = zip(patients.names, patients.ids, strict=True)
     images = _hashes(map(image_id, patients.names))
-    known = _hashes(patients.evidence) | _hashes(name for name, patient in whose if patient is None)
+    # The hash of an image with an unknown patient is also stored among the patients, to mark it as such.
+    known = _hashes(patients.identifiers) | _hashes(name for name, patient in patient_by_name if patient is None)
     complete = True
-    if begun_with is not None:
+    if initial_metadata is not None:
         complete = False
-        if before := _read(begun_with):
-            images, known, complete = images | before[0], known | before[1], before[2]
-    return {"format": _FORMAT, "images": _packed(images), "patients": _packed(known), "complete": complete}
+        if initial := _read(initial_metadata):
+            images, known, complete = images | initial[0], known | initial[1], initial[2]
+    return {"format": _FORMAT, "images": _pack(images), "patients": _pack(known), "complete": complete}
 
 
 def training_overlap(
-    facts: Mapping[str, Any], names: Sequence[str], patients: Patients | None = None
+    metadata: Mapping[str, Any], names: Sequence[str], patients: Patients | None = None
 ) -> TrainingOverlap | None:
-    """How much of the images `names` a checkpoint was trained on.
+    """Return the overlap of a list with the training images of a checkpoint.
 
     Args:
-        facts: the metadata of the checkpoint, see `checkpoint.open_weights`.
-        names: of a list file.
-        patients: of these images; None for what their names say.
+        metadata: metadata of the checkpoint, see `checkpoint.open_weights`.
+        names: image names in the list.
+        patients: patients of the images; None to take them from the names.
 
     Returns:
-        None if the JSON does not say: the checkpoint is of another program, or of an earlier version of this one.
+        The overlap, or None if the metadata has no fingerprint, as in checkpoints of other programs and earlier
+        versions.
 
     Raises:
-        InputError: what it says is not a fingerprint.
+        InputError: the fingerprint is damaged.
     """
-    known = _read(facts)
+    known = _read(metadata)
     if known is None:
         return None
     known_images, known_patients, complete = known
     patients = patients or Patients(tuple(names))
-    met, images_of_met = patients.met({one for one in patients.evidence if _hash(one) in known_patients})
+    trained = {identifier for identifier in patients.identifiers if _hash(identifier) in known_patients}
+    matches, n_images = patients.matching(trained)
     return TrainingOverlap(
         images=sum(_hash(image_id(name)) in known_images for name in names),
-        patients=len(met),
-        patients_images=images_of_met,
+        patients=len(matches),
+        patients_images=n_images,
         of_images=len(names),
         of_patients=len(patients.known),
         unknown_patients=patients.unknown,
@@ -113,38 +117,38 @@ def training_overlap(
     )
 
 
-def format_training_overlap(seen: TrainingOverlap) -> str:
-    """A sentence for a person."""
-    unknown = seen.unknown_patients
-    if seen.anything:
-        line = f"{seen.images:,} of these {seen.of_images:,} images were used for training"
-        if seen.of_patients:
+def format_training_overlap(overlap: TrainingOverlap) -> str:
+    """Format an overlap as one sentence."""
+    unknown = overlap.unknown_patients
+    if overlap.has_overlap:
+        line = f"{overlap.images:,} of these {overlap.of_images:,} images were used for training"
+        if overlap.of_patients:
             line += (
-                f"; {seen.patients_images:,} belong to patients seen in training ({seen.patients:,} of "
-                f"{seen.of_patients:,} patients)"
+                f"; {overlap.patients_images:,} belong to patients seen in training ({overlap.patients:,} of "
+                f"{overlap.of_patients:,} patients)"
             )
-    elif unknown or not seen.patients_told:
+    elif unknown or not overlap.patients_told:
         line = "none of these images was in the training list"
     else:
         line = "none of these images or patients was in the training list"
     if unknown:
         line += f"; the patients of {unknown:,} of them are unknown, and may have been seen in training"
-    elif not seen.patients_told:
+    elif not overlap.patients_told:
         line += "; the patients of some training images are unknown, and may be among these"
-    return line if seen.complete else f"{line}; what the weights that it began with were trained on is not known"
+    return line if overlap.complete else f"{line}; the training images of the initial weights are unknown"
 
 
-def _read(facts: Mapping[str, Any]) -> tuple[set[bytes], set[bytes], bool] | None:
-    """The hashes of images and of patients, and whether they are all; None if there are none."""
-    if KEY not in facts:
+def _read(metadata: Mapping[str, Any]) -> tuple[set[bytes], set[bytes], bool] | None:
+    """Return the hashes of images and patients, and whether they are complete; None without a fingerprint."""
+    if KEY not in metadata:
         return None
-    told = facts[KEY]
-    if not isinstance(told, dict) or told.get("format") != _FORMAT or not isinstance(told.get("complete"), bool):
+    value = metadata[KEY]
+    if not isinstance(value, dict) or value.get("format") != _FORMAT or not isinstance(value.get("complete"), bool):
         raise InputError(
-            f"the metadata of the checkpoint: {KEY!r} is not a fingerprint of format {_FORMAT}, as this version of the "
-            "program writes them; take it out, and nothing is known of what the checkpoint was trained on"
+            f"the metadata of the checkpoint: {KEY!r} is not a fingerprint of format {_FORMAT}; remove this key to use "
+            "the checkpoint without a check for training images"
         )
-    return _unpacked(told, "images"), _unpacked(told, "patients"), told["complete"]
+    return _unpack(value, "images"), _unpack(value, "patients"), value["complete"]
 
 
 def _hash(text: str) -> bytes:
@@ -155,18 +159,18 @@ def _hashes(texts: Iterable[str]) -> set[bytes]:
     return {_hash(text) for text in texts}
 
 
-def _packed(hashes: set[bytes]) -> str:
+def _pack(hashes: set[bytes]) -> str:
     return base64.b64encode(b"".join(sorted(hashes))).decode()
 
 
-def _unpacked(told: Mapping[str, Any], what: str) -> set[bytes]:
+def _unpack(value: Mapping[str, Any], key: str) -> set[bytes]:
     try:
-        packed = base64.b64decode(told[what], validate=True)
+        packed = base64.b64decode(value[key], validate=True)
     except (KeyError, TypeError, ValueError, binascii.Error):
         packed = b"?"
     if len(packed) % _BYTES:
         raise InputError(
-            f"the metadata of the checkpoint: {what!r} in {KEY!r} is damaged, expected base64 of {_BYTES} bytes each; "
-            "take it from a copy of the file"
+            f"the metadata of the checkpoint: {key!r} in {KEY!r} is damaged, expected base64 of {_BYTES} bytes per "
+            "hash; restore it from a copy of the file"
         )
-    return {packed[place : place + _BYTES] for place in range(0, len(packed), _BYTES)}
+    return {packed[start : start + _BYTES] for start in range(0, len(packed), _BYTES)}

@@ -1,4 +1,4 @@
-"""Lists beside each other, beside NIH's, the images and the label file."""
+"""Compare lists with each other, and with NIH's lists, the images, a label file and a checkpoint."""
 
 import os
 from collections import Counter
@@ -13,19 +13,19 @@ from chexnet.errors import InputError
 from chexnet.files.text_files import shorten_all
 from chexnet.labels import CLASS_NAMES
 
-FEW = 50
-"""Below so many images with a finding, or without it, an AUROC says little."""
+MIN_IMAGES = 50
+"""Minimum number of images with a finding, and without it, below which its AUROC is too uncertain."""
 
 
 @dataclass(frozen=True)
 class LabelChanges:
-    """Where a list and a label file differ.
+    """The differences between a list and a label file.
 
     Attributes:
-        path: the label file.
-        absent: images of the list that are not in it.
-        images: images of the list that have other labels in it.
-        positives: of each finding with differences, the images that have it in the list, and in the label file.
+        path: label file.
+        absent: images of the list that are not in the label file.
+        images: images of the list with other labels in the label file.
+        positives: positives in the list and in the label file, for each finding with differences.
     """
 
     path: str
@@ -35,20 +35,21 @@ class LabelChanges:
 
 
 @dataclass(frozen=True)
-class ListFacts:
-    """What is known of one list.
+class ListSummary:
+    """The audit of one list.
 
     Attributes:
-        path: the list file.
-        images: how many it names.
-        patients: how many are known that these are of.
-        positives: images with each finding, by its name.
-        unknown_patients: images of which it is not known whose they are; these patients are not counted.
-        patients_by: what says whose images they are: the file with the patients beside the list, or their names.
-        repeated: images that it names again, in another folder or format.
-        missing: images that are not in the image folder; None if nobody has looked.
-        changes: against a label file; None without one.
-        seen: what a checkpoint was trained on of it; None without a checkpoint, or if its JSON does not say.
+        path: list file.
+        images: number of images.
+        patients: number of known patients.
+        positives: number of images with each finding, by its name.
+        unknown_patients: number of images without a known patient; these patients are not counted.
+        patients_by: origin of the patients, the patient file of the list or the image names.
+        repeated: images that are listed again, in another folder or format.
+        missing: images that are not in the image folder; None if this was not checked.
+        changes: differences from a label file; None without one.
+        seen: overlap with the training images of a checkpoint; None without a checkpoint, or if its metadata has no
+            fingerprint.
     """
 
     path: str
@@ -65,12 +66,12 @@ class ListFacts:
 
 @dataclass(frozen=True)
 class Overlap:
-    """What two lists share.
+    """The overlap of two lists.
 
     Attributes:
-        first, second: the list files.
-        images: in both.
-        patients: known ones with images in both, be they the same or not.
+        first, second: list files.
+        images: images in both lists.
+        patients: known patients with images in both lists, whether the same images or not.
     """
 
     first: str
@@ -81,30 +82,30 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Audit:
-    """What is known of some lists.
+    """The audit of several lists.
 
     Attributes:
-        lists: each by itself.
-        shared: every two of them.
-        official: each of them with each of NIH's.
+        lists: audit of each list.
+        shared: overlap of each pair of lists.
+        official: overlap of each list with each of NIH's.
     """
 
-    lists: tuple[ListFacts, ...]
+    lists: tuple[ListSummary, ...]
     shared: tuple[Overlap, ...]
     official: tuple[Overlap, ...]
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What speaks against using the lists as they are, a sentence each."""
-        told = [
-            f"{one.first} and {one.second} share {one.patients:,} patients and {one.images:,} images"
-            for one in self.shared
-            if one.patients or one.images
+        """Problems of the lists, one line each."""
+        shared = [
+            f"{overlap.first} and {overlap.second} share {overlap.patients:,} patients and {overlap.images:,} images"
+            for overlap in self.shared
+            if overlap.patients or overlap.images
         ]
-        return (*told, *(f"{one.path}: {warning}" for one in self.lists for warning in _warnings(one)))
+        return (*shared, *(f"{summary.path}: {text}" for summary in self.lists for text in _warnings(summary)))
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON can hold of it."""
+        """Return the audit as JSON-serializable values."""
         return {**asdict(self), "warnings": list(self.warnings)}
 
 
@@ -114,93 +115,92 @@ def audit(
     table: LabelTable | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     official: Sequence[ImageList] = (),
-    trained: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Audit:
-    """Looks at lists from all sides.
+    """Audit the lists of a data set.
 
     Args:
-        lists: of one data set, with labels of `classes`.
-        classes: names of the labels' columns.
-        table: a label file, to compare labels with.
-        data_dir: the image folder, to look for the images.
-        official: lists of names, as NIH's `test_list.txt`, to compare with.
-        trained: what stands in the JSON beside a checkpoint.
+        lists: lists with labels of `classes`.
+        classes: names of the label columns.
+        table: label file to compare the labels with.
+        data_dir: image folder, to check that no image is missing.
+        official: lists to compare the images with, such as NIH's `test_list.txt`, read with `n_classes=0`.
+        metadata: metadata of a checkpoint, to compare the images with those that it was trained on.
 
     Raises:
-        InputError: the folder is missing, the label file or `classes.txt` beside a list has other classes, or the JSON
-            is damaged.
+        InputError: the folder is missing, the label file or the `classes.txt` of a list has other classes, or the
+            metadata is damaged.
     """
     if table is not None and table.classes != tuple(classes):
         raise InputError(
-            f"{table.path}: its classes are {shorten_all(table.classes)}, the lists' {shorten_all(tuple(classes))}"
+            f"{table.path}: its classes are {shorten_all(table.classes)}, but those of the lists are "
+            f"{shorten_all(tuple(classes))}"
         )
-    for one in lists:
-        check_classes(one.path, classes)
-    facts = tuple(
-        ListFacts(
-            path=str(one.path),
-            images=len(one),
-            patients=len(one.patients.known),
-            positives=dict(zip(classes, one.labels.sum(axis=0).tolist(), strict=True)),
-            unknown_patients=one.patients.unknown,
-            patients_by=one.patients.source,
-            repeated=tuple(name for name, times in Counter(map(image_id, one.names)).items() if times > 1),
-            missing=None if data_dir is None else tuple(one.names[row] for row in find_missing(one, data_dir)),
-            changes=None if table is None else _changes(one, table),
-            seen=None if trained is None else training_overlap(trained, one.names, one.patients),
+    for image_list in lists:
+        check_classes(image_list.path, classes)
+    summaries = tuple(
+        ListSummary(
+            path=str(listed.path),
+            images=len(listed),
+            patients=len(listed.patients.known),
+            positives=dict(zip(classes, listed.labels.sum(axis=0).tolist(), strict=True)),
+            unknown_patients=listed.patients.unknown,
+            patients_by=listed.patients.source,
+            repeated=tuple(name for name, count in Counter(map(image_id, listed.names)).items() if count > 1),
+            missing=None if data_dir is None else tuple(listed.names[row] for row in find_missing(listed, data_dir)),
+            changes=None if table is None else _label_changes(listed, table),
+            seen=None if metadata is None else training_overlap(metadata, listed.names, listed.patients),
         )
-        for one in lists
+        for listed in lists
     )
-    shared = tuple(_overlap(one, other) for one, other in combinations(lists, 2))
-    beside = tuple(_overlap(one, other) for other in official for one in lists)
-    return Audit(facts, shared, beside)
+    shared = tuple(_overlap(first, second) for first, second in combinations(lists, 2))
+    with_official = tuple(_overlap(listed, other) for other in official for listed in lists)
+    return Audit(summaries, shared, with_official)
 
 
-def _overlap(one: ImageList, other: ImageList) -> Overlap:
-    images = set(map(image_id, one.names)) & set(map(image_id, other.names))
-    patients, _ = one.patients.met(other.patients.evidence)
-    return Overlap(str(one.path), str(other.path), len(images), len(patients))
+def _overlap(first: ImageList, second: ImageList) -> Overlap:
+    images = set(map(image_id, first.names)) & set(map(image_id, second.names))
+    patients, _ = first.patients.matching(second.patients.identifiers)
+    return Overlap(str(first.path), str(second.path), len(images), len(patients))
 
 
-def _changes(image_list: ImageList, table: LabelTable) -> LabelChanges:
-    """The differences between the labels of a list and those of a table."""
+def _label_changes(image_list: ImageList, table: LabelTable) -> LabelChanges:
     rows = table.find(image_list.names)
     known = rows >= 0
-    ours, theirs = image_list.labels[known], table.labels[rows[known]]
-    differ = ours != theirs
+    in_list, in_table = image_list.labels[known], table.labels[rows[known]]
+    differ = in_list != in_table
     positives = {
-        name: (int(ours[:, c].sum()), int(theirs[:, c].sum()))
+        name: (int(in_list[:, c].sum()), int(in_table[:, c].sum()))
         for c, name in enumerate(table.classes)
         if differ[:, c].any()
     }
     return LabelChanges(str(table.path), int((~known).sum()), int(differ.any(axis=1).sum()), positives)
 
 
-def _warnings(one: ListFacts) -> Iterable[str]:
-    """What speaks against one list."""
-    undefined = [name for name, count in one.positives.items() if count in (0, one.images)]
-    few = {name: count for name, count in one.positives.items() if name not in undefined}
-    few = {name: count for name, count in few.items() if min(count, one.images - count) < FEW}
+def _warnings(summary: ListSummary) -> Iterable[str]:
+    undefined = [name for name, count in summary.positives.items() if count in (0, summary.images)]
+    few = {name: count for name, count in summary.positives.items() if name not in undefined}
+    few = {name: count for name, count in few.items() if min(count, summary.images - count) < MIN_IMAGES}
     if undefined:
-        yield f"no AUROC for {', '.join(undefined)}: one kind of label only"
+        yield f"no AUROC, because there are only positives or only negatives: {', '.join(undefined)}"
     if few:
-        told = ", ".join(f"{name} {count}" for name, count in few.items())
-        yield f"fewer than {FEW} images with a finding, or without it, so that its AUROC is uncertain: {told}"
-    if one.unknown_patients:
+        counts = ", ".join(f"{name} {count}" for name, count in few.items())
+        yield f"AUROC uncertain, because there are fewer than {MIN_IMAGES} positives or negatives: {counts}"
+    if summary.unknown_patients:
         yield (
-            f"the patients of {one.unknown_patients:,} of {one.images:,} images are unknown: the names do not tell "
-            "them and there is no file of patients beside the list; shared patients cannot be found"
+            f"the patients of {summary.unknown_patients:,} of {summary.images:,} images are unknown, because neither "
+            "the image names nor a patient file identifies them; shared patients cannot be found"
         )
-    if one.repeated:
-        yield f"names {len(one.repeated):,} images again, in another folder or format: {_first(one.repeated)}"
-    if one.missing:
-        yield f"{len(one.missing):,} images are missing: {_first(one.missing)}"
-    if one.changes and one.changes.absent:
-        yield f"{one.changes.absent:,} images are not in {one.changes.path}"
-    if one.changes and one.changes.images:
-        yield f"{one.changes.images:,} images have other labels in {one.changes.path}"
-    if one.seen and one.seen.anything:
-        yield format_training_overlap(one.seen)
+    if summary.repeated:
+        yield f"{len(summary.repeated):,} images are repeated in another folder or format: {_first(summary.repeated)}"
+    if summary.missing:
+        yield f"{len(summary.missing):,} images are missing: {_first(summary.missing)}"
+    if summary.changes and summary.changes.absent:
+        yield f"{summary.changes.absent:,} images are not in {summary.changes.path}"
+    if summary.changes and summary.changes.images:
+        yield f"{summary.changes.images:,} images have other labels in {summary.changes.path}"
+    if summary.seen and summary.seen.has_overlap:
+        yield format_training_overlap(summary.seen)
 
 
 def _first(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Images decoded and resized once, kept in one memory-mapped file. docs/data.md describes the files."""
+"""Image cache: decoded and resized images in one memory-mapped file. docs/data.md describes the format."""
 
 import os
 from collections.abc import Sequence
@@ -6,25 +6,26 @@ from pathlib import Path
 
 import numpy as np
 
+from chexnet._types import ProgressFn
 from chexnet.config import MAX_SAMPLE_BITS
-from chexnet.data.cache.building import BuildResult, Progress, build
-from chexnet.data.cache.manifest import PIXELS, checksum, line_of, read_manifest, source_of
+from chexnet.data.cache.building import BuildResult, build_cache
+from chexnet.data.cache.manifest import PIXELS, checksum, file_stamp, format_line, read_manifest
 from chexnet.data.lists import find_images
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 
-__all__ = ["BuildResult", "ImageCache", "build"]
+__all__ = ["BuildResult", "ImageCache", "build_cache"]
 
 
 class ImageCache:
-    """An image cache, opened to be read.
+    """An image cache, opened for reading.
 
     Args:
-        folder: what `build` has written, complete or not.
-        preprocessing: must resize as it did for the cache; its crop does not matter.
+        folder: output folder of `build_cache`, complete or not.
+        preprocessing: sizes of the images, which must match those of the cache except for the crop.
 
     Raises:
-        InputError: there is no cache, it was built in another way, or its files are damaged.
+        InputError: there is no cache, it was built with other settings, or its files are damaged.
     """
 
     def __init__(self, folder: str | os.PathLike[str], preprocessing: Preprocessing) -> None:
@@ -32,19 +33,19 @@ class ImageCache:
         self.preprocessing = preprocessing
         self._manifest = read_manifest(self.folder, preprocessing)
         size = os.path.getsize(self.folder / PIXELS)
-        # A plain array: slices of np.memmap itself are slow to make.
+        # A plain array, because slicing np.memmap itself is slow.
         self._pixels = np.asarray(np.memmap(self.folder / PIXELS, np.uint8, "r")) if size else np.empty(0, np.uint8)
-        self._places = np.ascontiguousarray(self._manifest.numbers[:, :3])
+        self._regions = np.ascontiguousarray(self._manifest.numbers[:, :3])  # offset, height, width
 
     def __len__(self) -> int:
-        return len(self._manifest.row_of)
+        return len(self._manifest.row_by_name)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._manifest.row_of
+        return name in self._manifest.row_by_name
 
     def image(self, row: int) -> np.ndarray:
-        """The resized image of a row that `rows` gave: uint8 [h, w], read-only, in the mapped file itself."""
-        offset, height, width = self._places[row].tolist()
+        """Return the resized image of a row (see `rows`): uint8 [h, w], a read-only view of the mapped file."""
+        offset, height, width = self._regions[row].tolist()
         return self._pixels[offset : offset + height * width].reshape(height, width)
 
     def rows(
@@ -54,36 +55,36 @@ class ImageCache:
         data_dir: str | os.PathLike[str],
         lines: Sequence[int] | None = None,
     ) -> np.ndarray:
-        """Where the images of a list are: int64 [N], for `image`.
+        """Return the rows of images in the cache, int64 [N], for `image`.
 
         Args:
-            names: N names below `data_dir`.
-            list_file: where they come from, for messages.
-            data_dir: folder of the originals. Those that are there must be the ones that were cached; the
-                others, and the folder itself, may be missing.
-            lines: of the names in the list, counted from 1; None if they are the whole list.
+            names: N image names.
+            list_file: file that contains the names, for messages.
+            data_dir: folder of the originals. Originals may be missing, but existing ones must not have changed since
+                they were cached.
+            lines: N line numbers in the list, from 1; None if the names are the whole list.
 
         Raises:
-            InputError: the cache lacks images, or has them of originals that have changed since: how many,
-                and the first ten with their lines.
+            InputError: images are not in the cache, or originals have changed. The message lists the first ten with
+                their lines.
         """
-        row_of = self._manifest.row_of
-        rows = np.fromiter((row_of.get(name, -1) for name in names), np.int64, len(names))
+        row_by_name = self._manifest.row_by_name
+        rows = np.fromiter((row_by_name.get(name, -1) for name in names), np.int64, len(names))
         lines = lines or range(1, len(names) + 1)
         self._refuse(np.flatnonzero(rows < 0), "are not in the cache", names, lines, list_file, data_dir)
         files = find_images(names, data_dir, list_file) if os.path.isdir(data_dir) else ()
-        originals = zip(files, self._manifest.sources(rows), strict=bool(files))
-        changed = [index for index, (file, source) in enumerate(originals) if source_of(file) not in (None, source)]
+        originals = zip(files, self._manifest.file_stamps(rows), strict=bool(files))
+        changed = [index for index, (file, source) in enumerate(originals) if file_stamp(file) not in (None, source)]
         fault = f"have changed in {data_dir} since they were put in the cache"
         self._refuse(changed, fault, names, lines, list_file, data_dir)
         return rows
 
-    def damaged(self, progress: Progress | None = None) -> list[str]:
-        """Reads everything; the names of the images whose pixels or manifest line are not as they were written."""
+    def find_damaged(self, progress: ProgressFn | None = None) -> list[str]:
+        """Read the whole cache and return the names of the images whose pixels or manifest lines are damaged."""
         found = []
-        for done, (name, row) in enumerate(self._manifest.row_of.items(), start=1):
+        for done, (name, row) in enumerate(self._manifest.row_by_name.items(), start=1):
             *numbers, expected = self._manifest.numbers[row].tolist()
-            if checksum(line_of(name, *numbers), self.image(row)) != expected:
+            if checksum(format_line(name, *numbers), self.image(row)) != expected:
                 found.append(name)
             if progress is not None:
                 progress(done, len(self))
@@ -98,6 +99,7 @@ class ImageCache:
         list_file: str | os.PathLike[str],
         data_dir: str | os.PathLike[str],
     ) -> None:
+        """Raise InputError for the images at `indices`, if there are any, with the command that rebuilds them."""
         if len(indices) == 0:
             return
         bits = self.preprocessing.sample_bits

@@ -1,4 +1,4 @@
-"""The text file of an image cache that says where each image is: read, checked, written line by line."""
+"""The manifest of an image cache, a text file with the position of each image in the pixel file."""
 
 import os
 import re
@@ -17,7 +17,7 @@ PIXELS = "images.bin"
 MANIFEST = "manifest.txt"
 
 _SPACE = "\u00a0"
-"""Stands for a space in a name. Names have printable characters alone, which this one is not."""
+"""Replacement for spaces in names. Names consist of printable characters, so they cannot contain this one."""
 
 _LINE = re.compile(r"\S+( -?\d+){6}", re.ASCII)  # name offset height width source_size source_mtime_ns crc32
 
@@ -27,38 +27,40 @@ class Manifest:
     """A manifest in memory.
 
     Attributes:
-        row_of: name -> row of its last line, the one that counts.
+        row_by_name: row of each image, that of its last line.
         numbers: int64 [lines, 6]: offset, height, width, source size, source mtime in ns, checksum.
-        length: of its whole lines in bytes; what follows is torn.
-        end: of the last recorded pixel in the file of the pixels.
+        length: length of the complete lines in bytes; an incomplete line may follow.
+        end: end of the last recorded image in the pixel file, bytes.
     """
 
-    row_of: dict[str, int]
+    row_by_name: dict[str, int]
     numbers: np.ndarray
     length: int
     end: int
 
-    def sources(self, rows: Sequence[int] | np.ndarray) -> list[tuple[int, int]]:
-        """Size and mtime of the files that the images of these rows were read from."""
+    def file_stamps(self, rows: Sequence[int] | np.ndarray) -> list[tuple[int, int]]:
+        """Return size and mtime of the source files of the images in the given rows."""
         return [(size, mtime) for size, mtime in self.numbers[rows, 3:5].tolist()]
 
 
 def read_manifest(folder: Path, preprocessing: Preprocessing) -> Manifest:
-    """Reads a manifest, and checks that what it says can be read from the pixels' file.
+    """Read a manifest and check it against the pixel file.
 
     Raises:
-        InputError: either file is missing, shorter than it must be or damaged, or the cache was built in another way.
+        InputError: a file is missing, too short or damaged, or the cache was built with other settings.
     """
     try:
         data = (folder / MANIFEST).read_bytes()
         size = os.path.getsize(folder / PIXELS)
     except FileNotFoundError as error:
         file = Path(error.filename).name
-        raise InputError(f"{folder}: no image cache ({file} is missing); make one: tools/build_cache.py") from error
+        raise InputError(
+            f"{folder}: no image cache ({file} is missing); build one with tools/build_cache.py"
+        ) from error
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
-    whole = data[: data.rfind(b"\n") + 1]
-    header, _, body = whole.decode(errors="replace").partition("\n")  # what is replaced, the checksum tells
+    complete = data[: data.rfind(b"\n") + 1]
+    header, _, body = complete.decode(errors="replace").partition("\n")  # checksums reveal replaced bytes
     _check_header(folder, header, preprocessing)
     lines = body.split("\n")[:-1]
     names = [line.partition(" ")[0].replace(_SPACE, " ") for line in lines]
@@ -69,63 +71,65 @@ def read_manifest(folder: Path, preprocessing: Preprocessing) -> Manifest:
     if len(numbers) != len(lines):
         raise _damaged(folder, next(n for n, line in enumerate(lines, start=2) if not _LINE.fullmatch(line)))
     offsets, heights, widths = numbers[:, :3].T
-    sound = (offsets >= 0) & (offsets < 2**62) & (np.minimum(heights, widths) == preprocessing.resize)
-    sound &= np.maximum(heights, widths) < 2**31
-    if not sound.all():
-        raise _damaged(folder, int(sound.argmin()) + 2)
+    valid = (offsets >= 0) & (offsets < 2**62) & (np.minimum(heights, widths) == preprocessing.resize)
+    valid &= np.maximum(heights, widths) < 2**31
+    if not valid.all():
+        raise _damaged(folder, int(valid.argmin()) + 2)
     ends = offsets + heights * widths
     end = int(ends.max(initial=0))
     if end > size:
         raise InputError(
-            f"{folder / PIXELS}: {size} bytes, expected at least {end} by {MANIFEST}:{ends.argmax() + 2}; "
-            f"one of the two is damaged: remove {folder} and build it again"
+            f"{folder / PIXELS}: {size} bytes, expected at least {end} according to {MANIFEST}:{ends.argmax() + 2}; "
+            f"one of these files is damaged: remove {folder} and build it again"
         )
-    return Manifest(dict(zip(names, range(len(names)), strict=True)), numbers, len(whole), end)
+    return Manifest(dict(zip(names, range(len(names)), strict=True)), numbers, len(complete), end)
 
 
-def header_of(preprocessing: Preprocessing) -> dict[str, int]:
-    """The first line of a manifest: all that the pixels of a file depend on."""
+def expected_header(preprocessing: Preprocessing) -> dict[str, int]:
+    """Return the first line of a manifest: all settings that the pixels depend on."""
     return {
         "cache_format": 1,
         "resize": preprocessing.resize,
         "sample_bits": preprocessing.sample_bits,
         "resize_version": RESIZE_VERSION,
-        "fingerprint": preprocessing.fingerprint(),
+        "fingerprint": preprocessing.resize_checksum(),
     }
 
 
 def _check_header(folder: Path, line: str, preprocessing: Preprocessing) -> None:
-    expected = header_of(preprocessing)
+    expected = expected_header(preprocessing)
     try:
         found = parse_json(line.encode(), folder)
     except InputError as error:
         raise _damaged(folder, 1) from error
-    # Earlier versions said less of themselves.
+    # Earlier versions wrote fewer keys.
     if not isinstance(found, dict) or "cache_format" not in found or not found.keys() <= expected.keys():
         raise _damaged(folder, 1)
     if found != expected:
-        ours, theirs = (
-            ", ".join(f"{key} {str(value)[:40]}" for key, value in one.items()) for one in (expected, found)
+        expected_text, found_text = (
+            ", ".join(f"{key} {str(value)[:40]}" for key, value in header.items()) for header in (expected, found)
         )
-        raise InputError(f"{folder}: a cache of {theirs}; expected {ours}; build one in another folder")
+        raise InputError(
+            f"{folder}: the cache has {found_text}; expected {expected_text}; build a new cache in another folder"
+        )
 
 
 def _damaged(folder: Path, line: int) -> InputError:
     return InputError(f"{folder / MANIFEST}:{line}: damaged; remove {folder} and build it again")
 
 
-def line_of(name: str, *numbers: int) -> str:
-    """A line of the manifest without its checksum."""
+def format_line(name: str, *numbers: int) -> str:
+    """Format a line of the manifest without its checksum."""
     return " ".join([name.replace(" ", _SPACE), *map(str, numbers)])
 
 
 def checksum(line: str, image: np.ndarray) -> int:
-    """CRC-32 of a manifest line without its checksum, and of the pixels that it speaks of."""
+    """Return the CRC-32 of a manifest line (without its checksum) and the pixels of its image."""
     return zlib.crc32(image.data, zlib.crc32(line.encode()))
 
 
-def source_of(path: str | os.PathLike[str] | None) -> tuple[int, int] | None:
-    """Size and mtime in ns of an image file, None if there is none."""
+def file_stamp(path: str | os.PathLike[str] | None) -> tuple[int, int] | None:
+    """Return size and mtime in ns of an image file, or None if it does not exist."""
     if path is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Fetch archives from the web, with resumption and checksums, and unpack them. Nothing runs on import."""
+"""Fetch archives over HTTP, with resumption and checksums, and unpack them."""
 
 from chexnet.data.download.archives import unpack
 from chexnet.data.download.fetching import fetch

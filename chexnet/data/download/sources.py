@@ -1,4 +1,4 @@
-"""Archive URLs: the twelve of NIH, or those of a list of the user."""
+"""Archive URLs: the twelve of NIH, or those in a file of the user."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from chexnet.errors import InputError
 
 @dataclass(frozen=True)
 class Source:
-    """One archive.
+    """The source of an archive.
 
     Attributes:
         url: http or https URL.
@@ -59,7 +59,7 @@ def read_sources(path: str | os.PathLike[str]) -> tuple[Source, ...]:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file, expected `URL [SHA-256]` a line") from error
+        raise InputError(f"{path}: not a text file, expected `URL [SHA-256]` per line") from error
     except OSError as error:
         raise InputError(f"{path}: the list of URLs cannot be read: {error.strerror}") from error
     sources: dict[str, Source] = {}
@@ -68,10 +68,10 @@ def read_sources(path: str | os.PathLike[str]) -> tuple[Source, ...]:
             continue
         source = _parse(line.split(), f"{path}:{number}", len(sources) + 1)
         if source.name in sources:
-            raise InputError(f"{path}:{number}: a second {source.name}, expected each archive once")
+            raise InputError(f"{path}:{number}: {source.name} is repeated, expected each archive once")
         sources[source.name] = source
     if not sources:
-        raise InputError(f"{path}: no URLs, expected `URL [SHA-256]` a line")
+        raise InputError(f"{path}: no URLs, expected `URL [SHA-256]` per line")
     return tuple(sources.values())
 
 
@@ -87,7 +87,7 @@ def _parse(words: list[str], where: str, position: int) -> Source:
         or not address.hostname
         or not (url.isascii() and url.isprintable())
     ):
-        raise InputError(f"{where}: {' '.join(words)[:80]!r}, expected `URL [SHA-256]` with a URL of http or https")
+        raise InputError(f"{where}: {' '.join(words)[:80]!r}, expected `URL [SHA-256]` with an http or https URL")
     if digest and not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
         raise InputError(f"{where}: the SHA-256 is {digest[:80]!r}, expected 64 hexadecimal digits")
     name = unquote(address.path).rpartition("/")[2]

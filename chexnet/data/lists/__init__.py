@@ -1,9 +1,9 @@
-"""List files, `name v1 ... v14`: read, checked, written; and made from the label files of data sets."""
+"""List files, `name v1 ... v14`: read, check and write them, and make them from label files of data sets."""
 
 from chexnet.data.lists.class_files import CLASSES_FILE, check_classes, class_names, read_classes
-from chexnet.data.lists.image_files import check_images, find_images, find_missing, missing_images
+from chexnet.data.lists.image_files import check_images, find_images, find_missing, missing_images_error
 from chexnet.data.lists.image_names import clean_name, image_id, patient_id
-from chexnet.data.lists.label_tables import LabelTable, each_image_a_patient, read_csv, read_nih
+from chexnet.data.lists.label_tables import LabelTable, one_patient_per_image, read_csv, read_nih
 from chexnet.data.lists.label_values import parse_label
 from chexnet.data.lists.list_files import ImageList, format_list, read_list
 from chexnet.data.lists.patients import Patients, check_agreement, format_patients, patients_path, read_patients
@@ -18,13 +18,13 @@ __all__ = [
     "check_images",
     "class_names",
     "clean_name",
-    "each_image_a_patient",
     "find_images",
     "find_missing",
     "format_list",
     "format_patients",
     "image_id",
-    "missing_images",
+    "missing_images_error",
+    "one_patient_per_image",
     "parse_label",
     "patient_id",
     "patients_path",

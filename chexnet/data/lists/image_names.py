@@ -1,4 +1,4 @@
-"""What an image's name says of it: which image it is, and whose."""
+"""Image names: the image and patient that a name identifies, and names as safe relative paths."""
 
 import re
 from pathlib import PurePosixPath, PureWindowsPath
@@ -16,15 +16,15 @@ _PATIENTS = (
 
 
 def patient_id(image: str) -> str | None:
-    """Say whose image it is by its name, or None where its name does not say.
+    """Return the patient that an image name identifies, or None.
 
-    This is the only place that takes a patient from a name. NIH numbers its patients in the names of the files
-    (`00000013_005.png`, in whatever folder, numbers below 100,000, so that dates are none), CheXpert and MIMIC-CXR in
-    those of their folders, and so does BIDS.
+    This is the only function that takes a patient from a name. In NIH, file names contain the patient number
+    (`00000013_005.png`, in any folder; numbers are below 100,000, so dates do not match). In CheXpert, MIMIC-CXR and
+    BIDS, folder names do.
 
-    >>> patient_of("images_001/00000013_005.png"), patient_of("files/p10/p10000032/s50414267/02aa804e.jpg")
+    >>> patient_id("images_001/00000013_005.png"), patient_id("files/p10/p10000032/s50414267/02aa804e.jpg")
     ('00000013', 'p10000032')
-    >>> patient_of("20200413_001.png") is None
+    >>> patient_id("20200413_001.png") is None
     True
     """
     if match := _NIH.fullmatch(image, image.rfind("/") + 1):
@@ -33,9 +33,9 @@ def patient_id(image: str) -> str | None:
 
 
 def image_id(image: str) -> str:
-    """Say which image it is: of NIH's the number, wherever and in whatever format it is kept; else its whole name.
+    """Return what identifies an image: NIH's number, in any folder and format, or otherwise the whole name.
 
-    >>> image_of("images_001/00000013_005.png")
+    >>> image_id("images_001/00000013_005.png")
     '00000013_005'
     """
     match = _NIH.fullmatch(image, image.rfind("/") + 1)
@@ -43,20 +43,22 @@ def image_id(image: str) -> str:
 
 
 def clean_name(name: str, where: str) -> str:
-    """Give the name of an image as a plain path below the image folder, `/` between folders, also from Windows.
+    """Return an image name as a plain path relative to the image folder, with `/` between folders.
+
+    Names with Windows separators are converted.
 
     >>> clean_name(r".\\\\train\\\\a.png", "list.txt:1")
     'train/a.png'
 
     Args:
-        name: as a file says it.
-        where: for the beginning of a message.
+        name: name of the image in a file.
+        where: file and line of the name, for messages.
 
     Raises:
-        InputError: it is empty, has characters that are not printable, or leads out of the image folder.
+        InputError: the name is empty, has unprintable characters, or leads out of the image folder.
     """
     if not name.isprintable() or not name or name != name.strip():
-        raise InputError(f"{where}: the image name is {shorten(name)}, expected printable characters in one line")
+        raise InputError(f"{where}: the image name is {shorten(name)}, expected printable characters on one line")
     if "/" not in name and "\\" not in name:
         if name in (".", "..") or (name[1:2] == ":" and name[0].isalpha()):
             raise _leads_out(name, where)
@@ -69,4 +71,4 @@ def clean_name(name: str, where: str) -> str:
 
 
 def _leads_out(name: str, where: str) -> InputError:
-    return InputError(f"{where}: {shorten(name)} is not a plain path inside the image folder")
+    return InputError(f"{where}: {shorten(name)} is not a relative path inside the image folder")

@@ -23,14 +23,14 @@ class LabelTable:
     """The labels of a data set.
 
     Attributes:
-        path: the file they came from.
-        names: N image files, in its order.
+        path: label file.
+        names: N image names, in the order of the file.
         labels: uint8 [N, C], 0 or 1.
-        patients: whose image each is, None where neither a column nor its name says.
-        classes: the C findings.
-        uncertain: how many labels were uncertain, of each finding.
-        blank: how many were blank, and so taken for absent.
-        dropped: how many images were left out for an uncertain one.
+        patients: N patients, None if neither a column nor the image name identifies the patient.
+        classes: C findings.
+        uncertain: number of uncertain labels per finding.
+        blank: number of blank labels per finding, which count as absent.
+        dropped: number of images left out because of an uncertain label.
     """
 
     path: Path
@@ -46,45 +46,46 @@ class LabelTable:
         return len(self.names)
 
     def find(self, names: Sequence[str]) -> np.ndarray:
-        """The rows of images, int64 [len(names)], -1 for those that it has not; `image_of` says which are the same."""
-        row_of = {name: row for row, name in enumerate(self.names)}
-        rows = np.array([row_of.get(name, -1) for name in names], np.int64)
+        """Return the rows of images, int64 [len(names)], -1 if absent. Images are compared by name, then `image_id`."""
+        row_by_name = {name: row for row, name in enumerate(self.names)}
+        rows = np.array([row_by_name.get(name, -1) for name in names], np.int64)
         absent = np.flatnonzero(rows < 0).tolist()
         if absent:
-            row_of_image = {image_id(name): row for row, name in enumerate(self.names)}
-            rows[absent] = [row_of_image.get(image_id(names[place]), -1) for place in absent]
+            row_by_id = {image_id(name): row for row, name in enumerate(self.names)}
+            rows[absent] = [row_by_id.get(image_id(names[index]), -1) for index in absent]
         return rows
 
 
 def read_nih(path: str | os.PathLike[str]) -> LabelTable:
-    """Reads `Data_Entry_2017.csv` or `Data_Entry_2017_v2020.csv`, as it is or as .csv.gz.
+    """Read `Data_Entry_2017.csv` or `Data_Entry_2017_v2020.csv`, plain or gzip-compressed (.csv.gz).
 
-    Columns are found by their names; that `OriginalImage[Width,Height]` is two columns in one release does not matter.
+    Columns are found by their names, because `OriginalImage[Width,Height]` is two columns in one of the releases.
 
     Raises:
-        InputError: the file is missing, no text or without images, a column is missing, or the first line with
-            something wrong: number of columns, a finding that is none of CLASS_NAMES, an image that stands in it twice
-            or is not of the patient that its name says.
+        InputError: the file is missing, not text or has no images, a column is missing, or a line is malformed: wrong
+            number of columns, a finding that is not in CLASS_NAMES, a repeated image, or a patient that contradicts
+            the image name.
     """
-    rows = _Rows(path, ("Image Index", "Finding Labels", "Patient ID"))
-    known: dict[str, int] = {}  # the text of the findings -> its row in `parsed`: few differ, so each is parsed once
+    rows = _LabelRows(path, ("Image Index", "Finding Labels", "Patient ID"))
+    # Most rows have the same text as an earlier one, so each text is parsed once.
+    index_by_text: dict[str, int] = {}
     parsed: list[list[int]] = []
-    chosen, patients = [], []
+    indices, patients = [], []
     for line, name, (findings, number) in rows:
         where = rows.where(line)
-        if findings not in known:
-            known[findings] = len(parsed)
+        if findings not in index_by_text:
+            index_by_text[findings] = len(parsed)
             parsed.append(_parse_findings(findings, where))
-        chosen.append(known[findings])
+        indices.append(index_by_text[findings])
         patient = _parse_patient(number, "Patient ID", where).zfill(8)
         if patient_id(name) not in (patient, None):
             raise InputError(
-                f"{where}: {shorten(name)} is said to be of patient {shorten(number)}, expected the one in its name"
+                f"{where}: {shorten(name)} has patient {shorten(number)}, expected the patient in the image name"
             )
         patients.append(patient)
-    none = (0,) * len(CLASS_NAMES)
-    labels = np.array(parsed, np.uint8)[chosen]
-    return LabelTable(rows.path, rows.names, labels, tuple(patients), CLASS_NAMES, none, none)
+    zeros = (0,) * len(CLASS_NAMES)
+    labels = np.array(parsed, np.uint8)[indices]
+    return LabelTable(rows.path, rows.names, labels, tuple(patients), CLASS_NAMES, uncertain=zeros, blank=zeros)
 
 
 def read_csv(
@@ -94,25 +95,25 @@ def read_csv(
     patient_column: str | None = None,
     uncertain: str | None = None,
 ) -> LabelTable:
-    """Reads a CSV with a column of 0, 1, -1 for uncertain, or blank for absent, for each finding.
+    """Read a CSV with one column per finding: 0, 1, -1 for uncertain, or blank for absent.
 
     Args:
-        path: the file, as it is or as .csv.gz, with a header.
-        image_column: has the image files, relative to the image folder.
-        label_columns: the findings, which become the classes in this order.
-        patient_column: has whose image each is; None takes it from the images' names, see `patient_of`.
-        uncertain: what becomes of such a label: `zeros` and `ones` take it for that (U-Zeros and U-Ones of Irvin et
-            al., CheXpert, AAAI 2019), `drop` leaves out the image. Its U-Ignore, which leaves out the label alone, a
-            list file cannot say. None allows no uncertain label.
+        path: CSV file with a header, plain or gzip-compressed (.csv.gz).
+        image_column: name of the column with the image files, relative to the image folder.
+        label_columns: names of the finding columns, which become the classes in this order.
+        patient_column: name of the column with the patients; None to take them from the image names, see `patient_id`.
+        uncertain: treatment of uncertain labels. `zeros` and `ones` replace them (U-Zeros and U-Ones of Irvin et al.,
+            CheXpert, AAAI 2019). `drop` leaves out the image. U-Ignore, which leaves out only the label, cannot be
+            expressed in a list file. None refuses uncertain labels.
 
     Raises:
-        InputError: as `read_nih`, or a label that is none of these.
+        InputError: as `read_nih`, or a label has another value.
     """
     try:
         validate_class_names(label_columns)
     except InputError as error:
         raise InputError(f"--label_columns: {error}") from error
-    rows = _Rows(path, (image_column, *label_columns, *([patient_column] if patient_column else [])))
+    rows = _LabelRows(path, (image_column, *label_columns, *([patient_column] if patient_column else [])))
     found: list[list[int | None]] = []
     patients: list[str | None] = []
     for line, name, values in rows:
@@ -126,7 +127,7 @@ def read_csv(
     raw = np.array([[_BLANK if value is None else value for value in row] for row in found], np.int8)  # [N, C]
     kept = (raw != UNCERTAIN).all(axis=1) if uncertain == "drop" else np.ones(len(raw), bool)
     if not kept.any():
-        raise InputError(f"{path}: every image has an uncertain label, so that --uncertain drop leaves none")
+        raise InputError(f"{path}: every image has an uncertain label, so --uncertain drop leaves no images")
     labels = np.where(raw == UNCERTAIN, uncertain == "ones", raw == 1).astype(np.uint8)[kept]
     rows_kept = np.flatnonzero(kept).tolist()
     return LabelTable(
@@ -141,18 +142,18 @@ def read_csv(
     )
 
 
-def each_image_a_patient(table: LabelTable) -> LabelTable:
-    """The table of a data set of which somebody knows that no two images are of one patient.
+def one_patient_per_image(table: LabelTable) -> LabelTable:
+    """Return the table with each image as its own patient, for data sets without two images of the same patient.
 
     Raises:
-        InputError: the images' names say otherwise.
+        InputError: image names show that two images belong to the same patient.
     """
     first: dict[str, str] = {}
     for name in table.names:
         patient = patient_id(name)
         if patient is not None and first.setdefault(patient, name) != name:
             raise InputError(
-                f"{table.path}: {shorten(first[patient])} and {shorten(name)} are of one patient by their names, "
+                f"{table.path}: {shorten(first[patient])} and {shorten(name)} have names of the same patient, "
                 f"{patient}; leave out --each_image_a_patient"
             )
     return replace(table, patients=table.names)
@@ -161,8 +162,8 @@ def each_image_a_patient(table: LabelTable) -> LabelTable:
 _BLANK = 2
 
 
-class _Rows:
-    """The wanted columns of a CSV, row by row, with the line it is on; the first has image names, each once."""
+class _LabelRows:
+    """Iterate over the rows of a label file: line number, image name (checked to be unique), and the other columns."""
 
     def __init__(self, path: str | os.PathLike[str], columns: Sequence[str]) -> None:
         self._file = CsvFile(path, "label file")
@@ -172,47 +173,46 @@ class _Rows:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The image names of the rows so far."""
+        """Image names of the rows read so far."""
         return tuple(self.first_line)
 
     def where(self, line: int) -> str:
-        """For the beginning of a message."""
+        """Return file and line as the beginning of a message."""
         return self._file.where(line)
 
     def __iter__(self) -> Iterator[tuple[int, str, list[str]]]:
-        for line, (said, *values) in self._file.rows(self._columns):
-            name = clean_name(said, self._file.where(line))
+        for line, (raw_name, *values) in self._file.rows(self._columns):
+            name = clean_name(raw_name, self._file.where(line))
             if parse_label(name.rpartition(" ")[2]) is not None:
                 raise InputError(
-                    f"{self.where(line)}: the image name is {shorten(name)}, which ends like a label, so that it "
-                    "cannot stand in a list file; expected another"
+                    f"{self.where(line)}: the image name {shorten(name)} ends like a label, which a list file does not "
+                    "allow; rename the image"
                 )
             if self.first_line.setdefault(name, line) != line:
                 raise InputError(
-                    f"{self.where(line)}: {shorten(name)} stands in line {self.first_line[name]} already, expected it "
-                    "once"
+                    f"{self.where(line)}: {shorten(name)} is already in line {self.first_line[name]}, expected each "
+                    "image once"
                 )
             yield line, name, values
         if not self.first_line:
-            raise InputError(f"{self.path}: no images, expected one a line below the header")
+            raise InputError(f"{self.path}: no images, expected one per line below the header")
 
 
-def _parse_findings(findings: str, where: str) -> list[int]:
-    named = findings.split("|")
-    if named == [_NO_FINDING]:
-        named = []
-    for one in named:
-        if one not in CLASS_NAMES or named.count(one) > 1:
-            raise InputError(
-                f"{where}: findings {findings!r}, expected {_NO_FINDING!r} or, each once, of {'|'.join(CLASS_NAMES)}"
-            )
-    return [int(name in named) for name in CLASS_NAMES]
+def _parse_findings(text: str, where: str) -> list[int]:
+    findings = text.split("|")
+    if findings == [_NO_FINDING]:
+        findings = []
+    if len(set(findings)) < len(findings) or not set(findings) <= set(CLASS_NAMES):
+        raise InputError(
+            f"{where}: the findings are {text!r}, expected {_NO_FINDING!r} or different ones of {'|'.join(CLASS_NAMES)}"
+        )
+    return [int(name in findings) for name in CLASS_NAMES]
 
 
 def _parse_patient(patient: str, column: str, where: str) -> str:
     if not patient or not patient.isprintable():
         found = shorten(patient) if patient else "empty"
-        raise InputError(f"{where}: the column {column!r} is {found}, expected whose image it is")
+        raise InputError(f"{where}: the column {column!r} is {found}, expected a patient")
     return patient
 
 
@@ -221,9 +221,9 @@ def _parse_values(values: Sequence[str], columns: Sequence[str], where: str, unc
     for label, value, column in zip(labels, values, columns, strict=True):
         if label is None and value:
             raise InputError(
-                f"{where}: {column} is {shorten(value)}, expected 0, 1, -1 for uncertain, or nothing for absent (True "
-                "and False, yes and no, positive and negative are read, too)"
+                f"{where}: {column} is {shorten(value)}, expected 0, 1, -1 for uncertain, or blank for absent (or "
+                "true/false, yes/no, positive/negative)"
             )
         if label == UNCERTAIN and uncertain is None:
-            raise InputError(f"{where}: {column} is uncertain (-1); say what that is: --uncertain zeros, ones or drop")
+            raise InputError(f"{where}: {column} is uncertain (-1); choose --uncertain zeros, ones or drop")
     return labels

@@ -1,4 +1,4 @@
-"""What a label can be called."""
+"""Spellings of labels."""
 
 import re
 
@@ -9,7 +9,7 @@ _NUMBER = re.compile(r"(-?1|0)(?:\.0*)?", re.ASCII)
 
 
 def parse_label(text: str) -> int | None:
-    """Read a label: 0 or 1 in any spelling, or -1 for uncertain; None if it is none of these.
+    """Parse a label: return 0 or 1 for any spelling, -1 for uncertain, and None for other text.
 
     >>> [parse_label(text) for text in ("0", "1.0", "-1", "True", "NO", "2", "")]
     [0, 1, -1, 1, 0, None, None]

@@ -1,4 +1,4 @@
-"""List files: `name v1 ... v14`, white-space separated, one image a line."""
+"""List files: `name v1 ... v14`, separated by white space, one image per line."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -20,11 +20,11 @@ class ImageList:
     """A list file in memory.
 
     Attributes:
-        path: where it came from.
-        names: N file names relative to the image folder, in the file's order.
+        path: list file.
+        names: N file names relative to the image folder, in the order of the list.
         labels: uint8 [N, C], 0 or 1.
-        lines: the N lines on which they stand, counted from 1.
-        patients: whose images they are.
+        lines: N line numbers, from 1.
+        patients: patients of the N images.
     """
 
     path: Path
@@ -37,26 +37,26 @@ class ImageList:
         return len(self.names)
 
     def without(self, lines: Collection[int]) -> "ImageList":
-        """The list without the images on some of its lines."""
+        """Return the list without the images in the given lines."""
         kept = [index for index, line in enumerate(self.lines) if line not in lines]
-        patients = self.patients.of(kept)
+        patients = self.patients.select(kept)
         return ImageList(self.path, patients.names, self.labels[kept], [self.lines[index] for index in kept], patients)
 
 
 def read_list(path: str | os.PathLike[str], n_classes: int = N_CLASSES) -> ImageList:
-    """Read and check a whole list file; white space at its end is ignored.
+    """Read and check a whole list file. White space at its end is ignored.
 
-    A name may have spaces in it. Labels may be spelled as in CSV files, see `parse_label`. `NAME.patients.csv` beside
-    `NAME.txt` says whose images they are, see `read_patients`.
+    Names may contain spaces. Labels may be spelled as in CSV files, see `parse_label`. The patients are read from
+    `NAME.patients.csv` next to `NAME.txt`, if it exists, see `read_patients`.
 
     Args:
-        path: the file, as it is or packed with gzip (.gz).
-        n_classes: labels per line; 0 for a file of names alone, as NIH's `test_list.txt`.
+        path: list file, plain or gzip-compressed (.gz).
+        n_classes: labels per line; 0 for a list with names only, such as NIH's `test_list.txt`.
 
     Raises:
-        InputError: the file is missing, empty or not text, its patients are those of another list, or the first line
-            that is malformed: wrong number of columns, a label other than 0 or 1, a name seen before or one that
-            leaves the folder.
+        InputError: the file is missing, empty or not text, the patient file belongs to another list, or a line is
+            malformed: wrong number of labels, a label other than 0 or 1, a repeated name, or a name that leads out of
+            the image folder.
 
     Example:
         >>> import tempfile
@@ -69,36 +69,37 @@ def read_list(path: str | os.PathLike[str], n_classes: int = N_CLASSES) -> Image
     path = Path(path)
     lines = _read_lines(path)
     file = str(path)
-    known: dict[str, int] = {}  # the text of a line's labels -> its row in `rows`: few differ, so each is parsed once
-    rows: list[list[int]] = []
-    row_of_line = np.empty(len(lines), dtype=np.int64)
+    # Most lines have the same label text as an earlier one, so each text is parsed once.
+    index_by_text: dict[str, int] = {}
+    parsed: list[list[int]] = []
+    indices = np.empty(len(lines), dtype=np.int64)
     first_line: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         name, values = (*line.rstrip().split(None, 1), "", "")[:2]
-        row = known.get(values) if n_classes else None
-        if row is None:
-            name, values, labels = _parse_line(line, n_classes, f"{file}:{number}")
-            row = known.setdefault(values, len(rows))
-            if row == len(rows):
-                rows.append(labels)
-        row_of_line[number - 1] = row
+        index = index_by_text.get(values) if n_classes else None
+        if index is None:
+            name, values, row = _parse_line(line, n_classes, f"{file}:{number}")
+            index = index_by_text.setdefault(values, len(parsed))
+            if index == len(parsed):
+                parsed.append(row)
+        indices[number - 1] = index
         name = clean_name(name, f"{file}:{number}")
         if first_line.setdefault(name, number) != number:
             raise InputError(
-                f"{path}:{number}: {shorten(name)} stands in line {first_line[name]} already, expected it once"
+                f"{path}:{number}: {shorten(name)} is already in line {first_line[name]}, expected each image once"
             )
     names = tuple(first_line)
-    labels_of_lines = np.array(rows, dtype=np.uint8)[row_of_line]
-    return ImageList(path, names, labels_of_lines, range(1, len(lines) + 1), read_patients(path, names))
+    labels = np.array(parsed, dtype=np.uint8)[indices]
+    return ImageList(path, names, labels, range(1, len(lines) + 1), read_patients(path, names))
 
 
 def format_list(names: Sequence[str], labels: np.ndarray) -> str:
-    """Format a list file, one line per image: N names and [N, C] labels of 0 or 1 -> text.
+    """Format a list file from N names and [N, C] labels of 0 or 1, one line per image.
 
     >>> format_list(["a.png", "b.png"], np.array([[0, 1], [1, 1]])).splitlines()
     ['a.png 0 1', 'b.png 1 1']
     """
-    texts: dict[tuple[int, ...], str] = {}  # few rows differ, so each is written once
+    texts: dict[tuple[int, ...], str] = {}  # most rows repeat an earlier one, so each is formatted once
     lines = []
     for name, row in zip(names, map(tuple, labels.tolist()), strict=True):
         if row not in texts:
@@ -110,26 +111,26 @@ def format_list(names: Sequence[str], labels: np.ndarray) -> str:
 def _read_lines(path: Path) -> list[str]:
     text = read_text(path, "list file").rstrip()
     if not text:
-        raise InputError(f"{path}: the list is empty, expected one image a line")
+        raise InputError(f"{path}: the list is empty, expected one image per line")
     return text.split("\n")
 
 
 _LONGEST_NAME = 10_000
 _LONGEST_LABEL = 16
-"""Characters that a name and a label, with the white space before it, can have in a line."""
+"""Maximum number of characters in a name, and in a label with the white space before it."""
 
 
 def _parse_line(line: str, n_classes: int, where: str) -> tuple[str, str, list[int]]:
-    """The name of a line, the text of its labels, and these.
+    """Return the name in a line, the text of its labels, and the labels.
 
-    A name may have spaces, but cannot end in a word that could be a label: so a line with too many is noticed.
+    A name may contain spaces, but its last word must not look like a label. This detects lines with too many labels.
     """
     longest = _LONGEST_NAME + _LONGEST_LABEL * n_classes
     if len(line) > longest:
-        raise InputError(f"{where}: {len(line):,} characters in a line, expected {longest:,} at most")
+        raise InputError(f"{where}: the line has {len(line):,} characters, expected at most {longest:,}")
     words = line.split()
     found = 0
-    while found < len(words) - 1 and parse_label(words[-1 - found]) is not None:  # the first word is the name's
+    while found < len(words) - 1 and parse_label(words[-1 - found]) is not None:  # the first word is part of the name
         found += 1
     if not words or found != n_classes:
         raise InputError(f"{where}: {_fault(words, found, n_classes)}")
@@ -138,27 +139,27 @@ def _parse_line(line: str, n_classes: int, where: str) -> tuple[str, str, list[i
     if UNCERTAIN in labels:
         column = labels.index(UNCERTAIN)
         raise InputError(
-            f"{where}: label {column + 1} is {words[column - n_classes]!r}, uncertain; expected 0 or 1 (of a CSV, "
-            "tools/prepare_lists.py --uncertain decides it)"
+            f"{where}: label {column + 1} is uncertain, {words[column - n_classes]!r}; expected 0 or 1 (to convert a "
+            "CSV with uncertain labels, use tools/prepare_lists.py --uncertain)"
         )
     return name.strip(), line[len(name) :].strip(), [label for label in labels if label is not None]
 
 
 def _fault(words: Sequence[str], found: int, n_classes: int) -> str:
-    """What is wrong with the labels of a line."""
+    """Describe the error in the labels of a line."""
     if not words and n_classes == 0:
         return f"the line is empty, expected {_form(n_classes)}"
     if len(words) == n_classes + 1 and found < n_classes:
         column = n_classes - found
         return f"label {column} is {shorten(words[column])}, expected 0 or 1"
-    told = f"{found} labels after the name, expected {n_classes}: {_form(n_classes)}"
+    message = f"{found} labels after the name, expected {n_classes}: {_form(n_classes)}"
     if found == 0 and any("," in word or ";" in word for word in words):
-        told += "; for CSV files there is tools/prepare_lists.py --csv"
-    return told
+        message += "; convert CSV files with tools/prepare_lists.py --csv"
+    return message
 
 
 def _form(n_classes: int) -> str:
     if n_classes == 0:
-        return "a name alone"
+        return "only a name"
     values = "v1" if n_classes == 1 else f"v1 ... v{n_classes}"
-    return f"`name {values}`, one for each class (--classes_file FILE names others)"
+    return f"`name {values}`, one label per class (--classes_file FILE sets other classes)"

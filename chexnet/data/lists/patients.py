@@ -1,4 +1,4 @@
-"""Whose images the names of a list are: by their names, or by a file that travels with the list."""
+"""The patients of the images in a list, from a patient file next to the list or from the image names."""
 
 import csv
 import io
@@ -22,140 +22,144 @@ _COLUMNS = ("image", "patient")
 
 @dataclass(frozen=True)
 class Patients:
-    """The patients of some images, as far as they are known.
+    """The patients of N images, as far as they are known.
 
     Attributes:
-        names: N images.
-        given: N patients as a file gives them, None for one that it does not give; None altogether without a file.
-        source: what says so, for people.
+        names: N image names.
+        file_ids: N patients from a file, None for unknown ones; None if there is no file.
+        source: origin of the patients, for messages.
     """
 
     names: tuple[str, ...]
-    given: tuple[str | None, ...] | None = None
+    file_ids: tuple[str | None, ...] | None = None
     source: str = BY_NAME
 
     @cached_property
-    def by_name(self) -> tuple[str | None, ...]:
-        """What the N names say, see `patient_of`."""
+    def name_ids(self) -> tuple[str | None, ...]:
+        """N patients from the image names, see `patient_id`."""
         return tuple(map(patient_id, self.names))
 
     @cached_property
     def ids(self) -> tuple[str | None, ...]:
-        """The N patients, None where unknown: a file's, else those of the names."""
-        if self.given is None:
-            return self.by_name
-        return tuple(given or name for given, name in zip(self.given, self.by_name, strict=True))
+        """N patients from the file or, if it has none, from the image names; None for unknown ones."""
+        if self.file_ids is None:
+            return self.name_ids
+        return tuple(file_id or name_id for file_id, name_id in zip(self.file_ids, self.name_ids, strict=True))
 
     @property
     def unknown(self) -> int:
-        """How many images have no known patient."""
+        """Number of images without a known patient."""
         return self.ids.count(None)
 
     @cached_property
     def known(self) -> frozenset[str]:
-        """The known patients."""
-        return frozenset(one for one in self.ids if one is not None)
+        """Known patients."""
+        return frozenset(patient for patient in self.ids if patient is not None)
 
     @property
     def clusters(self) -> np.ndarray:
-        """Numbers of the patients, int64 [N]; an image of an unknown one is a cluster of its own."""
+        """Cluster numbers of the images, int64 [N]: one per known patient, and one per image of an unknown patient."""
         numbers: dict[tuple[bool, str], int] = {}
-        keys = ((one is None, name if one is None else one) for one, name in zip(self.ids, self.names, strict=True))
+        keys = (
+            (patient is None, name if patient is None else patient)
+            for patient, name in zip(self.ids, self.names, strict=True)
+        )
         return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
     @cached_property
-    def evidence(self) -> frozenset[str]:
-        """All that the patients are known by, in a file and in names."""
-        return frozenset(one for ids in (self.ids, self.by_name) for one in ids if one is not None)
+    def identifiers(self) -> frozenset[str]:
+        """All identifiers of the known patients, from the file and from the image names."""
+        return self.known | {patient for patient in self.name_ids if patient is not None}
 
-    def met(self, evidence: Collection[str]) -> tuple[frozenset[str], int]:
-        """Which of the patients another list has, by that list's `evidence`, and how many of these images are theirs.
+    def matching(self, identifiers: Collection[str]) -> tuple[frozenset[str], int]:
+        """Return the patients that match the `identifiers` of another list, and the number of their images.
 
-        A list with a file and one without it meet by what the names say.
+        A patient matches by its identifier in the file or in the image name. So a list with a patient file can be
+        compared with a list without one.
         """
-        met = frozenset(
-            one
-            for one, name in zip(self.ids, self.by_name, strict=True)
-            if one is not None and (one in evidence or name in evidence)
+        matches = frozenset(
+            patient
+            for patient, name_id in zip(self.ids, self.name_ids, strict=True)
+            if patient is not None and (patient in identifiers or name_id in identifiers)
         )
-        return met, sum(one in met for one in self.ids)
+        return matches, sum(patient in matches for patient in self.ids)
 
-    def of(self, rows: Sequence[int]) -> "Patients":
-        """The patients of some of the images."""
-        given = self.given and tuple(self.given[row] for row in rows)
-        return Patients(tuple(self.names[row] for row in rows), given, self.source)
+    def select(self, rows: Sequence[int]) -> "Patients":
+        """Return the patients of the images in the given rows."""
+        file_ids = self.file_ids and tuple(self.file_ids[row] for row in rows)
+        return Patients(tuple(self.names[row] for row in rows), file_ids, self.source)
 
 
 def check_agreement(names: Sequence[str], patients: Sequence[str | None], wheres: Sequence[str]) -> None:
-    """Check that patients that a file gives do not divide those of the images' names.
+    """Check that the patients in a file agree with the image names.
 
-    A file may call a patient otherwise than the names do. What it must not do is to give two patients where the names
-    say that it is one, as a column of studies would.
+    A file may use other identifiers than the image names. But images of the same patient by their names must have the
+    same patient in the file. This detects, for example, a column of study numbers.
 
     Args:
-        names: N images.
-        patients: N patients.
-        wheres: for the beginnings of N messages.
+        names: N image names.
+        patients: N patients in the file.
+        wheres: N positions in the file, for messages.
 
     Raises:
-        InputError: it does.
+        InputError: the file gives two patients to images with names of the same patient.
     """
     first: dict[str, tuple[str | None, str]] = {}
     for name, patient, where in zip(names, patients, wheres, strict=True):
-        by_name = patient_id(name)
-        if by_name is None:
+        name_id = patient_id(name)
+        if name_id is None:
             continue
-        expected, example = first.setdefault(by_name, (patient, name))
+        expected, example = first.setdefault(name_id, (patient, name))
         if patient != expected:
             raise InputError(
-                f"{where}: {shorten(name)} is said to be of patient {shorten(str(patient))}, and {shorten(example)} of "
-                f"{shorten(str(expected))}; by their names both are of {by_name}"
+                f"{where}: {shorten(name)} has patient {shorten(str(patient))}, but {shorten(example)} has "
+                f"{shorten(str(expected))}; both image names belong to patient {name_id}"
             )
 
 
 def patients_path(list_file: str | os.PathLike[str]) -> Path:
-    """The file that has the patients of a list, beside it: `train_list.txt[.gz]` -> `train_list.patients.csv`."""
+    """Return the path of the patient file of a list: `train_list.txt[.gz]` -> `train_list.patients.csv`."""
     path = Path(list_file)
     stem = path.name.removesuffix(".gz").removesuffix(".txt")
     return path.with_name(f"{stem}.patients.csv")
 
 
 def read_patients(list_file: str | os.PathLike[str], names: Sequence[str]) -> Patients:
-    """Read whose images those of a list are: from the file beside it, else from their names.
+    """Read the patients of a list from the patient file next to it or, without one, from the image names.
 
     Args:
-        list_file: the list.
-        names: its N images.
+        list_file: path of the list.
+        names: N image names in the list.
 
     Raises:
-        InputError: the file beside it has other images than the list, as after the list was changed, has one twice, or
-            divides patients of the names.
+        InputError: the patient file does not have the same images as the list, has an image twice, or contradicts the
+            image names.
     """
     path = patients_path(list_file)
     if not path.exists():
         return Patients(tuple(names))
-    table = CsvFile(path, "file of patients")
+    table = CsvFile(path, "patient file")
     found: dict[str, tuple[str, str]] = {}
     for line, (image, patient) in table.rows([table.find(column) for column in _COLUMNS]):
         name, where = clean_name(image, table.where(line)), table.where(line)
         if not patient or not patient.isprintable():
-            raise InputError(f"{where}: the patient is {shorten(patient)}, expected one for each image")
+            raise InputError(f"{where}: the patient is {shorten(patient)}, expected one per image")
         if found.setdefault(name, (patient, where))[1] != where:
-            raise InputError(f"{where}: {shorten(name)} is there a second time, expected each image once")
+            raise InputError(f"{where}: {shorten(name)} is repeated, expected each image once")
     missing = [name for name in names if name not in found]
-    more = found.keys() - set(names)
-    if missing or more:
+    extra = found.keys() - set(names)
+    if missing or extra:
         raise InputError(
-            f"{path}: has not the images of {list_file}: {len(missing)} of its {len(names)} are missing, {len(more)} "
-            f"are in addition, such as {shorten(missing[0] if missing else min(more))}; make both again "
-            f"(tools/prepare_lists.py), or remove {path.name}: then the images' names say whose they are, if they do"
+            f"{path}: its images differ from those of {list_file}: {len(missing)} of {len(names)} are missing and "
+            f"{len(extra)} are extra, for example {shorten(missing[0] if missing else min(extra))}; make both files "
+            f"again with tools/prepare_lists.py, or remove {path.name} to take the patients from the image names"
         )
     check_agreement(names, [found[name][0] for name in names], [found[name][1] for name in names])
     return Patients(tuple(names), tuple(found[name][0] for name in names), str(path))
 
 
 def format_patients(names: Sequence[str], patients: Sequence[str]) -> str:
-    """The text of such a file."""
+    """Format a patient file, a CSV with one image and its patient per line."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_COLUMNS, *zip(names, patients, strict=True)])
     return text.getvalue()

@@ -207,7 +207,7 @@ def _find_images(config: LocalizationConfig, names: Sequence[str]) -> dict[str, 
     paths = lists.find_images(names, config.data_dir, config.boxes)
     missing = [name for name, path in zip(names, paths, strict=True) if path is None]
     if missing:
-        message = lists.missing_images(config.boxes, config.data_dir, len(names), missing)
+        message = lists.missing_images_error(config.boxes, config.data_dir, len(names), missing)
         raise InputError(f"{message}; --test_list FILE uses only the boxes of images in a list")
     return {name: path for name, path in zip(names, paths, strict=True) if path is not None}
 

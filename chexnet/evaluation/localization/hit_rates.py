@@ -112,7 +112,7 @@ def score_cases(cases: Sequence[Case], patients: Patients | None = None) -> Loca
     if patients is None:
         patients = Patients(images)
     rows = {name: row for row, name in enumerate(patients.names)}
-    patients = patients.of([rows[name] for name in images])
+    patients = patients.select([rows[name] for name in images])
     numbers = dict(zip(images, patients.clusters.tolist(), strict=True))
     patient = np.array([numbers[case.image] for case in cases])
     shape = (int(patient.max()) + 1, len(findings))

@@ -166,7 +166,7 @@ def _describe_overlap(predictions: Predictions, validation: Predictions | None) 
     if validation is None:
         return []
     images = len(set(predictions.names) & set(validation.names))
-    shared, _ = predictions.patients.met(validation.patients.evidence)
+    shared, _ = predictions.patients.matching(validation.patients.identifiers)
     if images or shared:
         return [
             f"The validation set shares {images:,} images and {len(shared):,} patients with the evaluated images, so "
