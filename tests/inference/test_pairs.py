@@ -106,7 +106,7 @@ def test_training_writes_checkpoints_of_one_file(small_run, suffix):
         path.with_suffix(".json").unlink()
         opened = model.open_checkpoint(path)
         assert told == {**opened.metadata, "weights_sha256": sha256(path)}
-        assert opened.description.backbone == opened.metadata["backbone"]
+        assert opened.config.backbone == opened.metadata["backbone"]
 
 
 def test_a_release_has_the_metadata_of_its_source_and_its_own_checksum(ckpt, tmp_path, capsys):

@@ -67,7 +67,7 @@ def network(request) -> CheXNet:
 
 def smallest(network: CheXNet) -> np.ndarray:
     """Two crops, uint8 [2, 1, side, side]."""
-    side = network.body.min_input_size
+    side = network.backbone.min_input_size
     return np.random.default_rng(0).integers(0, 256, (2, 1, side, side), dtype=np.uint8)
 
 
@@ -89,34 +89,36 @@ def test_golden_counts():
 
 
 def test_it_has_as_many_parameters_as_published(network):
-    heads = [one for name, one in network.body.named_parameters() if name.startswith(network.body.head_prefixes)]
+    heads = [
+        one for name, one in network.backbone.named_parameters() if name.startswith(network.backbone.head_prefixes)
+    ]
     assert {one.shape[-1] for one in heads} == {OUTPUTS}
     an_output = sum(int(np.prod(one.shape)) for one in heads) // OUTPUTS
-    assert trained(network) + (1000 - OUTPUTS) * an_output == PARAMETERS[network.backbone]
+    assert trained(network) + (1000 - OUTPUTS) * an_output == PARAMETERS[network.backbone_name]
 
 
 def test_every_name_begins_with_the_backbones(network):
-    assert all(name.startswith(f"{network.backbone}.") for name in network.state_dict())
-    assert model.infer_backbone(network.state_dict()) == network.backbone
-    assert (network.body.weights_url is None) == (network.backbone in ("densenet_cifar", "lenet"))
+    assert all(name.startswith(f"{network.backbone_name}.") for name in network.state_dict())
+    assert model.infer_backbone(network.state_dict()) == network.backbone_name
+    assert (network.backbone.weights_url is None) == (network.backbone_name in ("densenet_cifar", "lenet"))
 
 
 def test_the_smallest_input_is_one_place_and_the_map_grows_by_its_stride(network):
     network.eval()
-    least, stride = network.body.min_input_size, network.grid.stride
+    least, stride = network.backbone.min_input_size, network.grid.stride
     with paddle.no_grad():
         one = network.features(paddle.randn([1, 3, least, least]))
         more = network.features(paddle.randn([1, 3, least + stride, least + 2 * stride]))
     assert one.shape[2:] == [1, 1]
     assert more.shape == [1, one.shape[1], 2, 3]
     assert network.classify(more).shape == [1, OUTPUTS]
-    with pytest.raises(InputError, match=f"expected at least {least} pixels for {network.backbone}"):
-        model.check_input_size(least - 1, network.backbone)
+    with pytest.raises(InputError, match=f"expected at least {least} pixels for {network.backbone_name}"):
+        model.check_input_size(least - 1, network.backbone_name)
 
 
 @pytest.mark.parametrize("network", DISTINCT, indirect=True)
 def test_one_step_lowers_the_loss(network):
-    side = network.body.min_input_size + network.grid.stride
+    side = network.backbone.min_input_size + network.grid.stride
     images = paddle.to_tensor(np.random.default_rng(1).standard_normal((4, 3, side, side)).astype(np.float32))
     labels = paddle.to_tensor(np.array([[0, 1, 1], [1, 1, 0], [0, 1, 1], [0, 1, 0]], np.float32))
     before = {name: value.numpy().copy() for name, value in network.state_dict().items()}
@@ -141,16 +143,16 @@ def test_one_step_lowers_the_loss(network):
 def test_weights_come_back_and_fit_no_other_backbone(network, crops, tmp_path):
     path = tmp_path / "a.safetensors"
     checkpoint.save_weights(network.state_dict(), path)
-    checkpoint.write_metadata_file(path, {"backbone": network.backbone, "classes": ["a", "b", "c"], "crop": 200})
+    checkpoint.write_metadata_file(path, {"backbone": network.backbone_name, "classes": ["a", "b", "c"], "crop": 200})
     again = model.load(path)
-    assert (again.backbone, again.classes) == (network.backbone, ("a", "b", "c"))
+    assert (again.backbone_name, again.classes) == (network.backbone_name, ("a", "b", "c"))
     assert (again.preprocessing.crop, again.training) == (200, False)
     np.testing.assert_array_equal(again.predict(crops), network.predict(crops))
-    other = "lenet" if network.backbone == "densenet_cifar" else "densenet_cifar"
-    with pytest.raises(InputError, match=rf"a\.json: the checkpoint is a {network.backbone}, not a {other}"):
+    other = "lenet" if network.backbone_name == "densenet_cifar" else "densenet_cifar"
+    with pytest.raises(InputError, match=rf"a\.json: the checkpoint is a {network.backbone_name}, not a {other}"):
         model.load_model_config(path, other)
     checkpoint.metadata_path(path).unlink()
-    with pytest.raises(InputError, match=f"of the backbone {network.backbone}, expected those of {other}"):
+    with pytest.raises(InputError, match=f"of the backbone {network.backbone_name}, expected those of {other}"):
         model.load(path, other, ["a", "b", "c"])
     path.unlink()  # a quarter of a gigabyte of AlexNet
 
@@ -158,7 +160,7 @@ def test_weights_come_back_and_fit_no_other_backbone(network, crops, tmp_path):
 @pytest.mark.parametrize("network", DISTINCT, indirect=True)
 def test_maps_add_up_to_the_logit_where_the_head_is_linear(network, crops):
     network.eval()
-    assert network.supports_cam == (network.backbone in LINEAR)
+    assert network.supports_cam == (network.backbone_name in LINEAR)
     maps = cam.grad_cam(network, crops)
     with paddle.no_grad():
         features = network.features(paddle.to_tensor(crops))
@@ -179,13 +181,13 @@ def test_an_export_gives_what_eager_paddle_gives(backbone, name, tmp_path):
         pytest.skip(engines.why_unavailable(name))
     paddle.seed(1)
     network = CheXNet(OUTPUTS, backbone)
-    side = network.body.min_input_size + network.grid.stride
+    side = network.backbone.min_input_size + network.grid.stride
     crops = np.random.default_rng(0).integers(0, 256, (3, 1, side, side), dtype=np.uint8)
     network.eval()
     with paddle.no_grad():
         deviation = network.logits(paddle.to_tensor(crops)).std()
-    for parameter_name, parameter in network.body.named_parameters():
-        if parameter_name.startswith(network.body.head_prefixes) and parameter_name.endswith("weight"):
+    for parameter_name, parameter in network.backbone.named_parameters():
+        if parameter_name.startswith(network.backbone.head_prefixes) and parameter_name.endswith("weight"):
             parameter.set_value(parameter / deviation)  # so that a wrong logit is a wrong probability
     path = tmp_path / "model.pdparams"
     checkpoint.save_weights(network.state_dict(), path)
@@ -260,9 +262,9 @@ def test_paddles_own_weights_fill_all_but_the_heads(tmp_path, backbone):
     theirs = getattr(paddle.vision.models, backbone)().state_dict()
     checkpoint.save(theirs, tmp_path / "imagenet.pdparams")
     network = CheXNet(2, backbone)
-    assert model.init_weights(network, str(tmp_path / "imagenet.pdparams")).words.endswith("random head")
-    for name, value in network.body.state_dict().items():
-        if not name.startswith(network.body.head_prefixes):
+    assert model.init_weights(network, str(tmp_path / "imagenet.pdparams")).description.endswith("random head")
+    for name, value in network.backbone.state_dict().items():
+        if not name.startswith(network.backbone.head_prefixes):
             np.testing.assert_array_equal(value.numpy(), theirs[name].numpy())
 
 

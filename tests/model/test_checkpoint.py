@@ -170,39 +170,39 @@ def test_the_last_line_is_the_checksum_of_those_before_it(tmp_path):
 
 
 @pytest.fixture
-def sealed(tmp_path):
+def checksummed(tmp_path):
     """A file of `save`, to be damaged."""
     checkpoint.save({"w": np.arange(100, dtype="f4")}, tmp_path / "a.pdparams")
     return tmp_path / "a.pdparams"
 
 
-def test_a_flipped_bit_is_found(sealed):
-    data = bytearray(sealed.read_bytes())
+def test_a_flipped_bit_is_found(checksummed):
+    data = bytearray(checksummed.read_bytes())
     data[data.index(np.float32(50).tobytes())] ^= 1
-    sealed.write_bytes(data)
+    checksummed.write_bytes(data)
     with pytest.raises(InputError, match=r"a\.pdparams: damaged: its checksum is not that of its content"):
-        checkpoint.load(sealed)
+        checkpoint.load(checksummed)
 
 
 @pytest.mark.parametrize("schema", [b"0", b"3", b"999"])
-def test_a_newer_schema_is_refused_and_both_are_said(sealed, schema):
-    sealed.write_bytes(sealed.read_bytes().replace(b"schema 1", b"schema " + schema))
+def test_a_newer_schema_is_refused_and_both_are_said(checksummed, schema):
+    checksummed.write_bytes(checksummed.read_bytes().replace(b"schema 1", b"schema " + schema))
     with pytest.raises(InputError, match=rf"schema {schema.decode()}, expected at most 2: update"):
-        checkpoint.load(sealed)
+        checkpoint.load(checksummed)
 
 
 @pytest.mark.parametrize("change", [lambda data: data + b"x", lambda data: data[:-1], lambda data: data[:-60]])
-def test_what_follows_the_content_must_be_the_seal(sealed, change):
-    sealed.write_bytes(change(sealed.read_bytes()))
+def test_what_follows_the_content_must_be_the_seal(checksummed, change):
+    checksummed.write_bytes(change(checksummed.read_bytes()))
     with pytest.raises(InputError, match=r"a\.pdparams: \d+ bytes follow its content, expected none or its checksum"):
-        checkpoint.load(sealed)
+        checkpoint.load(checksummed)
 
 
-def test_a_damaged_file_is_not_unpickled(sealed, monkeypatch):
-    sealed.write_bytes(b"x" + sealed.read_bytes())
+def test_a_damaged_file_is_not_unpickled(checksummed, monkeypatch):
+    checksummed.write_bytes(b"x" + checksummed.read_bytes())
     monkeypatch.setattr(checkpoint.pickles.unpickling, "read", None)
     with pytest.raises(InputError, match="checksum"):
-        checkpoint.load(sealed)
+        checkpoint.load(checksummed)
 
 
 def test_unreadable_files_are_one_line_each(tmp_path):

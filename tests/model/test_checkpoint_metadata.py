@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.model import checkpoint
-from chexnet.model.checkpoint import WEIGHT_SUFFIXES, checksum, safetensors_files
+from chexnet.model.checkpoint import WEIGHT_SUFFIXES, checksum_line, safetensors_files
 
 WEIGHTS = {"b": np.arange(6, dtype="f4").reshape(2, 3), "a": np.array([0.5, -2], "f4")}
 METADATA = {"backbone": "lenet", "classes": ["Größe", "b\nc", '"'], "epoch": 3, "val_AUROC_avg": 0.5, "none": None}
@@ -191,16 +191,16 @@ def test_metadata_without_a_checksum_is_refused(tmp_path):
         refused(tmp_path / f"w{suffix}")
 
 
-def write_sealed(path: Path, text: bytes) -> None:
+def write_with_checksum(path: Path, text: bytes) -> None:
     """A file with any text for metadata, and a seal that is right."""
     if path.suffix == ".safetensors":
         digest = safetensors_files._digest(WEIGHTS, text.decode())
-        entries = {"chexnet": checksum.checksum(digest, has_metadata=True), "chexnet_metadata": text.decode()}
+        entries = {"chexnet": checksum_line.format_line(digest, has_metadata=True), "chexnet_metadata": text.decode()}
         save_file(WEIGHTS, path, metadata=entries)
     else:
         content = pickle.dumps(WEIGHTS, protocol=4) + b"\nchexnet metadata " + text + b"\n"
-        sealed = checksum.checksum(hashlib.sha256(content).hexdigest(), has_metadata=True)
-        path.write_bytes(content + f"chexnet {sealed}\n".encode())
+        checksummed = checksum_line.format_line(hashlib.sha256(content).hexdigest(), has_metadata=True)
+        path.write_bytes(content + f"chexnet {checksummed}\n".encode())
 
 
 UNUSABLE = {
@@ -222,10 +222,10 @@ def test_metadata_that_cannot_be_is_a_line(tmp_path, suffix, name):
     text, said = UNUSABLE[name]
     path = tmp_path / f"w{suffix}"
     if suffix == ".safetensors" and name == "not UTF-8":
-        write_sealed(path, b'{"a": "y"}')
+        write_with_checksum(path, b'{"a": "y"}')
         path.write_bytes(path.read_bytes().replace(b"y", b"\xff"))
     else:
-        write_sealed(path, text)
+        write_with_checksum(path, text)
     assert said in refused(path)
 
 

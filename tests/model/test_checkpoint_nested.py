@@ -54,7 +54,7 @@ def test_names_of_a_program_around_the_network(prefix, network, tmp_path):
     """`paddle.DataParallel` inside of another layer, `nn.Sequential`, PaddleClas."""
     state = {prefix + name: tensor for name, tensor in network.state_dict().items()}
     paddle.save(state, str(tmp_path / "model.pdparams"))
-    filled = open_checkpoint(tmp_path / "model.pdparams", "lenet").network()
+    filled = open_checkpoint(tmp_path / "model.pdparams", "lenet").build_network()
     assert_same(arrays(filled), arrays(network))
     other = CheXNet(14, "lenet")
     init_weights(other, str(tmp_path / "model.pdparams"))
@@ -69,7 +69,7 @@ def test_a_densenet_of_paddleclas(prefix, densenet, tmp_path):
         for name, tensor in densenet.state_dict().items()
     }
     paddle.save(state, str(tmp_path / "model.pdparams"))
-    assert_same(arrays(open_checkpoint(tmp_path / "model.pdparams").network()), arrays(densenet))
+    assert_same(arrays(open_checkpoint(tmp_path / "model.pdparams").build_network()), arrays(densenet))
     other = CheXNet(3)
     init_weights(other, str(tmp_path / "model.pdparams"))
     body = arrays(densenet)
@@ -83,5 +83,5 @@ def test_another_network_is_refused_in_a_line(densenet, tmp_path):
     state = {f"backbone.{name}.x": tensor for name, tensor in densenet.state_dict().items()}
     paddle.save(state, str(tmp_path / "model.pdparams"))
     with pytest.raises(InputError, match="does not fit the network, nothing was loaded") as caught:
-        open_checkpoint(tmp_path / "model.pdparams").network()
+        open_checkpoint(tmp_path / "model.pdparams").build_network()
     assert len(str(caught.value)) < 2000

@@ -37,16 +37,16 @@ def test_table_is_the_network_of_paddle():
     from chexnet.model.backbones import BACKBONES
 
     shapes = {name: tuple(tensor.shape) for name, tensor in BACKBONES["densenet121"](14).state_dict().items()}
-    table = list(weight_names.model())
+    table = list(weight_names.model_weights())
     assert {weight.paddle: weight.paddle_shape for weight in table} == shapes
     assert len(table) == 606
     assert sum(int(np.prod(weight.shape)) for weight in table) == 7_051_854
-    assert len(list(weight_names.backbone())) == 604
+    assert len(list(weight_names.backbone_weights())) == 604
 
 
 def test_table_is_the_network_of_pytorch(torch_network):
     shapes = {name: tuple(tensor.shape) for name, tensor in counterless(torch_network.state_dict()).items()}
-    assert {weight_names.PREFIX + weight.torch: weight.shape for weight in weight_names.model()} == shapes
+    assert {weight_names.PREFIX + weight.torch: weight.shape for weight in weight_names.model_weights()} == shapes
 
 
 def test_580_names_of_2017_are_spelled_differently(torch_network):
@@ -244,14 +244,14 @@ def test_a_source_that_changes_while_it_is_read_is_refused(torch_arrays, tmp_pat
     """Its checksum would be said of other weights."""
     source = tmp_path / "in.safetensors"
     save_file(torch_arrays, source)
-    read = convert.forward.torch_files.read
+    read = torch_files.read
 
     def replaced(path, *arguments):
         content = read(path, *arguments)
         save_file({**torch_arrays, "densenet121.classifier.0.bias": np.ones(14, np.float32)}, source)
         return content
 
-    monkeypatch.setattr(convert.forward.torch_files, "read", replaced)
+    monkeypatch.setattr(torch_files, "read", replaced)
     with pytest.raises(InputError, match="changed while it was read"):
         convert.from_torch(source, tmp_path / "out.pdparams")
     assert not list(tmp_path.glob("out.*"))

@@ -13,7 +13,7 @@ from torch_layouts import dotted, slow_name
 
 from chexnet.errors import InputError
 from chexnet.model import checkpoint, convert
-from chexnet.model.convert import Choices, weight_names
+from chexnet.model.convert import ConversionOptions, weight_names
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def narrow(monkeypatch):
 def weights(narrow, torch):
     """Name of the table -> random tensor, batch counters too; the head has 14 outputs."""
     generator = torch.Generator().manual_seed(3)
-    state = {weight.torch: torch.rand(weight.shape, generator=generator) for weight in weight_names.model()}
+    state = {weight.torch: torch.rand(weight.shape, generator=generator) for weight in weight_names.model_weights()}
     return {**state, "features.norm0.num_batches_tracked": torch.tensor(7)}
 
 
@@ -118,7 +118,7 @@ def test_bfloat16_in_safetensors(weights, torch, tmp_path):
 
 def test_features_that_lost_their_names(weights, torch, tmp_path):
     """`nn.Sequential(*densenet.features.children())`, and a head of another module."""
-    numbers = {name: number for number, name in weight_names.NUMBERS.items()}
+    numbers = {name: number for number, name in weight_names.CHILD_NAMES.items()}
     state = {}
     for name, tensor in weights.items():
         _, child, rest = name.split(".", 2)
@@ -146,7 +146,7 @@ def test_backbone_and_head_in_dictionaries_of_their_own(weights, torch, tmp_path
     torch.save(content, tmp_path / "model.pth")
     found = convert.read_torch(tmp_path / "model.pth")
     assert_same(found.state, wanted(weights))
-    assert found.found.beside == ("epoch",)
+    assert found.found.extra_keys == ("epoch",)
 
 
 # Several networks
@@ -173,11 +173,11 @@ def test_of_several_networks_the_user_chooses(kind, weights, torch, tmp_path):
         convert.read_torch(path)
     assert first in str(caught.value)
     assert second in str(caught.value)
-    assert_same(convert.read_torch(path, choices=Choices(key=first)).state, wanted(weights))
+    assert_same(convert.read_torch(path, options=ConversionOptions(key=first)).state, wanted(weights))
     other = {name: tensor + 1 for name, tensor in weights.items()}
-    assert_same(convert.read_torch(path, choices=Choices(key=second)).state, wanted(other))
+    assert_same(convert.read_torch(path, options=ConversionOptions(key=second)).state, wanted(other))
     with pytest.raises(InputError, match=f"no DenseNet at --key model, expected {first}"):
-        convert.read_torch(path, choices=Choices(key="model"))
+        convert.read_torch(path, options=ConversionOptions(key="model"))
 
 
 def test_gradients_and_shadows_without_statistics_are_no_networks(weights, torch, tmp_path):
@@ -199,12 +199,12 @@ def test_what_is_left_over_is_refused_unless_only_training_needs_it(weights, tor
     torch.save({**state, "attention.weight": torch.ones(14)}, path)
     with pytest.raises(InputError, match=r"left over 1: attention\.weight\. --key model leaves out"):
         convert.read_torch(path)
-    found = convert.read_torch(path, choices=Choices(key="model"))
+    found = convert.read_torch(path, options=ConversionOptions(key="model"))
     assert found.found.dropped == ("attention.weight",)
     assert_same(found.state, wanted(weights))
     torch.save({**state, "model.features.se.weight": torch.ones(14)}, path)
     with pytest.raises(InputError, match=r"left over 1: model\.features\.se\.weight"):
-        convert.read_torch(path, choices=Choices(key="model"))
+        convert.read_torch(path, options=ConversionOptions(key="model"))
 
 
 def test_two_heads_are_named(weights, torch, tmp_path):
@@ -220,7 +220,7 @@ def test_a_head_of_two_layers_is_not_cut_in_half(weights, torch, tmp_path):
     torch.save(state, tmp_path / "model.pth")
     for key in (None, "model"):
         with pytest.raises(InputError, match=r"left over 1: head\.2\.weight"):
-            convert.read_torch(tmp_path / "model.pth", choices=Choices([f"c{n}" for n in range(8)], key=key))
+            convert.read_torch(tmp_path / "model.pth", options=ConversionOptions([f"c{n}" for n in range(8)], key=key))
 
 
 def test_an_average_of_pytorch(weights, torch, tmp_path):

@@ -76,7 +76,7 @@ def test_it_resumes_evaluates_predicts_and_exports(registered, trained, config, 
     assert sha256(tmp_path / "resumed/final.pdparams") == sha256(trained / "final.pdparams")
     ckpt, image = trained / "best_model.pdparams", small_data / "images" / "val1.png"
     network = chexnet.load(ckpt)
-    assert isinstance(network.body, registered)
+    assert isinstance(network.backbone, registered)
 
     scored = chexnet.evaluate(
         chexnet.EvalConfig(data_dir=config.data_dir, test_list=config.val_list, ckpt=str(ckpt), crops=1, device="cpu")
@@ -129,7 +129,7 @@ def test_a_name_belongs_to_one_class(registered):
     assert BACKBONES["my_net"] is registered
     again = type("MyNet", (registered,), {"__module__": registered.__module__, "__qualname__": "MyNet"})
     assert chexnet.register_backbone("my_net")(again) is again  # a notebook cell that is run again
-    assert isinstance(chexnet.CheXNet(2, "my_net").body, again)
+    assert isinstance(chexnet.CheXNet(2, "my_net").backbone, again)
 
 
 @pytest.mark.parametrize("name", ["my-net", "my.net", "", "5"])

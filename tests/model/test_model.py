@@ -85,7 +85,7 @@ def arrays(layer) -> dict[str, np.ndarray]:
 def test_a_whole_file_initialises_everything(network, tmp_path):
     checkpoint.save(network.state_dict(), tmp_path / "whole.pdparams")
     other = CheXNet()
-    assert "all weights" in init_weights(other, str(tmp_path / "whole.pdparams")).words
+    assert "all weights" in init_weights(other, str(tmp_path / "whole.pdparams")).description
     filled = arrays(other)
     for name, value in arrays(network).items():
         np.testing.assert_array_equal(filled[name], value)
@@ -99,7 +99,7 @@ def test_a_backbone_file_leaves_the_head_alone(network, tmp_path, head):
     checkpoint.save({**backbone, **(outputs if head else {})}, tmp_path / "backbone.pdparams")
     other = CheXNet()
     head_before = other.densenet121.out[0].weight.numpy().copy()
-    assert "random head" in init_weights(other, str(tmp_path / "backbone.pdparams")).words
+    assert "random head" in init_weights(other, str(tmp_path / "backbone.pdparams")).description
     filled = arrays(other.densenet121)
     for name, value in backbone.items():
         np.testing.assert_array_equal(filled[name], value)

@@ -30,7 +30,9 @@ def torch_network(torch):
 def torch_arrays() -> dict[str, np.ndarray]:
     """A CheXNet of random numbers under modern PyTorch names; needs no PyTorch."""
     generator = np.random.default_rng(0)
-    return {weight_names.PREFIX + w.torch: generator.random(w.shape, dtype=np.float32) for w in weight_names.model()}
+    return {
+        weight_names.PREFIX + w.torch: generator.random(w.shape, dtype=np.float32) for w in weight_names.model_weights()
+    }
 
 
 @pytest.fixture(scope="module")
