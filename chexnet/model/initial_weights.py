@@ -105,7 +105,7 @@ def check_fit(state: Mapping[str, Any], backbone: str, out_size: int, path: str 
             f"{path}: holds weights of the backbone {found}, expected those of {backbone}: "
             f"use --backbone {found} and, if there is a JSON file for these weights, the same backbone there"
         )
-    outputs = _outputs(backbone, state)
+    outputs = _count_outputs(backbone, state)
     if outputs not in (None, out_size):
         raise InputError(
             f"{path}: has {outputs} outputs, expected {out_size}, one per class; list the {outputs} names with "
@@ -113,7 +113,7 @@ def check_fit(state: Mapping[str, Any], backbone: str, out_size: int, path: str 
         )
 
 
-def _outputs(backbone: str, state: Mapping[str, Any]) -> int | None:
+def _count_outputs(backbone: str, state: Mapping[str, Any]) -> int | None:
     """Return the number of outputs, the length of the head's bias, or None if there is no such vector."""
     prefix = f"{backbone}.{BACKBONES[backbone].head_prefixes[0]}"
     for name, value in state.items():

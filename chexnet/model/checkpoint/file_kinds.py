@@ -16,16 +16,10 @@ _TORCH_LEGACY = re.compile(
 """A pickle of PyTorch's magic number. Files of `torch.save` before version 1.6 begin with it."""
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (
-        b"version https://git-lfs.github.com/spec/",
-        "a Git LFS pointer instead of the file: git lfs pull downloads the file",
-    ),
+    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer: run git lfs pull to download the file"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes it"),
     (b"\x93NUMPY", "a NumPy array (.npy)"),
-    (
-        b"\0" * 16 + b"\x04\0\0\0\x08",
-        "the weights of an exported Paddle program (.pdiparams), which holds no parameter names",
-    ),
+    (b"\0" * 16 + b"\x04\0\0\0\x08", "the weights of an exported Paddle program (.pdiparams), without names"),
     (b"\0" * 16, "a file that begins with zeros, unlike any weight file"),
     (b"GGUF", "a GGUF file"),
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),

@@ -212,9 +212,8 @@ class RestrictedUnpickler(pickle._Unpickler):
         elif type(target) is np.ndarray:
             version, shape, kind, fortran, data = state
             self._check_size(shape, kind.resolve(), data)
-            target.__setstate__(
-                (version, shape, kind.resolve(), fortran, bytes(data))
-            )  # keeps a reference to the bytes
+            # NumPy keeps a reference to the bytes instead of copying them.
+            target.__setstate__((version, shape, kind.resolve(), fortran, bytes(data)))
         else:
             raise InputError(f"it asks to set up a {type(target).__name__}, which no weight file needs; it was not run")
 

@@ -186,11 +186,9 @@ def load_state_dict(network: "paddle.nn.Layer", state: Mapping[str, Any], source
             faults.setdefault(fault, []).append(name)
     problems = [f"{fault} {len(names)}: {_join_names(names)}" for fault, names in faults.items() if names]
     if problems:
-        hint = (
-            f". These are the names of PyTorch; convert the file: {file_kinds.convert_command(source)}"
-            if _has_torch_names(state)
-            else ""
-        )
+        hint = ""
+        if _has_torch_names(state):
+            hint = f". These are the names of PyTorch; convert the file: {file_kinds.convert_command(source)}"
         raise InputError(f"{source}: does not fit the network, nothing was loaded. {'; '.join(problems)}{hint}")
     network.set_state_dict({name: state[name].astype("float32") for name in expected})
 
