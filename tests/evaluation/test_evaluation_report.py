@@ -46,7 +46,7 @@ class _Engine:
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """Flags for a test list of 12 images, with two validation lists and three checkpoints beside it."""
-    monkeypatch.setattr(model.Checkpoint, "network", lambda opened: _Network(opened))
+    monkeypatch.setattr(model.Checkpoint, "build_network", lambda opened: _Network(opened))
     monkeypatch.setattr(EngineSpec, "compile", lambda self, network, crop, maps: _Engine(network.shift))
     make_folder(tmp_path, 12, "test.txt")
     make_folder(tmp_path, 10, "val.txt")

@@ -63,8 +63,8 @@ def seeing(monkeypatch):
     choice = SimpleNamespace(description="an eye", compile=lambda network, crop, maps: ready)
     monkeypatch.setattr(engines, "select_engine", lambda name, precision, crops: choice)
     bias = np.linspace(-1, 1, len(CLASS_NAMES), dtype=np.float32)
-    network = SimpleNamespace(bias=lambda: bias, has_class_maps=True, grid=FeatureGrid())
-    monkeypatch.setattr(model.Checkpoint, "network", lambda opened: network)
+    network = SimpleNamespace(bias=lambda: bias, supports_cam=True, grid=FeatureGrid())
+    monkeypatch.setattr(model.Checkpoint, "build_network", lambda opened: network)
     return ready
 
 

@@ -141,14 +141,14 @@ def replaced(ckpt, monkeypatch):
     """The checkpoint's bytes when they were read; it becomes another one as soon as they are in the network."""
     other = saved(ckpt.with_name("next.pdparams"), 2).read_bytes()
     digest = sha256(ckpt)
-    honest = model.Checkpoint.network
+    honest = model.Checkpoint.build_network
 
     def network(opened):
         made = honest(opened)
         ckpt.write_bytes(other)
         return made
 
-    monkeypatch.setattr(model.Checkpoint, "network", network)
+    monkeypatch.setattr(model.Checkpoint, "build_network", network)
     yield digest
     assert sha256(ckpt) != digest
 
