@@ -128,7 +128,7 @@ class _EagerEngine(Engine):
     """Paddle's eager mode."""
 
     def __init__(self, network: CheXNet, maps: bool, precision: str = "float32", crops_a_pass: int = 10) -> None:
-        self.network_predict = network.predict_maps if maps else network.predict
+        self.network_predict = network.predict_cam if maps else network.predict
         self.precision = precision
         self.preferred_batch_size = crops_a_pass
 
