@@ -91,9 +91,9 @@ def convert(args: argparse.Namespace) -> None:
         print(to_torch(args.reverse, args.output))
         return
     from chexnet.data.lists import class_names
-    from chexnet.model.convert import Choices, from_torch
+    from chexnet.model.convert import ConversionOptions, from_torch
 
-    choices = Choices(
+    options = ConversionOptions(
         classes=class_names(args.classes_file) if args.classes_file else None,
         resize=args.resize,
         crop=args.crop,
@@ -101,7 +101,7 @@ def convert(args: argparse.Namespace) -> None:
         normalization=args.normalization,
         key=args.key,
     )
-    print(from_torch(args.torch_ckpt, args.output, args.allow_pickle, choices))
+    print(from_torch(args.torch_ckpt, args.output, args.allow_pickle, options))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -103,7 +103,7 @@ def _describe(predictor: Predictor, graph: Path, files: Sequence[Path], differen
         "resize": preprocessing.resize,
         "crop": preprocessing.crop,
         "scaling": f"{preprocessing.scaling}, inside the graph",
-        "backbone": predictor.network.backbone,
+        "backbone": predictor.network.backbone_name,
         "notice": predictor.disclaimer,
         "ckpt": predictor.ckpt.name,
         "ckpt_sha256": predictor.ckpt_sha256,

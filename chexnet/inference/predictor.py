@@ -93,7 +93,7 @@ class Predictor:
         device.set_device(config.device)
         names = class_names(config.classes_file) if config.classes_file else None
         checkpoint = model.open_checkpoint(config.ckpt, config.backbone, names, config.sample_bits)
-        description = checkpoint.description
+        description = checkpoint.config
         self.ckpt, self.ckpt_sha256, self.metadata = checkpoint.path, checkpoint.sha256, checkpoint.metadata
         self.disclaimer, self.cam_max = (
             checkpoint.disclaimer,
@@ -124,7 +124,8 @@ class Predictor:
             log(f"=> {self.engine}")
             log(f"=> {self.crops_description}")
         if self._checkpoint:
-            self._network, self._checkpoint = self._checkpoint.network(), None  # the file's own arrays are freed
+            self._network = self._checkpoint.build_network()
+            self._checkpoint = None  # frees the arrays of the file
 
     def compile(self, maps: bool = True) -> engines.Engine:
         """Compile the engine for class maps, where the backbone has any, or for probabilities, unless that is done."""

@@ -6,7 +6,7 @@ from chexnet._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from chexnet.model.chexnet_cam import CheXNetCAM as CheXNetCAM
-    from chexnet.model.initial_weights import FirstWeights as FirstWeights
+    from chexnet.model.initial_weights import InitialWeights as InitialWeights
     from chexnet.model.initial_weights import infer_backbone as infer_backbone
     from chexnet.model.initial_weights import init_weights as init_weights
     from chexnet.model.loading import Checkpoint as Checkpoint
@@ -21,7 +21,7 @@ else:
         __name__,
         {
             "CheXNetCAM": "chexnet_cam",
-            "FirstWeights": "initial_weights",
+            "InitialWeights": "initial_weights",
             "infer_backbone": "initial_weights",
             "init_weights": "initial_weights",
             "Checkpoint": "loading",

@@ -1,4 +1,4 @@
-"""The CAM network of the earlier Paddle-CheXNet, for code that was written against it."""
+"""The CAM network of the earlier Paddle-CheXNet, for code written for that version."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from chexnet.model.network import CheXNet
 
 
 class CheXNetCAM(CheXNet):
-    """A CheXNet that returns class maps together with the probabilities; see `CheXNet` for the arguments.
+    """A CheXNet that returns class activation maps together with the probabilities; see `CheXNet` for the arguments.
 
     The maps have the scale of `chexnet.model.class_maps.to_opacity`, the same for all findings and images, so that an
     absent finding stays dark. The earlier class stretched each map to its own minimum and maximum, so that an absent
@@ -24,10 +24,10 @@ class CheXNetCAM(CheXNet):
         """
         height, width = images.shape[2:]
         if height != width:
-            raise InputError(f"images of {height} x {width} pixels, expected square ones")
+            raise InputError(f"images of {height} x {width} pixels, expected square images")
         with paddle.no_grad():
             maps = self.class_activation_maps(images).numpy()
-        brightness = [
+        opacity = [
             [
                 to_opacity(upsample(class_map, height, self.grid), bias)
                 for class_map, bias in zip(image_maps, self.bias(), strict=True)
@@ -35,4 +35,4 @@ class CheXNetCAM(CheXNet):
             for image_maps in maps
         ]
         probabilities = paddle.nn.functional.sigmoid(self.logits(images))
-        return probabilities, paddle.to_tensor(np.round(255 * np.array(brightness)).astype(np.uint8))
+        return probabilities, paddle.to_tensor(np.round(255 * np.array(opacity)).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Class maps for display: upsampled to the crop, with one brightness scale for all findings and images."""
+"""Class activation maps for display: upsampled to the crop, with one opacity scale for all findings and images."""
 
 import numpy as np
 from PIL import Image
@@ -6,27 +6,29 @@ from PIL import Image
 from chexnet.model.backbones import FeatureGrid
 
 DISPLAY_LIMIT = 10.0
-"""Logit units shown at full strength, unless the checkpoint's metadata has another value. A tenth of an image with this
-value adds 1 to the logit: by itself, that makes the odds of the finding nearly three times higher."""
+"""Logit shown at full opacity, unless the checkpoint's metadata has another value.
+
+If a tenth of an image has this value, it adds 1 to the logit. This multiplies the odds of the finding by e.
+"""
 
 
 def to_opacity(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) -> np.ndarray:
-    """Map class-map values to brightness in 0..1, on one scale for all findings and images.
+    """Map values of a class activation map to opacity in 0..1, on one scale for all findings and images.
 
     0 is evidence against the finding, or none: an image with this value everywhere has a probability of at most 50 %.
-    1 is the limit or more. So the same value always looks the same. An absent finding stays dark, and so does a
-    constant map below 0, because no map is stretched to its own extremes.
+    1 is the limit or more. So equal values always look equal. No map is stretched to its own extremes, so an absent
+    finding stays transparent, and so does a constant map below 0.
 
     Args:
-        values: float32, any shape, as `chexnet.inference.cam.upsample_to_image` or `CheXNet.class_maps` give them.
+        values: float32, any shape, as `chexnet.inference.cam.upsample_to_image` or `CheXNet.predict_cam` return them.
         bias: the finding's entry of `CheXNet.bias`.
         limit: see `chexnet.inference.cam.heatmap_range`.
 
     Returns:
-        float32 of the same shape in 0..1; NaN, where no crop lies, stays NaN.
+        float32 of the same shape in 0..1. NaN, where no crop lies, stays NaN.
 
     Example:
-        >>> for_display(np.float32([-4, 1, 6, 99]), bias=-1).tolist()
+        >>> to_opacity(np.float32([-4, 1, 6, 99]), bias=-1).tolist()
         [0.0, 0.0, 0.5, 1.0]
     """
     return np.clip((values + np.float32(bias)) / np.float32(limit), 0, 1)
@@ -35,8 +37,8 @@ def to_opacity(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) ->
 def upsample(values: np.ndarray, side: int, grid: FeatureGrid) -> np.ndarray:
     """Upsample a map bicubically: [n, n] -> [side, side], constant beyond the centers of its border cells.
 
-    The map is mirrored at these centers, so that it has no slope there. Otherwise the cubic would rise beyond them, to
-    a maximum at the very edge.
+    The map is mirrored at these centers, so that it has no slope there. Otherwise the cubic kernel would overshoot and
+    put a maximum at the very edge.
     """
     count = len(values)
     stride, offset = grid
@@ -45,6 +47,6 @@ def upsample(values: np.ndarray, side: int, grid: FeatureGrid) -> np.ndarray:
     image = Image.fromarray(np.pad(values.astype(np.float32), 2, mode="reflect"))
     pixels = np.asarray(image.resize(((count + 4) * stride,) * 2, Image.Resampling.BICUBIC))
     half = stride // 2
-    between = slice(2 * stride + half, (count + 2) * stride - half)
+    inner = slice(2 * stride + half, (count + 2) * stride - half)
     rest = side - offset - (count - 1) * stride
-    return np.pad(pixels[between, between], (offset, rest), mode="edge")
+    return np.pad(pixels[inner, inner], (offset, rest), mode="edge")

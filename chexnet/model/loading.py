@@ -1,4 +1,4 @@
-"""A weight file and what belongs to it, as a network."""
+"""Checkpoints: a weight file with its metadata, and the network built from them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,23 @@ import numpy as np
 
 from chexnet.files.shipped_weights import check_exists
 from chexnet.model import checkpoint
-from chexnet.model.initial_weights import check_fit, whole
+from chexnet.model.initial_weights import check_fit, rename_to_chexnet
 from chexnet.model.model_config import ModelConfig, parse_model_config
 from chexnet.model.network import CheXNet
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A weight file and what belongs to it, all of it of the same bytes.
+    """A weight file and its metadata, read from the same bytes.
 
     Attributes:
         path: the weight file.
-        sha256: of its bytes, in hexadecimal.
+        sha256: SHA-256 of the file's bytes, in hexadecimal.
         weights: name -> array.
-        metadata: what belongs to it; empty if nothing is known.
-        metadata_source: the file that says it: the weight file itself, or the JSON beside it.
-        description: its backbone, classes and preprocessing.
-        notice: what everybody has to know who uses it, one line; may be empty.
+        metadata: metadata of the weights; empty if there is none.
+        metadata_source: the file that holds the metadata: the weight file itself, or the JSON file of the same name.
+        config: backbone, classes and preprocessing.
+        disclaimer: one line for everybody who uses the weights; may be empty.
     """
 
     path: Path
@@ -34,18 +34,18 @@ class Checkpoint:
     weights: Mapping[str, np.ndarray]
     metadata: Mapping[str, Any]
     metadata_source: Path
-    description: ModelConfig
+    config: ModelConfig
     disclaimer: str
 
-    def network(self) -> CheXNet:
+    def build_network(self) -> CheXNet:
         """Build a CheXNet in evaluation mode with these weights. Raises InputError if they do not fit."""
-        known = self.description
-        check_fit(self.weights, known.backbone, len(known.classes), self.path)
-        network = CheXNet(len(known.classes), known.backbone, known.preprocessing.scaling)
-        weights = whole(self.weights, network)
-        check_fit(weights, known.backbone, len(known.classes), self.path)
+        config = self.config
+        check_fit(self.weights, config.backbone, len(config.classes), self.path)
+        network = CheXNet(len(config.classes), config.backbone, config.preprocessing.scaling)
+        weights = rename_to_chexnet(self.weights, network)
+        check_fit(weights, config.backbone, len(config.classes), self.path)
         checkpoint.load_state_dict(network, weights, str(self.path))
-        network.classes, network.preprocessing = known.classes, known.preprocessing
+        network.classes, network.preprocessing = config.classes, config.preprocessing
         network.eval()
         return network
 
@@ -56,34 +56,32 @@ def open_checkpoint(
     classes: Sequence[str] | None = None,
     sample_bits: int | None = None,
 ) -> Checkpoint:
-    """Reads a weight file and its metadata, once.
+    """Read a weight file and its metadata, once.
 
     Args:
         path: `.pdparams` or `.safetensors` file.
-        backbone: see `describe`.
-        classes: likewise.
-        sample_bits: likewise.
+        backbone: see `chexnet.model.load_model_config`.
+        classes: see `chexnet.model.load_model_config`.
+        sample_bits: see `chexnet.model.load_model_config`.
 
     Raises:
-        InputError: the file is missing (with the three ways to get one) or unreadable; or as for `describe` and
-            `chexnet.model.checkpoint.open_weights`.
+        InputError: the file is missing (the message lists three ways to get one) or unreadable; or as for
+            `load_model_config` and `chexnet.model.checkpoint.open_weights`.
     """
     check_exists(path)
     file = checkpoint.open_weights(path)
-    description = parse_model_config(file.metadata, file.metadata_source, backbone, classes, sample_bits)
-    disclaimer = checkpoint.disclaimer_in(file.metadata, file.metadata_source)
-    return Checkpoint(
-        file.path, file.sha256, file.weights, file.metadata, file.metadata_source, description, disclaimer
-    )
+    config = parse_model_config(file.metadata, file.metadata_source, backbone, classes, sample_bits)
+    disclaimer = checkpoint.parse_disclaimer(file.metadata, file.metadata_source)
+    return Checkpoint(file.path, file.sha256, file.weights, file.metadata, file.metadata_source, config, disclaimer)
 
 
 def load(path: str | os.PathLike[str], backbone: str | None = None, classes: Sequence[str] | None = None) -> CheXNet:
-    """Load a CheXNet, in evaluation mode, that knows its `classes` and its `preprocessing`.
+    """Load a CheXNet, in evaluation mode, with its `classes` and its `preprocessing`.
 
     Args:
         path: `.pdparams` or `.safetensors` file.
-        backbone: name of the backbone, if the checkpoint does not say; None for the default.
-        classes: names of the outputs, if the checkpoint does not say; None for the 14 of ChestX-ray14.
+        backbone: name of the backbone, if the checkpoint does not name one; None for the default.
+        classes: names of the outputs, if the checkpoint does not list them; None for the 14 of ChestX-ray14.
 
     Raises:
         InputError: as for `open_checkpoint`, or the weights do not fit.
@@ -98,4 +96,4 @@ def load(path: str | os.PathLike[str], backbone: str | None = None, classes: Seq
         (('Mass', 'Nodule'), 224, False)
         >>> folder.cleanup()
     """
-    return open_checkpoint(path, backbone, classes).network()
+    return open_checkpoint(path, backbone, classes).build_network()

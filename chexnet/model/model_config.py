@@ -1,4 +1,4 @@
-"""What belongs to a weight file: its backbone, its classes, how its images are prepared."""
+"""Model configuration: the backbone, the classes and the preprocessing of a checkpoint."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ from chexnet.model import checkpoint
 from chexnet.model.backbones import BACKBONES
 
 MAX_CROP = 2048
-"""Of twice this side, ten crops take 12 GB: what a file of unknown origin says is not to exhaust the memory."""
+"""Largest crop, in pixels. Ten crops of twice this side take 12 GB; metadata must not exhaust the memory."""
 
 MAX_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What belongs to a weight file.
+    """Model configuration of a checkpoint.
 
     Attributes:
         backbone: one of `chexnet.list_backbones()`.
         classes: names of the outputs.
-        preprocessing: how its images are resized, cropped and scaled.
-        crops: crops per image that its results are averaged over, 10 or 1.
+        preprocessing: how images are resized, cropped and normalized.
+        crops: crops per image to average the results over, 10 or 1.
     """
 
     backbone: str
@@ -42,71 +42,77 @@ def load_model_config(
     classes: Sequence[str] | None = None,
     sample_bits: int | None = None,
 ) -> ModelConfig:
-    """What the metadata of a weight file says, what it leaves out being as given here, else by default.
+    """Read the model configuration stored with a checkpoint.
+
+    Missing entries come from the arguments, then from the defaults.
 
     Args:
         path: the weight file.
-        backbone: what the user takes it for, None for no opinion.
-        classes: likewise.
-        sample_bits: bits per sample in the files at hand, which need not be as deep as those of training: it counts
-            whatever the metadata says; None for no opinion.
+        backbone: backbone if the metadata names none, or the same one; None for the default.
+        classes: names of the outputs if the metadata lists none, or the same ones; None for the default.
+        sample_bits: bits per sample of the images to predict on, which may differ from those of training. It overrides
+            the metadata; None uses the metadata.
 
     Raises:
-        InputError: the metadata is unreadable, says something else than the user, an unknown backbone, classes that
-            are no names, or sizes that cannot be.
+        InputError: the metadata is unreadable, contradicts the arguments, or has an unknown backbone, invalid class
+            names or impossible sizes.
     """
     return parse_model_config(*checkpoint.read_metadata(path), backbone, classes, sample_bits)
 
 
 def parse_model_config(
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     source: str | os.PathLike[str],
     backbone: str | None = None,
     classes: Sequence[str] | None = None,
     sample_bits: int | None = None,
 ) -> ModelConfig:
-    """The same of metadata that was read from `source`, the weight file or the JSON beside it."""
-    sizes = {name: facts[name] for name in ("resize", "crop", "sample_bits") if name in facts}
-    scaling = present_names(facts).get("normalization", NORMALIZATIONS[0])
+    """Check metadata as `load_model_config` does; `source` is the file that holds it, for errors."""
+    sizes = {name: metadata[name] for name in ("resize", "crop", "sample_bits") if name in metadata}
+    normalization = present_names(metadata).get("normalization", NORMALIZATIONS[0])
     if not all(type(size) is int for size in sizes.values()):
         raise InputError(f"{source}: resize, crop and sample_bits are {str(sizes)[:80]}, expected whole numbers")
     if sample_bits is not None:
         sizes["sample_bits"] = sample_bits
-    said = facts.get("backbone", backbone or DEFAULT_BACKBONE)
-    check_backbone(said, str(source) if "backbone" in facts else "--backbone")
-    if backbone not in (None, said):
-        raise InputError(f"{source}: the checkpoint is a {said}, not a {backbone}; leave --backbone out")
-    names = facts.get("classes", list(classes or CLASS_NAMES))
+    name = metadata.get("backbone", backbone or DEFAULT_BACKBONE)
+    check_backbone(name, str(source) if "backbone" in metadata else "--backbone")
+    if backbone not in (None, name):
+        raise InputError(f"{source}: the checkpoint is a {name}, not a {backbone}; leave --backbone out")
+    names = metadata.get("classes", list(classes or CLASS_NAMES))
     try:
-        if not isinstance(names, list):
-            raise InputError(f"classes are {repr(names)[:60]}, expected a list of names")
-        if len(names) > MAX_CLASSES:
-            raise InputError(f"{len(names):,} classes, expected at most {MAX_CLASSES:,}")
-        validate_class_names(names)
-        if classes is not None and list(classes) != names:
-            raise InputError(
-                f"the checkpoint has {len(names)} classes, {_shown(names)}, expected the {len(classes)} of "
-                f"--classes_file: {_shown(classes)}; leave --classes_file out"
-            )
-        preprocessing = Preprocessing(**sizes, scaling=scaling)
-        check_input_size(preprocessing.crop, said)
+        _check_classes(names, classes)
+        preprocessing = Preprocessing(**sizes, scaling=normalization)
+        check_input_size(preprocessing.crop, name)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-    crops = facts.get("crops", DEFAULT_CROPS)
+    crops = metadata.get("crops", DEFAULT_CROPS)
     if crops not in CROPS or type(crops) is not int:
         raise InputError(f"{source}: crops is {crops!r}, expected {' or '.join(map(str, CROPS))}")
-    return ModelConfig(said, tuple(names), preprocessing, crops)
+    return ModelConfig(name, tuple(names), preprocessing, crops)
 
 
 def check_input_size(crop: int, backbone: str = DEFAULT_BACKBONE) -> None:
     """Raise InputError if the backbone is unknown, or `crop` pixels are too few for it or more than MAX_CROP."""
     check_backbone(backbone, "--backbone")
-    least = BACKBONES[backbone].min_input_size
+    minimum = BACKBONES[backbone].min_input_size
     if crop > MAX_CROP:
         raise InputError(f"crop {crop} is too large for a network, expected at most {MAX_CROP} pixels")
-    if crop < least:
-        raise InputError(f"crop {crop} is too small for the network, expected at least {least} pixels for {backbone}")
+    if crop < minimum:
+        raise InputError(f"crop {crop} is too small for the network, expected at least {minimum} pixels for {backbone}")
 
 
-def _shown(names: Sequence[str]) -> str:
+def _check_classes(names: Any, expected: Sequence[str] | None) -> None:
+    if not isinstance(names, list):
+        raise InputError(f"classes are {repr(names)[:60]}, expected a list of names")
+    if len(names) > MAX_CLASSES:
+        raise InputError(f"{len(names):,} classes, expected at most {MAX_CLASSES:,}")
+    validate_class_names(names)
+    if expected is not None and list(expected) != names:
+        raise InputError(
+            f"the checkpoint has {len(names)} classes, {_join_names(names)}, expected the {len(expected)} of "
+            f"--classes_file: {_join_names(expected)}; leave --classes_file out"
+        )
+
+
+def _join_names(names: Sequence[str]) -> str:
     return ", ".join(name[:80] for name in names[:20]) + ", ..." * (len(names) > 20)

@@ -12,7 +12,7 @@ from chexnet.config import TrainConfig, present_names
 from chexnet.data import ChestXrayDataSet, DataSet, ExternalDataSet, audit
 from chexnet.errors import InputError
 from chexnet.files import sha256
-from chexnet.model import FirstWeights
+from chexnet.model import InitialWeights
 from chexnet.training.extensions import COMPARED_FIELDS, Extensions
 from chexnet.training.run_state import RunState
 from chexnet.training.state_checks import check_config
@@ -124,7 +124,7 @@ def weights_metadata(config: TrainConfig, data: TrainingData, fingerprint: Mappi
     }
 
 
-def differences(first: FirstWeights, config: TrainConfig, data: TrainingData) -> list[str]:
+def differences(first: InitialWeights, config: TrainConfig, data: TrainingData) -> list[str]:
     """Describe where the metadata of the initial weights disagrees with the run, one line per difference."""
     now = {"classes": list(data.classes), "normalization": config.normalization}
     before = present_names(first.metadata or {})

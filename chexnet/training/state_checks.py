@@ -49,6 +49,8 @@ def _shown(value: Any) -> str:
 
 
 def _is_sound(name: str, value: Any) -> bool:
+    if name == "backbone":
+        return isinstance(value, str)
     if name in _CHOICES:
         return value in (choices_of(_CHOICES[name]) or ())
     if name in _LEAST:

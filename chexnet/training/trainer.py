@@ -126,7 +126,7 @@ def train(
         if config.init == "imagenet":
             say("=> taking Paddle's ImageNet weights from its cache, or downloading them")
         first = init_weights(network, config.init)
-        say(f"=> starting from {first.words}")
+        say(f"=> starting from {first.description}")
         for line in run_inputs.differences(first, config, data):
             say(f"=> warning: {config.init}: {line}")
         with exclusive_lock(config.save_dir):

@@ -47,7 +47,7 @@ class _Engine:
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """Make a test list of 12 images, two validation lists and three checkpoints, and return their folder."""
-    monkeypatch.setattr(model.Checkpoint, "network", lambda opened: _Network(opened))
+    monkeypatch.setattr(model.Checkpoint, "build_network", lambda opened: _Network(opened))
     monkeypatch.setattr(EngineSpec, "compile", lambda self, network, crop, maps: _Engine(network.shift))
     make_folder(tmp_path, 12, "test.txt")
     make_folder(tmp_path, 10, "val.txt")

@@ -64,7 +64,7 @@ def engine(monkeypatch):
     monkeypatch.setattr(engines, "select_engine", lambda name, precision, crops: spec)
     bias = np.linspace(-1, 1, len(CLASS_NAMES), dtype=np.float32)
     network = SimpleNamespace(bias=lambda: bias, supports_cam=True, grid=FeatureGrid())
-    monkeypatch.setattr(model.Checkpoint, "network", lambda opened: network)
+    monkeypatch.setattr(model.Checkpoint, "build_network", lambda opened: network)
     return compiled
 
 

@@ -191,15 +191,15 @@ GADGETS = {
     ),
     "extension registry": Gadget(
         lambda marker: b"\x82" + bytes([EXTENSION]) + shell(marker) + b"\x85R",
-        "the pickle instruction EXT1",
-        "the pickle instruction EXT1",
+        "the pickle opcode EXT1",
+        "the pickle opcode EXT1",
     ),
     "persistent id": Gadget(
-        lambda marker: b"Pposix.system\n", "the pickle instruction PERSID", "the pickle instruction PERSID", live=False
+        lambda marker: b"Pposix.system\n", "the pickle opcode PERSID", "the pickle opcode PERSID", live=False
     ),
     "persistent object": Gadget(
         lambda marker: text("posix.system") + b"Q",
-        "the pickle instruction BINPERSID",
+        "the pickle opcode BINPERSID",
         "a persistent object",
         live=False,
     ),

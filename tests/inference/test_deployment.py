@@ -37,7 +37,7 @@ def ckpt(tmp_path_factory) -> Path:
     """A network whose probabilities are spread, with its own classes, sizes and scaling."""
     paddle.seed(5)
     network = CheXNet(len(CLASSES), "lenet")
-    for layer in (body := network.body).conv1, body.conv2, body.conv3, body.fc1, body.fc2:
+    for layer in (body := network.backbone).conv1, body.conv2, body.conv3, body.fc1, body.fc2:
         layer.weight.set_value(layer.weight * 4)
     body.fc2.weight.set_value(body.fc2.weight - body.fc2.weight.mean(axis=0))
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
@@ -91,7 +91,7 @@ def test_an_export_that_computes_something_else_is_not_kept(ckpt, tmp_path, monk
     honest = getattr(graph_export, name)
 
     def another(network, folder, crop):
-        other = CheXNet(network.out_size, network.backbone)
+        other = CheXNet(network.out_size, network.backbone_name)
         return honest(other, folder, crop)
 
     monkeypatch.setattr(graph_export, name, another)

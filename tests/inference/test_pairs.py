@@ -106,7 +106,7 @@ def test_training_writes_checkpoints_of_one_file(small_run, suffix):
         path.with_suffix(".json").unlink()
         opened = model.open_checkpoint(path)
         assert told == {**opened.metadata, "weights_sha256": sha256(path)}
-        assert opened.description.backbone == opened.metadata["backbone"]
+        assert opened.config.backbone == opened.metadata["backbone"]
 
 
 def test_a_release_has_the_metadata_of_its_source_and_its_own_checksum(ckpt, tmp_path, capsys):
@@ -141,14 +141,14 @@ def replaced(ckpt, monkeypatch):
     """The checkpoint's bytes when they were read; it becomes another one as soon as they are in the network."""
     other = saved(ckpt.with_name("next.pdparams"), 2).read_bytes()
     digest = sha256(ckpt)
-    honest = model.Checkpoint.network
+    honest = model.Checkpoint.build_network
 
     def network(opened):
         made = honest(opened)
         ckpt.write_bytes(other)
         return made
 
-    monkeypatch.setattr(model.Checkpoint, "network", network)
+    monkeypatch.setattr(model.Checkpoint, "build_network", network)
     yield digest
     assert sha256(ckpt) != digest
 

@@ -1,4 +1,4 @@
-"""Every backbone: what it is made of, what it takes and gives, that it trains, keeps its name, and can be exported."""
+"""Every backbone: parameters, input and output sizes, training, state-dict names and export."""
 
 import gc
 import os
@@ -41,39 +41,42 @@ PARAMETERS = {
     "alexnet": 61_100_840,
     "lenet": 146_156,
 }
-"""For 1000 outputs, batch norm's statistics apart. Those of torchvision where it has the network; Paddle's GoogLeNet
-pools to 3 x 3 places before its auxiliary heads, where the paper has 4 x 4, and has no biases in its convolutions."""
+"""Trained parameters for 1000 outputs, without the statistics of batch norm; torchvision's where it has the network.
+
+Paddle's GoogLeNet pools to 3 x 3 cells before its auxiliary heads, where the paper has 4 x 4, and has no biases in its
+convolutions.
+"""
 
 LINEAR = {name for name in list_backbones() if name.startswith(("dense", "res", "goog"))}
 
 DISTINCT = ["densenet121", "densenet_cifar", "resnext50_32x4d", "resnet50", "vgg16", "googlenet", "alexnet", "lenet"]
-"""The others differ from one of them in nothing but their depth."""
+"""The other backbones differ from one of these only in depth."""
 
 OUTPUTS = 3
 
 
-def trained(layer) -> int:
-    """How many numbers are trained."""
-    return sum(int(np.prod(one.shape)) for one in layer.parameters() if not one.stop_gradient)
+def count_trained(layer) -> int:
+    """Count the trained numbers."""
+    return sum(int(np.prod(tensor.shape)) for tensor in layer.parameters() if not tensor.stop_gradient)
 
 
 @pytest.fixture(scope="module", params=list_backbones())
 def network(request) -> CheXNet:
-    """Each with three outputs."""
-    gc.collect()  # the one before, which may be half a gigabyte
+    """Each backbone with three outputs."""
+    gc.collect()  # the previous network may take half a gigabyte
     paddle.seed(1)
     return CheXNet(OUTPUTS, request.param)
 
 
-def smallest(network: CheXNet) -> np.ndarray:
-    """Two crops, uint8 [2, 1, side, side]."""
-    side = network.body.min_input_size
+def smallest_crops(network: CheXNet) -> np.ndarray:
+    """Return two crops of the smallest size, uint8 [2, 1, side, side]."""
+    side = network.backbone.min_input_size
     return np.random.default_rng(0).integers(0, 256, (2, 1, side, side), dtype=np.uint8)
 
 
 @pytest.fixture
 def crops(network) -> np.ndarray:
-    return smallest(network)
+    return smallest_crops(network)
 
 
 def test_every_listed_backbone_is_registered():
@@ -81,42 +84,45 @@ def test_every_listed_backbone_is_registered():
 
 
 def test_golden_counts():
-    """CheXNet as published, statistics of batch norm included; DenseNet-121 for 32 x 32 and ten classes."""
-    assert sum(int(np.prod(one.shape)) for one in CheXNet(N_CLASSES).state_dict().values()) == 7_051_854
-    assert trained(DenseNetCIFAR(10, growth=32)) == 6_956_298
-    assert trained(BACKBONES["densenet_cifar"](10)) == 1_000_618
-    assert trained(BACKBONES["lenet"](10)) == 61_706 + 2 * 6 * 25  # LeNet-5 with three channels for one
+    """CheXNet as published, with the statistics of batch norm; DenseNet-121 for 32 x 32 pixels and ten classes."""
+    assert sum(int(np.prod(tensor.shape)) for tensor in CheXNet(N_CLASSES).state_dict().values()) == 7_051_854
+    assert count_trained(DenseNetCIFAR(10, growth=32)) == 6_956_298
+    assert count_trained(BACKBONES["densenet_cifar"](10)) == 1_000_618
+    assert (
+        count_trained(BACKBONES["lenet"](10)) == 61_706 + 2 * 6 * 25
+    )  # LeNet-5 with three input channels instead of one
 
 
-def test_it_has_as_many_parameters_as_published(network):
-    heads = [one for name, one in network.body.named_parameters() if name.startswith(network.body.head_prefixes)]
-    assert {one.shape[-1] for one in heads} == {OUTPUTS}
-    an_output = sum(int(np.prod(one.shape)) for one in heads) // OUTPUTS
-    assert trained(network) + (1000 - OUTPUTS) * an_output == PARAMETERS[network.backbone]
+def test_parameter_count_is_the_published_one(network):
+    prefixes = network.backbone.head_prefixes
+    heads = [tensor for name, tensor in network.backbone.named_parameters() if name.startswith(prefixes)]
+    assert {tensor.shape[-1] for tensor in heads} == {OUTPUTS}
+    per_output = sum(int(np.prod(tensor.shape)) for tensor in heads) // OUTPUTS
+    assert count_trained(network) + (1000 - OUTPUTS) * per_output == PARAMETERS[network.backbone_name]
 
 
-def test_every_name_begins_with_the_backbones(network):
-    assert all(name.startswith(f"{network.backbone}.") for name in network.state_dict())
-    assert model.infer_backbone(network.state_dict()) == network.backbone
-    assert (network.body.weights_url is None) == (network.backbone in ("densenet_cifar", "lenet"))
+def test_state_dict_names_begin_with_the_backbone_name(network):
+    assert all(name.startswith(f"{network.backbone_name}.") for name in network.state_dict())
+    assert model.infer_backbone(network.state_dict()) == network.backbone_name
+    assert (network.backbone.weights_url is None) == (network.backbone_name in ("densenet_cifar", "lenet"))
 
 
-def test_the_smallest_input_is_one_place_and_the_map_grows_by_its_stride(network):
+def test_smallest_input_gives_one_cell_and_the_map_grows_by_its_stride(network):
     network.eval()
-    least, stride = network.body.min_input_size, network.grid.stride
+    minimum, stride = network.backbone.min_input_size, network.grid.stride
     with paddle.no_grad():
-        one = network.features(paddle.randn([1, 3, least, least]))
-        more = network.features(paddle.randn([1, 3, least + stride, least + 2 * stride]))
-    assert one.shape[2:] == [1, 1]
-    assert more.shape == [1, one.shape[1], 2, 3]
-    assert network.classify(more).shape == [1, OUTPUTS]
-    with pytest.raises(InputError, match=f"expected at least {least} pixels for {network.backbone}"):
-        model.check_input_size(least - 1, network.backbone)
+        small = network.features(paddle.randn([1, 3, minimum, minimum]))
+        large = network.features(paddle.randn([1, 3, minimum + stride, minimum + 2 * stride]))
+    assert small.shape[2:] == [1, 1]
+    assert large.shape == [1, small.shape[1], 2, 3]
+    assert network.classify(large).shape == [1, OUTPUTS]
+    with pytest.raises(InputError, match=f"{minimum} pixels for {network.backbone_name}"):
+        model.check_input_size(minimum - 1, network.backbone_name)
 
 
 @pytest.mark.parametrize("network", DISTINCT, indirect=True)
 def test_one_step_lowers_the_loss(network):
-    side = network.body.min_input_size + network.grid.stride
+    side = network.backbone.min_input_size + network.grid.stride
     images = paddle.to_tensor(np.random.default_rng(1).standard_normal((4, 3, side, side)).astype(np.float32))
     labels = paddle.to_tensor(np.array([[0, 1, 1], [1, 1, 0], [0, 1, 1], [0, 1, 0]], np.float32))
     before = {name: value.numpy().copy() for name, value in network.state_dict().items()}
@@ -124,8 +130,7 @@ def test_one_step_lowers_the_loss(network):
     def loss():
         network.train()
         paddle.seed(2)  # the same dropout
-        outputs = network(images)
-        return BinaryCrossEntropy()(*(outputs if isinstance(outputs, list) else [outputs]), labels)
+        return loss_of_heads(BinaryCrossEntropy(), network.training_logits(images), labels)
 
     first = loss()
     first.backward()
@@ -137,28 +142,31 @@ def test_one_step_lowers_the_loss(network):
     network.set_state_dict(before)
 
 
-@pytest.mark.parametrize("network", [one for one in DISTINCT if one != "vgg16"], indirect=True)
+@pytest.mark.parametrize("network", [name for name in DISTINCT if name != "vgg16"], indirect=True)
 def test_weights_come_back_and_fit_no_other_backbone(network, crops, tmp_path):
     path = tmp_path / "a.safetensors"
     checkpoint.save_weights(network.state_dict(), path)
-    checkpoint.write_metadata_file(path, {"backbone": network.backbone, "classes": ["a", "b", "c"], "crop": 200})
+    checkpoint.write_metadata_file(path, {"backbone": network.backbone_name, "classes": ["a", "b", "c"], "crop": 200})
     again = model.load(path)
-    assert (again.backbone, again.classes) == (network.backbone, ("a", "b", "c"))
+    assert (again.backbone_name, again.classes) == (network.backbone_name, ("a", "b", "c"))
     assert (again.preprocessing.crop, again.training) == (200, False)
     np.testing.assert_array_equal(again.predict(crops), network.predict(crops))
-    other = "lenet" if network.backbone == "densenet_cifar" else "densenet_cifar"
-    with pytest.raises(InputError, match=rf"a\.json: the checkpoint is a {network.backbone}, not a {other}"):
+    other = "lenet" if network.backbone_name == "densenet_cifar" else "densenet_cifar"
+    with pytest.raises(InputError, match=rf"a\.json: .* {network.backbone_name}, .* {other}; .*--backbone"):
         model.load_model_config(path, other)
     checkpoint.metadata_path(path).unlink()
-    with pytest.raises(InputError, match=f"of the backbone {network.backbone}, expected those of {other}"):
+    with pytest.raises(
+        InputError,
+        match=rf"a\.safetensors: .* {network.backbone_name}, expected .* {other}.*--backbone {network.backbone_name}",
+    ):
         model.load(path, other, ["a", "b", "c"])
     path.unlink()  # a quarter of a gigabyte of AlexNet
 
 
 @pytest.mark.parametrize("network", DISTINCT, indirect=True)
-def test_maps_add_up_to_the_logit_where_the_head_is_linear(network, crops):
+def test_cams_add_up_to_the_logit_if_the_head_is_linear(network, crops):
     network.eval()
-    assert network.supports_cam == (network.backbone in LINEAR)
+    assert network.supports_cam == (network.backbone_name in LINEAR)
     maps = cam.grad_cam(network, crops)
     with paddle.no_grad():
         features = network.features(paddle.to_tensor(crops))
@@ -173,24 +181,29 @@ def test_maps_add_up_to_the_logit_where_the_head_is_linear(network, crops):
 
 @pytest.mark.parametrize("name", ["paddle", "openvino"])
 @pytest.mark.parametrize("backbone", ["resnext50_32x4d", "vgg16", "googlenet", "alexnet", "lenet"])
-def test_an_export_gives_what_eager_paddle_gives(backbone, name, tmp_path):
-    """One of each kind, on maps of two by two places; tests/inference/test_engines.py has DenseNet-121."""
+def test_an_exported_network_equals_eager_paddle(backbone, name, tmp_path):
+    """One backbone of each kind, on feature maps of 2 x 2 cells; tests/inference/test_engines.py has DenseNet-121."""
     if engines.why_unavailable(name):
         pytest.skip(engines.why_unavailable(name))
     paddle.seed(1)
     network = CheXNet(OUTPUTS, backbone)
-    side = network.body.min_input_size + network.grid.stride
+    side = network.backbone.min_input_size + network.grid.stride
     crops = np.random.default_rng(0).integers(0, 256, (3, 1, side, side), dtype=np.uint8)
     network.eval()
     with paddle.no_grad():
         deviation = network.logits(paddle.to_tensor(crops)).std()
-    for parameter_name, parameter in network.body.named_parameters():
-        if parameter_name.startswith(network.body.head_prefixes) and parameter_name.endswith("weight"):
+    for parameter_name, parameter in network.backbone.named_parameters():
+        if parameter_name.startswith(network.backbone.head_prefixes) and parameter_name.endswith("weight"):
             parameter.set_value(parameter / deviation)  # so that a wrong logit is a wrong probability
     path = tmp_path / "model.pdparams"
     checkpoint.save_weights(network.state_dict(), path)
-    facts = {"backbone": backbone, "resize": side, "crop": side, "classes": [f"finding {index}" for index in range(3)]}
-    checkpoint.write_metadata_file(path, facts)
+    metadata = {
+        "backbone": backbone,
+        "resize": side,
+        "crop": side,
+        "classes": [f"finding {index}" for index in range(3)],
+    }
+    checkpoint.write_metadata_file(path, metadata)
     predictor = Predictor(path, engine=name, device="cpu")
     probabilities, maps = predictor.predict_cam(crops)
     np.testing.assert_allclose(predictor.predict_crops(crops), probabilities, rtol=0, atol=1e-6)
@@ -201,26 +214,28 @@ def test_an_export_gives_what_eager_paddle_gives(backbone, name, tmp_path):
 
 
 @pytest.mark.parametrize("backbone", ["densenet_cifar", "vgg16", "googlenet", "alexnet", "lenet", "resnet50"])
-def test_a_place_looks_at_the_image_around_its_centre(backbone):
-    """The oracle: the pixels that a place in the middle depends on, weighted by how much."""
+def test_a_cell_depends_on_the_image_around_its_center(backbone):
+    """The oracle: the center of the pixels that a cell depends on, weighted by their gradients."""
     paddle.seed(0)
-    body = BACKBONES[backbone](1)
-    body.eval()
-    stride, first = body.grid
-    side = {"vgg16": 224, "densenet_cifar": 72, "lenet": 72}.get(backbone, 352)  # enough to see it whole
+    network = BACKBONES[backbone](1)
+    network.eval()
+    stride, offset = network.grid
+    side = {"vgg16": 224, "densenet_cifar": 72, "lenet": 72}.get(
+        backbone, 352
+    )  # large enough for the whole receptive field
     images = paddle.randn([1, 3, side, side])
     images.stop_gradient = False
-    features = body.features(images)
-    place = round((side / 2 - first) / stride)
-    chosen = features[0, :, place, place]
-    (gradient,) = paddle.grad((chosen * paddle.randn(chosen.shape)).sum(), images)
+    features = network.features(images)
+    index = round((side / 2 - offset) / stride)
+    cell = features[0, :, index, index]
+    (gradient,) = paddle.grad((cell * paddle.randn(cell.shape)).sum(), images)
     weight = gradient.abs().sum(axis=[0, 1]).numpy()
-    at = np.arange(side) + 0.5
-    centres = [(weight.sum(axis) * at).sum() / weight.sum() - place * stride for axis in (0, 1)]
-    assert np.mean(centres) == pytest.approx(first, abs=0.12 * stride)
+    positions = np.arange(side) + 0.5
+    centers = [(weight.sum(axis) * positions).sum() / weight.sum() - index * stride for axis in (0, 1)]
+    assert np.mean(centers) == pytest.approx(offset, abs=0.12 * stride)
 
 
-def test_googlenets_auxiliary_heads_train_and_say_nothing_otherwise():
+def test_googlenet_auxiliary_heads_are_used_in_training_only():
     paddle.seed(0)
     network = CheXNet(2, "googlenet")
     images = paddle.randn([2, 3, 64, 64])
@@ -231,7 +246,7 @@ def test_googlenets_auxiliary_heads_train_and_say_nothing_otherwise():
     together = loss_of_heads(BinaryCrossEntropy(), logits, labels)
     assert float(together) == pytest.approx(alone[0] + AUXILIARY_WEIGHT * (alone[1] + alone[2]), rel=1e-6)
     together.backward()
-    assert all(one.grad is not None for one in network.parameters() if not one.stop_gradient)
+    assert all(tensor.grad is not None for tensor in network.parameters() if not tensor.stop_gradient)
     outputs = network(images)
     probabilities, kept = AUROC(2, ["a", "b"]).compute(*outputs, labels)
     assert probabilities is outputs[0]
@@ -241,17 +256,15 @@ def test_googlenets_auxiliary_heads_train_and_say_nothing_otherwise():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 5), (7, 9), (16, 13), (21, 7)])
-def test_maps_of_any_size_are_pooled_to_the_places_of_the_linear_layers(shape):
+def test_feature_maps_of_any_size_are_pooled_to_the_cells_of_the_linear_layers(shape):
     features = paddle.randn([2, 3, *shape])
     wanted = paddle.nn.functional.adaptive_avg_pool2d(features, 7).flatten(2).numpy()
     np.testing.assert_allclose(classic._adaptive_avg_pool(features, 7).numpy(), wanted, atol=1e-6)
 
 
-def test_no_imagenet_weights_are_said_so():
+def test_missing_imagenet_weights_are_an_error():
     for name in ("lenet", "densenet_cifar"):
-        with pytest.raises(
-            InputError, match=f"Paddle has no ImageNet weights of {name}; use --init random or --init P"
-        ):
+        with pytest.raises(InputError, match=f"ImageNet weights of {name}; .*--init random or --init PATH"):
             model.init_weights(CheXNet(1, name), "imagenet")
 
 
@@ -260,15 +273,15 @@ def test_paddles_own_weights_fill_all_but_the_heads(tmp_path, backbone):
     theirs = getattr(paddle.vision.models, backbone)().state_dict()
     checkpoint.save(theirs, tmp_path / "imagenet.pdparams")
     network = CheXNet(2, backbone)
-    assert model.init_weights(network, str(tmp_path / "imagenet.pdparams")).words.endswith("random head")
-    for name, value in network.body.state_dict().items():
-        if not name.startswith(network.body.head_prefixes):
+    assert model.init_weights(network, str(tmp_path / "imagenet.pdparams")).description.endswith("random head")
+    for name, value in network.backbone.state_dict().items():
+        if not name.startswith(network.backbone.head_prefixes):
             np.testing.assert_array_equal(value.numpy(), theirs[name].numpy())
 
 
 @pytest.mark.parametrize("backbone", list_backbones())
-def test_the_whole_way(small_data, tmp_path, backbone):
-    """Training, going on with it, evaluation, heat maps, an export."""
+def test_train_resume_evaluate_predict_and_export(small_data, tmp_path, backbone):
+    """Also with heat maps, and with a resumed run that ends in the same weights."""
     if backbone not in ("lenet", "googlenet") and os.environ.get("CHEXNET_BACKBONES") != "all":
         pytest.skip("CHEXNET_BACKBONES is not `all`; lenet and googlenet stand for the others")
     side = BACKBONES[backbone].min_input_size + BACKBONES[backbone].grid.stride

@@ -1,4 +1,4 @@
-"""States: nested values written whole with a checksum, read without running code."""
+"""States: nested values saved atomically with a checksum and loaded without running code."""
 
 import hashlib
 import pickle
@@ -19,7 +19,7 @@ def small_network() -> paddle.nn.Layer:
     return paddle.nn.Sequential(paddle.nn.Linear(3, 2), paddle.nn.BatchNorm1D(2))
 
 
-def test_paddle_reads_what_is_written_and_the_other_way_round(tmp_path):
+def test_paddle_reads_our_files_and_we_read_its_files(tmp_path):
     network, other = small_network(), small_network()
     checkpoint.save(network.state_dict(), tmp_path / "ours.pdparams")
     other.set_state_dict(paddle.load(str(tmp_path / "ours.pdparams")))
@@ -32,7 +32,7 @@ def test_paddle_reads_what_is_written_and_the_other_way_round(tmp_path):
     np.testing.assert_array_equal(state["0.weight"], network[0].weight.numpy())
 
 
-def test_optimizer_state_comes_back(tmp_path):
+def test_optimizer_state_is_restored(tmp_path):
     network = small_network()
     schedule = paddle.optimizer.lr.MultiStepDecay(0.1, [1, 2])
     optimizer = paddle.optimizer.Adam(schedule, parameters=network.parameters())
@@ -75,40 +75,42 @@ VALUES = st.recursive(
 STATES = st.dictionaries(st.text(max_size=8), VALUES, max_size=4)
 
 
-def alike(one, other) -> bool:
-    """Equal in value and type, all the way down, NaN and signs of zero included."""
-    if type(one) is not type(other):
+def same_values(found, expected) -> bool:
+    """Return True if values and types are equal at every level, including NaN and the sign of zero."""
+    if type(found) is not type(expected):
         return False
-    if isinstance(one, dict):
-        return all(map(alike, one.items(), other.items())) and len(one) == len(other)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(alike, one, other))
-    if isinstance(one, np.ndarray):
-        return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
-    return repr(one) == repr(other)
+    if isinstance(found, dict):
+        return all(map(same_values, found.items(), expected.items())) and len(found) == len(expected)
+    if isinstance(found, (list, tuple)):
+        return len(found) == len(expected) and all(map(same_values, found, expected))
+    if isinstance(found, np.ndarray):
+        return (found.dtype, found.shape, found.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
+    return repr(found) == repr(expected)
 
 
 @given(state=STATES)
 @example({"a": [float("nan"), -0.0], "b": np.array(-0.0, "f4"), "c": np.zeros((0, 3))})
-def test_what_is_written_is_read(tmp_path_factory, state):
+def test_load_returns_what_save_was_given(tmp_path_factory, state):
     path = tmp_path_factory.getbasetemp() / "any.pdstate"
     checkpoint.save(state, path)
     found = checkpoint.load(path)
-    assert alike(found, state)
+    assert same_values(found, state)
     first = path.read_bytes()
     checkpoint.save(found, path)
     assert path.read_bytes() == first
-    assert alike(dict(paddle.load(str(path), return_numpy=True)), state)
+    assert same_values(dict(paddle.load(str(path), return_numpy=True)), state)
 
 
-def test_the_same_values_give_the_same_bytes_whatever_holds_them(tmp_path):
+def test_equal_values_give_equal_bytes_for_any_container_and_identity(tmp_path):
     names = ["".join(["w", "eight"]) for _ in range(2)]
     assert names[0] is not names[1]
     array = np.arange(6, dtype="f4").reshape(2, 3)
-    shared, apart = [1, "x"], ([1, "x"], [1, "x"])
+    shared, separate = [1, "x"], ([1, "x"], [1, "x"])
     states = (
         {"a": [names[0], names[0]], "b": [shared, shared], "c": array, "d": 0.5, "e": array},
-        OrderedDict(a=names, b=list(apart), c=np.asfortranarray(array), d=np.float64(0.5), e=paddle.to_tensor(array)),
+        OrderedDict(
+            a=names, b=list(separate), c=np.asfortranarray(array), d=np.float64(0.5), e=paddle.to_tensor(array)
+        ),
     )
     for number, state in enumerate(states):
         checkpoint.save(state, tmp_path / f"{number}.pdstate")
@@ -118,7 +120,7 @@ def test_the_same_values_give_the_same_bytes_whatever_holds_them(tmp_path):
 @pytest.mark.parametrize(
     "value", [{1}, object(), np.array(["a"]), np.array([None]), {(1, 2): 3}, 1j], ids=lambda value: type(value).__name__
 )
-def test_what_could_not_be_read_is_not_written(tmp_path, value):
+def test_values_that_could_not_be_read_are_not_saved(tmp_path, value):
     with pytest.raises(TypeError, match="weight file"):
         checkpoint.save({"a": [value]}, tmp_path / "a.pdstate")
     assert not list(tmp_path.iterdir())
@@ -128,11 +130,11 @@ FILLED = arrays(st.sampled_from(DTYPES), array_shapes(min_dims=0, max_dims=3, ma
 
 
 @given(state=STATES, filled=st.dictionaries(st.text(max_size=8), FILLED), protocol=st.integers(2, 5))
-def test_pickles_of_other_programs_are_read_as_pickle_reads_them(tmp_path_factory, state, filled, protocol):
+def test_pickles_of_other_programs_are_read_as_by_pickle(tmp_path_factory, state, filled, protocol):
     path = tmp_path_factory.getbasetemp() / "other.pdparams"
-    # Protocol 2 has no bytes, and a function that it asks for in their place if there are none.
+    # Protocol 2 stores bytes by calling a function, a different one for empty bytes.
     path.write_bytes(pickle.dumps(filled if protocol == 2 else state, protocol))
-    assert alike(checkpoint.load(path), pickle.loads(path.read_bytes()))
+    assert same_values(checkpoint.load(path), pickle.loads(path.read_bytes()))
 
 
 def test_numpy_scalars_and_ordered_dictionaries_of_other_programs_are_read(tmp_path):
@@ -151,16 +153,16 @@ def test_numpy_scalars_and_ordered_dictionaries_of_other_programs_are_read(tmp_p
         (np.zeros(1, "f4,i4"), "V8"),
         (np.zeros(1, "M8[s]"), "M8"),
     ],
-    ids=["objects", "texts", "structures", "dates"],
+    ids=["objects", "strings", "structures", "dates"],
 )
-def test_arrays_of_other_than_numbers_are_refused_by_their_type(array, kind, tmp_path):
+def test_arrays_of_other_values_than_numbers_are_refused(array, kind, tmp_path):
     path = tmp_path / "a.pdparams"
     path.write_bytes(pickle.dumps({"w": array}, 4))
-    with pytest.raises(InputError, match=rf"a\.pdparams: refused: it holds an array of type {kind}, expected numbers"):
+    with pytest.raises(InputError, match=rf"a\.pdparams: .*\b{kind}\b"):
         checkpoint.load(path)
 
 
-# The seal
+# The checksum line
 
 
 def test_the_last_line_is_the_checksum_of_those_before_it(tmp_path):
@@ -170,58 +172,58 @@ def test_the_last_line_is_the_checksum_of_those_before_it(tmp_path):
 
 
 @pytest.fixture
-def sealed(tmp_path):
-    """A file of `save`, to be damaged."""
+def checksummed(tmp_path):
+    """A file with a checksum, to be damaged."""
     checkpoint.save({"w": np.arange(100, dtype="f4")}, tmp_path / "a.pdparams")
     return tmp_path / "a.pdparams"
 
 
-def test_a_flipped_bit_is_found(sealed):
-    data = bytearray(sealed.read_bytes())
+def test_a_flipped_bit_is_found(checksummed):
+    data = bytearray(checksummed.read_bytes())
     data[data.index(np.float32(50).tobytes())] ^= 1
-    sealed.write_bytes(data)
-    with pytest.raises(InputError, match=r"a\.pdparams: damaged: its checksum is not that of its content"):
-        checkpoint.load(sealed)
+    checksummed.write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.pdparams: damaged: .*checksum"):
+        checkpoint.load(checksummed)
 
 
 @pytest.mark.parametrize("schema", [b"0", b"3", b"999"])
-def test_a_newer_schema_is_refused_and_both_are_said(sealed, schema):
-    sealed.write_bytes(sealed.read_bytes().replace(b"schema 1", b"schema " + schema))
-    with pytest.raises(InputError, match=rf"schema {schema.decode()}, expected at most 2: update"):
-        checkpoint.load(sealed)
+def test_an_unknown_schema_is_refused_with_both_numbers(checksummed, schema):
+    checksummed.write_bytes(checksummed.read_bytes().replace(b"schema 1", b"schema " + schema))
+    with pytest.raises(InputError, match=rf"a\.pdparams: .*schema {int(schema)}, .* 2\b"):
+        checkpoint.load(checksummed)
 
 
 @pytest.mark.parametrize("change", [lambda data: data + b"x", lambda data: data[:-1], lambda data: data[:-60]])
-def test_what_follows_the_content_must_be_the_seal(sealed, change):
-    sealed.write_bytes(change(sealed.read_bytes()))
-    with pytest.raises(InputError, match=r"a\.pdparams: \d+ bytes follow its content, expected none or its checksum"):
-        checkpoint.load(sealed)
+def test_only_a_checksum_line_may_follow_the_content(checksummed, change):
+    checksummed.write_bytes(change(checksummed.read_bytes()))
+    with pytest.raises(InputError, match=r"a\.pdparams: \d+ bytes .*checksum"):
+        checkpoint.load(checksummed)
 
 
-def test_a_damaged_file_is_not_unpickled(sealed, monkeypatch):
-    sealed.write_bytes(b"x" + sealed.read_bytes())
+def test_a_damaged_file_is_not_unpickled(checksummed, monkeypatch):
+    checksummed.write_bytes(b"x" + checksummed.read_bytes())
     monkeypatch.setattr(checkpoint.pickles.unpickling, "read", None)
     with pytest.raises(InputError, match="checksum"):
-        checkpoint.load(sealed)
+        checkpoint.load(checksummed)
 
 
-def test_unreadable_files_are_one_line_each(tmp_path):
+def test_unreadable_files_are_an_error_of_one_line(tmp_path):
     good = tmp_path / "good.pdparams"
     checkpoint.save({"w": np.zeros(1000)}, good)
-    whole = good.read_bytes()
+    data = good.read_bytes()
     contents = {
         "empty": b"",
         "text": b"404 not found\n",
-        "zip": b"PK\x03\x04" + whole,
+        "zip": b"PK\x03\x04" + data,
         "list": pickle.dumps([1]),
         "numbered": pickle.dumps({1: 2}),
-        **{f"cut{length}": whole[:length] for length in (1, 50, len(whole) // 2, len(whole) - 1)},
+        **{f"cut{length}": data[:length] for length in (1, 50, len(data) // 2, len(data) - 1)},
     }
-    for name, data in contents.items():
+    for name, content in contents.items():
         path = tmp_path / f"{name}.pdparams"
-        path.write_bytes(data)
+        path.write_bytes(content)
         with pytest.raises(InputError, match=rf"{name}\.pdparams") as caught:
             checkpoint.load(path)
         assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"missing\.pdparams: "):
         checkpoint.load(tmp_path / "missing.pdparams")

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.model import checkpoint
-from chexnet.model.checkpoint import WEIGHT_SUFFIXES, checksum, safetensors_files
+from chexnet.model.checkpoint import WEIGHT_SUFFIXES, checksum_line, safetensors_files
 
 WEIGHTS = {"b": np.arange(6, dtype="f4").reshape(2, 3), "a": np.array([0.5, -2], "f4")}
 METADATA = {"backbone": "lenet", "classes": ["Größe", "b\nc", '"'], "epoch": 3, "val_AUROC_avg": 0.5, "none": None}
@@ -32,7 +32,7 @@ def assert_same_weights(found, wanted):
     assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
-# What is written is read
+# Round trips
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=5)
 VALUES = st.recursive(
@@ -48,7 +48,7 @@ VALUES = st.recursive(
 
 @in_both_formats
 @given(metadata=st.dictionaries(TEXTS, VALUES, max_size=4))
-def test_metadata_is_read_from_the_file_alone_and_the_same_gives_the_same_bytes(tmp_path_factory, suffix, metadata):
+def test_metadata_in_the_file_is_read_back_and_saved_reproducibly(tmp_path_factory, suffix, metadata):
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
     digest = checkpoint.save_weights(WEIGHTS, path, metadata=metadata)
     file = checkpoint.open_weights(path)
@@ -62,7 +62,7 @@ def test_metadata_is_read_from_the_file_alone_and_the_same_gives_the_same_bytes(
 
 @in_both_formats
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_the_json_is_a_copy_that_says_of_which_weights_it_is(tmp_path, suffix, precision):
+def test_the_json_is_a_copy_with_the_hash_of_its_weights(tmp_path, suffix, precision):
     path = tmp_path / f"w{suffix}"
     digest = checkpoint.save_checkpoint(WEIGHTS, path, METADATA, precision)
     assert checkpoint.open_weights(path).metadata == METADATA
@@ -88,17 +88,17 @@ def test_the_package_safetensors_loads_a_file_with_metadata(tmp_path):
         assert json.loads(file.metadata()["chexnet_metadata"]) == METADATA
 
 
-# What stands beside a file that has its own
+# Precedence over the JSON file
 
 
 @in_both_formats
-@pytest.mark.parametrize("beside", [None, "{", "[]", '{"epoch": 9}', '{"epoch": 9, "weights_sha256": "0"}'])
-def test_a_json_beside_a_file_with_metadata_changes_nothing(tmp_path, suffix, beside):
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"epoch": 9}', '{"epoch": 9, "weights_sha256": "0"}'])
+def test_the_json_is_ignored_if_the_file_has_metadata(tmp_path, suffix, text):
     path = tmp_path / f"w{suffix}"
     checkpoint.save_checkpoint(WEIGHTS, path, METADATA)
     checkpoint.metadata_path(path).unlink()
-    if beside is not None:
-        checkpoint.metadata_path(path).write_text(beside)
+    if text is not None:
+        checkpoint.metadata_path(path).write_text(text)
     file = checkpoint.open_weights(path)
     assert (file.metadata, file.metadata_source) == (METADATA, path)
     assert checkpoint.read_metadata(path) == (METADATA, path)
@@ -113,7 +113,7 @@ def test_empty_metadata_is_metadata(tmp_path, suffix):
 
 
 @in_both_formats
-def test_a_file_without_metadata_has_that_of_the_json(tmp_path, suffix):
+def test_a_file_without_metadata_uses_the_json(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     checkpoint.save_weights(WEIGHTS, path)
     assert checkpoint.open_weights(path).metadata == {}
@@ -122,7 +122,7 @@ def test_a_file_without_metadata_has_that_of_the_json(tmp_path, suffix):
     assert (file.metadata, file.metadata_source) == (METADATA, checkpoint.metadata_path(path))
 
 
-def test_files_of_other_programs_have_that_of_the_json(tmp_path):
+def test_files_of_other_programs_use_the_json(tmp_path):
     paddle.save({name: paddle.to_tensor(array) for name, array in WEIGHTS.items()}, str(tmp_path / "w.pdparams"))
     save_file(WEIGHTS, tmp_path / "w.safetensors", metadata={"format": "pt"})
     checkpoint.write_metadata_file(tmp_path / "w", METADATA)
@@ -130,7 +130,7 @@ def test_files_of_other_programs_have_that_of_the_json(tmp_path):
         assert checkpoint.open_weights(tmp_path / f"w{suffix}").metadata == METADATA
 
 
-def test_the_json_of_a_lost_file_is_its_metadata(tmp_path):
+def test_the_json_of_a_missing_weight_file_is_read(tmp_path):
     checkpoint.write_metadata_file(tmp_path / "w.pdparams", METADATA)
     assert checkpoint.read_metadata(tmp_path / "w.pdparams") == (METADATA, tmp_path / "w.json")
 
@@ -148,38 +148,40 @@ def refused(path: Path) -> str:
     return message
 
 
-def around_the_arrays(data: bytes, suffix: str) -> range:
-    """Places in a file that hold its metadata, its seal, and in `.safetensors` the names and shapes of its arrays."""
+def positions_around_the_arrays(data: bytes, suffix: str) -> range:
+    """Positions of the metadata, the checksum line and, in `.safetensors`, the names and shapes of the arrays."""
     if suffix == ".safetensors":
         return range(int.from_bytes(data[:8], "little") + 8)
     return range(data.rindex(b"\nchexnet metadata "), len(data))
 
 
 @in_both_formats
-def test_no_change_of_the_metadata_goes_unnoticed(tmp_path, suffix):
-    """Of any single byte; a JSON that would stand in for lost metadata is there."""
+def test_any_changed_byte_of_the_metadata_is_detected(tmp_path, suffix):
+    """Although a JSON file that could replace the metadata exists."""
     path = tmp_path / f"w{suffix}"
     checkpoint.save_checkpoint(WEIGHTS, path, {"epoch": 3})
     data = path.read_bytes()
-    for place in around_the_arrays(data, suffix):
+    for position in positions_around_the_arrays(data, suffix):
         for bit in (0, 5):
             damaged = bytearray(data)
-            damaged[place] ^= 1 << bit
+            damaged[position] ^= 1 << bit
             path.write_bytes(damaged)
             refused(path)
 
 
 @in_both_formats
-def test_no_cut_within_the_metadata_goes_unnoticed(tmp_path, suffix):
+def test_any_truncation_within_the_metadata_is_detected(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     checkpoint.save_checkpoint(WEIGHTS, path, {"epoch": 3})
     data = path.read_bytes()
-    for length in around_the_arrays(data, suffix)[1:]:
+    for length in positions_around_the_arrays(data, suffix)[1:]:
         path.write_bytes(data[:length])
         refused(path)
-    if suffix == ".pdparams":  # cut just before its metadata, it is a file of Paddle's beside the JSON of another
+    if (
+        suffix == ".pdparams"
+    ):  # cut just before the metadata, it is a valid file of Paddle, and the JSON has another hash
         path.write_bytes(data[: data.rindex(b"\nchexnet metadata ")])
-        with pytest.raises(InputError, match=r"w\.json: describes weights with SHA-256"):
+        with pytest.raises(InputError, match=r"w\.json: .*SHA-256"):
             checkpoint.open_weights(path)
 
 
@@ -191,51 +193,51 @@ def test_metadata_without_a_checksum_is_refused(tmp_path):
         refused(tmp_path / f"w{suffix}")
 
 
-def write_sealed(path: Path, text: bytes) -> None:
-    """A file with any text for metadata, and a seal that is right."""
+def write_with_checksum(path: Path, text: bytes) -> None:
+    """Write a file with any text as metadata, and a valid checksum line."""
     if path.suffix == ".safetensors":
         digest = safetensors_files._digest(WEIGHTS, text.decode())
-        entries = {"chexnet": checksum.checksum(digest, has_metadata=True), "chexnet_metadata": text.decode()}
+        entries = {"chexnet": checksum_line.format_line(digest, has_metadata=True), "chexnet_metadata": text.decode()}
         save_file(WEIGHTS, path, metadata=entries)
     else:
         content = pickle.dumps(WEIGHTS, protocol=4) + b"\nchexnet metadata " + text + b"\n"
-        sealed = checksum.checksum(hashlib.sha256(content).hexdigest(), has_metadata=True)
-        path.write_bytes(content + f"chexnet {sealed}\n".encode())
+        checksummed = checksum_line.format_line(hashlib.sha256(content).hexdigest(), has_metadata=True)
+        path.write_bytes(content + f"chexnet {checksummed}\n".encode())
 
 
 UNUSABLE = {
-    "no object": (b"[1]", "a JSON list, expected an object"),
-    "no JSON": (b"epoch 3", "not readable as JSON"),
-    "nothing": (b" ", "not readable as JSON"),
+    "no object": (b"[1]", "JSON list"),
+    "no JSON": (b"epoch 3", "JSON"),
+    "nothing": (b" ", "JSON"),
     "NaN": (b'{"a": NaN}', "NaN"),
     "a name twice": (b'{"a": 1, "a": 2}', "'a'"),
     "too deep": (b'{"a": ' + b"[" * 40 + b"]" * 40 + b"}", "deep"),
-    "too many values": (b'{"a": [' + b"0," * 500_000 + b"0]}", "more than 500,000 values"),
-    "too large": (b'{"a": "' + b"x" * (32 << 20) + b'"}', "more than 32 MB"),
-    "not UTF-8": (b'{"a": "\xff"}', "is not UTF-8"),
+    "too many values": (b'{"a": [' + b"0," * 500_000 + b"0]}", "500,000"),
+    "too large": (b'{"a": "' + b"x" * (32 << 20) + b'"}', "32 MB"),
+    "not UTF-8": (b'{"a": "\xff"}', "UTF-8"),
 }
 
 
 @in_both_formats
 @pytest.mark.parametrize("name", UNUSABLE)
-def test_metadata_that_cannot_be_is_a_line(tmp_path, suffix, name):
-    text, said = UNUSABLE[name]
+def test_invalid_metadata_is_an_error_of_one_line(tmp_path, suffix, name):
+    text, expected = UNUSABLE[name]
     path = tmp_path / f"w{suffix}"
     if suffix == ".safetensors" and name == "not UTF-8":
-        write_sealed(path, b'{"a": "y"}')
+        write_with_checksum(path, b'{"a": "y"}')
         path.write_bytes(path.read_bytes().replace(b"y", b"\xff"))
     else:
-        write_sealed(path, text)
-    assert said in refused(path)
+        write_with_checksum(path, text)
+    assert expected in refused(path)
 
 
 @in_both_formats
-def test_metadata_that_could_not_be_read_is_not_written(tmp_path, suffix):
+def test_metadata_that_could_not_be_read_is_not_saved(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     checkpoint.save_checkpoint(WEIGHTS, path, METADATA)
     before = path.read_bytes()
     for unreadable in ({"a": ["x"] * 500_001}, {"a": 10**20}):
-        with pytest.raises(InputError, match=rf"w\{suffix}: its metadata: not readable as JSON"):
+        with pytest.raises(InputError, match=rf"w\{suffix}: .*metadata.*JSON"):
             checkpoint.save_checkpoint(WEIGHTS, path, unreadable)
     with pytest.raises(ValueError, match="JSON"):
         checkpoint.save_checkpoint(WEIGHTS, path, {"a": math.nan})
@@ -254,7 +256,7 @@ from chexnet.model.checkpoint import weight_files
 def save(epoch, size=1000):
     checkpoint.save_checkpoint({"w": np.full(size, epoch, "f4")}, sys.argv[1], {"epoch": epoch, "list": ["x"] * 1000})
 """
-"""The beginning of programs that write one file again and again, with weights that say of which epoch they are."""
+"""The beginning of programs that write one file repeatedly; the weights are filled with the number of the epoch."""
 
 
 def child(path: Path, program: str) -> subprocess.Popen:
@@ -262,7 +264,7 @@ def child(path: Path, program: str) -> subprocess.Popen:
 
 
 def epoch_of(path: Path) -> int:
-    """The epoch of a file, which its weights and its metadata have to agree on."""
+    """Return the epoch of a file, and check that its weights and its metadata agree on it."""
     file = checkpoint.open_weights(path)
     assert (file.weights["w"] == file.metadata["epoch"]).all()
     return file.metadata["epoch"]
@@ -271,7 +273,7 @@ def epoch_of(path: Path) -> int:
 @in_both_formats
 def test_a_kill_between_the_file_and_its_json_leaves_a_whole_checkpoint(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
-    program = "save(1); weights.write_sidecar = lambda *_: os.kill(os.getpid(), 9); save(2)"
+    program = "save(1); weight_files.write_metadata_file = lambda *_: os.kill(os.getpid(), 9); save(2)"
     process = child(path, program)
     process.communicate()
     assert process.returncode != 0
@@ -281,7 +283,7 @@ def test_a_kill_between_the_file_and_its_json_leaves_a_whole_checkpoint(tmp_path
 
 @in_both_formats
 def test_a_disk_that_is_full_for_the_json_leaves_a_whole_checkpoint(tmp_path, suffix):
-    """The limit on a file's size is between that of the weights and that of the JSON, which has more white space."""
+    """The limit on the file size is between the sizes of the weights and of the JSON, which has more white space."""
     pytest.importorskip("resource")
     path = tmp_path / f"w{suffix}"
     program = """
@@ -298,7 +300,7 @@ save(2, 10)
 
 
 @in_both_formats
-def test_a_reader_beside_a_writer_and_after_its_kill_sees_one_epoch(tmp_path, suffix):
+def test_a_reader_sees_one_epoch_while_and_after_a_writer_is_killed(tmp_path, suffix):
     path = tmp_path / f"w{suffix}"
     with child(path, "import itertools\nfor epoch in itertools.count(1): save(epoch)") as process:
         try:

@@ -1,4 +1,4 @@
-"""Weights of a network in both formats, what does not fit, and the JSON beside them."""
+"""Weights of a network in both formats, weights that do not fit, and the metadata file."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def small_network() -> paddle.nn.Layer:
 
 
 @pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
-def test_weights_arrive_in_another_network(tmp_path, suffix):
+def test_saved_weights_load_into_another_network(tmp_path, suffix):
     network, other = small_network(), small_network()
     checkpoint.save_weights(network.state_dict(), tmp_path / f"w{suffix}")
     checkpoint.load_weights(other, tmp_path / f"w{suffix}")
@@ -40,7 +40,7 @@ SHAPES = array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 @pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
 @given(weights=st.dictionaries(NAMES, arrays(DTYPES, SHAPES), max_size=4))
-def test_what_is_floating_point_becomes_float32_and_the_rest_stays(tmp_path_factory, suffix, weights):
+def test_floating_point_arrays_become_float32_and_others_stay(tmp_path_factory, suffix, weights):
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
     checkpoint.save_weights(weights, path)
     found = checkpoint.read_weights(path)
@@ -56,7 +56,7 @@ def test_what_is_floating_point_becomes_float32_and_the_rest_stays(tmp_path_fact
 
 
 @pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
-def test_the_precisions_of_a_gpu_become_float32(tmp_path, suffix):
+def test_float16_and_bfloat16_tensors_become_float32(tmp_path, suffix):
     tensor = paddle.to_tensor([1.5, -0.3125])
     checkpoint.save_weights({kind: tensor.astype(kind) for kind in ("float16", "bfloat16")}, tmp_path / f"w{suffix}")
     for array in checkpoint.read_weights(tmp_path / f"w{suffix}").values():
@@ -64,13 +64,13 @@ def test_the_precisions_of_a_gpu_become_float32(tmp_path, suffix):
         assert array.tolist() == [1.5, -0.3125]
 
 
-def test_another_suffix_is_refused_with_both(tmp_path):
-    with pytest.raises(InputError, match=r"w\.pth: expected a name that ends in \.pdparams or \.safetensors"):
+def test_another_suffix_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"w\.pth: .*\.pdparams or \.safetensors"):
         checkpoint.save_weights({}, tmp_path / "w.pth")
     assert not list(tmp_path.iterdir())
 
 
-def test_safetensors_of_ours_are_read_by_others_and_the_other_way_round(tmp_path):
+def test_safetensors_are_interchangeable_with_the_package_safetensors(tmp_path):
     weights = {"b": np.arange(3, dtype="f4"), "a": np.ones((2, 2), "f4")}
     checkpoint.save_weights(weights, tmp_path / "ours.safetensors")
     save_file(weights, tmp_path / "theirs.safetensors")
@@ -88,92 +88,93 @@ def test_safetensors_of_ours_are_read_by_others_and_the_other_way_round(tmp_path
         (b"[2,2]", b"[1,4]"),
         (b"sha256 ", b"sha257 "),
     ],
-    ids=["value", "name", "type", "shape", "seal"],
+    ids=["value", "name", "dtype", "shape", "checksum"],
 )
-def test_a_changed_safetensors_file_is_found(tmp_path, old, new):
+def test_a_changed_safetensors_file_is_detected(tmp_path, old, new):
     path = tmp_path / "w.safetensors"
     checkpoint.save_weights({"a": np.arange(2, 6, dtype="f4").reshape(2, 2), "b": np.zeros(1)}, path)
     assert path.read_bytes().count(old) == 1
     path.write_bytes(path.read_bytes().replace(old, new))
-    with pytest.raises(InputError, match=r"w\.safetensors: damaged: its checksum is not that of its content"):
+    with pytest.raises(InputError, match=r"w\.safetensors: damaged: .*checksum"):
         checkpoint.read_weights(path)
 
 
-def test_a_newer_safetensors_file_is_refused_and_both_schemas_are_said(tmp_path):
+def test_a_newer_safetensors_schema_is_refused_with_both_numbers(tmp_path):
     path = tmp_path / "w.safetensors"
     checkpoint.save_weights({"a": np.zeros(1)}, path)
     path.write_bytes(path.read_bytes().replace(b"schema 1", b"schema 7"))
-    with pytest.raises(InputError, match=r"schema 7, expected at most 2: update"):
+    with pytest.raises(InputError, match=r"w\.safetensors: .*schema 7, .* 2\b"):
         checkpoint.read_weights(path)
 
 
 HEADERS = {
     "numbers in the metadata": {"__metadata__": {"a": 0}},
-    "one stretch twice": {"v": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}},
+    "overlapping data": {"v": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}},
     "beyond the end": {"v": {"dtype": "F32", "shape": [2], "data_offsets": [8, 2**40]}},
-    "a negative side": {"v": {"dtype": "F32", "shape": [-2], "data_offsets": [8, 8]}},
-    "very many sides": {"v": {"dtype": "F32", "shape": [1] * 99 + [0], "data_offsets": [8, 8]}},
-    "huge sides beside one of 0": {"v": {"dtype": "F32", "shape": [0, 10**17, 10**17], "data_offsets": [8, 8]}},
-    "numbers of eight bits": {"v": {"dtype": "F8_E4M3", "shape": [0], "data_offsets": [8, 8]}},
-    "very many names": {f"{place}": {"dtype": "F32", "shape": [0], "data_offsets": [8, 8]} for place in range(70_000)},
+    "a negative dimension": {"v": {"dtype": "F32", "shape": [-2], "data_offsets": [8, 8]}},
+    "too many dimensions": {"v": {"dtype": "F32", "shape": [1] * 99 + [0], "data_offsets": [8, 8]}},
+    "huge dimensions and one of 0": {"v": {"dtype": "F32", "shape": [0, 10**17, 10**17], "data_offsets": [8, 8]}},
+    "8-bit numbers": {"v": {"dtype": "F8_E4M3", "shape": [0], "data_offsets": [8, 8]}},
+    "too many names": {f"{number}": {"dtype": "F32", "shape": [0], "data_offsets": [8, 8]} for number in range(70_000)},
     "a list": {"v": []},
 }
 
 
-def safetensors_of(header: bytes, data: bytes) -> bytes:
+def build_safetensors(header: bytes, data: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + data
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_headers_that_cannot_be_are_one_line(tmp_path, name):
-    sound = {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+def test_invalid_headers_are_an_error_of_one_line(tmp_path, name):
+    valid = {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
     path = tmp_path / "a.safetensors"
-    path.write_bytes(safetensors_of(json.dumps(sound).encode(), bytes(8)))
+    path.write_bytes(build_safetensors(json.dumps(valid).encode(), bytes(8)))
     assert checkpoint.read_weights(path)["w"].tolist() == [0, 0]
-    path.write_bytes(safetensors_of(json.dumps({**sound, **HEADERS[name]}).encode(), bytes(8)))
-    with pytest.raises(
-        InputError, match=r"a\.safetensors: (not a readable|its header: not readable|holds numbers)"
-    ) as caught:
+    path.write_bytes(build_safetensors(json.dumps({**valid, **HEADERS[name]}).encode(), bytes(8)))
+    with pytest.raises(InputError, match=r"a\.safetensors: (.*readable|.*F8_E4M3)") as caught:
         checkpoint.read_weights(path)
     assert len(str(caught.value)) < 400
-    for more in (safetensors_of(json.dumps(sound).encode(), bytes(9)), safetensors_of(b'{"w":1,"w":1}', bytes(8))):
-        path.write_bytes(more)
+    for data in (
+        build_safetensors(json.dumps(valid).encode(), bytes(9)),
+        build_safetensors(b'{"w":1,"w":1}', bytes(8)),
+    ):
+        path.write_bytes(data)
         with pytest.raises(InputError, match=r"a\.safetensors: "):
             checkpoint.read_weights(path)
 
 
-def test_bfloat16_of_others_holds_the_same_numbers(tmp_path):
+def test_bfloat16_of_other_programs_is_read_exactly(tmp_path):
     numbers = np.array([1.5, -0.3125, 3e38, -0.0, np.inf], "f4")
     bits = (numbers.view("u4") >> 16).astype("<u2")
     header = {"w": {"dtype": "BF16", "shape": [5, 1], "data_offsets": [0, 10]}}
-    (tmp_path / "a.safetensors").write_bytes(safetensors_of(json.dumps(header).encode(), bits.tobytes()))
+    (tmp_path / "a.safetensors").write_bytes(build_safetensors(json.dumps(header).encode(), bits.tobytes()))
     found = checkpoint.read_weights(tmp_path / "a.safetensors")["w"]
     assert (found.dtype, found.shape) == (np.float32, (5, 1))
     np.testing.assert_array_equal(found[:, 0], (bits.astype("u4") << 16).view("f4"))
     np.testing.assert_allclose(found[:3, 0], numbers[:3], rtol=2**-7)
 
 
-def test_more_than_weights_are_refused_by_name(tmp_path):
+def test_a_training_state_is_refused_by_its_keys(tmp_path):
     checkpoint.save({"network": {"w": np.zeros(1)}, "epoch": 3}, tmp_path / "a.pdparams")
-    with pytest.raises(InputError, match=r"a\.pdparams: holds 2 entries that are not arrays \(network, epoch"):
+    with pytest.raises(InputError, match=r"a\.pdparams: .*\bnetwork, epoch\b"):
         checkpoint.read_weights(tmp_path / "a.pdparams")
 
 
-# What does not fit
+# Weights that do not fit
 
 
-def test_weights_load_wholly_or_not_at_all():
+def test_weights_load_completely_or_not_at_all():
     network = small_network()
     before = {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
     state = {name: value + 1 for name, value in before.items()}
     state["1.bias"] = np.zeros(7, np.float32)
-    state["stranger"] = state.pop("0.weight")
+    state["extra"] = state.pop("0.weight")
     with pytest.raises(InputError) as caught:
         checkpoint.load_state_dict(network, state, "some.pdparams")
     message = str(caught.value)
     assert "some.pdparams" in message
     assert "missing 1: 0.weight" in message
-    assert "unexpected 1: stranger" in message
+    assert "unexpected 1: extra" in message
     assert "of shape [7] for [2] 1: 1.bias" in message
     for name, tensor in network.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), before[name])
@@ -189,17 +190,17 @@ def test_weights_load_wholly_or_not_at_all():
         ("1._variance", np.array([0.5, -1e-3]), "with a negative variance"),
     ],
 )
-def test_weights_that_would_give_numbers_without_meaning_are_refused(name, value, fault):
+def test_weights_with_invalid_numbers_are_refused(name, value, fault):
     network = small_network()
     state = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
     with pytest.raises(InputError, match=f"{fault} 1: {name}"):
         checkpoint.load_state_dict(network, {**state, name: value}, "x")
 
 
-# The JSON beside them
+# The metadata file
 
 
-def test_the_sidecar_stands_beside_the_weights(tmp_path):
+def test_the_metadata_file_is_next_to_the_weights(tmp_path):
     path = tmp_path / "best_model.pdparams"
     assert checkpoint.read_metadata_file(path) == {}
     checkpoint.write_metadata_file(path, {"crop": 224})

@@ -1,4 +1,4 @@
-"""Lists of other findings than the 14, and of one alone: from training to the report, by the scripts as they are."""
+"""Other classes than the 14, and a single class: from training to the report, with the unchanged scripts."""
 
 import csv
 import importlib.util
@@ -20,7 +20,7 @@ from chexnet.model import checkpoint
 from chexnet.phantom import draw
 
 ONE = "Pathological <myopia> & more"
-TWO = ("Opacity/left", "OPACITY:left")  # the same in the names of files
+TWO = ("Opacity/left", "OPACITY:left")  # equal in file names
 
 
 def script(name: str):
@@ -31,7 +31,7 @@ def script(name: str):
 
 
 def lists(root: Path, names: tuple[str, ...]) -> None:
-    """`train.txt`, `val.txt` and `test.txt` of phantoms, with `classes.txt`."""
+    """Write `train.txt`, `val.txt` and `test.txt` of phantoms, and `classes.txt`."""
     (root / "images").mkdir()
     (root / "classes.txt").write_text("".join(f"{name}\n" for name in names))
     for number, part in enumerate(("train", "val", "test")):
@@ -45,7 +45,7 @@ def lists(root: Path, names: tuple[str, ...]) -> None:
 
 @pytest.fixture(scope="module", params=[(ONE,), TWO], ids=["one column", "two columns"])
 def trained(request, tmp_path_factory):
-    """A folder with lists and what train.py made of them."""
+    """A folder with lists and the output of train.py."""
     root = tmp_path_factory.mktemp("classes")
     lists(root, request.param)
     flags = ["--train_list", root / "train.txt", "--val_list", root / "val.txt", "--save_dir", root / "save"]
@@ -61,13 +61,13 @@ def run(name: str, root: Path, *flags: object) -> int:
     return script(name).main([*map(str, flags), *data, *(common if "/" not in name else [])])
 
 
-def test_from_training_to_the_report(trained, tmp_path, capsys):
+def test_custom_classes_work_from_training_to_the_report(trained, tmp_path, capsys):
     names = class_names(trained / "classes.txt")
     ckpt = trained / "save" / "best_model.pdparams"
-    facts = checkpoint.read_metadata_file(ckpt)
-    assert (facts["backbone"], facts["classes"]) == ("lenet", list(names))
+    metadata = checkpoint.read_metadata_file(ckpt)
+    assert (metadata["backbone"], metadata["classes"]) == ("lenet", list(names))
     header = (trained / "save" / "history.csv").read_text().splitlines()[0]
-    assert [one for one in next(csv.reader([header])) if one.startswith("val_AUROC")] == [
+    assert [column for column in next(csv.reader([header])) if column.startswith("val_AUROC")] == [
         *(f"val_AUROC_{name}" for name in names),
         "val_AUROC_avg",
     ]
@@ -96,12 +96,12 @@ def test_from_training_to_the_report(trained, tmp_path, capsys):
     points = ["--thresholds", tmp_path / "rep" / "thresholds.json"]
     image = trained / "images" / "test1.png"
     assert run("predict", trained, image, "--ckpt", ckpt, *outputs, *points) == 0
-    said = json.loads((tmp_path / "a.json").read_text())
-    assert said["classes"] == list(names)
-    assert list(said["images"][0]["probabilities"]) == list(said["images"][0]["decisions"]) == list(names)
-    pictures = [Path(one) for one in said["images"][0]["cam"].values()]
-    assert len({one.name.lower() for one in pictures}) == len(names)
-    assert all(one.parent == tmp_path / "cam" and one.is_file() for one in pictures)
+    result = json.loads((tmp_path / "a.json").read_text())
+    assert result["classes"] == list(names)
+    assert list(result["images"][0]["probabilities"]) == list(result["images"][0]["decisions"]) == list(names)
+    pictures = [Path(path) for path in result["images"][0]["cam"].values()]
+    assert len({path.name.lower() for path in pictures}) == len(names)
+    assert all(path.parent == tmp_path / "cam" and path.is_file() for path in pictures)
     assert run("tools/export", trained, "--ckpt", ckpt, "--output_dir", tmp_path / "exported") == 0
     assert json.loads((tmp_path / "exported" / "description.json").read_text())["classes"] == list(names)
     both = [
@@ -116,42 +116,42 @@ def test_from_training_to_the_report(trained, tmp_path, capsys):
     assert json.loads((tmp_path / "again" / "metrics.json").read_text())["classes"].keys() == set(names)
 
 
-def test_a_list_of_another_number_of_columns_is_an_error_with_both_numbers(trained, tmp_path, capsys):
+def test_another_number_of_label_columns_is_refused(trained, tmp_path, capsys):
     count = len(class_names(trained / "classes.txt"))
     other = tmp_path / "three.txt"
     other.write_text("test1.png 0 1 1\n")
     ckpt = trained / "save" / "best_model.pdparams"
     assert run("eval", trained, "--ckpt", ckpt, "--test_list", other) == 2
-    message = rf"three\.txt:1: 3 labels after the name, expected {count}: `name v1.*--classes_file FILE names others"
+    message = rf"three\.txt:1: 3 labels .* {count}: .*--classes_file"
     assert re.search(message, capsys.readouterr().err)
     assert run("train", trained, "--train_list", trained / "train.txt", "--save_dir", tmp_path / "save") == 2
-    assert f"train.txt:1: {count} labels after the name, expected 14" in capsys.readouterr().err
+    assert f"train.txt:1: {count} labels" in capsys.readouterr().err
 
 
 def test_names_that_contradict_the_checkpoint_are_refused(trained, tmp_path):
     ckpt = str(trained / "save" / "best_model.pdparams")
     (tmp_path / "other.txt").write_text("Cat\nDog\nFish\n")
     config = EvalConfig(data_dir=str(trained / "images"), test_list=str(trained / "test.txt"), ckpt=ckpt, device="cpu")
-    with pytest.raises(InputError, match=r"best_model\.pdparams: the checkpoint has \d classes, .* expected the 3 of"):
+    with pytest.raises(InputError, match=r"best_model\.pdparams: .* has \d classes, .* 3 of --classes_file"):
         evaluate(EvalConfig(**{**vars(config), "classes_file": str(tmp_path / "other.txt")}))
-    with pytest.raises(InputError, match=r"the checkpoint is a lenet, not a resnet50"):
+    with pytest.raises(InputError, match=r"lenet, not a resnet50; .*--backbone"):
         evaluate(EvalConfig(**{**vars(config), "backbone": "resnet50"}))
 
 
-def test_without_metadata_the_flags_say_what_a_file_is(trained, tmp_path):
-    """And the weights themselves object where these are wrong."""
+def test_without_metadata_the_flags_give_backbone_and_classes(trained, tmp_path):
+    """The weights do not fit where these are wrong."""
     kept = trained / "save" / "best_model.pdparams"
     bare = tmp_path / "bare.pdparams"
     checkpoint.save_weights(checkpoint.read_weights(kept), bare)
     count = len(class_names(trained / "classes.txt"))
     shared = {"data_dir": str(trained / "images"), "test_list": str(trained / "test.txt"), "device": "cpu", "crops": 1}
     named = {"classes_file": str(trained / "classes.txt")}
-    said = evaluate(EvalConfig(ckpt=str(bare), backbone="lenet", **named, **shared))
-    assert said.probabilities.shape == (8, count)
-    with pytest.raises(InputError, match="of the backbone lenet, expected those of densenet121"):
+    result = evaluate(EvalConfig(ckpt=str(bare), backbone="lenet", **named, **shared))
+    assert result.probabilities.shape == (8, count)
+    with pytest.raises(InputError, match=r"backbone lenet, expected .* densenet121"):
         evaluate(EvalConfig(ckpt=str(bare), **named, **shared))
     (tmp_path / "three.txt").write_text("a\nb\nc\n")
-    with pytest.raises(InputError, match=rf"bare\.pdparams: has {count} outputs, expected 3"):
+    with pytest.raises(InputError, match=rf"bare\.pdparams: .*{count} outputs, expected 3"):
         evaluate(EvalConfig(ckpt=str(bare), backbone="lenet", classes_file=str(tmp_path / "three.txt"), **shared))
 
 
@@ -164,24 +164,24 @@ def test_checkpoints_of_other_classes_are_not_averaged(trained, tmp_path):
     config = EvalConfig(
         data_dir=str(trained / "images"), test_list=str(trained / "test.txt"), ckpt=str(ckpt), ensemble=(str(other),)
     )
-    with pytest.raises(InputError, match=r"other\.pdparams: has \d classes, other 0.*expected those of"):
+    with pytest.raises(InputError, match=r"other\.pdparams: has \d classes, other 0"):
         evaluate(config)
 
 
 @pytest.mark.parametrize("text", ["a\na\n", "a\n\nb\n", "avg\n", "a\tb\n"])
-def test_names_that_cannot_be_are_refused_with_their_line(tmp_path, text):
+def test_invalid_class_names_are_refused_with_their_line(tmp_path, text):
     (tmp_path / "c.txt").write_text(text)
     with pytest.raises(InputError, match=r"c\.txt:[12]: the class is "):
         class_names(tmp_path / "c.txt")
 
 
-def test_a_run_keeps_its_classes(trained, tmp_path, capsys):
-    """Other names would be another run, also where the file is the same one."""
+def test_a_resumed_run_must_have_the_same_class_names(trained, tmp_path, capsys):
+    """Even if the path of the file is the same."""
     names = (trained / "classes.txt").read_text()
     try:
         (trained / "classes.txt").write_text(names.replace("E", "F").replace("P", "F"))
         assert run("train", trained, "--resume", "--save_dir", trained / "save") == 2
-        assert "content of classes is not that of this run any more" in capsys.readouterr().err
+        assert "classes" in capsys.readouterr().err
     finally:
         (trained / "classes.txt").write_text(names)
     assert run("train", trained, "--resume", "--save_dir", trained / "save") == 0

@@ -1,4 +1,4 @@
-"""Weights of every PyTorch layout in circulation, written by PyTorch itself, arrive unchanged in Paddle."""
+"""Weights of every PyTorch layout in circulation, written by PyTorch itself, convert to Paddle unchanged."""
 
 import hashlib
 import json
@@ -33,24 +33,24 @@ from convert_torch_weights import main
 # The table
 
 
-def test_table_is_the_network_of_paddle():
+def test_the_table_equals_the_network_in_paddle():
     from chexnet.model.backbones import BACKBONES
 
     shapes = {name: tuple(tensor.shape) for name, tensor in BACKBONES["densenet121"](14).state_dict().items()}
-    table = list(weight_names.model())
+    table = list(weight_names.model_weights())
     assert {weight.paddle: weight.paddle_shape for weight in table} == shapes
     assert len(table) == 606
     assert sum(int(np.prod(weight.shape)) for weight in table) == 7_051_854
-    assert len(list(weight_names.backbone())) == 604
+    assert len(list(weight_names.backbone_weights())) == 604
 
 
-def test_table_is_the_network_of_pytorch(torch_network):
+def test_the_table_equals_the_network_in_pytorch(torch_network):
     shapes = {name: tuple(tensor.shape) for name, tensor in counterless(torch_network.state_dict()).items()}
-    assert {weight_names.PREFIX + weight.torch: weight.shape for weight in weight_names.model()} == shapes
+    assert {weight_names.PREFIX + weight.torch: weight.shape for weight in weight_names.model_weights()} == shapes
 
 
 def test_580_names_of_2017_are_spelled_differently(torch_network):
-    """Why so many report an AUROC of 0.5: without renaming, `strict=False` takes 26 tensors in silence."""
+    """Without renaming, `strict=False` loads only the other 26, silently, and the AUROC is about 0.5."""
     modern = {f"module.{name}" for name in counterless(torch_network.state_dict())}
     old = dotted(torch_network.state_dict()).keys()
     assert (len(old), len(old - modern)) == (606, 580)
@@ -59,23 +59,23 @@ def test_580_names_of_2017_are_spelled_differently(torch_network):
 # Layouts
 
 LAYOUTS = {
-    "model.pth.tar": (write_2017, "CheXNet named module.densenet121.features.* with dotted dense layers, float32; "),
+    "model.pth.tar": (write_2017, "module.densenet121.features.* with dotted dense layers, float32; "),
     "cuda.pth.tar": (write_cuda, "legacy PyTorch file, weights in 'state_dict'"),
-    "modern.pth": (write_modern, "named module.densenet121.features.* with undotted dense layers, float32; zip"),
-    "bare.pt": (write_bare, "named densenet121.features.* with undotted dense layers, float32; zip PyTorch file"),
-    "torchvision.pth": (write_torchvision, "named features.* with undotted dense layers"),
-    "channels_last.pth": (write_channels_last, "weights in a bare state dict"),
+    "modern.pth": (write_modern, "module.densenet121.features.* with undotted dense layers, float32; zip"),
+    "bare.pt": (write_bare, " densenet121.features.* with undotted dense layers, float32; zip PyTorch file"),
+    "torchvision.pth": (write_torchvision, " features.* with undotted dense layers"),
+    "channels_last.pth": (write_channels_last, "bare state dict"),
     "weights.safetensors": (write_safetensors, "safetensors file"),
 }
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_layout_arrives_bit_for_bit(name, torch, torch_network, paddle_arrays, tmp_path, capsys):
-    write, words = LAYOUTS[name]
+def test_every_layout_is_converted_exactly(name, torch, torch_network, paddle_arrays, tmp_path, capsys):
+    write, expected = LAYOUTS[name]
     write(torch, torch_network.state_dict(), tmp_path / name)
     assert run(tmp_path / name, tmp_path / "out.pdparams") == 0
     assert_equal(checkpoint.load(tmp_path / "out.pdparams"), paddle_arrays)
-    assert words in capsys.readouterr().out
+    assert expected in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16", "float64"])
@@ -99,8 +99,8 @@ def test_safetensors_in_half_precision_needs_no_torch(torch_arrays, tmp_path, mo
     np.testing.assert_array_equal(found["densenet121.out.0.weight"], weight)
 
 
-def test_safetensors_hold_what_pdparams_hold(torch_arrays, tmp_path):
-    """Both ways, and as what evaluation and training start from."""
+def test_safetensors_and_pdparams_outputs_hold_the_same(torch_arrays, tmp_path):
+    """Convert in both directions, and load the outputs for training and evaluation."""
     from chexnet.model import CheXNet, init_weights, load
 
     save_file(torch_arrays, tmp_path / "in.safetensors")
@@ -122,18 +122,18 @@ def test_safetensors_hold_what_pdparams_hold(torch_arrays, tmp_path):
 # Probabilities
 
 
-def test_paddle_sees_what_pytorch_sees(torch, torch_network, tmp_path):
+def test_paddle_computes_what_pytorch_computes(torch, torch_network, tmp_path):
     images = np.random.default_rng(1).standard_normal((2, 3, 64, 64), dtype=np.float32)
     write_2017(torch, torch_network.state_dict(), tmp_path / "model.pth.tar")
     convert.from_torch(tmp_path / "model.pth.tar", tmp_path / "out.pdparams")
     with torch.no_grad():
         wanted = torch_network(torch.from_numpy(images)).numpy()
-    assert wanted.std(axis=0).max() > 1e-3  # the two images do not look alike to the network
+    assert wanted.std(axis=0).max() > 1e-3  # the network tells the two images apart
     np.testing.assert_allclose(probabilities(tmp_path / "out.pdparams", images), wanted, rtol=0, atol=1e-5)
 
 
 @pytest.mark.real_data
-def test_paddle_sees_what_pytorch_sees_on_a_radiograph(nih_sample, torch, torch_network, tmp_path):
+def test_paddle_computes_what_pytorch_computes_on_a_radiograph(nih_sample, torch, torch_network, tmp_path):
     with Image.open(min((nih_sample / "images").glob("*.png"))) as image:
         gray = np.asarray(image.convert("L").resize((256, 256), Image.Resampling.BILINEAR), dtype=np.float32)
     crop = np.stack([(gray[16:240, 16:240] / 255 - mean) / std for mean, std in zip(MEAN, STD, strict=True)])
@@ -146,7 +146,7 @@ def test_paddle_sees_what_pytorch_sees_on_a_radiograph(nih_sample, torch, torch_
 
 
 def test_the_comparison_would_notice_a_wrong_mapping(paddle_arrays, tmp_path):
-    """No two tensors are equal, and exchanging two of one shape is far outside the tolerance above."""
+    """No two tensors are equal, and exchanging two of the same shape exceeds the tolerance above."""
     assert len({hashlib.sha256(array.tobytes()).digest() for array in paddle_arrays.values()}) == 606
     images = np.random.default_rng(1).standard_normal((1, 3, 64, 64), dtype=np.float32)
     checkpoint.save(paddle_arrays, tmp_path / "right.pdparams")
@@ -155,7 +155,7 @@ def test_the_comparison_would_notice_a_wrong_mapping(paddle_arrays, tmp_path):
     conv = "densenet121.db_conv_4.conv4_{}.bn_ac_func2._conv.weight"
     mean, variance, weight, bias = (norm + name for name in ("_mean", "_variance", "weight", "bias"))
     swaps = [
-        {mean: paddle_arrays[variance], variance: np.abs(paddle_arrays[mean])},  # a negative one is refused outright
+        {mean: paddle_arrays[variance], variance: np.abs(paddle_arrays[mean])},  # a negative variance would be refused
         {weight: paddle_arrays[bias], bias: paddle_arrays[weight]},
         {conv.format(7): paddle_arrays[conv.format(8)], conv.format(8): paddle_arrays[conv.format(7)]},
     ]
@@ -178,16 +178,16 @@ def test_imagenet_network_becomes_a_backbone_file(old, torch, torch_network, pad
     backbone = {n.removeprefix("densenet121."): array for n, array in paddle_arrays.items() if ".out." not in n}
     assert len(backbone) == 604
     assert_equal(checkpoint.load(output), backbone)
-    sidecar = checkpoint.read_metadata_file(output)
-    assert sidecar["backbone"] == "densenet121"
-    assert not {"resize", "crop", "classes"} & sidecar.keys()
+    metadata = checkpoint.read_metadata_file(output)
+    assert metadata["backbone"] == "densenet121"
+    assert not {"resize", "crop", "classes"} & metadata.keys()
     report = capsys.readouterr().out
-    assert "left out    classifier: the 1000 ImageNet classes" in report
+    assert "left out    classifier: the 1000 " in report
     assert f"python train.py --init {output}" in report
     assert "class order" not in report
 
 
-def test_a_backbone_file_initialises_the_network(torch_arrays, tmp_path):
+def test_a_backbone_file_initializes_the_network(torch_arrays, tmp_path):
     from chexnet.model import CheXNet, init_weights
 
     state = {
@@ -202,10 +202,10 @@ def test_a_backbone_file_initialises_the_network(torch_arrays, tmp_path):
     np.testing.assert_array_equal(chexnet.densenet121.batch_norm._variance.numpy(), wanted)
 
 
-# The report, the sidecar, the file
+# The report, the metadata, the file
 
 
-def test_report_says_what_was_done(torch, torch_network, tmp_path, capsys):
+def test_the_report_lists_what_was_converted(torch, torch_network, tmp_path, capsys):
     source, output = tmp_path / "model.pth.tar", tmp_path / "new folder" / "out.pdparams"
     state = dotted(torch_network.state_dict()) | {
         "module.densenet121.features.norm0.num_batches_tracked": torch.tensor(5)
@@ -215,14 +215,14 @@ def test_report_says_what_was_done(torch, torch_network, tmp_path, capsys):
     report = capsys.readouterr().out
     assert "mapped      606 tensors, 7,051,854 values\n" in report
     assert "left out    1 num_batches_tracked: " in report
-    assert "left out    epoch, best_loss, optimizer: beside the network, not converted\n" in report
-    assert "class order assumed: the reference order, Atelectasis ... Hernia" in report
+    assert "left out    epoch, best_loss, optimizer: " in report
+    assert "class order assumed: " in report
     assert f"next        python eval.py --ckpt '{output}'\n" in report
     for path in (source, output):
         assert hashlib.sha256(path.read_bytes()).hexdigest() in report
 
 
-def test_sidecar_says_what_the_weights_need(torch_arrays, tmp_path):
+def test_the_metadata_holds_classes_preprocessing_and_origin(torch_arrays, tmp_path):
     save_file(torch_arrays, tmp_path / "in.safetensors")
     conversion = convert.from_torch(tmp_path / "in.safetensors", tmp_path / "out.pdparams")
     metadata = checkpoint.open_weights(tmp_path / "out.pdparams").metadata
@@ -241,18 +241,18 @@ def test_sidecar_says_what_the_weights_need(torch_arrays, tmp_path):
 
 
 def test_a_source_that_changes_while_it_is_read_is_refused(torch_arrays, tmp_path, monkeypatch):
-    """Its checksum would be said of other weights."""
+    """The report would hold the checksum of other weights."""
     source = tmp_path / "in.safetensors"
     save_file(torch_arrays, source)
-    read = convert.forward.torch_files.read
+    read = torch_files.read
 
     def replaced(path, *arguments):
         content = read(path, *arguments)
         save_file({**torch_arrays, "densenet121.classifier.0.bias": np.ones(14, np.float32)}, source)
         return content
 
-    monkeypatch.setattr(convert.forward.torch_files, "read", replaced)
-    with pytest.raises(InputError, match="changed while it was read"):
+    monkeypatch.setattr(torch_files, "read", replaced)
+    with pytest.raises(InputError, match=r"in\.safetensors: changed"):
         convert.from_torch(source, tmp_path / "out.pdparams")
     assert not list(tmp_path.glob("out.*"))
 
@@ -272,20 +272,20 @@ def test_an_output_that_reads_back_differently_is_not_kept(keyword, torch_arrays
         name = "densenet121.out.0.bias"
         read = checkpoint.read_weights
         monkeypatch.setattr(checkpoint, "read_weights", lambda path: {**read(path), name: np.zeros(14, "float32")})
-        with pytest.raises(InputError, match=r"out\.pdparams: what was read back is not what was written"):
+        with pytest.raises(InputError, match=r"out\.pdparams: .*read back"):
             convert.from_torch(tmp_path / "in.safetensors", tmp_path / "out.pdparams")
     else:
         monkeypatch.setattr(torch_files, "read", lambda path: torch_files.TorchFile({}, "empty"))
-        with pytest.raises(InputError, match=r"out\.safetensors: what was read back is not what was written"):
+        with pytest.raises(InputError, match=r"out\.safetensors: .*read back"):
             convert.to_torch(tmp_path / "in.pdparams", tmp_path / "out.safetensors")
     assert {path.name for path in tmp_path.iterdir()} == {"in.safetensors", "in.pdparams", "in.json"}
 
 
-# And back
+# From Paddle to PyTorch
 
 
 @pytest.mark.parametrize("name", ["model.pth.tar", "model.safetensors"])
-def test_there_and_back_is_bit_exact(name, torch, torch_network, paddle_arrays, tmp_path, capsys):
+def test_a_round_trip_is_exact(name, torch, torch_network, paddle_arrays, tmp_path, capsys):
     first, back, again = tmp_path / "first.pdparams", tmp_path / name, tmp_path / "again.pdparams"
     checkpoint.save(paddle_arrays, first)
     assert main(["--reverse", str(first), "--output", str(back)]) == 0
@@ -310,14 +310,14 @@ def test_there_and_back_is_bit_exact(name, torch, torch_network, paddle_arrays, 
 
 
 @pytest.mark.usefixtures("torch")
-def test_going_back_gives_the_same_bytes_each_time(torch_arrays, tmp_path):
+def test_conversion_to_pytorch_is_reproducible(torch_arrays, tmp_path):
     save_file(torch_arrays, tmp_path / "in.safetensors")
     convert.from_torch(tmp_path / "in.safetensors", tmp_path / "in.pdparams")
     digests = {convert.to_torch(tmp_path / "in.pdparams", tmp_path / f"{n}.pth").output_sha256 for n in "ab"}
     assert len(digests) == 1
 
 
-def test_half_a_model_does_not_go_back(torch_arrays, tmp_path, capsys):
+def test_half_a_model_is_not_converted_to_pytorch(torch_arrays, tmp_path, capsys):
     checkpoint.save({"densenet121.out.0.bias": np.ones(14, "float32"), "extra": np.ones(2)}, tmp_path / "in.pdparams")
     assert main(["--reverse", str(tmp_path / "in.pdparams"), "--output", str(tmp_path / "out.safetensors")]) == 2
     line = capsys.readouterr().err
@@ -327,7 +327,7 @@ def test_half_a_model_does_not_go_back(torch_arrays, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("torch")
-def test_another_number_of_classes_goes_back(torch_arrays, tmp_path, capsys):
+def test_another_number_of_classes_is_converted_to_pytorch(torch_arrays, tmp_path, capsys):
     state = {name: array[:5] if "classifier" in name else array for name, array in torch_arrays.items()}
     save_file(state, tmp_path / "in.safetensors")
     (tmp_path / "names.txt").write_text("A\nB\nC\nD\nE\n")

@@ -1,4 +1,4 @@
-"""Whatever stands around and before the weights of a DenseNet-121, they are found, or the choice is named."""
+"""Weights of a DenseNet-121 are found in any container and under any prefix, or the alternatives are listed."""
 
 import argparse
 import sys
@@ -9,32 +9,35 @@ import numpy as np
 import pytest
 from faults.gadgets import PLACE, WRITERS, called
 from safetensors.torch import save_file
-from torch_layouts import dotted, slow_name
+from torch_layouts import dotted, expected_paddle_name
 
 from chexnet.errors import InputError
 from chexnet.model import checkpoint, convert
-from chexnet.model.convert import Choices, weight_names
+from chexnet.model.convert import ConversionOptions, weight_names
 
 
 @pytest.fixture
 def narrow(monkeypatch):
-    """DenseNets of a growth of 2 instead of 32, with all their names."""
+    """Set the growth rate to 2 instead of 32, with all names unchanged."""
     monkeypatch.setattr(weight_names, "GROWTH", 2)
     monkeypatch.setattr(weight_names, "FEATURES", 64)
 
 
 @pytest.fixture
 def weights(narrow, torch):
-    """Name of the table -> random tensor, batch counters too; the head has 14 outputs."""
+    """Name in the table -> random tensor, with a batch counter; the head has 14 outputs."""
     generator = torch.Generator().manual_seed(3)
-    state = {weight.torch: torch.rand(weight.shape, generator=generator) for weight in weight_names.model()}
+    state = {weight.torch: torch.rand(weight.shape, generator=generator) for weight in weight_names.model_weights()}
     return {**state, "features.norm0.num_batches_tracked": torch.tensor(7)}
 
 
 def wanted(weights) -> dict[str, np.ndarray]:
-    """Paddle's names and layouts, worked out name by name."""
+    """Convert to Paddle's names and layouts one name at a time, without the table."""
     arrays = {name: tensor.float().numpy() for name, tensor in weights.items() if "num_batches" not in name}
-    return {slow_name(name): array.T if "classifier.0.weight" in name else array for name, array in arrays.items()}
+    return {
+        expected_paddle_name(name): array.T if "classifier.0.weight" in name else array
+        for name, array in arrays.items()
+    }
 
 
 def assert_same(found, arrays):
@@ -42,7 +45,7 @@ def assert_same(found, arrays):
     assert not [name for name in arrays if not np.array_equal(found[name], arrays[name])]
 
 
-# The table: every entry of a column occurs with many of the others
+# Combinations: every entry of a list occurs with many entries of the others
 
 PREFIXES = [
     *("", "module.", "densenet121.", "module.densenet121.", "_orig_mod.", "model.", "net.", "backbone.", "encoder."),
@@ -92,7 +95,7 @@ LAYOUTS = list(
 
 
 @pytest.mark.parametrize(("prefix", "container", "head", "precision", "spelling", "kind"), LAYOUTS)
-def test_a_layout_is_found(prefix, container, head, precision, spelling, kind, weights, torch, tmp_path):
+def test_weights_in_any_layout_are_found(prefix, container, head, precision, spelling, kind, weights, torch, tmp_path):
     dtype = getattr(torch, precision)
     weights = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
     spelled = {prefix + SPELLINGS[spelling](name).replace("classifier.0", head): t for name, t in weights.items()}
@@ -102,12 +105,12 @@ def test_a_layout_is_found(prefix, container, head, precision, spelling, kind, w
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_a_prefix_in_safetensors(prefix, weights, tmp_path):
+def test_any_prefix_in_safetensors_is_stripped(prefix, weights, tmp_path):
     save_file({prefix + name: tensor for name, tensor in weights.items()}, tmp_path / "model.safetensors")
     assert_same(convert.read_torch(tmp_path / "model.safetensors").state, wanted(weights))
 
 
-def test_bfloat16_in_safetensors(weights, torch, tmp_path):
+def test_bfloat16_in_safetensors_is_widened(weights, torch, tmp_path):
     state = {name: t.bfloat16() if t.is_floating_point() else t for name, t in weights.items()}
     save_file(state, tmp_path / "model.safetensors")
     found = convert.read_torch(tmp_path / "model.safetensors")
@@ -116,9 +119,9 @@ def test_bfloat16_in_safetensors(weights, torch, tmp_path):
     assert checkpoint.read_weights(tmp_path / "model.safetensors")["classifier.0.bias"].dtype == np.float32
 
 
-def test_features_that_lost_their_names(weights, torch, tmp_path):
-    """`nn.Sequential(*densenet.features.children())`, and a head of another module."""
-    numbers = {name: number for number, name in weight_names.NUMBERS.items()}
+def test_numbered_children_of_features_are_renamed(weights, torch, tmp_path):
+    """As in `nn.Sequential(*densenet.features.children())` with a separate head."""
+    numbers = {name: number for number, name in weight_names.CHILD_NAMES.items()}
     state = {}
     for name, tensor in weights.items():
         _, child, rest = name.split(".", 2)
@@ -130,14 +133,14 @@ def test_features_that_lost_their_names(weights, torch, tmp_path):
 
 
 @pytest.mark.parametrize("head", ["head.weight", "model.head.weight"])
-def test_a_head_above_its_backbone(head, weights, torch, tmp_path):
+def test_a_head_outside_the_backbone_is_found(head, weights, torch, tmp_path):
     head = head.removesuffix(".weight")
     state = {f"model.backbone.{name}".replace("model.backbone.classifier.0", head): t for name, t in weights.items()}
     torch.save({"state_dict": state}, tmp_path / "model.pth")
     assert_same(convert.read_torch(tmp_path / "model.pth").state, wanted(weights))
 
 
-def test_backbone_and_head_in_dictionaries_of_their_own(weights, torch, tmp_path):
+def test_backbone_and_head_in_separate_dictionaries_are_found(weights, torch, tmp_path):
     content = {
         "backbone": {name: t for name, t in weights.items() if "classifier" not in name},
         "head": {name.removeprefix("classifier.0."): t for name, t in weights.items() if "classifier" in name},
@@ -146,13 +149,13 @@ def test_backbone_and_head_in_dictionaries_of_their_own(weights, torch, tmp_path
     torch.save(content, tmp_path / "model.pth")
     found = convert.read_torch(tmp_path / "model.pth")
     assert_same(found.state, wanted(weights))
-    assert found.found.beside == ("epoch",)
+    assert found.found.extra_keys == ("epoch",)
 
 
 # Several networks
 
 
-def several(torch, weights, kind):
+def several_networks(torch, weights, kind):
     other = {name: tensor + 1 for name, tensor in weights.items()}
     if kind == "EMA":
         return {"state_dict": weights, "state_dict_ema": other}, "state_dict", "state_dict_ema"
@@ -164,23 +167,23 @@ def several(torch, weights, kind):
     return {**weights, **{f"ema.{name}": tensor for name, tensor in other.items()}}, "", "ema"
 
 
-@pytest.mark.parametrize("kind", ["EMA", "student and teacher", "a copy beside bare weights"])
-def test_of_several_networks_the_user_chooses(kind, weights, torch, tmp_path):
-    content, first, second = several(torch, weights, kind)
+@pytest.mark.parametrize("kind", ["EMA", "student and teacher", "a copy next to bare weights"])
+def test_the_user_selects_one_of_several_networks(kind, weights, torch, tmp_path):
+    content, first, second = several_networks(torch, weights, kind)
     path = tmp_path / "model.pth"
     torch.save(content, path)
-    with pytest.raises(InputError, match=r"holds 2 DenseNets: .*; --key NAME chooses one") as caught:
+    with pytest.raises(InputError, match=r"model\.pth: .*2 DenseNets: .*--key NAME") as caught:
         convert.read_torch(path)
     assert first in str(caught.value)
     assert second in str(caught.value)
-    assert_same(convert.read_torch(path, choices=Choices(key=first)).state, wanted(weights))
+    assert_same(convert.read_torch(path, options=ConversionOptions(key=first)).state, wanted(weights))
     other = {name: tensor + 1 for name, tensor in weights.items()}
-    assert_same(convert.read_torch(path, choices=Choices(key=second)).state, wanted(other))
-    with pytest.raises(InputError, match=f"no DenseNet at --key model, expected {first}"):
-        convert.read_torch(path, choices=Choices(key="model"))
+    assert_same(convert.read_torch(path, options=ConversionOptions(key=second)).state, wanted(other))
+    with pytest.raises(InputError, match=f"--key model, expected {first}"):
+        convert.read_torch(path, options=ConversionOptions(key="model"))
 
 
-def test_gradients_and_shadows_without_statistics_are_no_networks(weights, torch, tmp_path):
+def test_parameters_without_statistics_are_not_a_network(weights, torch, tmp_path):
     parameters = {name: tensor for name, tensor in weights.items() if "running" not in name}
     torch.save({"shadow": parameters, "model": weights, "momentum": parameters}, tmp_path / "model.pth")
     assert_same(convert.read_torch(tmp_path / "model.pth").state, wanted(weights))
@@ -191,56 +194,56 @@ def test_the_same_weights_under_two_keys_are_one_network(weights, torch, tmp_pat
     assert_same(convert.read_torch(tmp_path / "model.pth").state, wanted(weights))
 
 
-def test_what_is_left_over_is_refused_unless_only_training_needs_it(weights, torch, tmp_path):
+def test_leftover_tensors_are_refused_unless_only_training_needs_them(weights, torch, tmp_path):
     path = tmp_path / "model.pth"
     state = {f"model.{name}": tensor for name, tensor in weights.items()}
     torch.save({**state, "criterion.pos_weight": torch.ones(14), "train_loss.total": torch.ones(1)}, path)
     assert convert.read_torch(path).found.dropped == ("criterion.pos_weight", "train_loss.total")
     torch.save({**state, "attention.weight": torch.ones(14)}, path)
-    with pytest.raises(InputError, match=r"left over 1: attention\.weight\. --key model leaves out"):
+    with pytest.raises(InputError, match=r"left over 1: attention\.weight\. --key model"):
         convert.read_torch(path)
-    found = convert.read_torch(path, choices=Choices(key="model"))
+    found = convert.read_torch(path, options=ConversionOptions(key="model"))
     assert found.found.dropped == ("attention.weight",)
     assert_same(found.state, wanted(weights))
     torch.save({**state, "model.features.se.weight": torch.ones(14)}, path)
     with pytest.raises(InputError, match=r"left over 1: model\.features\.se\.weight"):
-        convert.read_torch(path, choices=Choices(key="model"))
+        convert.read_torch(path, options=ConversionOptions(key="model"))
 
 
-def test_two_heads_are_named(weights, torch, tmp_path):
+def test_two_heads_are_refused_by_name(weights, torch, tmp_path):
     state = {**weights, "projection.weight": torch.ones(8, 64), "projection.bias": torch.ones(8)}
     torch.save(state, tmp_path / "model.pth")
-    with pytest.raises(InputError, match=r"2 layers .*: classifier\.0, projection; expected one"):
+    with pytest.raises(InputError, match=r"2 layers .*: classifier\.0, projection"):
         convert.read_torch(tmp_path / "model.pth")
 
 
-def test_a_head_of_two_layers_is_not_cut_in_half(weights, torch, tmp_path):
+def test_a_head_of_two_layers_is_refused(weights, torch, tmp_path):
     state = {f"model.{name}": tensor for name, tensor in weights.items() if "classifier" not in name}
     state |= {"head.0.weight": torch.ones(8, 64), "head.0.bias": torch.ones(8), "head.2.weight": torch.ones(3, 8)}
     torch.save(state, tmp_path / "model.pth")
     for key in (None, "model"):
         with pytest.raises(InputError, match=r"left over 1: head\.2\.weight"):
-            convert.read_torch(tmp_path / "model.pth", choices=Choices([f"c{n}" for n in range(8)], key=key))
+            convert.read_torch(tmp_path / "model.pth", options=ConversionOptions([f"c{n}" for n in range(8)], key=key))
 
 
-def test_an_average_of_pytorch(weights, torch, tmp_path):
-    """`torch.optim.swa_utils.AveragedModel` counts beside its module."""
+def test_the_counter_of_averaged_model_is_ignored(weights, torch, tmp_path):
+    """`torch.optim.swa_utils.AveragedModel` stores a counter next to its module."""
     state = {f"module.{name}": tensor for name, tensor in weights.items()} | {"n_averaged": torch.tensor(3)}
     torch.save(state, tmp_path / "model.pth")
     assert_same(convert.read_torch(tmp_path / "model.pth").state, wanted(weights))
 
 
-# Objects of classes that are not run
+# Objects of classes that are not imported
 
 
 class TrainingConfig(dict):
-    """A class of a training script, a kind of dictionary with attributes."""
+    """A class of a training script: a dictionary with attributes."""
 
     learning_rate = 0.1
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_classes_beside_the_weights_are_left_out_and_named(kind, weights, torch, tmp_path):
+def test_objects_of_unknown_classes_are_left_out_and_reported(kind, weights, torch, tmp_path):
     config = TrainingConfig(batch=8)
     config.note = "an attribute"
     content = {"state_dict": weights, "args": argparse.Namespace(lr=1), "config": config, "rng": PLACE}
@@ -251,7 +254,7 @@ def test_classes_beside_the_weights_are_left_out_and_named(kind, weights, torch,
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_refused_file_is_not_read_though_its_weights_are_whole(kind, weights, torch, tmp_path):
+def test_a_file_with_an_attack_is_refused_although_its_weights_are_complete(kind, weights, torch, tmp_path):
     content = {"state_dict": weights, "args": PLACE}
     WRITERS[kind](torch, content, called("posix", "system", b"K\x01"), tmp_path / "model.pth")
     with pytest.raises(InputError, match=r"asks to run posix\.system"):
@@ -263,7 +266,7 @@ def test_a_refused_file_is_not_read_though_its_weights_are_whole(kind, weights, 
 def test_a_whole_module_is_read_without_its_class(
     key, legacy, torch, torch_network, paddle_arrays, tmp_path, monkeypatch
 ):
-    """As jrzech's and torchxrayvision's programs save it, below DataParallel too."""
+    """As jrzech's and torchxrayvision's programs save it, also inside DataParallel."""
     source = tmp_path / "model.pth"
     module = torch.nn.DataParallel(torch_network) if legacy else torch_network
     torch.save({key: module, "epoch": 3} if key else module, source, _use_new_zipfile_serialization=not legacy)
@@ -274,7 +277,7 @@ def test_a_whole_module_is_read_without_its_class(
     assert "torch_densenet.TorchCheXNet" in data.file.unknown
 
 
-def test_a_module_is_read_by_pytorch_where_the_user_allows_it(torch, torch_network, paddle_arrays, tmp_path):
+def test_pytorch_reads_a_module_if_the_user_allows_it(torch, torch_network, paddle_arrays, tmp_path):
     torch.save({"model": torch_network}, tmp_path / "model.pth")
     data = convert.read_torch(tmp_path / "model.pth", allow_pickle=True)
     assert_same(data.state, paddle_arrays)

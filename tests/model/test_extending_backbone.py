@@ -1,4 +1,4 @@
-"""A backbone from outside the package: the code of docs/extending.md trains, resumes, evaluates, predicts, exports."""
+"""A custom backbone: the code of docs/extending.md trains, resumes, evaluates, predicts and exports."""
 
 import importlib.util
 import os
@@ -26,7 +26,7 @@ from chexnet.model.backbones import BACKBONES, Backbone, GlobalPoolBackbone
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    """The page's code as a file."""
+    """The code of docs/extending.md as a file."""
     page = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
     section = page.partition("\n## A backbone\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"^```python\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
@@ -43,7 +43,7 @@ def config(small_data, source) -> TrainConfig:
 
 @pytest.fixture(scope="module")
 def trained(source, config) -> Path:
-    """The folder of a run that the file itself has made, in a process of its own."""
+    """The output folder of a training run in a separate process, started by the file."""
     flags = []
     for field in fields(config):
         value = getattr(config, field.name)
@@ -63,7 +63,7 @@ def trained(source, config) -> Path:
 
 @pytest.fixture
 def registered(source) -> Iterator[type[Backbone]]:
-    """The class of the file, registered in this process until the test ends."""
+    """The class in the file, registered in this process until the test ends."""
     spec = importlib.util.spec_from_file_location("my_net", source)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -71,12 +71,12 @@ def registered(source) -> Iterator[type[Backbone]]:
     del BACKBONES["my_net"]
 
 
-def test_it_resumes_evaluates_predicts_and_exports(registered, trained, config, tmp_path, small_data):
+def test_a_custom_backbone_resumes_evaluates_predicts_and_exports(registered, trained, config, tmp_path, small_data):
     chexnet.resume(trained / "after_epoch_01_step_000004.state", {"save_dir": str(tmp_path / "resumed")})
     assert sha256(tmp_path / "resumed/final.pdparams") == sha256(trained / "final.pdparams")
     ckpt, image = trained / "best_model.pdparams", small_data / "images" / "val1.png"
     network = chexnet.load(ckpt)
-    assert isinstance(network.body, registered)
+    assert isinstance(network.backbone, registered)
 
     scored = chexnet.evaluate(
         chexnet.EvalConfig(data_dir=config.data_dir, test_list=config.val_list, ckpt=str(ckpt), crops=1, device="cpu")
@@ -88,8 +88,8 @@ def test_it_resumes_evaluates_predicts_and_exports(registered, trained, config, 
 
     prediction = chexnet.Predictor(ckpt, crops=1, device="cpu").predict(image)
     np.testing.assert_allclose(prediction.probabilities, expected, atol=1e-4)
-    looked_at = prediction.cam("Mass")[10:-10, 10:-10]  # the crop leaves a margin out
-    assert np.isfinite(looked_at).all()
+    heatmap = prediction.cam("Mass")[10:-10, 10:-10]  # the crop leaves a margin out
+    assert np.isfinite(heatmap).all()
     assert load_script("predict.py").main([str(image), "--ckpt", str(ckpt), "--cam", str(tmp_path / "cam")]) == 0
     assert list((tmp_path / "cam").glob("*.png"))
 
@@ -97,12 +97,12 @@ def test_it_resumes_evaluates_predicts_and_exports(registered, trained, config, 
     np.testing.assert_allclose(engines.load_exported(exported.graph).predict(crop)[0], expected, atol=1e-4)
 
 
-def test_the_scripts_offer_it(registered):
+def test_the_scripts_accept_it(registered):
     for script in ("train.py", "eval.py"):
         assert load_script(script).build_parser().parse_args(["--backbone", "my_net"]).backbone == "my_net"
 
 
-def test_without_its_registration_a_checkpoint_says_what_to_do(trained, config, small_data, tmp_path):
+def test_an_unregistered_backbone_is_an_error_with_the_remedy(trained, config, small_data, tmp_path):
     ckpt = str(trained / "best_model.pdparams")
     settings = {**vars(config), "save_dir": str(tmp_path / "save")}
     uses = [
@@ -129,7 +129,7 @@ def test_a_name_belongs_to_one_class(registered):
     assert BACKBONES["my_net"] is registered
     again = type("MyNet", (registered,), {"__module__": registered.__module__, "__qualname__": "MyNet"})
     assert chexnet.register_backbone("my_net")(again) is again  # a notebook cell that is run again
-    assert isinstance(chexnet.CheXNet(2, "my_net").body, again)
+    assert isinstance(chexnet.CheXNet(2, "my_net").backbone, again)
 
 
 @pytest.mark.parametrize("name", ["my-net", "my.net", "", "5"])
@@ -141,7 +141,7 @@ def test_a_name_is_an_identifier(name):
 
 def test_a_class_without_the_interface_is_refused():
     class Headless(Backbone):
-        """Does not say which parameters are the head's."""
+        """A backbone without `head_prefixes`."""
 
     for backbone, missing in ((Headless, "head_prefixes"), (dict, "features")):
         with pytest.raises(TypeError, match=missing):

@@ -37,7 +37,7 @@ def test_golden_names_shapes_and_count(network):
 
 
 def test_it_computes_what_paddle_vision_computes(network):
-    """The oracle: paddle.vision's own network with the head put in, as the earlier code built it."""
+    """The oracle: paddle.vision's network with CheXNet's head, as the earlier code built it."""
     reference = densenet121()
     reference.out = paddle.nn.Sequential(paddle.nn.Linear(1024, N_CLASSES), paddle.nn.Sigmoid())
     weights = {name.removeprefix("densenet121."): value for name, value in network.state_dict().items()}
@@ -49,18 +49,18 @@ def test_it_computes_what_paddle_vision_computes(network):
     np.testing.assert_array_equal(network(images).numpy(), reference(images).numpy())
 
 
-def test_gray_bytes_are_normalised_as_three_equal_channels(network):
+def test_gray_bytes_are_normalized_as_three_equal_channels(network):
     gray = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64), dtype=np.uint8)
     channels = [(gray[:, 0] / 255.0 - mean) / std for mean, std in zip(MEAN, STD, strict=True)]
-    normalised = paddle.to_tensor(np.stack(channels, axis=1).astype(np.float32))
+    normalized = paddle.to_tensor(np.stack(channels, axis=1).astype(np.float32))
     probabilities = network(paddle.to_tensor(gray)).numpy()
     assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities, network(normalised).numpy(), atol=1e-6)
+    np.testing.assert_allclose(probabilities, network(normalized).numpy(), atol=1e-6)
     np.testing.assert_allclose(network.predict(gray), probabilities, atol=1e-6)
 
 
-def test_normalization_is_the_networks_own_and_its_json_says_which(network, tmp_path):
-    """-1..1 in the place of ImageNet's statistics; weights that say so are loaded so."""
+def test_normalization_comes_from_the_metadata(network, tmp_path):
+    """Here -1..1 instead of ImageNet's mean and deviation."""
     gray = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64), dtype=np.uint8)
     checkpoint.save(network.state_dict(), tmp_path / "a.pdparams")
     checkpoint.write_metadata_file(tmp_path / "a.pdparams", {"normalization": "minus_one_one"})
@@ -70,7 +70,7 @@ def test_normalization_is_the_networks_own_and_its_json_says_which(network, tmp_
     assert np.abs(found - network.predict(gray)).max() > 1e-4
 
 
-def test_features_are_the_map_whose_mean_the_head_reads(network):
+def test_the_head_is_linear_in_the_mean_of_the_feature_map(network):
     images = paddle.randn([1, 3, 64, 96])
     features = network.features(images)
     assert features.shape == [1, 1024, 2, 3]
@@ -82,31 +82,31 @@ def arrays(layer) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
 
 
-def test_a_whole_file_initialises_everything(network, tmp_path):
+def test_init_from_a_whole_model_loads_all_weights(network, tmp_path):
     checkpoint.save(network.state_dict(), tmp_path / "whole.pdparams")
     other = CheXNet()
-    assert "all weights" in init_weights(other, str(tmp_path / "whole.pdparams")).words
+    assert "all weights" in init_weights(other, str(tmp_path / "whole.pdparams")).description
     filled = arrays(other)
     for name, value in arrays(network).items():
         np.testing.assert_array_equal(filled[name], value)
 
 
 @pytest.mark.parametrize("head", [True, False], ids=["with its 1000-way head", "without a head"])
-def test_a_backbone_file_leaves_the_head_alone(network, tmp_path, head):
+def test_init_from_a_backbone_keeps_the_head(network, tmp_path, head):
     state = arrays(network.densenet121)
     backbone = {name: value for name, value in state.items() if not name.startswith("out.")}
     outputs = {"out.weight": np.zeros((1024, 1000), np.float32), "out.bias": np.zeros(1000, np.float32)}
     checkpoint.save({**backbone, **(outputs if head else {})}, tmp_path / "backbone.pdparams")
     other = CheXNet()
     head_before = other.densenet121.out[0].weight.numpy().copy()
-    assert "random head" in init_weights(other, str(tmp_path / "backbone.pdparams")).words
+    assert "random head" in init_weights(other, str(tmp_path / "backbone.pdparams")).description
     filled = arrays(other.densenet121)
     for name, value in backbone.items():
         np.testing.assert_array_equal(filled[name], value)
     np.testing.assert_array_equal(other.densenet121.out[0].weight.numpy(), head_before)
 
 
-def test_a_failed_download_names_the_three_ways_out(monkeypatch):
+def test_a_failed_download_lists_the_alternatives(monkeypatch):
     def offline(*arguments, **options):
         raise RuntimeError("Downloading failed")
 
@@ -118,65 +118,65 @@ def test_a_failed_download_names_the_three_ways_out(monkeypatch):
     assert "\n" not in message
 
 
-def test_a_missing_checkpoint_says_where_to_get_one(tmp_path):
+def test_a_missing_checkpoint_lists_the_ways_to_get_one(tmp_path):
     with pytest.raises(InputError) as caught:
         model.load(tmp_path / "model.pdparams")
     assert all(way in str(caught.value) for way in ("convert_torch_weights.py", "download", "train.py"))
 
 
-def test_another_head_does_not_fit(network, tmp_path):
+def test_another_number_of_outputs_is_refused(network, tmp_path):
     checkpoint.save(network.state_dict(), tmp_path / "fourteen.pdparams")
-    with pytest.raises(InputError, match=r"fourteen\.pdparams: has 14 outputs, expected 3, one for each class"):
+    with pytest.raises(InputError, match=r"fourteen\.pdparams: .*14 outputs, expected 3.*--classes_file"):
         model.load(tmp_path / "fourteen.pdparams", classes=["a", "b", "c"])
 
 
-def test_a_checkpoint_brings_its_preprocessing_or_has_the_default_one(tmp_path):
+def test_preprocessing_comes_from_the_metadata_or_the_defaults(tmp_path):
     assert model.load_model_config(tmp_path / "a.pdparams").preprocessing == Preprocessing()
     checkpoint.write_metadata_file(tmp_path / "b.pdparams", {"resize": 128, "crop": 112, "epoch": 3})
     assert model.load_model_config(tmp_path / "b.pdparams").preprocessing == Preprocessing(128, 112)
 
 
 @pytest.mark.parametrize(("before", "now"), [("symmetric", "minus_one_one"), ("unit", "zero_one")])
-def test_a_checkpoint_of_an_earlier_version_says_its_normalization(tmp_path, before, now):
-    for number, facts in enumerate(({"scaling": before}, {"normalization": now})):
-        checkpoint.write_metadata_file(tmp_path / f"{number}.pdparams", facts)
+def test_normalization_names_of_earlier_versions_are_read(tmp_path, before, now):
+    for number, metadata in enumerate(({"scaling": before}, {"normalization": now})):
+        checkpoint.write_metadata_file(tmp_path / f"{number}.pdparams", metadata)
         assert model.load_model_config(tmp_path / f"{number}.pdparams").preprocessing.scaling == now
 
 
 @pytest.mark.parametrize(
-    ("facts", "message"),
+    ("metadata", "message"),
     [
         ({"classes": ["Mass", "Mass"]}, "class 2 is 'Mass'"),
-        ({"classes": ["Mass", " "]}, "class 2 is ' ', expected a name"),
+        ({"classes": ["Mass", " "]}, "class 2 is ' '"),
         ({"classes": ["avg"]}, "class 1 is 'avg'"),
         ({"classes": ["a\nb"]}, r"class 1 is 'a\\nb'"),
         ({"classes": []}, "no class"),
-        ({"classes": "Mass"}, "classes are 'Mass', expected a list of names"),
+        ({"classes": "Mass"}, "classes are 'Mass'"),
         ({"classes": [1]}, "class 1 is 1"),
-        ({"backbone": "densenet"}, "the backbone is 'densenet', expected one of densenet121, "),
-        ({"backbone": ["resnet50"]}, r"the backbone is \['resnet50'\]"),
-        ({"backbone": "alexnet", "crop": 62}, "crop 62 is too small for the network, expected at least 63"),
-        ({"normalization": "none"}, "normalization is 'none', expected imagenet or minus_one_one"),
-        ({"scaling": [1]}, r"normalization is \[1\], expected imagenet"),
-        ({"resize": "256"}, "resize, crop and sample_bits are {'resize': '256'}, expected whole numbers"),
-        ({"crop": True}, "resize, crop and sample_bits are {'crop': True}"),
-        ({"resize": 100, "crop": 200}, "crop 200 is not within"),
-        ({"crop": 31}, "crop 31 is too small for the network"),
+        ({"backbone": "densenet"}, "'densenet', expected one of densenet121, "),
+        ({"backbone": ["resnet50"]}, r"\['resnet50'\], expected one of densenet121, "),
+        ({"backbone": "alexnet", "crop": 62}, "crop 62 .* at least 63"),
+        ({"normalization": "none"}, "normalization is 'none', expected .*minus_one_one"),
+        ({"scaling": [1]}, r"normalization is \[1\]"),
+        ({"resize": "256"}, "{'resize': '256'}"),
+        ({"crop": True}, "{'crop': True}"),
+        ({"resize": 100, "crop": 200}, "crop 200"),
+        ({"crop": 31}, "crop 31 .* 32 pixels"),
     ],
 )
-def test_preprocessing_that_cannot_be_names_the_file_it_is_in(tmp_path, facts, message):
-    checkpoint.write_metadata_file(tmp_path / "a.pdparams", facts)
+def test_invalid_metadata_is_an_error_that_names_its_file(tmp_path, metadata, message):
+    checkpoint.write_metadata_file(tmp_path / "a.pdparams", metadata)
     with pytest.raises(InputError, match=rf"a\.json: .*{message}"):
         model.load_model_config(tmp_path / "a.pdparams")
 
 
-def test_crops_come_from_the_description_unless_they_are_given(tmp_path):
+def test_crops_come_from_the_metadata_unless_they_are_given(tmp_path):
     checkpoint.save_weights(CheXNet(14, "lenet").state_dict(), tmp_path / "a.pdparams")
-    facts = {"backbone": "lenet", "resize": 40, "crop": 32}
-    for said, given, wanted in (({}, None, 10), ({"crops": 1}, None, 1), ({"crops": 1}, 10, 10)):
-        checkpoint.write_metadata_file(tmp_path / "a.pdparams", {**facts, **said})
-        assert Predictor(tmp_path / "a.pdparams", crops=given).crops == wanted
+    metadata = {"backbone": "lenet", "resize": 40, "crop": 32}
+    for stored, given, expected in (({}, None, 10), ({"crops": 1}, None, 1), ({"crops": 1}, 10, 10)):
+        checkpoint.write_metadata_file(tmp_path / "a.pdparams", {**metadata, **stored})
+        assert Predictor(tmp_path / "a.pdparams", crops=given).crops == expected
     for wrong in (5, "1", True, 1.0, [1]):
-        checkpoint.write_metadata_file(tmp_path / "a.pdparams", {**facts, "crops": wrong})
-        with pytest.raises(InputError, match=r"a\.json: crops is .*, expected 10 or 1"):
+        checkpoint.write_metadata_file(tmp_path / "a.pdparams", {**metadata, "crops": wrong})
+        with pytest.raises(InputError, match=r"a\.json: crops is .* 10 or 1"):
             load_model_config(tmp_path / "a.pdparams")

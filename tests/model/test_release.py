@@ -1,4 +1,4 @@
-"""tools/release_weights.py and what it writes."""
+"""tools/release_weights.py and its output files."""
 
 import json
 
@@ -25,7 +25,7 @@ def source(tmp_path):
     return path
 
 
-def test_half_the_size_the_same_weights_to_a_thousandth_and_the_notice(source, tmp_path, capsys):
+def test_weights_are_rounded_to_float16_with_their_metadata_and_the_notice(source, tmp_path, capsys):
     target = tmp_path / "model.safetensors"
     assert (
         release_weights.main(["--ckpt", str(source), "--output", str(target), "--notice", NOTICE, "--map_limit", "25"])
@@ -35,14 +35,19 @@ def test_half_the_size_the_same_weights_to_a_thousandth_and_the_notice(source, t
     assert after["weight"].dtype == np.float16
     np.testing.assert_allclose(after["weight"].astype("f8"), before["weight"], rtol=2**-11)
     assert (after["tiny"] == 0).all()
-    facts = json.loads(target.with_suffix(".json").read_text())
-    assert facts["notice"] == NOTICE
-    assert (facts["resize"], facts["crop"], facts["precision"], facts["map_limit"]) == (40, 32, "float16", 25)
+    metadata = json.loads(target.with_suffix(".json").read_text())
+    assert metadata["notice"] == NOTICE
+    assert (metadata["resize"], metadata["crop"], metadata["precision"], metadata["map_limit"]) == (
+        40,
+        32,
+        "float16",
+        25,
+    )
     assert checkpoint.read_metadata_file(source)["notice"] == "an older one"
     assert "MB, SHA-256" in capsys.readouterr().out
 
 
-def test_a_network_takes_them_and_computes_in_float32(source, tmp_path):
+def test_a_network_loads_them_and_computes_in_float32(source, tmp_path):
     linear = paddle.nn.Linear(3, 2)
     checkpoint.save_weights(linear.state_dict(), source)
     checkpoint.export_weights(source, tmp_path / "model.safetensors")
@@ -52,11 +57,11 @@ def test_a_network_takes_them_and_computes_in_float32(source, tmp_path):
     np.testing.assert_array_equal(other.weight.numpy(), linear.weight.numpy().astype("f2").astype("f4"))
 
 
-def test_without_a_notice_that_of_the_source_stays(source, tmp_path):
+def test_without_a_notice_the_one_of_the_source_is_kept(source, tmp_path):
     assert checkpoint.export_weights(source, tmp_path / "model.safetensors")["notice"] == "an older one"
 
 
-def test_no_notice_at_all_is_said(source, tmp_path, capsys):
+def test_a_missing_notice_is_reported(source, tmp_path, capsys):
     checkpoint.write_metadata_file(source, {})
     assert release_weights.main(["--ckpt", str(source), "--output", str(tmp_path / "m.safetensors")]) == 0
     assert "--notice" in capsys.readouterr().out
@@ -65,12 +70,12 @@ def test_no_notice_at_all_is_said(source, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("target", "notice", "message"),
     [
-        ("best.safetensors", "", r"best\.json: is read by this run"),
-        ("model.pdparams", "", r"model\.pdparams: expected a name that ends in \.safetensors"),
-        ("model.safetensors", "two\nlines", "expected one line"),
+        ("best.safetensors", "", r"best\.json: "),
+        ("model.pdparams", "", r"model\.pdparams: .*\.safetensors"),
+        ("model.safetensors", "two\nlines", r"two\\nlines"),
     ],
 )
-def test_what_would_lose_or_spoil_something_is_refused_before(source, tmp_path, target, notice, message):
+def test_invalid_arguments_are_refused_before_anything_is_written(source, tmp_path, target, notice, message):
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match=message):
         checkpoint.export_weights(source, tmp_path / target, notice)
@@ -79,6 +84,6 @@ def test_what_would_lose_or_spoil_something_is_refused_before(source, tmp_path, 
 
 def test_a_weight_too_large_for_half_precision_is_named_and_nothing_written(source, tmp_path):
     checkpoint.save_weights({"fine": np.ones(2), "huge": np.array([1.0, 70000.0])}, source)
-    with pytest.raises(InputError, match=r"nothing written, huge hold numbers too large for float16"):
+    with pytest.raises(InputError, match=r"model\.safetensors: .*\bhuge\b.*float16"):
         checkpoint.export_weights(source, tmp_path / "model.safetensors")
     assert not (tmp_path / "model.safetensors").exists()

@@ -1,7 +1,7 @@
 """CheXNet in PyTorch for the tests of the converter, with torchvision's module names.
 
 Huang et al., Densely Connected Convolutional Networks, CVPR 2017, table 1; the head as in
-arnoweng/CheXNet `model.py`. torchvision itself cannot be installed beside a CPU build of torch.
+arnoweng/CheXNet `model.py`. torchvision itself cannot be installed next to a CPU build of torch.
 """
 
 from collections import OrderedDict
@@ -24,13 +24,13 @@ class DenseLayer(nn.Module):
         self.conv2 = nn.Conv2d(4 * GROWTH, GROWTH, 3, padding=1, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """One layer of a dense block."""
+        """Compute one layer of a dense block."""
         narrow = self.conv1(self.norm1(x).relu())
         return torch.cat([x, self.conv2(self.norm2(narrow).relu())], dim=1)
 
 
 class DenseNet121(nn.Module):
-    """Normalised images [N, 3, H, W] -> what `classifier` makes of the pooled features [N, 1024]."""
+    """Normalized images [N, 3, H, W] -> output of `classifier` for the pooled features [N, 1024]."""
 
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class DenseNet121(nn.Module):
         self.classifier = classifier
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The network up to and including its head."""
+        """Compute the output of the head."""
         return self.classifier(self.features(images).relu().mean(dim=(2, 3)))
 
 
@@ -64,7 +64,7 @@ class TorchCheXNet(nn.Module):
         self.densenet121 = DenseNet121(nn.Sequential(nn.Linear(1024, out_size), nn.Sigmoid()))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalised images -> probabilities."""
+        """Compute probabilities of normalized images."""
         return self.densenet121(images)
 
 
@@ -73,8 +73,8 @@ def _transition(width: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(norm=norm, relu=nn.ReLU(), conv=conv, pool=nn.AvgPool2d(2)))
 
 
-def randomised(network: nn.Module, seed: int) -> nn.Module:
-    """Makes every tensor of a network differ from every other, and keeps its activations moderate."""
+def randomize(network: nn.Module, seed: int) -> nn.Module:
+    """Fill every tensor of a network with different random numbers that keep its activations moderate."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in network.state_dict().items():
         noise = torch.randn(tensor.shape, generator=generator)
@@ -84,6 +84,6 @@ def randomised(network: nn.Module, seed: int) -> nn.Module:
             tensor.copy_(0.5 + noise.abs())
         elif tensor.dim() > 1:
             tensor.copy_(noise * (2 / tensor[0].numel()) ** 0.5)
-        else:  # a norm's weight is near 1 and everything else of one dimension near 0
+        else:  # the weight of a norm is near 1, other one-dimensional tensors near 0
             tensor.copy_(0.2 * noise + float("norm" in name and name.endswith("weight")))
     return network.eval()

@@ -19,53 +19,55 @@ def torch():
 
 @pytest.fixture(scope="module")
 def torch_network(torch):
-    """PyTorch's CheXNet: every tensor random, so that no two can be taken for each other unnoticed."""
-    from torch_densenet import TorchCheXNet, randomised
+    """PyTorch's CheXNet with different random numbers in every tensor, so that a mix-up shows."""
+    from torch_densenet import TorchCheXNet, randomize
 
     torch.set_num_threads(1)
-    return randomised(TorchCheXNet(), seed=0)
+    return randomize(TorchCheXNet(), seed=0)
 
 
 @pytest.fixture(scope="module")
 def torch_arrays() -> dict[str, np.ndarray]:
-    """A CheXNet of random numbers under modern PyTorch names; needs no PyTorch."""
+    """Random arrays under the modern PyTorch names of CheXNet; needs no PyTorch."""
     generator = np.random.default_rng(0)
-    return {weight_names.PREFIX + w.torch: generator.random(w.shape, dtype=np.float32) for w in weight_names.model()}
+    return {
+        weight_names.PREFIX + w.torch: generator.random(w.shape, dtype=np.float32) for w in weight_names.model_weights()
+    }
 
 
 @pytest.fixture(scope="module")
 def paddle_arrays(torch_network) -> dict[str, np.ndarray]:
-    """What every layout of `network` must become, worked out name by name and not by the table."""
+    """Expected conversion of every layout of `torch_network`, computed without the table of names."""
     state = {}
     for name, tensor in torch_network.state_dict().items():
         if not name.endswith("num_batches_tracked"):
-            turned = tensor.numpy().T if "classifier.0.weight" in name else tensor.numpy()
-            state[slow_name(name)] = np.ascontiguousarray(turned)
+            array = tensor.numpy().T if "classifier.0.weight" in name else tensor.numpy()
+            state[expected_paddle_name(name)] = np.ascontiguousarray(array)
     return state
 
 
-def slow_name(name: str) -> str:
-    """A second, independent way from a PyTorch name to Paddle's."""
-    of_paddle = {"running_mean": "_mean", "running_var": "_variance"}
+def expected_paddle_name(name: str) -> str:
+    """Convert a PyTorch name to Paddle's, independently of the table."""
+    paddle_names = {"running_mean": "_mean", "running_var": "_variance"}
     *path, last = name.removeprefix("densenet121.").split(".")
-    last = of_paddle.get(last, last)
+    last = paddle_names.get(last, last)
     if path[0] == "classifier":
         return f"densenet121.out.0.{last}"
     if path[1] == "norm5":
         return f"densenet121.batch_norm.{last}"
     module = "_batch_norm" if path[-1].startswith("norm") else "_conv"
     if path[1] in ("conv0", "norm0"):
-        place = "conv1_func"
+        layer = "conv1_func"
     elif path[1].startswith("transition"):
-        place = f"tr_conv{int(path[1][-1]) + 1}_blk.conv_ac_func"
+        layer = f"tr_conv{int(path[1][-1]) + 1}_blk.conv_ac_func"
     else:
-        stage, layer = int(path[1][-1]) + 1, path[2].removeprefix("denselayer")
-        place = f"db_conv_{stage}.conv{stage}_{layer}.bn_ac_func{path[3][-1]}"
-    return f"densenet121.{place}.{module}.{last}"
+        stage, number = int(path[1][-1]) + 1, path[2].removeprefix("denselayer")
+        layer = f"db_conv_{stage}.conv{stage}_{number}.bn_ac_func{path[3][-1]}"
+    return f"densenet121.{layer}.{module}.{last}"
 
 
 def dotted(state, prefix="module."):
-    """The spelling of 2017: `denselayer16.conv.2.weight`, below DataParallel, without batch counters."""
+    """Rename to the spelling of 2017: `denselayer16.conv.2.weight`, inside DataParallel, without batch counters."""
     return OrderedDict(
         (prefix + re.sub(r"(denselayer\d+\.)(norm|conv)(\d)", r"\1\2.\3", name), tensor)
         for name, tensor in state.items()
@@ -100,11 +102,11 @@ def probabilities(path: Path, images: np.ndarray) -> np.ndarray:
 
 
 def write_2017(torch, state, path):
-    """arnoweng's: legacy pickle, dotted names, a NumPy scalar and an optimizer beside the weights."""
+    """Write arnoweng's layout: legacy pickle, dotted names, a NumPy scalar and an optimizer next to the weights."""
 
     def reduce(tensor, protocol):  # as PyTorch 0.3 had it
-        place = tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
-        return torch._utils._rebuild_tensor, (tensor._typed_storage(), *place)
+        view = tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+        return torch._utils._rebuild_tensor, (tensor._typed_storage(), *view)
 
     checkpoint_2017 = {
         "epoch": 7,
@@ -120,7 +122,7 @@ def write_2017(torch, state, path):
 
 
 def write_cuda(torch, state, path):
-    """The same written on a GPU, so that the storages ask for one."""
+    """Write the same layout as saved on a GPU, with CUDA storages."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
         write_2017(torch, state, path)
@@ -139,7 +141,7 @@ def write_bare(torch, state, path):
 
 
 def write_torchvision(torch, state, path):
-    """A torchvision DenseNet-121 with a Linear of 14 for its head."""
+    """Write a torchvision DenseNet-121 whose head is a Linear with 14 outputs."""
     plain = {name.removeprefix("densenet121.").replace("classifier.0", "classifier"): t for name, t in state.items()}
     torch.save({"model_state_dict": plain}, path)
 

@@ -12,7 +12,7 @@ from torch_densenet import BLOCKS, GROWTH, DenseNet121
 
 
 class XrvDenseNet(nn.Module):
-    """torchxrayvision's: gray images [N, 1, H, W] from -1024 to 1024 -> [N, outputs]."""
+    """torchxrayvision's network: gray images [N, 1, H, W] from -1024 to 1024 -> [N, outputs]."""
 
     def __init__(self, outputs: int = 18, op_threshs: torch.Tensor | None = None) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class XrvDenseNet(nn.Module):
         self.register_buffer("op_threshs", op_threshs)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits, or probabilities such that the operating points are at 0.5."""
+        """Compute logits, or probabilities rescaled so that the operating points are at 0.5."""
         out = self.classifier(self.features(images).relu().mean(dim=(2, 3)))
         if self.op_threshs is None:
             return out
@@ -30,7 +30,7 @@ class XrvDenseNet(nn.Module):
 
 
 def op_norm(outputs: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
-    """Probabilities [N, C], the thresholds [C] moved to 0.5, and 0.5 where there is none."""
+    """Rescale probabilities [N, C] so that the thresholds [C] become 0.5; 0.5 where there is no threshold."""
     below = outputs / (thresholds * 2)
     above = 1 - (1 - outputs) / ((1 - thresholds) * 2)
     return torch.where(outputs < thresholds, below, above).nan_to_num(0.5)
@@ -51,7 +51,7 @@ class _MonaiDenseLayer(nn.Module):
 
 
 class MonaiDenseNet121(nn.Module):
-    """MONAI's: images [N, in_channels, H, W] -> logits [N, outputs]."""
+    """MONAI's network: images [N, in_channels, H, W] -> logits [N, outputs]."""
 
     def __init__(self, in_channels: int, outputs: int) -> None:
         super().__init__()
@@ -67,5 +67,5 @@ class MonaiDenseNet121(nn.Module):
         self.class_layers = nn.Sequential(parts)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The whole network."""
+        """Compute logits."""
         return self.class_layers(self.features(images))

@@ -41,7 +41,7 @@ def ckpt(tmp_path_factory) -> Path:
     """A small network with class maps and thresholds beside it."""
     paddle.seed(5)
     network = CheXNet(len(CLASSES), "densenet_cifar")
-    network.body.fc.weight.set_value(network.body.fc.weight * 3)
+    network.backbone.fc.weight.set_value(network.backbone.fc.weight * 3)
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
     checkpoint.save(network.state_dict(), path)
     facts = {"backbone": "densenet_cifar", "classes": CLASSES, "resize": 36, "crop": 32, "notice": "Only a <test>."}

@@ -19,7 +19,7 @@ class FeatureGrid(NamedTuple):
 
 
 class Backbone(nn.Layer):
-    """A network that turns normalized images float32 [N, 3, H, W] into a feature map, and that into logits.
+    """A network that computes a feature map of normalized images float32 [N, 3, H, W], and logits of the feature map.
 
     The constructor of a subclass takes the number of outputs as its only required argument. Decorate the subclass with
     `chexnet.register_backbone` to use it by name.
@@ -28,8 +28,8 @@ class Backbone(nn.Layer):
         grid: position of the feature map's cells in the image.
         min_input_size: the smallest height and width, in pixels; smaller images leave no cell in the feature map.
         head_prefixes: name prefixes of the parameters whose shape depends on the number of outputs.
-        has_linear_head: whether the logits are linear in the spatial mean of the feature map. Then the backbone has
-            `class_maps`, as `GlobalPoolBackbone` does.
+        has_linear_head: True if the logits are linear in the spatial mean of the feature map. The backbone then has
+            `class_activation_maps`, as `GlobalPoolBackbone` does.
         weights_url: address and MD5 of Paddle's ImageNet weights, or None.
     """
 

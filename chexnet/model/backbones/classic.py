@@ -148,7 +148,7 @@ class GoogLeNet(GlobalPoolBackbone, models.GoogLeNet):
 
 def _sigmoid(x: paddle.Tensor) -> paddle.Tensor:
     """Apply the sigmoid. Paddle 3 cannot write its own in the older program format, which OpenVINO reads."""
-    if paddle.in_dynamic_mode() or not isinstance(x, paddle.static.Variable):  # which eager tensors are, too
+    if paddle.in_dynamic_mode() or not isinstance(x, paddle.static.Variable):  # eager tensors also pass isinstance
         return nn.functional.sigmoid(x)
     helper = LayerHelper("sigmoid")
     output = helper.create_variable_for_type_inference(x.dtype)

@@ -1,18 +1,18 @@
-"""Weight files and saved states: read without running code, written whole or not at all.
+"""Weight files and saved states: loaded without executing code, written atomically.
 
-A `.pdparams` or `.pdopt` file is a pickle, and `paddle.load` executes whatever a pickle asks for. Here only
-arrays and plain values are read from it. What is written carries its checksum, which is verified when it is
-read. Weights are also read from and written to `.safetensors`, which can hold nothing but arrays. What belongs to
-weights is stored in the same file: backbone, classes, preprocessing, notice, what they were trained on.
+A `.pdparams` or `.pdopt` file is a pickle, and `paddle.load` executes any function that a pickle names. This package
+reads only arrays and plain values from it. Every file that it writes holds a checksum, which is verified on reading.
+Weights are also read from and written to `.safetensors`, a format that holds nothing but arrays. The metadata of
+weights is stored in the same file: backbone, classes, preprocessing, disclaimer and training data.
 """
 
 from chexnet.files import WEIGHT_SUFFIXES
-from chexnet.model.checkpoint.checksum import SCHEMA, CorruptFileError
+from chexnet.model.checkpoint.checksum_line import SCHEMA, CorruptFileError
 from chexnet.model.checkpoint.metadata_file import (
     WEIGHTS_SHA256,
     check_metadata_file,
-    disclaimer_in,
     metadata_path,
+    parse_disclaimer,
     read_metadata_file,
     write_metadata_file,
 )
@@ -41,13 +41,13 @@ __all__ = [
     "WeightFile",
     "check_metadata_file",
     "check_suffix",
-    "disclaimer_in",
     "export_weights",
     "load",
     "load_state_dict",
     "load_weights",
     "metadata_path",
     "open_weights",
+    "parse_disclaimer",
     "read_metadata",
     "read_metadata_file",
     "read_safetensors",

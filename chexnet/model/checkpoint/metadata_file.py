@@ -1,4 +1,4 @@
-"""The metadata of weights (preprocessing, classes, origin): its text within a file, and the JSON beside one."""
+"""Metadata of weights (preprocessing, classes, origin): as text in a weight file, and as a JSON file next to it."""
 
 import json
 import os
@@ -11,17 +11,17 @@ from chexnet.files import write_text
 from chexnet.files.json_files import parse_object, read_object
 
 WEIGHTS_SHA256 = "weights_sha256"
-"""Under which the SHA-256 of the weight file stands that the JSON describes."""
+"""Key in the JSON file of the SHA-256 of the weight file that it describes."""
 
-MAX_NOTICE = 500
-"""Characters: a notice is a line, which is drawn into every picture."""
+MAX_DISCLAIMER = 500
+"""Largest number of characters of a disclaimer, which is one line in every picture."""
 
 
 def format_metadata(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
-    """Formats metadata as the one line of ASCII that is stored in a weight file.
+    """Format metadata as one line of ASCII, which is stored in a weight file.
 
     Raises:
-        InputError: it is more than `parse_metadata` reads.
+        InputError: `parse_metadata` would refuse the line.
     """
     text = json.dumps(dict(metadata), allow_nan=False)
     parse_metadata(text.encode(), path)
@@ -33,66 +33,69 @@ def parse_metadata(text: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
     return parse_object(text, f"{path}: its metadata")
 
 
-def write_metadata_file(path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
-    """Writes the metadata of a weight file as JSON beside it, for people and for files that hold none themselves."""
-    write_text(metadata_path(path), json.dumps(dict(facts), indent=2, allow_nan=False) + "\n")
+def write_metadata_file(path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> None:
+    """Write metadata as a JSON file next to the weight file, for people and for weight files that hold no metadata."""
+    write_text(metadata_path(path), json.dumps(dict(metadata), indent=2, allow_nan=False) + "\n")
 
 
 def read_metadata_file(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads the JSON beside a weight file; empty if there is none, or if it is the graph of an exported Paddle program.
+    """Read the JSON file next to a weight file.
+
+    Returns:
+        The metadata; empty if there is no such file, or if it is the graph of an exported Paddle program.
 
     Raises:
-        InputError: it is there and is not a JSON object, see `chexnet.files.json_files`.
+        InputError: the file is not a JSON object, see `chexnet.files.json_files`.
     """
-    sidecar = metadata_path(path)
-    return read_object(sidecar) if sidecar.exists() and not _is_program(sidecar) else {}
+    json_path = metadata_path(path)
+    return read_object(json_path) if json_path.exists() and not _is_program(json_path) else {}
 
 
-def disclaimer_in(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> str:
-    """What everybody has to know who uses a weight file, as one line that can be shown; may be empty.
+def parse_disclaimer(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> str:
+    """Return the disclaimer that users of the weights must see, one printable line; may be empty.
 
     Args:
-        metadata: of the weight file.
-        source: the file that it was read from, for the message.
+        metadata: metadata of a weight file.
+        source: the file that holds the metadata, for errors.
 
     Raises:
-        InputError: it is no text, or more than a line.
+        InputError: the disclaimer is not a string, or longer than one line.
     """
     disclaimer = metadata.get("notice", "")
-    if not isinstance(disclaimer, str) or not disclaimer.isprintable() or len(disclaimer) > MAX_NOTICE:
+    if not isinstance(disclaimer, str) or not disclaimer.isprintable() or len(disclaimer) > MAX_DISCLAIMER:
         raise InputError(
-            f"{source}: the notice is {repr(disclaimer)[:60]}, expected one line of at most {MAX_NOTICE} characters"
+            f"{source}: the notice is {repr(disclaimer)[:60]}, expected one line of at most {MAX_DISCLAIMER} characters"
         )
     return disclaimer
 
 
 def check_metadata_file(path: str | os.PathLike[str]) -> None:
-    """Finds out whether `write_sidecar` would replace the JSON of something else than weights.
+    """Check that `write_metadata_file` would not replace a file that does not describe weights.
 
     Raises:
-        InputError: there is a file of its name that does not describe weights.
+        InputError: there is such a file.
     """
-    sidecar = metadata_path(path)
+    json_path = metadata_path(path)
     try:
-        known = read_metadata_file(path)
+        metadata = read_metadata_file(path)
     except InputError:
-        known = {"unreadable": True}
-    if known and "backbone" not in known and not {"resize", "crop"} <= known.keys():
+        metadata = {"unreadable": True}
+    if metadata and "backbone" not in metadata and not {"resize", "crop"} <= metadata.keys():
         raise InputError(
-            f"{sidecar}: is there and describes no weights; the description of {Path(path).name} would replace it: "
-            "choose another name, or move it away"
+            f"{json_path}: exists and does not describe weights; the metadata of {Path(path).name} would replace it: "
+            "choose another output name, or move the file"
         )
 
 
 def metadata_path(path: str | os.PathLike[str]) -> Path:
-    """`save/best_model.pdparams` -> `save/best_model.json`."""
+    """Return the path of the JSON file: `save/best_model.pdparams` -> `save/best_model.json`."""
     return Path(path).with_suffix(".json")
 
 
-def _is_program(sidecar: Path) -> bool:
-    """`paddle.jit.save` of Paddle 3 writes `model.json`, too."""
+def _is_program(json_path: Path) -> bool:
+    """Return True for the `model.json` that `paddle.jit.save` of Paddle 3 writes."""
     try:
-        with sidecar.open("rb") as file:
+        with json_path.open("rb") as file:
             return file.read(12) == b'{"base_code"'
     except OSError:
         return False

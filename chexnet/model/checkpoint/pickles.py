@@ -1,6 +1,6 @@
-"""`.pdparams` files and their like: a pickle that Paddle reads too, then a line of metadata if any, then the seal.
+"""`.pdparams` and similar files: a pickle that Paddle also reads, a line of metadata if any, then the checksum line.
 
-`paddle.load` stops where the pickle ends, and so ignores the lines after it.
+`paddle.load` stops where the pickle ends, so it ignores the lines after it.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ import numpy as np
 
 from chexnet.errors import InputError
 from chexnet.files import atomic_write, read_bytes
-from chexnet.model.checkpoint import checksum, file_kinds, unpickling
+from chexnet.model.checkpoint import checksum_line, file_kinds, unpickling
+from chexnet.model.checkpoint.checksum_line import CorruptFileError
 from chexnet.model.checkpoint.metadata_file import format_metadata, parse_metadata
 from chexnet.model.checkpoint.unpickling import NUMBERS, SCALARS
 
@@ -26,41 +27,39 @@ _LAST_LINE = re.compile(rb"\nchexnet ([ -~]{1,100})\n\Z")
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads a `.pdparams`, `.pdopt` or other file of `save` or of Paddle without executing anything in it.
+    """Load a `.pdparams`, `.pdopt` or other file of `save` or of Paddle without executing anything in it.
 
-    A checksum is verified before anything else is made of the content; files of Paddle itself have none.
+    The checksum is verified before the content is parsed. Files that Paddle itself wrote have none.
 
     Returns:
         The dictionary in the file, arrays as `numpy.ndarray`, without Paddle's name table.
 
     Raises:
-        Damaged: the file is truncated, damaged or something else, which is named.
-        InputError: it is missing, of a newer schema, asks to run code or is not a dictionary of strings.
+        CorruptFileError: the file is truncated, damaged or of another kind, which the message names.
+        InputError: the file is missing, has a newer schema, asks to run code or is not a dictionary with string keys.
     """
     return parse(read_bytes(path), path)[0]
 
 
 def parse(data: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Parses the content of `path` as `load` does; gives its metadata as well, None if it holds none."""
-    end = _verified_end(data, path)
-    if refusal := file_kinds.refusal(path, data):
-        raise refusal
+    """Parse the content of `path` as `load` does. Returns the dictionary and its metadata, or None if there is none."""
+    end = _verify_checksum(data, path)
+    if error := file_kinds.identify_wrong_kind(path, data):
+        raise error
     try:
         state, length = unpickling.read(data)
     except InputError as error:
         raise InputError(f"{path}: refused: {error}") from error
     except EOFError as error:
-        raise checksum.CorruptFileError(
-            f"{path}: not a readable Paddle weight file: it ends before its content does"
-        ) from error
+        raise CorruptFileError(f"{path}: not a readable Paddle weight file: it ends before its content does") from error
     except Exception as error:  # a damaged pickle raises almost anything
-        raise checksum.CorruptFileError(
+        raise CorruptFileError(
             f"{path}: not a readable Paddle weight file: {str(error)[:200] or type(error).__name__}"
         ) from error
     metadata = None
     if length != end:
         if end == len(data) or not data.startswith(_METADATA, length):
-            raise checksum.CorruptFileError(
+            raise CorruptFileError(
                 f"{path}: {len(data) - length:,} bytes follow its content, expected none or its checksum"
             )
         metadata = parse_metadata(data[length + len(_METADATA) : end], path)
@@ -71,49 +70,49 @@ def parse(data: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, Any], di
 
 
 def save(state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> str:
-    """Writes values that `load` gives back exactly, whole or not at all. `paddle.load` reads the file too.
+    """Save values atomically; `load` returns them exactly, and `paddle.load` reads the file too.
 
-    The same values give the same bytes. The last line of the file is its seal: the SHA-256 is that of all
-    lines before it.
+    The same values give the same bytes. The last line of the file is its checksum line: the SHA-256 of all bytes before
+    it.
 
     Args:
-        state: names -> Paddle tensors, arrays of numbers, single values of `SCALARS`, or dictionaries, lists
-            and tuples of these. bfloat16 becomes uint16 with the same bits, which Paddle takes for bfloat16.
+        state: name -> Paddle tensor, array of numbers, single value of `SCALARS`, or dictionary, list or tuple of
+            these. bfloat16 becomes uint16 with the same bits, which Paddle reads as bfloat16.
         path: the file, replaced if it exists.
-        metadata: what JSON can hold, stored as one line after the pickle; None for no such line.
+        metadata: JSON-serializable values, stored as one line after the pickle; None for no such line.
 
     Returns:
         The SHA-256 of the file's bytes, in hexadecimal.
 
     Raises:
-        InputError: the file cannot be written, or `metadata` is too large; what stood there before is unchanged.
-        TypeError: `state` holds something else.
+        InputError: the file cannot be written, or `metadata` is too large. An existing file stays unchanged.
+        TypeError: `state` holds a value of another type.
     """
-    content = {**_plain(state), NAME_TABLE: {}}
+    content = {**_to_builtin(state), NAME_TABLE: {}}
     block = b"" if metadata is None else _METADATA + format_metadata(metadata, path).encode()
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        hashed = _Hashed(file)
-        pickler = pickle.Pickler(hashed, protocol=4)
-        # Without a memo: else the bytes would depend on which of the equal strings are one object.
+        writer = _HashingWriter(file)
+        pickler = pickle.Pickler(writer, protocol=4)
+        # Without a memo, so that the bytes do not depend on which equal strings are the same object.
         pickler.fast = True
         pickler.dump(content)
-        hashed.write(block + b"\n")
-        hashed.write(f"chexnet {checksum.checksum(hashed.digest.hexdigest(), bool(block))}\n".encode())
-    return hashed.digest.hexdigest()
+        writer.write(block + b"\n")
+        writer.write(f"chexnet {checksum_line.format_line(writer.digest.hexdigest(), bool(block))}\n".encode())
+    return writer.digest.hexdigest()
 
 
-def _verified_end(data: bytes, path: str | os.PathLike[str]) -> int:
-    """Where the pickle must end, if the seal, which may be missing, is that of the content."""
+def _verify_checksum(data: bytes, path: str | os.PathLike[str]) -> int:
+    """Verify the checksum line, if there is one. Returns the position where the pickle and the metadata end."""
     last_line = _LAST_LINE.search(data, max(0, len(data) - 200))
     if last_line is None:
         return len(data)
     content = memoryview(data)[: last_line.start() + 1]
-    checksum.check(last_line[1].decode(), hashlib.sha256(content).hexdigest(), path)
+    checksum_line.verify(last_line[1].decode(), hashlib.sha256(content).hexdigest(), path)
     return last_line.start()
 
 
-class _Hashed:
-    """A file to write to that hashes what goes by."""
+class _HashingWriter:
+    """A file for writing that hashes the bytes written to it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -124,16 +123,16 @@ class _Hashed:
         return self.file.write(data)
 
 
-def _plain(value: Any) -> Any:
-    """The same values as plain containers, arrays in C order and native byte order, and Python's own numbers."""
+def _to_builtin(value: Any) -> Any:
+    """Convert to plain containers, arrays in C order and native byte order, and Python numbers."""
     if isinstance(value, Mapping):
-        if unusable := [key for key in value if type(key) not in SCALARS]:
-            raise TypeError(f"{unusable[0]!r} cannot be a key in a weight file")
-        return {key: _plain(inner) for key, inner in value.items()}
+        if invalid := [key for key in value if type(key) not in SCALARS]:
+            raise TypeError(f"{invalid[0]!r} cannot be a key in a weight file")
+        return {key: _to_builtin(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [_to_builtin(inner) for inner in value]
     if isinstance(value, tuple):
-        return tuple(_plain(inner) for inner in value)
+        return tuple(_to_builtin(inner) for inner in value)
     if hasattr(value, "numpy"):
         value = value.numpy()
     if isinstance(value, np.generic):

@@ -1,4 +1,4 @@
-"""A checkpoint for passing on: half the size, with what it is and is not."""
+"""Export a checkpoint for distribution: float16 weights with their metadata and a disclaimer."""
 
 import os
 from typing import Any
@@ -16,34 +16,34 @@ def export_weights(
     disclaimer: str = "",
     map_limit: float | None = None,
 ) -> dict[str, Any]:
-    """Writes weights in float16, in the format of safetensors, with their metadata, and the JSON beside them.
+    """Write weights in float16 as `.safetensors` with their metadata, and the JSON file next to them.
 
-    Rounding to float16 changes a weight by less than a thousandth of itself; numbers below 6e-8 become 0.
+    Rounding to float16 changes a weight by less than a thousandth of its value; numbers below 6e-8 become 0.
 
     Args:
-        source: any weight file of this software.
-        target: the file, which ends in `.safetensors`, replaced if it exists.
-        notice: what everybody has to know who uses the weights, a line that predict.py shows on every use and in
-            every picture; empty to keep that of `source`, if it has one.
-        map_limit: see `chexnet.inference.cam.heatmap_range`; None to keep that of `source`, if it has one.
+        source: any weight file that this package reads.
+        target: output file, whose name ends in `.safetensors`; replaced if it exists.
+        disclaimer: one line for everybody who uses the weights, which predict.py prints on every use and draws into
+            every picture. Empty keeps the disclaimer of `source`, if it has one.
+        map_limit: see `chexnet.inference.cam.heatmap_range`; None keeps the value of `source`, if it has one.
 
     Returns:
-        What the JSON beside `target` says: the metadata of `source`, the notice, the limit, the precision, and the
-        SHA-256 of `source` and of `target`.
+        The content of the JSON file of `target`: the metadata of `source`, the disclaimer (`notice`), the limit, the
+        precision, and the SHA-256 of `source` and of `target`.
 
     Raises:
-        InputError: `source` is no weight file, a weight is too large for float16, the notice is more than a line, or
-            `target` or its JSON cannot be written, or is that of `source`.
+        InputError: `source` is not a weight file, a weight is too large for float16, the disclaimer is not one line, or
+            `target` or its JSON file cannot be written, or belongs to `source`.
     """
     if disclaimer != " ".join(disclaimer.split()):
-        raise InputError(f"the notice is {disclaimer!r}, expected one line, words apart by one space")
+        raise InputError(f"the notice is {disclaimer!r}, expected one line with single spaces between words")
     check_writable(target, SAFETENSORS, protected=[source])
     check_writable(metadata_path(target), ".json", protected=[metadata_path(source)], others=[target])
     opened = open_weights(source)
-    facts = {**opened.metadata, "precision": "float16", "source_sha256": opened.sha256}
+    metadata = {**opened.metadata, "precision": "float16", "source_sha256": opened.sha256}
     if disclaimer:
-        facts["notice"] = disclaimer
+        metadata["notice"] = disclaimer
     if map_limit is not None:
-        facts["map_limit"] = map_limit
-    digest = save_checkpoint(opened.weights, target, facts, "float16")
-    return {**facts, WEIGHTS_SHA256: digest}
+        metadata["map_limit"] = map_limit
+    digest = save_checkpoint(opened.weights, target, metadata, "float16")
+    return {**metadata, WEIGHTS_SHA256: digest}

@@ -1,4 +1,4 @@
-"""Weights of a network: one flat dictionary of arrays, in either format."""
+"""Weights of a network: one flat dictionary of arrays, in either file format."""
 
 import hashlib
 import os
@@ -21,22 +21,21 @@ from chexnet.model.checkpoint.metadata_file import (
 from chexnet.model.checkpoint.safetensors_files import SAFETENSORS
 
 if TYPE_CHECKING:
-    from paddle import nn
+    from chexnet.device import paddle
 
-
-_SHOWN = 8  # names in an error
+_MAX_NAMES = 8  # in an error message
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A weight file as it was read, once.
+    """A weight file, read once.
 
     Attributes:
-        path: where it was.
+        path: the file.
         weights: name -> array.
-        sha256: of the bytes that the weights were read from, in hexadecimal.
-        metadata: what belongs to them (backbone, classes, preprocessing, origin); empty if nothing is known.
-        metadata_source: the file that it is from: the weight file itself, or the JSON beside it.
+        sha256: SHA-256 of the bytes that the weights were read from, in hexadecimal.
+        metadata: metadata of the weights (backbone, classes, preprocessing, origin); empty if there is none.
+        metadata_source: the file that holds the metadata: the weight file itself, or the JSON file next to it.
     """
 
     path: Path
@@ -47,13 +46,13 @@ class WeightFile:
 
 
 def open_weights(path: str | os.PathLike[str]) -> WeightFile:
-    """Reads weights and their metadata.
+    """Read weights and their metadata.
 
-    The metadata is that in the file; a JSON beside it is then not read. A file that holds none, as other programs and
-    earlier versions wrote it, has that of the JSON, unless the JSON says that it is of other weights.
+    The metadata in the file takes precedence over the JSON file next to it. Files of other programs and of earlier
+    versions hold none. They use the JSON file, unless it has the SHA-256 of other weights.
 
     Raises:
-        InputError: as for `read_weights` and `read_sidecar`; or the JSON is that of other weights.
+        InputError: as for `read_weights` and `read_metadata_file`; or the JSON file describes other weights.
     """
     data = read_bytes(path)
     digest = hashlib.sha256(data).hexdigest()
@@ -64,16 +63,16 @@ def open_weights(path: str | os.PathLike[str]) -> WeightFile:
     if (described := metadata.pop(WEIGHTS_SHA256, digest)) != digest:
         raise InputError(
             f"{metadata_path(path)}: describes weights with SHA-256 {str(described)[:64]}, those of {path} have "
-            f"{digest}; expected the JSON of these weights, which train.py --resume writes anew. If the two "
-            f"belong together all the same, take {WEIGHTS_SHA256!r} out of the JSON"
+            f"{digest}; expected the JSON of these weights, which train.py --resume writes again. If the two "
+            f"do belong together, remove {WEIGHTS_SHA256!r} from the JSON"
         )
     return WeightFile(Path(path), weights, digest, metadata, metadata_path(path))
 
 
 def read_metadata(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
-    """Reads the metadata of a weight file, and says which file it is from, see `WeightFile`.
+    """Read the metadata of a weight file and the path of the file that holds it, see `WeightFile`.
 
-    Where the weight file is gone, the JSON that is left of it counts.
+    If the weight file is missing, its JSON file is read.
 
     Raises:
         InputError: as for `open_weights`.
@@ -85,14 +84,14 @@ def read_metadata(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Path]:
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads the weights of a network, in either format, whatever the name of the file says.
+    """Read the weights of a network. The content decides the format, not the file name.
 
     Returns:
-        Name -> array, as they are in the file.
+        Name -> array, as stored in the file.
 
     Raises:
-        InputError: the file is missing, unreadable, damaged, asks to run code, holds more than arrays, or is something
-            else, which is named.
+        InputError: the file is missing, unreadable, damaged, asks to run code, holds other values than arrays, or is of
+            another kind, which the message names.
     """
     return _parse(read_bytes(path), path)[0]
 
@@ -101,7 +100,7 @@ def _parse(data: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, np.ndar
     if safetensors_files.is_safetensors(data):
         return safetensors_files.parse(data, path)
     state, metadata = pickles.parse(data, path)
-    return nested_weights.weights_in(state, path), metadata
+    return nested_weights.find_weights(state, path), metadata
 
 
 def save_checkpoint(
@@ -110,9 +109,9 @@ def save_checkpoint(
     metadata: Mapping[str, Any],
     precision: Literal["float32", "float16"] = "float32",
 ) -> str:
-    """Writes weights with their metadata as `save_weights` does, and then the JSON beside them, a copy for people.
+    """Save weights with their metadata as `save_weights` does, and a copy of the metadata as JSON for people.
 
-    The JSON says by its `weights_sha256` of which weights it is.
+    The JSON file identifies its weights by their `weights_sha256`.
     """
     digest = save_weights(weights, path, precision, metadata)
     write_metadata_file(path, {**metadata, WEIGHTS_SHA256: digest})
@@ -125,25 +124,25 @@ def save_weights(
     precision: Literal["float32", "float16"] = "float32",
     metadata: Mapping[str, Any] | None = None,
 ) -> str:
-    """Writes weights for use elsewhere, whole or not at all; the same weights and metadata give the same bytes.
+    """Save weights atomically; the same weights and metadata give the same bytes.
 
     Args:
-        weights: names -> Paddle tensors or arrays. Floating-point numbers are stored in `precision`, whatever
-            they have; others as they are.
-        path: the file, replaced if it exists; its name ends in one of `WEIGHT_SUFFIXES`, which is its format.
-        precision: float16 halves the file and is read like any other; the network computes in float32 all the same.
-        metadata: what belongs to the weights, of values that JSON can hold; it is stored in the file. None stores none:
-            then the JSON beside the file counts.
+        weights: name -> Paddle tensor or array. Floating-point numbers are converted to `precision`; others keep their
+            dtype.
+        path: the file, replaced if it exists; its suffix, one of `WEIGHT_SUFFIXES`, selects the format.
+        precision: float16 halves the size of the file; loading converts to float32 again.
+        metadata: JSON-serializable metadata of the weights, stored in the file. None stores none, so that the JSON file
+            next to the weight file is used.
 
     Returns:
         The SHA-256 of the file's bytes, in hexadecimal.
 
     Raises:
-        InputError: its name ends otherwise, a number is too large for `precision`, `metadata` is too large, or the file
-            cannot be written; what stood there before is unchanged.
+        InputError: the suffix is unknown, a number is too large for `precision`, `metadata` is too large, or the file
+            cannot be written. An existing file stays unchanged.
     """
     check_suffix(path)
-    arrays = {name: _stored(value, np.dtype(precision)) for name, value in weights.items()}
+    arrays = {name: _to_storage_array(value, np.dtype(precision)) for name, value in weights.items()}
     if large := [name for name, array in arrays.items() if array.dtype == np.float16 and np.isinf(array).any()]:
         raise InputError(f"{path}: nothing written, {', '.join(large)} hold numbers too large for {precision}")
     write = safetensors_files.write if Path(path).suffix == SAFETENSORS else pickles.save
@@ -151,13 +150,13 @@ def save_weights(
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:
-    """Raises InputError if `save_weights` knows no format for this name."""
+    """Raise InputError if `save_weights` has no format for this file name."""
     if Path(path).suffix not in WEIGHT_SUFFIXES:
         raise InputError(f"{path}: expected a name that ends in {' or '.join(WEIGHT_SUFFIXES)}")
 
 
-def load_weights(network: "nn.Layer", path: str | os.PathLike[str]) -> None:
-    """Fills every parameter and buffer of `network` from a weight file, or none.
+def load_weights(network: "paddle.nn.Layer", path: str | os.PathLike[str]) -> None:
+    """Load every parameter and buffer of `network` from a weight file, or none if an error is raised.
 
     Raises:
         InputError: the file is unreadable, or its names or shapes are not exactly those of the network.
@@ -165,43 +164,50 @@ def load_weights(network: "nn.Layer", path: str | os.PathLike[str]) -> None:
     load_state_dict(network, read_weights(path), str(path))
 
 
-def load_state_dict(network: "nn.Layer", state: Mapping[str, Any], source: str) -> None:
-    """Fills every parameter and buffer of `network` from arrays, or none; `source` is named in errors.
+def load_state_dict(network: "paddle.nn.Layer", state: Mapping[str, Any], source: str) -> None:
+    """Load every parameter and buffer of `network` from arrays, or none if an error is raised.
+
+    Args:
+        network: filled in place.
+        state: name -> array.
+        source: origin of the arrays, for errors.
 
     Raises:
-        InputError: one line with the number and the first of the names that are missing, unexpected, misshapen, or hold
-            no usable numbers.
+        InputError: one line with the number and the first names of arrays that are missing, unexpected, of another
+            shape, or without usable numbers.
     """
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     faults: dict[str, list[str]] = {
-        "missing": [name for name in wanted if name not in state],
-        "unexpected": [name for name in state if name not in wanted],
+        "missing": [name for name in expected if name not in state],
+        "unexpected": [name for name in state if name not in expected],
     }
-    for name in wanted.keys() & state.keys():
-        if fault := _fault(name, state[name], wanted[name]):
+    for name in expected.keys() & state.keys():
+        if fault := _find_fault(name, state[name], expected[name]):
             faults.setdefault(fault, []).append(name)
-    problems = [f"{fault} {len(names)}: {_shown(names)}" for fault, names in faults.items() if names]
+    problems = [f"{fault} {len(names)}: {_join_names(names)}" for fault, names in faults.items() if names]
     if problems:
-        hint = f". PyTorch calls weights so: {file_kinds.convert_command(source)}" if _of_torch(state) else ""
+        hint = ""
+        if _has_torch_names(state):
+            hint = f". These are the names of PyTorch; convert the file: {file_kinds.convert_command(source)}"
         raise InputError(f"{source}: does not fit the network, nothing was loaded. {'; '.join(problems)}{hint}")
-    network.set_state_dict({name: state[name].astype("float32") for name in wanted})
+    network.set_state_dict({name: state[name].astype("float32") for name in expected})
 
 
-def _shown(names: list[str]) -> str:
-    return ", ".join(name[:80] for name in sorted(names)[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)
+def _join_names(names: list[str]) -> str:
+    return ", ".join(name[:80] for name in sorted(names)[:_MAX_NAMES]) + ", ..." * (len(names) > _MAX_NAMES)
 
 
-def _of_torch(state: Mapping[str, Any]) -> bool:
-    """Whether the names are those that PyTorch gives batch norm, where Paddle says `_mean`."""
+def _has_torch_names(state: Mapping[str, Any]) -> bool:
+    """Return True if batch norm has the names of PyTorch, where Paddle uses `_mean`."""
     return any(name.endswith("running_mean") for name in state)
 
 
-def _fault(name: str, value: Any, shape: tuple[int, ...]) -> str | None:
+def _find_fault(name: str, value: Any, shape: tuple[int, ...]) -> str | None:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return "not an array of floating-point numbers"
     if value.shape != shape:
         return f"of shape {list(value.shape)} for {list(shape)}"
-    # Relu turns NaN into 0 on the way, so broken weights would give probabilities that look sound.
+    # ReLU turns NaN into 0, so that broken weights would give plausible probabilities.
     if not np.isfinite(value).all() or np.abs(value).max(initial=0) > np.finfo("float32").max:
         return "with NaN or infinity"
     if name.endswith("_variance") and (value < 0).any():
@@ -209,11 +215,11 @@ def _fault(name: str, value: Any, shape: tuple[int, ...]) -> str | None:
     return None
 
 
-def _stored(value: Any, precision: np.dtype[Any]) -> np.ndarray:
+def _to_storage_array(value: Any, precision: np.dtype[Any]) -> np.ndarray:
     if hasattr(value, "numpy"):
-        # Before it is an array: NumPy has no bfloat16.
+        # Before the conversion to an array, because NumPy has no bfloat16.
         value = (value.astype("float32") if value.is_floating_point() else value).numpy()
     array = np.asarray(value)
     dtype = precision if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
-    with np.errstate(over="ignore"):  # what became infinite is named by the caller
+    with np.errstate(over="ignore"):  # the caller reports infinite values
         return array.astype(dtype, order="C", copy=False)

@@ -1,4 +1,4 @@
-"""Paddle -> PyTorch."""
+"""Conversion from Paddle to PyTorch."""
 
 import os
 from collections.abc import Mapping
@@ -12,31 +12,31 @@ from chexnet.model import checkpoint
 from chexnet.model.convert import torch_files, weight_names
 from chexnet.model.convert.conversion_checks import (
     Arrays,
+    atomic_output,
     check_output,
-    checked,
-    compare,
+    check_read_back,
+    collect_arrays,
     count_values,
     to_array,
-    writing,
 )
 from chexnet.model.convert.conversion_report import Conversion
 
 
 def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> Conversion:
-    """Converts a CheXNet in Paddle's names to PyTorch, or writes nothing.
+    """Convert a CheXNet in Paddle's names to PyTorch; if an error is raised, nothing is written.
 
     Args:
         source: a whole model of 606 tensors, `.pdparams` or `.safetensors`.
-        output: where to write: `.safetensors`, or any other name for `{'state_dict': ...}` in PyTorch's
-            format. Names are `densenet121.features...` and `densenet121.classifier.0.*`, as arnoweng's
-            `DenseNet121` has them without DataParallel.
+        output: output file: `.safetensors`, or any other suffix for `{'state_dict': ...}` in PyTorch's format. Names
+            are `densenet121.features...` and `densenet121.classifier.0.*`, as in arnoweng's `DenseNet121` without
+            DataParallel.
 
     Returns:
         The report.
 
     Raises:
-        InputError: the source cannot be read or is not a whole CheXNet; torch is needed and missing; or
-            the output cannot be written.
+        InputError: the source cannot be read or is not a whole CheXNet; torch is needed and missing; or the output
+            cannot be written.
     """
     source, output = Path(source), Path(output)
     if output.suffix == ".pdparams":
@@ -47,15 +47,17 @@ def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> 
     bias = weights.get(f"{weight_names.PREFIX}out.0.bias")
     table = [
         weight._replace(torch=weight_names.PREFIX + weight.torch, paddle=weight_names.PREFIX + weight.paddle)
-        for weight in (weight_names.model() if bias is None or bias.ndim != 1 else weight_names.model(len(bias)))
+        for weight in (
+            weight_names.model_weights() if bias is None or bias.ndim != 1 else weight_names.model_weights(len(bias))
+        )
     ]
-    wanted = {weight.paddle: weight.paddle_shape for weight in table}
-    left_over = [name for name in weights if name not in wanted]
-    arrays = checked(source, wanted, weights, left_over=left_over)
+    expected = {weight.paddle: weight.paddle_shape for weight in table}
+    leftover = [name for name in weights if name not in expected]
+    arrays = collect_arrays(source, expected, weights, leftover=leftover)
     state = {weight.torch: weight_names.transpose(weight, arrays[weight.paddle]) for weight in table}
-    with writing(output) as temporary:
+    with atomic_output(output) as temporary:
         torch_files.write(state, temporary)
-        compare(output, state, _read_back(temporary))
+        check_read_back(output, state, _read_back(temporary))
         output_sha256 = sha256(temporary)
     if output.suffix == checkpoint.SAFETENSORS:
         expression = f"safetensors.torch.load_file({str(output)!r})"
@@ -68,7 +70,7 @@ def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> 
         tensors=len(state),
         values=count_values(state),
         ignored={},
-        notes=_preprocessing(opened.metadata),
+        notes=_preprocessing_notes(opened.metadata),
         source_sha256=opened.sha256,
         output_sha256=output_sha256,
         next_step=f"model.load_state_dict({expression})",
@@ -80,8 +82,8 @@ def _read_back(path: Path) -> Arrays:
     return {name: to_array(value) for name, value in content.get("state_dict", content).items()}
 
 
-def _preprocessing(known: Mapping[str, Any]) -> tuple[str, ...]:
-    """How images are prepared for a model in Paddle, which PyTorch has to do alike."""
-    known = present_names(known)
-    said = {name: known[name] for name in ("resize", "crop", "crops", "normalization", "classes") if name in known}
-    return tuple(f"its {name}: {value}" for name, value in said.items())
+def _preprocessing_notes(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the preprocessing and the classes, which the PyTorch program has to use as well, one line each."""
+    known = present_names(metadata)
+    names = ("resize", "crop", "crops", "normalization", "classes")
+    return tuple(f"its {name}: {known[name]}" for name in names if name in known)

@@ -1,4 +1,4 @@
-"""One DenseNet-121 under two sets of names: torchvision's and `paddle.vision`'s.
+"""The names of DenseNet-121's tensors in torchvision and in `paddle.vision`.
 
 Sources: `torchvision/models/densenet.py` and `paddle/vision/models/densenet.py` for the module names,
 arnoweng/CheXNet `model.py` for the head, Huang et al., CVPR 2017, table 1 for the widths,
@@ -14,32 +14,32 @@ import numpy as np
 from chexnet.labels import N_CLASSES
 
 PREFIX = "densenet121."
-"""Before every name of the model in Paddle, and in PyTorch below `module.`; backbone files have none."""
+"""Prefix of every name of a whole model, in Paddle and, below `module.`, in PyTorch. Backbone files have none."""
 
 HEAD = ("classifier.0.weight", "classifier.0.bias")
-"""The head as arnoweng's PyTorch code names it, without a prefix."""
+"""Names of the head in arnoweng's PyTorch code, without a prefix."""
 
 GROWTH = 32
 FEATURES = 32 * GROWTH
-"""Inputs of the head."""
+"""Number of inputs of the head."""
 
-COUNTER = "num_batches_tracked"
+BATCH_COUNTER = "num_batches_tracked"
 
 RENAMES = (
     (r"(denselayer\d+)\.layers\.", r"\1."),  # MONAI
     (r"(denselayer\d+)\.(norm|conv)\.([12])\.", r"\1.\2\3."),  # dots, while PyTorch allowed them in module names
     (r"^(conv0|norm0|norm5|denseblock\d|transition\d)\.", r"features.\1."),  # the features alone
 )
-"""Every spelling that is in use -> the one of the table below: patterns replaced from top to bottom."""
+"""Patterns that turn every spelling in use into that of the table below, applied from top to bottom."""
 
-NUMBERS = {
+CHILD_NAMES = {
     **{"0": "conv0", "1": "norm0", "4": "denseblock1", "5": "transition1", "6": "denseblock2", "7": "transition2"},
     **{"8": "denseblock3", "9": "transition3", "10": "denseblock4", "11": "norm5"},
 }
-"""Place among the children of `features` -> name there: `nn.Sequential(*features.children())` forgets the names."""
+"""Index of a child of `features` -> its name. `nn.Sequential(*features.children())` loses the names."""
 
 TRANSPOSED = ("out.0.weight",)
-"""Ends of Paddle names whose matrices are [in, out] where PyTorch has [out, in]."""
+"""Suffixes of Paddle names whose matrices are [in, out], where PyTorch has [out, in]."""
 
 _NORM = {"weight": "weight", "bias": "bias", "running_mean": "_mean", "running_var": "_variance"}
 _BLOCKS = (6, 12, 24, 16)
@@ -54,17 +54,17 @@ class Weight(NamedTuple):
 
     @property
     def paddle_shape(self) -> tuple[int, ...]:
-        """The shape on Paddle's side."""
+        """Shape in Paddle."""
         return self.shape[::-1] if self.transposed else self.shape
 
     @property
     def transposed(self) -> bool:
-        """Whether the two sides lay it out the other way round."""
+        """True if the two frameworks store the transposed matrix of each other."""
         return self.paddle.endswith(TRANSPOSED)
 
 
-def backbone() -> Iterator[Weight]:
-    """The 604 tensors of DenseNet-121 without its head, in the order of the network."""
+def backbone_weights() -> Iterator[Weight]:
+    """Yield the 604 tensors of DenseNet-121 without its head, in the order of the network."""
     width, narrow = 2 * GROWTH, 4 * GROWTH
     yield _conv("features.conv0", "conv1_func", (width, 3, 7, 7))
     yield from _norm("features.norm0", "conv1_func._batch_norm", width)
@@ -85,43 +85,43 @@ def backbone() -> Iterator[Weight]:
     yield from _norm("features.norm5", "batch_norm", width)
 
 
-def model(outputs: int = N_CLASSES) -> Iterator[Weight]:
-    """The tensors of CheXNet, 606: the backbone and its head."""
-    yield from backbone()
+def model_weights(outputs: int = N_CLASSES) -> Iterator[Weight]:
+    """Yield the 606 tensors of CheXNet: the backbone and its head."""
+    yield from backbone_weights()
     weight, bias = HEAD
     yield Weight(weight, "out.0.weight", (outputs, FEATURES))
     yield Weight(bias, "out.0.bias", (outputs,))
 
 
-def canonical(name: str, numbered: bool = False) -> str:
-    """Any known PyTorch spelling of a name, without what stands before it -> that of the table; others pass unchanged.
+def canonical_name(name: str, numbered: bool = False) -> str:
+    """Convert any known PyTorch spelling of a name, without its prefix, to that of the table; others are unchanged.
 
     Args:
-        name: of a tensor.
-        numbered: whether the children of `features` have numbers for names.
+        name: name of a tensor.
+        numbered: True if the children of `features` have numbers instead of names.
 
     Example:
-        >>> canonical("features.denseblock4.denselayer16.conv.2.weight")
+        >>> canonical_name("features.denseblock4.denselayer16.conv.2.weight")
         'features.denseblock4.denselayer16.conv2.weight'
     """
     if numbered:
         first, _, rest = name.removeprefix("features.").partition(".")
-        name = f"features.{NUMBERS[first]}.{rest}" if first in NUMBERS else name
+        name = f"features.{CHILD_NAMES[first]}.{rest}" if first in CHILD_NAMES else name
     for pattern, replacement in RENAMES:
         name = re.sub(pattern, replacement, name)
     return name
 
 
-def some(of: Iterable[str], most: int = 4) -> str:
-    """The first of some names that a file holds, and how many more there are."""
-    listed = list(of)
+def summarize(names: Iterable[str], most: int = 4) -> str:
+    """List the first few names of many, and the number of the others."""
+    listed = list(names)
     shown = [name if len(name) <= 100 else f"{name[:97]}..." for name in listed[:most]]
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(shown) + more
 
 
 def transpose(weight: Weight, array: np.ndarray) -> np.ndarray:
-    """The array as the other side lays it out; going there and back gives the same array."""
+    """Convert an array to the layout of the other framework; applied twice, it returns the same array."""
     return np.ascontiguousarray(array.T) if weight.transposed else array
 
 
@@ -130,5 +130,5 @@ def _conv(torch: str, paddle: str, shape: tuple[int, ...]) -> Weight:
 
 
 def _norm(torch: str, paddle: str, width: int) -> Iterator[Weight]:
-    for of_torch, of_paddle in _NORM.items():
-        yield Weight(f"{torch}.{of_torch}", f"{paddle}.{of_paddle}", (width,))
+    for torch_name, paddle_name in _NORM.items():
+        yield Weight(f"{torch}.{torch_name}", f"{paddle}.{paddle_name}", (width,))
