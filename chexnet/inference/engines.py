@@ -31,7 +31,7 @@ class Engine(ABC):
     """A network that is ready to compute.
 
     Attributes:
-        crops_a_pass: preferred number of crops per `predict`: enough to keep the engine busy, few enough for memory.
+        preferred_batch_size: preferred number of crops per `predict`: enough to keep the engine busy, few enough for memory.
     """
 
     preferred_batch_size: int
@@ -66,7 +66,7 @@ class EngineSpec:
         `chexnet.inference.cam.probabilities` computes probabilities from class maps, so one pass gives both.
         """
         if device.is_gpu():
-            return _EagerEngine(network, maps, self.precision, crops_a_pass=640)
+            return _EagerEngine(network, maps, self.precision, preferred_batch_size=640)
         with temporary_folder() as folder:
             if self.engine == "paddle":
                 return _PaddleInference(
@@ -127,10 +127,10 @@ def load_exported(path: Path) -> Engine:
 class _EagerEngine(Engine):
     """Paddle's eager mode."""
 
-    def __init__(self, network: CheXNet, maps: bool, precision: str = "float32", crops_a_pass: int = 10) -> None:
-        self.network_predict = network.predict_maps if maps else network.predict
+    def __init__(self, network: CheXNet, maps: bool, precision: str = "float32", preferred_batch_size: int = 10) -> None:
+        self.network_predict = network.predict_cam if maps else network.predict
         self.precision = precision
-        self.preferred_batch_size = crops_a_pass
+        self.preferred_batch_size = preferred_batch_size
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         reduced = self.precision != "float32"

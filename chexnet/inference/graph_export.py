@@ -35,7 +35,7 @@ def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, ma
     """
     prefix = Path(folder) / "model"
     network.eval()
-    graph = _Graph(network, "class_maps" if maps else "forward")
+    graph = _Graph(network, "class_activation_maps" if maps else "forward")
     paddle.jit.save(graph, str(prefix), input_spec=[_input(crop)])
     program = prefix.with_suffix(".json")
     return _whole(program if program.exists() else prefix.with_suffix(".pdmodel"))
@@ -57,7 +57,7 @@ def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: 
     prefix = Path(folder) / "model"
     network.eval()
     with _old_format():
-        graph = _Graph(network, "class_maps" if maps else "logits")
+        graph = _Graph(network, "class_activation_maps" if maps else "logits")
         program = paddle.jit.to_static(graph, input_spec=[_input(crop)], full_graph=True)
         paddle.jit.save(program, str(prefix))
     return _whole(prefix.with_suffix(".pdmodel"))

@@ -179,7 +179,7 @@ def test_openvino_is_imported_without_its_telemetry():
         "import sys\n"
         "from chexnet.inference import engines\n"
         "from chexnet.model import CheXNet\n"
-        "engines.choose('openvino').compile(CheXNet(backbone='lenet'), 32)\n"
+        "engines.select_engine('openvino').compile(CheXNet(backbone='lenet'), 32)\n"
         "assert 'openvino' in sys.modules\n"
         "assert not any(name.startswith('openvino_telemetry') for name in sys.modules)\n"
     )

@@ -180,7 +180,7 @@ def test_requests_that_cannot_be_are_refused(asked, monkeypatch):
     )
     assert refused("POST", "/predict", Content_Length="-1")[0] == 411
     assert refused("POST", "/other", b"")[0] == 404
-    assert refused("GET", "/../looks.py")[0] == 404
+    assert refused("GET", "/../service.py")[0] == 404
     assert refused("GET", "/about", Host="attacker.example") == (
         403,
         "asked for as 'attacker.example', expected 127.0.0.1 or localhost",
@@ -356,7 +356,7 @@ FOREIGN = "<img src=x onerror=alert(1)> \u202e\u2066 \x1b[2J" + "long" * 500
 
 @pytest.mark.browser
 def test_foreign_text_is_text_and_stays_in_its_place(ckpt, predictor, tmp_path, monkeypatch):
-    monkeypatch.setattr(predictor, "notice", FOREIGN)
+    monkeypatch.setattr(predictor, "disclaimer", FOREIGN)
     monkeypatch.setattr(predictor, "classes", tuple(FOREIGN + str(number) for number in range(3)))
     (tmp_path / "<b>\u202egnp.png").write_bytes(packed(1))
     looks = InferenceService(predictor)
