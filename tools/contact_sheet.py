@@ -3,8 +3,8 @@
     python tools/contact_sheet.py images/*.png --output sheet.png
     python tools/contact_sheet.py folder --findings Mass Effusion --output sheet.png
 
-Each row shows an image: first alone, then under the heat map of each finding. Without --findings these are the most
-probable findings of that image.
+Each row shows an image: first alone, then with the heat map of each finding. By default, these are the most probable
+findings of that image.
 """
 
 import argparse
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> cli.Parser:
-    """Return the parser; the flags that predict.py has too have its defaults."""
+    """Return the parser; flags shared with predict.py have the same defaults."""
     parser = cli.Parser("Draw images and the heat maps of their findings on one sheet.", __doc__)
     parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="images and folders, as for predict.py")
     names = {field.name for field in dataclasses.fields(InferenceConfig)} | {"top"}
@@ -50,7 +50,7 @@ def draw_contact_sheet(args: argparse.Namespace) -> None:
     if not files:
         raise paths[0] if isinstance(paths[0], InputError) else InputError(f"{paths[0]}: no such image file")
     if skipped:
-        cli.echo(f"passed over in folders: {image_folders.describe(skipped)}")
+        cli.echo(f"skipped in folders: {image_folders.describe(skipped)}")
     check_inputs(files, [args.output])
     ckpt = shipped_weights.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
     check_inputs([ckpt, *filter(None, [args.classes_file])], [args.output])
@@ -61,13 +61,13 @@ def draw_contact_sheet(args: argparse.Namespace) -> None:
     check_rows(len(files))
     predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt), images=len(paths))
     if unknown := [name for name in args.findings if name not in predictor.classes]:
-        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(predictor.classes)}")
+        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected names from {', '.join(predictor.classes)}")
     predictor.load(cli.echo)
     errors: list[InputError] = []
 
     def readable() -> "Iterator[Prediction]":
-        found = predictor.predict_all(paths)
-        for prediction in tqdm(found, total=len(paths), unit="image", disable=None):  # on a terminal only
+        predictions = predictor.predict_all(paths)
+        for prediction in tqdm(predictions, total=len(paths), unit="image", disable=None):  # on a terminal only
             if isinstance(prediction, InputError):
                 print(f"error: {prediction}", file=sys.stderr)
                 errors.append(prediction)

@@ -17,7 +17,7 @@ from chexnet.files import shipped_weights
 
 
 def build_parser() -> cli.Parser:
-    """Return the parser; the flags that predict.py has too have its defaults."""
+    """Return the parser; flags shared with predict.py have the same defaults."""
     parser = cli.Parser("Serve a web page that shows the findings of an image.", __doc__)
     names = {field.name for field in dataclasses.fields(InferenceConfig)} - {"num_workers"} | {"thresholds"}
     cli.add_config_arguments(parser, PredictConfig, names)
@@ -38,15 +38,15 @@ def serve_page(args: argparse.Namespace) -> None:
     from chexnet.web import InferenceService, serve
 
     predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt))
-    found = predictor.find_thresholds(args.thresholds, cli.echo)
+    path_and_thresholds = predictor.find_thresholds(args.thresholds, cli.echo)
     predictor.load(cli.echo)
     predictor.compile()
     if args.host not in ("127.0.0.1", "localhost"):
         cli.echo(
-            f"=> {args.host}: everybody who can reach this computer can use the page; connections are not encrypted"
+            f"=> {args.host}: everyone who can reach this computer can use the page; connections are not encrypted"
         )
     serve(
-        InferenceService(predictor, found[1] if found else None),
+        InferenceService(predictor, path_and_thresholds[1] if path_and_thresholds else None),
         args.host,
         args.port,
         lambda address: cli.echo(f"=> open {address}"),

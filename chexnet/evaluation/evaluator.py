@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chexnet._types import LogFn, ProgressFn
 from chexnet.config import EvalConfig
 from chexnet.data import ChestXrayDataSet, CropMode, SkippedImage, audit, find_bad_images
 from chexnet.data.lists import check_classes
@@ -16,11 +17,10 @@ from chexnet.evaluation.predictions import Predictions
 from chexnet.evaluation.result import CheckpointResult, EvalResult
 from chexnet.files import sha256
 from chexnet.inference import Predictor, load_for_scoring
-from chexnet.inference.predictor import Log, Progress
 from chexnet.metrics import UndefinedAUROCWarning, class_aurocs, mean_auroc
 
 
-def evaluate(config: EvalConfig, log: Log | None = None, progress: Progress | None = None) -> EvalResult:
+def evaluate(config: EvalConfig, log: LogFn | None = None, progress: ProgressFn | None = None) -> EvalResult:
     """Score `config.ckpt`, or the average of it and `config.ensemble`, on `config.test_list`.
 
     Memory does not grow with the number of images, apart from their probabilities. Checkpoints compute one after the
@@ -97,7 +97,7 @@ class _Data:
     """The images of the lists, opened once for all checkpoints with the same preprocessing."""
 
     config: EvalConfig
-    progress: Progress | None
+    progress: ProgressFn | None
     datasets: dict[tuple[object, ...], ChestXrayDataSet] = field(default_factory=dict)
 
     def open(self, path: str, predictor: Predictor) -> ChestXrayDataSet:
@@ -121,7 +121,7 @@ class _Data:
 class _CheckpointEvaluator:
     """One checkpoint with the lists that it is to be scored on."""
 
-    def __init__(self, predictor: Predictor, lists: Iterable[str], data: _Data, log: Log) -> None:
+    def __init__(self, predictor: Predictor, lists: Iterable[str], data: _Data, log: LogFn) -> None:
         self.predictor = predictor
         self.batch_size = data.config.batch_size
         self.datasets = {path: data.open(path, predictor) for path in lists}
@@ -131,7 +131,7 @@ class _CheckpointEvaluator:
         if self.seen and self.seen.anything:
             log(f"=> warning: {test_list}: {audit.format_training_overlap(self.seen)}")
 
-    def score(self, progress: Progress | None) -> dict[str, Predictions]:
+    def score(self, progress: ProgressFn | None) -> dict[str, Predictions]:
         """Predict the lists, by path. The engine is freed afterwards, so that there is only one at a time."""
         predictions = {}
         for path, dataset in self.datasets.items():

@@ -51,7 +51,7 @@ def ckpt(tmp_path_factory) -> Path:
 def test_the_folder_says_what_it_holds_and_computes_what_the_checkpoint_does(ckpt, tmp_path, form):
     done = deploy(ckpt, tmp_path / "out", possible(form))
     facts = json.loads((tmp_path / "out" / DESCRIPTION).read_text())
-    assert facts == done.facts
+    assert facts == done.description
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*facts["files"], DESCRIPTION}
     assert all(sha256(tmp_path / "out" / name) == digest for name, digest in facts["files"].items())
     assert done.graph.name == facts["graph"] in facts["files"]
@@ -141,6 +141,6 @@ def test_every_kind_of_backbone_becomes_onnx(backbone, tmp_path):
     checkpoint.save_weights(CheXNet(2, backbone).state_dict(), path)
     side = BACKBONES[backbone].min_input_size + BACKBONES[backbone].grid.stride  # maps of two by two places
     checkpoint.write_metadata_file(path, {"backbone": backbone, "classes": ["a", "b"], "crop": side})
-    facts = deploy(path, tmp_path / "out", "onnx").facts
+    facts = deploy(path, tmp_path / "out", "onnx").description
     assert facts["largest_difference"] < 1e-5
     path.unlink()

@@ -196,7 +196,7 @@ def test_thresholds_are_compared_with_what_computes(ckpt, tmp_path):
 
 
 def test_an_export_says_what_it_is_of(ckpt, replaced, tmp_path):
-    assert deploy(ckpt, tmp_path / "out").facts["ckpt_sha256"] == replaced
+    assert deploy(ckpt, tmp_path / "out").description["ckpt_sha256"] == replaced
 
 
 def test_a_comparison_with_boxes_says_what_drew_its_maps(replaced, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import chexnet
+from chexnet._types import LogFn, ProgressFn
 from chexnet.config import LocalizationConfig
 from chexnet.data import lists
 from chexnet.data.images.survey import survey
@@ -23,7 +24,7 @@ from chexnet.evaluation.localization.hit_rates import Scores, score_cases
 from chexnet.files import check_inputs, sha256, write_text
 from chexnet.files.text_files import shorten_all
 from chexnet.inference import Prediction, Predictor, load_for_scoring
-from chexnet.inference.predictor import MAX_BATCH_IMAGES, Log, Progress
+from chexnet.inference.predictor import MAX_BATCH_IMAGES
 from chexnet.prefetch import prefetch_map
 
 SAMPLES_A_FINDING = 2
@@ -89,8 +90,8 @@ class LocalizationResult:
 
 def localize(
     config: LocalizationConfig,
-    log: Log | None = None,
-    progress: Progress | None = None,
+    log: LogFn | None = None,
+    progress: ProgressFn | None = None,
     outputs: Collection[str] = (),
 ) -> LocalizationResult:
     """Compare the class maps of `config.ckpt` with the ground-truth boxes of `config.boxes`.
