@@ -37,12 +37,9 @@ def export_checkpoint(args: argparse.Namespace) -> None:
 
     done = deploy(cli.config_from_args(InferenceConfig, args), args.output_dir, args.format)
     description, outputs = done.description, len(done.description["classes"])
-    print(
-        f"{done.graph}: {description['backbone']}, {outputs} output{'s' * (outputs > 1)}, crops of {description['crop']} px"
-    )
-    print(
-        f"Verified: its probabilities differ from those of {args.ckpt} by at most {description['largest_difference']:.1e}."
-    )
+    backbone, crop, difference = description["backbone"], description["crop"], description["largest_difference"]
+    print(f"{done.graph}: {backbone}, {outputs} output{'s' * (outputs > 1)}, crops of {crop} px")
+    print(f"Verified: its probabilities differ from those of {args.ckpt} by at most {difference:.1e}.")
     print(f"{done.folder / DESCRIPTION} describes how to prepare images; docs/export.md has an example.")
 
 

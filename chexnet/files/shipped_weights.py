@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chexnet.errors import InputError
 
-SHIPPED = Path(__file__).parent.parent / "pretrained_models" / "phantom_densenet121.safetensors"
+SHIPPED = Path(__file__).parents[2] / "pretrained_models" / "phantom_densenet121.safetensors"
 """Trained on synthetic images only, for trying the software out; a package from elsewhere does not have it."""
 
 

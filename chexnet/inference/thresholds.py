@@ -141,8 +141,8 @@ def read_thresholds(
         )
     if expected and ckpt_sha256 not in (None, expected):
         raise InputError(
-            f"{path}: selected for weights with SHA-256 {expected[:64]}, the weights in use have {ckpt_sha256}; "
-            "thresholds are only valid for their own weights: select new ones"
+            f"{path}: chosen for weights with SHA-256 {expected[:64]}, the weights in use have {ckpt_sha256}; "
+            "thresholds are only valid for their own weights: choose new ones"
         )
     points = {name: _point(entries[name], f"{path}: {name}") for name in classes}
     return Thresholds(chosen, points, expected or None, crops)

@@ -49,7 +49,7 @@ class InferenceService:
         }
 
     def predict(self, content: bytes) -> dict[str, Any]:
-        """Predict the content of an image file. Return a JSON object with the findings in the order of `Prediction.ranked`.
+        """Predict the content of an image file; return a JSON object, the findings in the order of `Prediction.ranked`.
 
         Raises:
             InputError: the image cannot be read, see `chexnet.data.images.read`; or `close` was called.
