@@ -152,7 +152,7 @@ def test_the_precisions_of_a_gpu_are_checked(monkeypatch, precision, supported):
 
 
 def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd, monkeypatch):
-    """By default, paddle2onnx prints and installs packages."""
+    """Unlike paddle2onnx with its defaults, which prints and installs packages."""
 
     started = []  # recorded as well as raised, because the caller may catch every error
 
