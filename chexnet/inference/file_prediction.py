@@ -104,7 +104,7 @@ def predict_files(
         raise InputError("; ".join(map(str, failures[:3])) + f"{more}; all other outputs were written")
 
 
-def shown_findings(prediction: Prediction, thresholds: Thresholds | None, top: int) -> list[str]:
+def select_findings(prediction: Prediction, thresholds: Thresholds | None, top: int) -> list[str]:
     """Return the findings to show for an image: all present ones, and at least `top`."""
     if thresholds is None or not prediction.meaningful:
         return prediction.top_k(top)
@@ -119,11 +119,11 @@ def format_result(result: ImageResult, top: int) -> str:
         top: number of findings to show; present findings are always shown.
     """
     prediction, thresholds = result.prediction, result.thresholds
-    shown = shown_findings(prediction, thresholds, top)
+    listed = select_findings(prediction, thresholds, top)
     lines = [printable(prediction.name)]
     if thresholds and prediction.meaningful and not prediction.present(thresholds):
         lines.append("  no finding is at or above its threshold")
-    for finding in shown:
+    for finding in listed:
         line = f"  {finding:20}{prediction.probability(finding):.3f}"
         if not prediction.meaningful:
             line += f"  {MEANINGLESS}, see the warnings"
@@ -135,7 +135,7 @@ def format_result(result: ImageResult, top: int) -> str:
                 f"sensitivity {point.sensitivity:.2f}, specificity {point.specificity:.2f})"
             )
         lines.append(line)
-    if thresholds and prediction.meaningful and (others := len(prediction.classes) - len(shown)):
+    if thresholds and prediction.meaningful and (others := len(prediction.classes) - len(listed)):
         lines.append(f"  {others} more: absent")
     if result.disclaimer:
         lines.append(f"  notice: {result.disclaimer}")
@@ -174,7 +174,7 @@ def _with_overlays(
             return prediction, {}
         if config.sheet:
             return prediction, pictures.draw_sheet(prediction, name, thresholds, predictor.disclaimer)
-        findings = shown_findings(prediction, thresholds, config.top)
+        findings = select_findings(prediction, thresholds, config.top)
         return prediction, pictures.draw(prediction, name, findings, predictor.disclaimer)
 
     def with_name(prediction: Prediction | InputError) -> tuple[Prediction | InputError, str]:
