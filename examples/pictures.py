@@ -63,7 +63,7 @@ def draw_samples(images: Images, probabilities: np.ndarray, classes: Sequence[st
         left, top = MARGIN + index % SAMPLES * step, MARGIN + index // SAMPLES * (step + CAPTION)
         predicted, label = int(probabilities[index].argmax()), int(images.labels[index])
         title = classes[predicted] if predicted == label else f"not {classes[predicted]},\nis {classes[label]}"
-        color = TEXT if predicted == label else overlays.COLOUR
+        color = TEXT if predicted == label else overlays.COLOR
         middle = (left + TILE // 2, top + CAPTION // 2)
         draw.multiline_text(middle, title, color, overlays.font(13), anchor="mm", align="center")
         image = Image.fromarray(images.pixels[index].transpose(1, 2, 0).squeeze())

@@ -50,7 +50,7 @@ def draw_contact_sheet(args: argparse.Namespace) -> None:
     if not files:
         raise paths[0] if isinstance(paths[0], InputError) else InputError(f"{paths[0]}: no such image file")
     if skipped:
-        cli.echo(f"passed over in folders: {image_folders.format_counts(skipped)}")
+        cli.echo(f"skipped in folders: {image_folders.format_counts(skipped)}")
     check_inputs(files, [args.output])
     ckpt = shipped_weights.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
     check_inputs([ckpt, *filter(None, [args.classes_file])], [args.output])
@@ -61,13 +61,13 @@ def draw_contact_sheet(args: argparse.Namespace) -> None:
     check_rows(len(files))
     predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt), images=len(paths))
     if unknown := [name for name in args.findings if name not in predictor.classes]:
-        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected some of {', '.join(predictor.classes)}")
+        raise InputError(f"--findings {' '.join(unknown)}: unknown, expected names from {', '.join(predictor.classes)}")
     predictor.load(cli.echo)
     errors: list[InputError] = []
 
     def readable() -> "Iterator[Prediction]":
-        found = predictor.predict_all(paths)
-        for prediction in tqdm(found, total=len(paths), unit="image", disable=None):  # on a terminal only
+        predictions = predictor.predict_all(paths)
+        for prediction in tqdm(predictions, total=len(paths), unit="image", disable=None):  # on a terminal only
             if isinstance(prediction, InputError):
                 print(f"error: {prediction}", file=sys.stderr)
                 errors.append(prediction)

@@ -32,13 +32,14 @@ def build_parser() -> cli.Parser:
 
 def export_checkpoint(args: argparse.Namespace) -> None:
     """Export the checkpoint and print the written files."""
-    cli.echo(f"=> {args.ckpt}: exporting, then loading the export to compare the results; this takes some seconds")
+    cli.echo(f"=> {args.ckpt}: exporting and verifying; this takes some seconds")
     from chexnet.inference.deployment import DESCRIPTION, deploy
 
     done = deploy(cli.config_from_args(InferenceConfig, args), args.output_dir, args.format)
-    facts, outputs = done.facts, len(done.facts["classes"])
-    print(f"{done.graph}: {facts['backbone']}, {outputs} output{'s' * (outputs > 1)}, crops of {facts['crop']} px")
-    print(f"Verified: its probabilities differ from those of {args.ckpt} by at most {facts['largest_difference']:.1e}.")
+    description, outputs = done.description, len(done.description["classes"])
+    backbone, crop, difference = description["backbone"], description["crop"], description["largest_difference"]
+    print(f"{done.graph}: {backbone}, {outputs} output{'s' * (outputs > 1)}, crops of {crop} px")
+    print(f"Verified: its probabilities differ from those of {args.ckpt} by at most {difference:.1e}.")
     print(f"{done.folder / DESCRIPTION} describes how to prepare images; docs/export.md has an example.")
 
 

@@ -38,15 +38,15 @@ def serve_page(args: argparse.Namespace) -> None:
     from chexnet.web import InferenceService, serve
 
     predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt))
-    found = predictor.find_thresholds(args.thresholds, cli.echo)
+    path_and_thresholds = predictor.find_thresholds(args.thresholds, cli.echo)
     predictor.load(cli.echo)
     predictor.compile()
     if args.host not in ("127.0.0.1", "localhost"):
         cli.echo(
-            f"=> {args.host}: everybody who can reach this computer can use the page; connections are not encrypted"
+            f"=> {args.host}: everyone who can reach this computer can use the page; connections are not encrypted"
         )
     serve(
-        InferenceService(predictor, found[1] if found else None),
+        InferenceService(predictor, path_and_thresholds[1] if path_and_thresholds else None),
         args.host,
         args.port,
         lambda address: cli.echo(f"=> open {address}"),

@@ -1,4 +1,4 @@
-"""From images to probabilities, class maps and pictures, through one `Predictor`."""
+"""Predict radiographs with one `Predictor`: probabilities, class activation maps and pictures of them."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from chexnet.inference.file_prediction import predict_files as predict_files
     from chexnet.inference.prediction import Prediction as Prediction
     from chexnet.inference.predictor import Predictor as Predictor
-    from chexnet.inference.scoring import load_for_scoring as load_for_scoring
+    from chexnet.inference.predictor import load_for_scoring as load_for_scoring
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
@@ -26,6 +26,6 @@ else:
             "predict_files": "file_prediction",
             "Prediction": "prediction",
             "Predictor": "predictor",
-            "load_for_scoring": "scoring",
+            "load_for_scoring": "predictor",
         },
     )

@@ -1,4 +1,4 @@
-"""Class activation maps: how much each cell of the feature map adds to each logit, and where it lies in the image."""
+"""Class activation maps: the contribution of each feature-map cell to each logit, and its position in the image."""
 
 import math
 import os
@@ -27,28 +27,28 @@ __all__ = [
 def heatmap_range(metadata: Mapping[str, Any], source: str | os.PathLike[str]) -> float:
     """Return the logit that heat maps of a checkpoint show at full opacity: its `map_limit`, else DISPLAY_LIMIT.
 
-    It is the same for all findings and images of a network. Networks differ: a confident one reaches ten times the
-    logits of another.
+    All findings and images of a checkpoint share this limit. Checkpoints need their own, because the logits of a
+    confident network are up to ten times those of another.
 
     Args:
         metadata: metadata of the checkpoint.
-        source: file that the metadata came from, for the message.
+        source: file that contains the metadata, for the message.
 
     Raises:
-        InputError: the limit is not a number above 0.
+        InputError: `map_limit` is not a number above 0.
     """
-    limit = metadata.get("map_limit", DISPLAY_LIMIT)
-    if type(limit) not in (int, float) or not (math.isfinite(limit) and limit > 0):
-        raise InputError(f"{source}: map_limit is {repr(limit)[:60]}, expected a number above 0")
-    return float(limit)
+    cam_max = metadata.get("map_limit", DISPLAY_LIMIT)
+    if type(cam_max) not in (int, float) or not (math.isfinite(cam_max) and cam_max > 0):
+        raise InputError(f"{source}: map_limit is {repr(cam_max)[:60]}, expected a number above 0")
+    return float(cam_max)
 
 
 def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Compute the network's outputs from its class maps, without a second pass.
+    """Compute the probabilities of a network from its class maps, without a second pass.
 
     Args:
-        maps: float32 [..., C, h, w], from `CheXNet.class_maps`.
-        bias: float32 [C], `CheXNet.bias`.
+        maps: float32 [..., C, h, w], from `CheXNet.predict_cam`.
+        bias: float32 [C], from `CheXNet.bias`.
 
     Returns:
         float32 [..., C] in 0..1.
@@ -58,32 +58,31 @@ def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def upsample_to_image(maps: np.ndarray, geometry: CropGeometry, grid: FeatureGrid = Backbone.grid) -> np.ndarray:
-    """Combine the maps of an image's crops for one finding into one map, in pixels of the original image.
+    """Combine the crops' maps of one finding into one map at the size of the original image.
 
-    Each map is upsampled bicubically to its crop, so its maximum may lie between cells. The cell centers are those of
-    `grid`; beyond the centers of its border cells a map is constant. `Geometry.restored` then puts the crops together.
+    Each map is upsampled bicubically to its crop, so its maximum may lie between cell centers. Beyond the centers of
+    its border cells, an upsampled map is constant. `CropGeometry.stitch` then combines the crops.
 
     Args:
-        maps: float32 [K, h, w] of one finding, the crops in the order of `geometry`.
-        geometry: `Preprocessing.geometry` of the image.
-        grid: `CheXNet.grid`, by default that of DenseNet.
+        maps: float32 [K, h, w], the maps of one finding, in the order of the crops of `geometry`.
+        geometry: the image's `Preprocessing.geometry`.
+        grid: `CheXNet.grid`, by default DenseNet's.
 
     Returns:
-        float32 [height, width], in the units of the maps; NaN outside all crops.
+        float32 [height, width] in logit units; NaN outside all crops.
     """
     return geometry.stitch(np.stack([upsample(crop_map, geometry.side, grid) for crop_map in maps]))
 
 
 def grad_cam(network: CheXNet, images: np.ndarray) -> np.ndarray:
-    """Compute Grad-CAM of every output, for networks whose head is not linear in the pooled features.
+    """Compute Grad-CAM for every output of a network whose head is not linear in the pooled features.
 
-    Follows Selvaraju et al., Grad-CAM, ICCV 2017, section 3, with two changes that keep it in logit units: the
-    gradients of a channel are summed over its cells, where the paper takes their mean, and negative values are kept,
-    where the paper removes them. For a linear head the result equals the class map; the paper's map is its positive
-    part divided by the number of cells.
+    The method is that of Selvaraju et al., Grad-CAM, ICCV 2017, section 3, with two changes that keep logit units. The
+    gradients of a channel are summed over its cells, not averaged, and negative values are kept. For a linear head, the
+    result equals the class map, and the paper's map is its positive part divided by the number of cells.
 
     Args:
-        network: the network; it is put into evaluation mode, and its weights get no gradients.
+        network: the network; switched to evaluation mode. Its weights receive no gradients.
         images: uint8 [N, 1, H, W].
 
     Returns:

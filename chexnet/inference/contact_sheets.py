@@ -1,4 +1,4 @@
-"""Draw contact sheets: images with the heat maps of their findings on one picture."""
+"""Draw contact sheets: images and the heat maps of their findings in one picture."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from chexnet.inference.prediction import MEANINGLESS, Prediction
 from chexnet.inference.thresholds import Thresholds
 
 MAX_ROWS = 50
-"""Maximum images on a sheet: image viewers cannot show larger pictures."""
+"""Maximum number of images on a sheet: image viewers cannot show larger pictures."""
 
 _CAPTION = 22
 _SHAPE = 1.6
@@ -26,11 +26,11 @@ def contact_sheet(
     """Draw one row per image: the image alone, then with the heat map of each finding and its probability.
 
     Args:
-        predictions: results of at least one image, read one by one.
+        predictions: results of at least one image, taken lazily.
         findings: one column per finding, the same for all images; empty for the most probable findings of each image.
-        top: number of these.
+        top: number of the most probable findings.
         tile: longest side of an image on the sheet, pixels.
-        notice: disclaimer at the bottom.
+        disclaimer: line at the bottom.
 
     Returns:
         Mode RGB.
@@ -42,7 +42,7 @@ def contact_sheet(
     for prediction in predictions:
         check_rows(len(rows) + 1)
         rows.append(_row(prediction, findings or prediction.top_k(top), tile))
-        limit = prediction.cam_max
+        cam_max = prediction.cam_max
     check_rows(len(rows))
     width, height = rows[0].width, sum(row.height for row in rows)
     foot = _CAPTION if disclaimer else 0
@@ -51,29 +51,29 @@ def contact_sheet(
     for row in rows:
         sheet.paste(row, (MARGIN, top_edge))
         top_edge += row.height
-    overlays.draw_scale(sheet, width + MARGIN, MARGIN + _CAPTION, tile, limit)
+    overlays.draw_scale(sheet, width + MARGIN, MARGIN + _CAPTION, tile, cam_max)
     _write(sheet, sheet.height - MARGIN - _CAPTION // 2, disclaimer)
     return sheet
 
 
 def check_rows(count: int) -> None:
-    """Raise InputError unless a sheet can have so many rows."""
+    """Raise InputError unless a sheet can have this number of rows."""
     if count > MAX_ROWS:
-        raise InputError(f"more than {MAX_ROWS} images, expected at most so many on one sheet")
+        raise InputError(f"more than {MAX_ROWS} images, the maximum for one sheet")
     if count == 0:
-        raise InputError("no image that could be read, expected at least one for a sheet")
+        raise InputError("no readable image, expected at least one for a sheet")
 
 
 def finding_sheet(
     prediction: Prediction, thresholds: Thresholds | None = None, tile: int = 224, disclaimer: str = ""
 ) -> Image.Image:
-    """Draw one image: alone, then with the heat map of each finding, in the order of the classes.
+    """Draw one image: alone, then with the heat map of each class.
 
     Args:
         prediction: result of the image.
-        thresholds: operating points; findings that are present get a frame.
+        thresholds: operating points; present findings get a frame.
         tile: longest side of the image on the sheet, pixels.
-        notice: disclaimer at the bottom.
+        disclaimer: line at the bottom.
 
     Returns:
         Mode RGB.
@@ -87,9 +87,9 @@ def finding_sheet(
     texts = list(prediction.warnings)
     if thresholds and prediction.meaningful:
         texts.append(
-            f"{len(present)} of {len(prediction.classes)} findings reach their threshold"
+            f"{len(present)} of {len(prediction.classes)} findings are at or above their threshold"
             if present
-            else "no finding reaches its threshold"
+            else "no finding is at or above its threshold"
         )
     head = MARGIN + _CAPTION * len(texts)
     sheet = Image.new(
@@ -102,7 +102,7 @@ def finding_sheet(
         sheet.paste(picture, (left, top))
         if name in present:
             box = (left - 3, top + _CAPTION - 3, left + tile + 2, top + _CAPTION + tile + 2)
-            ImageDraw.Draw(sheet).rectangle(box, outline=overlays.COLOUR, width=3)
+            ImageDraw.Draw(sheet).rectangle(box, outline=overlays.COLOR, width=3)
     overlays.draw_scale(sheet, columns * side + MARGIN, head + _CAPTION, tile, prediction.cam_max)
     _write(sheet, sheet.height - MARGIN - _CAPTION // 2, disclaimer)
     return sheet
@@ -115,11 +115,11 @@ def _row(prediction: Prediction, findings: Sequence[str], tile: int) -> Image.Im
     return row
 
 
-def _tile(prediction: Prediction, finding: str, tile: int, more: str = "") -> Image.Image:
-    """Draw the image with the heat map of a finding and a caption; alone with its name if the finding is empty."""
+def _tile(prediction: Prediction, finding: str, tile: int, suffix: str = "") -> Image.Image:
+    """Draw an image with the heat map of a finding and a caption; for an empty finding, the image with its name."""
     size = overlays.panel_size(prediction.gray, tile)
     if finding:
-        caption = overlays.fitted(f"{finding} {prediction.probability(finding):.3f}{more}", 13, tile)
+        caption = overlays.fitted(f"{finding} {prediction.probability(finding):.3f}{suffix}", 13, tile)
         panel = overlays.overlay(prediction.gray, prediction.heatmap(finding, size))
         if not prediction.meaningful:
             panel = _stamped(panel, MEANINGLESS)
@@ -133,11 +133,11 @@ def _tile(prediction: Prediction, finding: str, tile: int, more: str = "") -> Im
 
 
 def _stamped(panel: Image.Image, word: str) -> Image.Image:
-    """Return a panel with a word across its upper edge."""
+    """Return a copy of a panel with a word across its upper edge."""
     picture = panel.copy()
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 0, panel.width, _CAPTION - 1), fill=BACKGROUND)
-    draw.text((4, _CAPTION // 2), word, overlays.COLOUR, overlays.font(13), anchor="lm")
+    draw.text((4, _CAPTION // 2), word, overlays.COLOR, overlays.font(13), anchor="lm")
     return picture
 
 

@@ -1,4 +1,4 @@
-"""Export a checkpoint as a folder for other programs: the network as a graph, and a description of its input."""
+"""Export a checkpoint for other programs: a folder with the network as a graph and a description of its input."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from chexnet.model import checkpoint
 
 DESCRIPTION = "description.json"
 FILES = ("model.onnx", "model.json", "model.pdmodel", "model.pdiparams", DESCRIPTION)
-"""Names of the files in such a folder."""
+"""Names of the files that an export may contain."""
 
 SCHEMA = 1
 
@@ -34,14 +34,14 @@ class Deployment:
     """Exported files.
 
     Attributes:
-        folder: the folder of all files.
-        graph: the file to load.
-        facts: content of the file DESCRIPTION.
+        folder: folder of all files.
+        graph: file to load.
+        description: content of the file DESCRIPTION.
     """
 
     folder: Path
     graph: Path
-    facts: Mapping[str, Any]
+    description: Mapping[str, Any]
 
 
 def deploy(
@@ -49,19 +49,19 @@ def deploy(
     folder: str | os.PathLike[str],
     form: str = EXPORT_FORMATS[0],
 ) -> Deployment:
-    """Export a checkpoint, load what was written with the engine that it is for, and compare the probabilities.
+    """Export a checkpoint, load the export with the engine that it is for, and compare the probabilities.
 
-    The graph takes uint8 [N, 1, crop, crop], any N, and returns probabilities float32 [N, C] in 0..1; normalization
-    and sigmoid are inside. Everything runs on the CPU.
+    The graph maps uint8 [N, 1, crop, crop], for any N, to probabilities float32 [N, C] in 0..1. It includes
+    normalization and sigmoid. Everything runs on the CPU.
 
     Args:
         config: checkpoint to load, or the path of the weight file.
-        folder: new, empty, or made by this function before; it is replaced when everything has succeeded.
-        form: `paddle`, the inference program of this Paddle, or `onnx`, which needs paddle2onnx and onnxruntime.
+        folder: a new or empty folder, or an earlier export, which is replaced after the comparison.
+        form: `paddle`, an inference program of this Paddle version; or `onnx`, which needs paddle2onnx and onnxruntime.
 
     Raises:
         InputError: the checkpoint cannot be used, the folder cannot be written, a package is missing, or the exported
-            network gives other probabilities; then the folder is as it was.
+            network gives different probabilities. The folder then remains unchanged.
     """
     ckpt = config.ckpt if isinstance(config, InferenceConfig) else config
     check_folder(folder, FILES, protected=(ckpt, checkpoint.metadata_path(ckpt)))
@@ -71,23 +71,23 @@ def deploy(
     save = {"paddle": graph_export.save_program, "onnx": graph_export.save_onnx}[form]
     with atomic_directory(folder, FILES) as new:
         graph = save(network, new, crop)
-        kept = [graph] if form == "onnx" else [graph, graph.with_suffix(".pdiparams")]
+        exported = [graph] if form == "onnx" else [graph, graph.with_suffix(".pdiparams")]
         for path in new.iterdir():
-            if path not in kept:
-                path.unlink()  # intermediate files of the conversion from Paddle to ONNX
+            if path not in exported:
+                path.unlink()  # intermediate file of the conversion from Paddle to ONNX
         difference = _difference(network, graph, crop)
-        if not difference <= TOLERANCE:  # nor NaN
+        if not difference <= TOLERANCE:  # true for NaN
             raise InputError(
-                f"{ckpt}: exported, its probabilities differ by {difference:.2g} from the checkpoint's, expected at "
-                f"most {TOLERANCE}; nothing is written"
+                f"{ckpt}: the probabilities of the exported network differ by {difference:.2g}, expected at most "
+                f"{TOLERANCE}; no file was written"
             )
-        facts = _describe(predictor, graph, kept, difference)
-        write_text(new / DESCRIPTION, json.dumps(facts, indent=2) + "\n")
-    return Deployment(Path(folder), Path(folder) / graph.name, facts)
+        description = _describe(predictor, graph, exported, difference)
+        write_text(new / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+    return Deployment(Path(folder), Path(folder) / graph.name, description)
 
 
 def _describe(predictor: Predictor, graph: Path, files: Sequence[Path], difference: float) -> dict[str, Any]:
-    """Content of the file DESCRIPTION."""
+    """Return the content of the file DESCRIPTION."""
     preprocessing = predictor.preprocessing
     return {
         "schema": SCHEMA,
@@ -117,18 +117,19 @@ def _check_possible(form: str) -> None:
     if form != "onnx":
         return
     if not graph_export.ONNX_POSSIBLE:
-        raise InputError(f"--format onnx: needs Paddle 3, this is Paddle {paddle.__version__}; use --format paddle")
+        raise InputError(f"--format onnx: requires Paddle 3, this is Paddle {paddle.__version__}; use --format paddle")
     if why := engines.why_unavailable("onnxruntime"):
         raise InputError(f"--format onnx: {why}")
 
 
 def _difference(network: model.CheXNet, graph: Path, crop: int) -> float:
-    """Return the largest difference of probabilities on smooth images and noise, in one batch and one alone."""
+    """Return the largest difference of probabilities, for smooth images and noise, as a batch and alone."""
     rng = np.random.default_rng(0)
     coarse = (Image.fromarray(rng.integers(0, 256, (6, 6), np.uint8)) for _ in range(3))
     smooth = [np.asarray(image.resize((crop, crop), Image.Resampling.BICUBIC)) for image in coarse]
     noise = rng.integers(0, 256, (2, crop, crop), np.uint8)
     crops = np.stack([*smooth, *noise])[:, None]
-    wanted = network.predict(crops)
-    ready = engines.load_exported(graph)
-    return float(max(np.abs(ready.predict(crops) - wanted).max(), np.abs(ready.predict(crops[:1]) - wanted[:1]).max()))
+    expected = network.predict(crops)
+    engine = engines.load_exported(graph)
+    batches = (slice(None), slice(1))
+    return float(max(np.abs(engine.predict(crops[batch]) - expected[batch]).max() for batch in batches))

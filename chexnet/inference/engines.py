@@ -1,7 +1,7 @@
 """Run a network with Paddle, OpenVINO or ONNX Runtime.
 
-On a GPU the network runs in Paddle's eager mode. On a CPU it is exported and compiled, which is several times
-faster than eager mode; docs/performance.md has the figures.
+On a GPU, the network runs in Paddle's eager mode. On a CPU, it is exported and compiled, which is several times faster
+than eager mode; see docs/performance.md.
 """
 
 import os
@@ -24,29 +24,30 @@ from chexnet.inference import graph_export
 from chexnet.model import CheXNet
 
 EAGER_MAX_CROPS = 40
-"""On a CPU, eager Paddle computes up to this many crops in less time than compiling a faster engine takes."""
+"""On a CPU, eager Paddle predicts up to this number of crops in less time than another engine needs to compile."""
 
 
 class Engine(ABC):
-    """A network that is ready to compute.
+    """A compiled network.
 
     Attributes:
-        crops_a_pass: preferred number of crops per `predict`: enough to keep the engine busy, few enough for memory.
+        preferred_batch_size: preferred number of crops per call of `predict`, a compromise between speed and memory.
     """
 
     preferred_batch_size: int
 
     @abstractmethod
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, out_size].
+        """Predict crops: uint8 [N, 1, crop, crop] -> probabilities float32 [N, out_size].
 
-        An engine compiled with `maps` returns class maps float32 [N, out_size, h, w], see `CheXNet.class_maps`.
+        An engine compiled with `maps` returns class maps float32 [N, out_size, h, w] instead, see
+        `CheXNet.class_activation_maps`.
         """
 
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """An engine that runs on this machine, before it is given a network.
+    """An engine that is available on this machine.
 
     Attributes:
         engine: `paddle`, `openvino` or `onnxruntime`.
@@ -61,12 +62,12 @@ class EngineSpec:
     description: str
 
     def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
-        """Compile a network for square images of `crop` pixels; it returns probabilities or, with `maps`, class maps.
+        """Compile a network for square images of `crop` pixels, to return probabilities or, with `maps`, class maps.
 
         `chexnet.inference.cam.probabilities` computes probabilities from class maps, so one pass gives both.
         """
         if device.is_gpu():
-            return _EagerEngine(network, maps, self.precision, crops_a_pass=640)
+            return _EagerEngine(network, maps, self.precision, preferred_batch_size=640)
         with temporary_folder() as folder:
             if self.engine == "paddle":
                 return _PaddleInference(
@@ -89,30 +90,30 @@ def select_engine(engine: str = "auto", precision: str = "float32", crops: int |
     """Choose an engine for Paddle's current device.
 
     Args:
-        engine: one of `chexnet.config.ENGINES`, or `auto`: Paddle on a GPU, else the fastest engine installed.
-        precision: one of `chexnet.config.PRECISIONS`. The weights are float32; less is faster and must be asked for.
-        crops: total number of crops to compute, None if unknown. On a CPU, `auto` does not compile for few.
+        engine: one of `chexnet.config.ENGINES`, or `auto`: Paddle on a GPU, otherwise the fastest installed engine.
+        precision: one of `chexnet.config.PRECISIONS`. Weights are float32; lower precision is faster.
+        crops: total number of crops to compute, None if unknown. On a CPU, `auto` does not compile for few crops.
 
     Raises:
-        InputError: the engine is not installed or does not run here, or it does not compute in that precision.
+        InputError: the engine is not installed, does not run on this device, or does not support the precision.
     """
     if device.is_gpu():
         if engine not in ("auto", "paddle"):
-            raise InputError(f"--engine {engine}: computes on the CPU; add --device cpu, or use --engine paddle")
+            raise InputError(f"--engine {engine}: runs on the CPU only; add --device cpu, or use --engine paddle")
         if not device.gpu_supports(precision):
-            raise InputError(f"--precision {precision}: {device.device_name()} does not compute it; use float32")
+            raise InputError(f"--precision {precision}: {device.device_name()} does not support it; use float32")
         return EngineSpec(
             "paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.device_name()}, 1 thread"
         )
     if crops is not None and crops <= EAGER_MAX_CROPS and (engine, precision) == ("auto", "float32"):
-        description = f"paddle {paddle.__version__}, not compiled for so few images, float32, {device.device_name()}"
+        description = f"paddle {paddle.__version__}, not compiled for few images, float32, {device.device_name()}"
         return _EagerSpec("paddle", "float32", CPUS, description)
     if engine == "auto":
         engine = next(name for name in ENGINES if not why_unavailable(name))
     elif why := why_unavailable(engine):
         raise InputError(f"--engine {engine}: {why}")
     if precision not in _precisions(engine):
-        raise InputError(f"--precision {precision}: this CPU does not compute it with {engine}; use float32")
+        raise InputError(f"--precision {precision}: {engine} does not support it on this CPU; use float32")
     threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
     return EngineSpec(
         engine, precision, CPUS, f"{engine} {_version(engine)}, {precision}, {device.device_name()}, {threads}"
@@ -125,17 +126,19 @@ def load_exported(path: Path) -> Engine:
 
 
 class _EagerEngine(Engine):
-    """Paddle's eager mode."""
+    """A network in Paddle's eager mode."""
 
-    def __init__(self, network: CheXNet, maps: bool, precision: str = "float32", crops_a_pass: int = 10) -> None:
-        self.network_predict = network.predict_cam if maps else network.predict
+    def __init__(
+        self, network: CheXNet, maps: bool, precision: str = "float32", preferred_batch_size: int = 10
+    ) -> None:
+        self._predict = network.predict_cam if maps else network.predict
         self.precision = precision
-        self.preferred_batch_size = crops_a_pass
+        self.preferred_batch_size = preferred_batch_size
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         reduced = self.precision != "float32"
         with paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"):
-            return self.network_predict(images)
+            return self._predict(images)
 
 
 class _PaddleInference(Engine):
@@ -167,7 +170,7 @@ class _PaddleInference(Engine):
 
 
 class _OpenVINO(Engine):
-    """One crop per request, on asynchronous streams of one thread each: a crop stays in its core's cache."""
+    """OpenVINO with one crop per request, on asynchronous single-thread streams: a crop fits the cache of a core."""
 
     preferred_batch_size = 80
 
@@ -180,14 +183,14 @@ class _OpenVINO(Engine):
             model = openvino.Model([sigmoid], model.get_parameters())
         model.reshape([1, 1, crop, crop])
         settings = {
-            # By default it takes bfloat16 on a CPU that has it.
+            # By default, OpenVINO computes in bfloat16 where the CPU supports it.
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision],
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": threads,
         }
         compiled = core.compile_model(model, "CPU", settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != settings["INFERENCE_PRECISION_HINT"]:
-            raise InputError(f"--precision {precision}: OpenVINO does not compute it on this CPU; use float32")
+            raise InputError(f"--precision {precision}: OpenVINO does not support it on this CPU; use float32")
         self._shape = tuple(compiled.output(0).shape)[1:]
         self._queue = openvino.AsyncInferQueue(compiled, threads)
         self._queue.set_callback(lambda request, row: np.copyto(row, request.get_output_tensor(0).data[0]))
@@ -201,13 +204,15 @@ class _OpenVINO(Engine):
 
 
 class _OnnxRuntime(Engine):
+    """ONNX Runtime."""
+
     preferred_batch_size = 20
 
     def __init__(self, path: Path, threads: int = CPUS) -> None:
         onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors; its warnings are about unused constants of the export
+        options.log_severity_level = 3  # errors only; the warnings are about unused constants of the export
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -215,12 +220,12 @@ class _OnnxRuntime(Engine):
 
 
 def why_unavailable(engine: str) -> str:
-    """Return why an engine cannot run here and what to do about it, or an empty string."""
+    """Return the reason why an engine cannot run here, with a remedy, or an empty string."""
     if engine == "onnxruntime" and not graph_export.ONNX_POSSIBLE:
-        return f"needs Paddle 3 for the export to ONNX, this is Paddle {paddle.__version__}; use openvino or paddle"
-    needed = {"paddle": [], "openvino": ["openvino"], "onnxruntime": ["onnxruntime", "paddle2onnx"]}[engine]
-    absent = [package for package in needed if not find_spec(package)]
-    return f"is not installed: pip install {' '.join(absent)}" if absent else ""
+        return f"requires Paddle 3 for the export to ONNX, this is Paddle {paddle.__version__}; use openvino or paddle"
+    required = {"paddle": [], "openvino": ["openvino"], "onnxruntime": ["onnxruntime", "paddle2onnx"]}[engine]
+    missing = [package for package in required if not find_spec(package)]
+    return f"is not installed: pip install {' '.join(missing)}" if missing else ""
 
 
 def _version(engine: str) -> str:
@@ -228,10 +233,10 @@ def _version(engine: str) -> str:
 
 
 def _precisions(engine: str) -> set[str]:
-    """Return which of `chexnet.config.PRECISIONS` an engine supports on this CPU, as the engine reports it."""
+    """Return the precisions of `chexnet.config.PRECISIONS` that an engine reports to support on this CPU."""
     if engine == "openvino":
         capabilities = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        # It emulates bfloat16 on some CPUs, and silently computes float32 on the others; both are slower than asked.
+        # OpenVINO emulates other precisions on some CPUs, and silently computes float32 on others.
         names = {"BF16": "bfloat16", "FP16": "float16"}
         return {"float32"} | {name for capability, name in names.items() if capability in capabilities}
     if engine == "paddle" and paddle.base.core.supports_bfloat16_fast_performance():
@@ -240,7 +245,7 @@ def _precisions(engine: str) -> set[str]:
 
 
 def _openvino() -> ModuleType:
-    """Import OpenVINO without its telemetry, which reports each import to its vendor's server."""
+    """Import OpenVINO without its telemetry, which reports each import to a server of the vendor."""
     hidden = sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
@@ -251,9 +256,9 @@ def _openvino() -> ModuleType:
 
 
 def _onnxruntime() -> ModuleType:
-    """Import ONNX Runtime without the telemetry that it has had since version 1.29."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, when it is imported
+    """Import ONNX Runtime without its telemetry, which exists since version 1.29."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, at import
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()  # in case it was imported before
+    onnxruntime.disable_telemetry_events()  # in case another module imported it before
     return onnxruntime

@@ -1,4 +1,4 @@
-"""Predict image files, and write the results."""
+"""Predict image files and write the results."""
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import chexnet
+from chexnet._types import LogFn
 from chexnet.config import PredictConfig
 from chexnet.data.images import image_folders
 from chexnet.errors import InputError, printable
 from chexnet.files import check_inputs, check_writable
 from chexnet.inference.prediction import MEANINGLESS, Prediction
 from chexnet.inference.prediction_files import CsvWriter, JsonWriter, Output, OverlayWriter
-from chexnet.inference.predictor import MAX_BATCH_IMAGES, Log, Predictor
+from chexnet.inference.predictor import MAX_BATCH_IMAGES, Predictor
 from chexnet.inference.thresholds import Thresholds, thresholds_path
 from chexnet.model import checkpoint
 from chexnet.prefetch import prefetch_map
@@ -25,9 +26,9 @@ class ImageResult:
 
     Attributes:
         prediction: the findings.
-        thresholds: operating points to decide by, if any.
-        pictures: finding -> the file that shows it, for the findings that were drawn.
-        notice: the disclaimer, see `Predictor.notice`; may be empty.
+        thresholds: operating points for decisions, if any.
+        pictures: finding -> picture file, for the findings that were drawn.
+        disclaimer: see `Predictor`; may be empty.
     """
 
     prediction: Prediction
@@ -40,49 +41,49 @@ def predict_files(
     config: PredictConfig,
     names: Iterable[str],
     count_known: bool = True,
-    log: Log | None = None,
+    log: LogFn | None = None,
 ) -> Iterator[ImageResult | InputError]:
-    """Predict images, and draw and write what the configuration asks for.
+    """Predict images, and write the outputs that the configuration requests.
 
-    Memory does not grow with the number of images. JSON and CSV are complete when the iterator is exhausted, and do
-    not exist if it is closed before. An output that cannot be written does not stop the others.
+    Memory does not grow with the number of images. JSON and CSV are complete when the iterator is exhausted. If
+    it is closed earlier, they do not exist. An output that cannot be written does not stop the others.
 
     Args:
         config: the run.
         names: paths of image files and folders, see `chexnet.data.images.image_folders.find_images`.
-        count_known: whether all names are available before the first prediction. If so, and they are few, no engine
-            is compiled.
-        log: takes lines for a person.
+        count_known: True if all names are available before the first prediction. No engine is then compiled for few
+            images.
+        log: receives lines for the user.
 
     Yields:
-        A result per image, or the reason why it cannot be read, in the order of the names.
+        A result or an error per image, in the order of the names.
 
     Raises:
-        InputError: the checkpoint, device, engine or thresholds cannot be used, or an image would be overwritten; at
-            the end, if something could not be written.
+        InputError: the checkpoint, device, engine or thresholds cannot be used, or an image would be overwritten; or,
+            at the end, an output could not be written.
     """
     log = log or (lambda line: None)
     outputs = _check_outputs(config)
-    passed_over: Counter[str] = Counter()
-    found = image_folders.find_images(_reject_overlap(names, config.cam), passed_over)
-    paths: Iterable[Path | InputError] = _reject_overwriting(found, config.cam, outputs)
+    skipped: Counter[str] = Counter()
+    files = image_folders.find_images(_reject_overlap(names, config.cam), skipped)
+    paths: Iterable[Path | InputError] = _reject_overwriting(files, config.cam, outputs)
     number = None
     if count_known:
         paths = list(paths)
         number = sum(isinstance(path, Path) for path in paths)
     pictures = OverlayWriter(config.cam) if config.cam else None
     predictor = Predictor(config, images=number, maps=pictures is not None)
-    named_thresholds = predictor.find_thresholds(config.thresholds, log)
-    thresholds = named_thresholds[1] if named_thresholds else None
+    found_thresholds = predictor.find_thresholds(config.thresholds, log)
+    thresholds = found_thresholds[1] if found_thresholds else None
     predictor.load(log)
     with ExitStack() as stack:
-        facts = _facts(config, predictor, named_thresholds)
+        metadata = _metadata(config, predictor, found_thresholds)
         json_file = csv_file = None
         if config.output_json:
-            json_file = stack.enter_context(Output(JsonWriter.opened(config.output_json, facts)))
+            json_file = stack.enter_context(Output(JsonWriter.open(config.output_json, metadata)))
         if config.output_csv:
-            csv_file = stack.enter_context(Output(CsvWriter.opened(config.output_csv, predictor.classes, thresholds)))
-        results = stack.enter_context(closing(_with_pictures(predictor, paths, pictures, thresholds, config)))
+            csv_file = stack.enter_context(Output(CsvWriter.open(config.output_csv, predictor.classes, thresholds)))
+        results = stack.enter_context(closing(_with_overlays(predictor, paths, pictures, thresholds, config)))
         for prediction, drawn in results:
             if isinstance(prediction, InputError):
                 if json_file:
@@ -94,17 +95,17 @@ def predict_files(
             if csv_file:
                 csv_file.write(CsvWriter.add, prediction)
             yield ImageResult(prediction, thresholds, drawn, predictor.disclaimer)
-    if passed_over:
-        log(f"passed over in folders: {image_folders.format_counts(passed_over)}")
+    if skipped:
+        log(f"skipped in folders: {image_folders.format_counts(skipped)}")
     failures = [file.failure for file in (json_file, csv_file) if file and file.failure]
     failures += pictures.failures if pictures else []
     if failures:
         more = f"; {len(failures) - 3} more" if len(failures) > 3 else ""
-        raise InputError("; ".join(map(str, failures[:3])) + f"{more}; the rest is written")
+        raise InputError("; ".join(map(str, failures[:3])) + f"{more}; all other outputs were written")
 
 
-def shown_findings(prediction: Prediction, thresholds: Thresholds | None, top: int) -> list[str]:
-    """Return the findings to show for an image: all that are present, and at least `top`."""
+def select_findings(prediction: Prediction, thresholds: Thresholds | None, top: int) -> list[str]:
+    """Return the findings to show for an image: all present ones, and at least `top`."""
     if thresholds is None or not prediction.meaningful:
         return prediction.top_k(top)
     return prediction.ranked(thresholds)[: max(top, len(prediction.present(thresholds)))]
@@ -115,26 +116,26 @@ def format_result(result: ImageResult, top: int) -> str:
 
     Args:
         result: result of one image.
-        top: number of findings to show; findings at or above their threshold are always shown.
+        top: number of findings to show; present findings are always shown.
     """
     prediction, thresholds = result.prediction, result.thresholds
-    shown = shown_findings(prediction, thresholds, top)
+    listed = select_findings(prediction, thresholds, top)
     lines = [printable(prediction.name)]
     if thresholds and prediction.meaningful and not prediction.present(thresholds):
-        lines.append("  no finding reaches its threshold")
-    for finding in shown:
+        lines.append("  no finding is at or above its threshold")
+    for finding in listed:
         line = f"  {finding:20}{prediction.probability(finding):.3f}"
         if not prediction.meaningful:
             line += f"  {MEANINGLESS}, see the warnings"
         elif thresholds:
             point = thresholds.points[finding]
-            present = "present" if point.decides(prediction.probability(finding)) else "absent "
+            present = point.decides(prediction.probability(finding))
             line += (
-                f"  {present} (from {point.threshold:.3f} on, "
+                f"  {'present (at or above' if present else 'absent  (below'} {point.threshold:.3f}, "
                 f"sensitivity {point.sensitivity:.2f}, specificity {point.specificity:.2f})"
             )
         lines.append(line)
-    if thresholds and prediction.meaningful and (others := len(prediction.classes) - len(shown)):
+    if thresholds and prediction.meaningful and (others := len(prediction.classes) - len(listed)):
         lines.append(f"  {others} more: absent")
     if result.disclaimer:
         lines.append(f"  notice: {result.disclaimer}")
@@ -144,9 +145,9 @@ def format_result(result: ImageResult, top: int) -> str:
 
 
 def _check_outputs(config: PredictConfig) -> list[str]:
-    """Return the files to write. Raise InputError if one of them cannot be written, or is an input of the run."""
+    """Return the output files. Raise InputError if one of them cannot be written or is an input of the run."""
     if config.sheet and not config.cam:
-        raise InputError("--sheet: needs a folder for the sheets, expected --cam DIR with it")
+        raise InputError("--sheet: requires --cam DIR, the folder for the sheets")
     optional = filter(None, [config.thresholds, config.classes_file])
     next_to_ckpt = (checkpoint.metadata_path(config.ckpt), thresholds_path(config.ckpt))
     inputs = [config.ckpt, *map(str, next_to_ckpt), *optional]
@@ -158,14 +159,14 @@ def _check_outputs(config: PredictConfig) -> list[str]:
     return outputs
 
 
-def _with_pictures(
+def _with_overlays(
     predictor: Predictor,
     paths: Iterable[Path | InputError],
     pictures: OverlayWriter | None,
     thresholds: Thresholds | None,
     config: PredictConfig,
 ) -> Generator[tuple[Prediction | InputError, dict[str, Path]], None, None]:
-    """Predictions with their pictures; threads draw them while the network computes the next images."""
+    """Yield predictions with their pictures, which threads draw while the network computes the next images."""
 
     def draw(item: tuple[Prediction | InputError, str]) -> tuple[Prediction | InputError, dict[str, Path]]:
         prediction, name = item
@@ -173,7 +174,7 @@ def _with_pictures(
             return prediction, {}
         if config.sheet:
             return prediction, pictures.draw_sheet(prediction, name, thresholds, predictor.disclaimer)
-        findings = shown_findings(prediction, thresholds, config.top)
+        findings = select_findings(prediction, thresholds, config.top)
         return prediction, pictures.draw(prediction, name, findings, predictor.disclaimer)
 
     def with_name(prediction: Prediction | InputError) -> tuple[Prediction | InputError, str]:
@@ -188,31 +189,33 @@ def _with_pictures(
 
 
 def _reject_overlap(names: Iterable[str], cam: str | None) -> Iterator[str]:
-    """Pass on the names; raise InputError if the next run would read this run's pictures as images."""
+    """Yield the names; raise InputError if a later run would read the pictures of this run as images."""
     for name in names:
         if cam:
             image, folder = Path(name).resolve(), Path(cam).resolve()
             if folder == image or folder in image.parents or image in folder.parents:
-                raise InputError(f"{cam}: images are read from there ({name}); have the pictures drawn elsewhere")
+                raise InputError(f"{cam}: images are read from there ({name}); choose another folder for the pictures")
         yield name
 
 
 def _reject_overwriting(
     paths: Iterable[Path | InputError], cam: str | None, outputs: Sequence[str]
 ) -> Iterator[Path | InputError]:
-    """Pass on the paths; raise InputError if an output would replace one of them, also by way of links."""
+    """Yield the paths; raise InputError if an output would replace one of them, directly or through links."""
     folder = Path(cam).resolve() if cam else None
     for path in paths:
         if isinstance(path, Path):
             if outputs:
                 check_inputs([path], outputs)
             if folder and folder in path.resolve().parents:
-                raise InputError(f"{cam}: images are read from there ({path}); have the pictures drawn elsewhere")
+                raise InputError(f"{cam}: images are read from there ({path}); choose another folder for the pictures")
         yield path
 
 
-def _facts(config: PredictConfig, predictor: Predictor, found: tuple[str, Thresholds] | None) -> dict[str, object]:
-    """Head of the JSON file."""
+def _metadata(
+    config: PredictConfig, predictor: Predictor, found_thresholds: tuple[str, Thresholds] | None
+) -> dict[str, object]:
+    """Return the entries of the JSON file that are common to all images."""
     return {
         "chexnet": chexnet.__version__,
         "ckpt": config.ckpt,
@@ -222,5 +225,5 @@ def _facts(config: PredictConfig, predictor: Predictor, found: tuple[str, Thresh
         "preprocessing": asdict(predictor.preprocessing),
         "crops": predictor.crops,
         "classes": list(predictor.classes),
-        "thresholds": found and {"file": found[0], **asdict(found[1])},
+        "thresholds": found_thresholds and {"file": found_thresholds[0], **asdict(found_thresholds[1])},
     }

@@ -1,4 +1,4 @@
-"""The network as a graph that other engines run: uint8 gray in, probabilities or class maps out."""
+"""Export the network as a graph for other engines: uint8 gray images -> probabilities or class maps."""
 
 import os
 import sys
@@ -10,25 +10,25 @@ from chexnet.device import paddle
 from chexnet.model import CheXNet
 
 INPUT = "images"
-"""Name of the graphs' one input."""
+"""Name of the only input of a graph."""
 
 ONNX_POSSIBLE = not paddle.__version__.startswith("2.")
-"""paddle2onnx reads the programs of Paddle 3 only."""
+"""paddle2onnx reads only the programs of Paddle 3."""
 
 
-_ROOM = 1 << 16
-"""Bytes, more than a file system gives a file at a time."""
+_PROBE_SIZE = 1 << 16
+"""Bytes to append in a test for free space: more than the largest block of common file systems."""
 
 
 def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
-    """Writes the network as this Paddle's own inference program.
+    """Write the network as an inference program of this Paddle version.
 
-    The program takes uint8 [N, 1, crop, crop] and gives float32 [N, out_size] in 0..1 or, with `maps`, the
-    float32 [N, out_size, h, w] of `CheXNet.class_maps`; normalisation and sigmoid are inside.
+    The program maps uint8 [N, 1, crop, crop] to probabilities float32 [N, out_size] or, with `maps`, to class maps
+    float32 [N, out_size, h, w], see `CheXNet.class_activation_maps`. It includes normalization and sigmoid.
 
     Returns:
-        The program's file, `model.json` (Paddle 3) or `model.pdmodel`; its weights stand beside it in
-        `model.pdiparams`.
+        The program file, `model.json` (Paddle 3) or `model.pdmodel`. Its weights are in `model.pdiparams` in the same
+        folder.
 
     Raises:
         OSError: the files cannot be written.
@@ -38,18 +38,17 @@ def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, ma
     graph = _Graph(network, "class_activation_maps" if maps else "forward")
     paddle.jit.save(graph, str(prefix), input_spec=[_input(crop)])
     program = prefix.with_suffix(".json")
-    return _whole(program if program.exists() else prefix.with_suffix(".pdmodel"))
+    return _check_free_space(program if program.exists() else prefix.with_suffix(".pdmodel"))
 
 
 def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
-    """Writes the network up to its logits in the program format before Paddle 3, which OpenVINO reads.
+    """Write the network up to its logits in the program format of Paddle 2, which OpenVINO reads.
 
-    It ends before the sigmoid because Paddle 3 cannot write that operation in the old format. Nothing is
-    installed or converted on the way; paddle2onnx is not needed. With `maps` the program gives class maps
-    instead, as that of `save_program` does.
+    The program has no sigmoid, because Paddle 3 cannot write that operation in the old format. With `maps`, it
+    computes class maps instead, as in `save_program`. paddle2onnx is not needed.
 
     Returns:
-        `model.pdmodel`; its weights stand beside it in `model.pdiparams`.
+        `model.pdmodel`. Its weights are in `model.pdiparams` in the same folder.
 
     Raises:
         OSError: the files cannot be written.
@@ -60,13 +59,13 @@ def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: 
         graph = _Graph(network, "class_activation_maps" if maps else "logits")
         program = paddle.jit.to_static(graph, input_spec=[_input(crop)], full_graph=True)
         paddle.jit.save(program, str(prefix))
-    return _whole(prefix.with_suffix(".pdmodel"))
+    return _check_free_space(prefix.with_suffix(".pdmodel"))
 
 
 def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
-    """Writes the network as ONNX, with the input and output of `save_program`.
+    """Write the network as ONNX, with the input and output of `save_program`.
 
-    Needs the package paddle2onnx, and ONNX_POSSIBLE.
+    Requires the package paddle2onnx, and that ONNX_POSSIBLE is true.
 
     Returns:
         `model.onnx`.
@@ -79,30 +78,31 @@ def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps:
     program = save_program(network, folder, crop, maps)
     path = program.with_suffix(".onnx")
     with _stdout_redirected():
-        # Its default optimize_tool installs a package while it runs.
+        # The default optimize_tool installs a package.
         paddle2onnx.export(str(program), str(program.with_suffix(".pdiparams")), str(path), optimize_tool=None)
     return path
 
 
-def _whole(program: Path) -> Path:
-    """The program, if the disk has room for more than it and its weights.
+def _check_free_space(program: Path) -> Path:
+    """Return the program, or raise OSError if the disk is full.
 
-    Paddle's compiled writer does not say when it ran out of room, and what reads the files then ends the process.
-    Where it could not go on, neither can this. Raises OSError.
+    Paddle's compiled writer does not report a full disk, and its reader crashes on truncated files. If the writer ran
+    out of space, appending to its files fails as well.
     """
     for path in (program, program.with_suffix(".pdiparams")):
         with open(path, "r+b") as file:
             size = file.seek(0, os.SEEK_END)
-            file.write(bytes(_ROOM))
+            file.write(bytes(_PROBE_SIZE))
             file.flush()
             file.truncate(size)
     return program
 
 
 class _Graph(paddle.nn.Layer):
-    """One method of a network, to be recorded as it runs.
+    """One method of a network, to be traced.
 
-    Paddle would rewrite its code first, for control flow that depends on tensors, and keep that in the home folder.
+    `not_to_static` keeps Paddle from rewriting the code for control flow that depends on tensors, and from storing the
+    result in the home folder.
     """
 
     def __init__(self, network: CheXNet, method: str) -> None:
@@ -122,20 +122,20 @@ def _input(crop: int) -> paddle.static.InputSpec:
 def _old_format() -> AbstractContextManager[None]:
     try:
         from paddle.pir_utils import DygraphOldIrGuard
-    except ImportError:  # Paddle 2 knows no other
+    except ImportError:  # Paddle 2 has only this format
         return nullcontext()
     return DygraphOldIrGuard()
 
 
 @contextmanager
 def _stdout_redirected() -> Iterator[None]:
-    """Keeps Python code and compiled code from writing to standard output."""
+    """Discard what Python code and compiled code write to standard output."""
     sys.stdout.flush()
-    kept = os.dup(1)
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        os.dup2(nowhere.fileno(), 1)
+    saved = os.dup(1)
+    with open(os.devnull, "w") as null, redirect_stdout(null):
+        os.dup2(null.fileno(), 1)
         try:
             yield
         finally:
-            os.dup2(kept, 1)
-            os.close(kept)
+            os.dup2(saved, 1)
+            os.close(saved)

@@ -1,8 +1,8 @@
-"""Warnings about images that a network trained on frontal chest radiographs was not made for.
+"""Warn about images that are unsuitable for a network trained on frontal chest radiographs.
 
-They are simple statistics, which see much and understand nothing: a warning is a reason to look at the image, and
-no warning is no proof. Nothing is altered. The limits were chosen on 200 radiographs of ChestX-ray14 and on
-synthetic ones, and docs/predict.md says how often they warn of what; a side view they know by a DICOM header only.
+The checks are simple image statistics: a warning is a reason to inspect the image, and the absence of warnings proves
+nothing. Images are never changed. The limits were chosen on 200 radiographs of ChestX-ray14 and on synthetic ones;
+docs/predict.md lists how often each warning occurs. Only a DICOM header can identify a lateral view.
 """
 
 from collections.abc import Iterable
@@ -12,167 +12,167 @@ from PIL import Image
 
 from chexnet.data.images import sample_warnings, to_gray
 
-MEANINGLESS = "if so, its numbers mean nothing: the network knows upright frontal chest radiographs only"
-"""Follows the warnings that an image is something else altogether; see `is_meaningful`."""
+MEANINGLESS = "if so, its numbers are meaningless: the network was trained on upright frontal chest radiographs only"
+"""Last warning for an image that is probably not a frontal chest radiograph; see `is_meaningful`."""
 
 MAX_RATIO = 1.5
-"""Longer to shorter side; 11 of the 112,120 originals of ChestX-ray14 are longer, by NIH's table of their sizes."""
+"""Ratio of the longer to the shorter side. In NIH's table of sizes, 11 of 112,120 images of ChestX-ray14 exceed it."""
 
-MAX_COLOUR = 8.0
-"""Mean difference of the largest and the smallest of red, green and blue, of 255; scanned films are tinted a little."""
+MAX_COLOR = 8.0
+"""Mean range of red, green and blue in a pixel, 0..255. Scanned films have a slight tint."""
 
 MIN_LEVELS = 64
-"""Gray levels in use; the 200 radiographs have 154 or more."""
+"""Number of gray levels in use; at least 154 in the 200 radiographs."""
 
 MIN_CONTRAST = 15.0
-"""Standard deviation of the pixels, of 255; the 200 radiographs have 28 or more."""
+"""Standard deviation of the pixels, in gray levels of 0..255; at least 28 in the 200 radiographs."""
 
-MAX_FRAME = 0.08
-"""Share of a side that a uniform edge may take: six of the 200 have more, all of them framed."""
+MAX_BORDER = 0.08
+"""Fraction of the height or width that a uniform border may have. Six of the 200 radiographs exceed it; all six have
+borders."""
 
-MIN_LIKENESS = 0.2
-"""See `likeness`; three of the 200 radiographs have less."""
+MIN_SIMILARITY = 0.2
+"""Lower limit of `chest_similarity`; three of the 200 radiographs are below it."""
 
 FRONTAL_VIEWS = ("PA", "AP")
 RADIOGRAPHS = ("CR", "DX", "DR", "RG", "XR")
-"""Modality and view of a frontal radiograph, as DICOM headers spell them."""
+"""View positions and modalities of frontal radiographs, as DICOM headers spell them."""
 
-_FRAME_GRID = 128
+_BORDER_GRID = 128
 _GRID = 64
 _EDGE = 4
 
 
 def check_image(image: Image.Image, crop: int, chest: bool = True) -> tuple[str, ...]:
-    """Return what speaks against an image, a sentence each; empty if nothing does.
+    """Return the warnings about an image, one sentence each.
 
     Args:
-        image: what `chexnet.data.images.open_image` gave, colours, if any, and `info` included.
-        crop: side of the square that the network sees, pixels; a smaller image is enlarged.
-        chest: whether the network is one of chest radiographs; of others MEANINGLESS is not said.
+        image: image from `chexnet.data.images.open_image`, with its colors and `info`.
+        crop: side of the network's square input, pixels.
+        chest: True for a network for chest radiographs; the warning MEANINGLESS is for these only.
     """
     gray = to_gray(image)
-    edges = border_fractions(gray)
+    borders = border_fractions(gray)
     header = _header(image.info)
-    found = [*header, *sample_warnings(image), *_format(image, crop)]
+    warnings = [*header, *sample_warnings(image), *_format(image, crop)]
     unlike = _empty(gray)
     if not unlike:
-        found += _border(edges)
-        unlike = _unlike(gray, edges)
+        warnings += _border(borders)
+        unlike = _unlike(gray, borders)
     if unlike:
-        found.append(unlike)
+        warnings.append(unlike)
     if chest and (header or unlike):
-        found.append(MEANINGLESS)
-    return tuple(found)
+        warnings.append(MEANINGLESS)
+    return tuple(warnings)
 
 
 def is_meaningful(warnings: Iterable[str]) -> bool:
-    """Return whether the network's numbers mean anything for an image, as far as its warnings know."""
+    """Return False if the warnings of an image make the network's numbers meaningless."""
     return MEANINGLESS not in warnings
 
 
 def border_fractions(gray: Image.Image) -> tuple[float, float, float, float]:
-    """The share of the height or width that is uniform from the top, bottom, left and right edge, each below 0.5.
+    """Return the uniform border at the top, bottom, left and right, as fractions below 0.5 of the height or width.
 
-    A line is uniform if 90 % of its pixels are within 3 gray levels of its median, so that letters in a bar do not
-    end it.
+    A line of pixels is uniform if 90 % of them are within 3 gray levels of their median. Letters in a border do not
+    matter.
     """
-    pixels = np.asarray(gray.resize((_FRAME_GRID, _FRAME_GRID), Image.Resampling.NEAREST)).astype(np.int16)
+    pixels = np.asarray(gray.resize((_BORDER_GRID, _BORDER_GRID), Image.Resampling.NEAREST)).astype(np.int16)
 
     def uniform(lines: np.ndarray) -> float:
-        half = lines[: _FRAME_GRID // 2 - 1]
+        half = lines[: _BORDER_GRID // 2 - 1]
         flat = (np.abs(half - np.median(half, axis=1, keepdims=True)) <= 3).mean(axis=1) >= 0.9
-        return float(np.append(flat, False).argmin() / _FRAME_GRID)
+        return float(np.append(flat, False).argmin() / _BORDER_GRID)
 
     return uniform(pixels), uniform(pixels[::-1]), uniform(pixels.T), uniform(pixels.T[::-1])
 
 
 def chest_similarity(pixels: np.ndarray) -> float:
-    """How much an image has of two lungs darker than what is between and below them, -1 to 1.
+    """Measure how much an image resembles two dark lungs with brighter tissue between and below them, -1..1.
 
-    It is a correlation with exactly that picture, and again when the plane that fits best has been taken off both,
-    because brightness that rises over the whole image would be like a chest as well. The weaker of the two counts,
-    0 if they contradict each other. An inverted image has the negative likeness.
+    The measure is the correlation with a template of that shape. It is computed for the pixels, and again after
+    subtracting the best-fitting plane from image and template, because a brightness gradient alone also resembles a
+    chest. The result is the correlation closer to 0, or 0 if the signs differ. Inverting an image changes the sign.
 
     Args:
         pixels: float [64, 64], any scale.
     """
     values = pixels[_MASK]
-    plain, without_plane = (
-        _correlation(remove(values), remove(_TEMPLATE)) for remove in (_without_mean, _without_plane)
-    )
-    if plain * without_plane <= 0:
+    plain, detrended = (_correlation(remove(values), remove(_TEMPLATE)) for remove in (_without_mean, _without_plane))
+    if plain * detrended <= 0:
         return 0.0
-    return min(plain, without_plane, key=abs)
+    return min(plain, detrended, key=abs)
 
 
 def _header(info: dict[str | tuple[int, int], object]) -> list[str]:
+    """Return warnings about modality and view."""
     modality, view = info.get("Modality"), info.get("ViewPosition")
-    found = []
+    warnings = []
     if modality and modality not in RADIOGRAPHS:
-        found.append(f"its header says that it is no radiograph but {modality}")
+        warnings.append(f"its modality is {modality}, not a radiograph")
     if view and view not in FRONTAL_VIEWS:
-        found.append(f"its header says that the view is {view}, not frontal ({' or '.join(FRONTAL_VIEWS)})")
-    return found
+        warnings.append(f"its view position is {view}, not frontal ({' or '.join(FRONTAL_VIEWS)})")
+    return warnings
 
 
 def _format(image: Image.Image, crop: int) -> list[str]:
-    """Size, shape and colour."""
+    """Return warnings about size, shape and color."""
     shorter, longer = sorted(image.size)
-    found = []
+    warnings = []
     if shorter < crop:
-        found.append(f"only {image.width} x {image.height} pixels, at least {crop} a side are wanted")
+        warnings.append(f"only {image.width} x {image.height} pixels, expected at least {crop} per side")
     if longer > MAX_RATIO * shorter:
-        found.append(f"one side is {longer / shorter:.1f} times the other, expected at most {MAX_RATIO} times")
+        warnings.append(f"one side is {longer / shorter:.1f} times the other, expected at most {MAX_RATIO} times")
     if image.mode not in ("L", "LA", "1"):
         channels = np.asarray(image.convert("RGB").resize((_GRID, _GRID), Image.Resampling.BOX)).astype(np.int16)
-        if np.ptp(channels, axis=2).mean() > MAX_COLOUR:
-            found.append("it has colours: a photograph or a screen, not a radiograph as it was stored")
-    return found
+        if np.ptp(channels, axis=2).mean() > MAX_COLOR:
+            warnings.append("it has colors: probably a photograph or a screenshot, not an original radiograph")
+    return warnings
 
 
 def _empty(gray: Image.Image) -> str:
-    """What is said of an image that is nearly of one brightness; empty of others."""
+    """Return a warning about an image of nearly uniform brightness, or an empty string."""
     levels = np.array(gray.histogram())
     used = int((levels > 1e-5 * levels.sum()).sum())
-    contrast = float(np.asarray(gray.resize((_FRAME_GRID, _FRAME_GRID), Image.Resampling.NEAREST)).std())
+    contrast = float(np.asarray(gray.resize((_BORDER_GRID, _BORDER_GRID), Image.Resampling.NEAREST)).std())
     if used < MIN_LEVELS or contrast < MIN_CONTRAST:
-        return f"almost nothing to see: {used} gray levels, standard deviation {contrast:.0f} of 255"
+        return f"almost uniform: {used} gray levels, standard deviation {contrast:.0f} of 255"
     return ""
 
 
-def _border(edges: tuple[float, float, float, float]) -> list[str]:
-    """What is said of a frame."""
+def _border(borders: tuple[float, float, float, float]) -> list[str]:
+    """Return a warning about wide borders."""
     wide = [
-        f"{100 * share:.0f} % at the {side}"
-        for share, side in zip(edges, ("top", "bottom", "left", "right"), strict=True)
-        if share > MAX_FRAME
+        f"{100 * fraction:.0f} % at the {side}"
+        for fraction, side in zip(borders, ("top", "bottom", "left", "right"), strict=True)
+        if fraction > MAX_BORDER
     ]
-    return [f"a uniform border or bar, {', '.join(wide)}: crop it, the network looks at it too"] if wide else []
+    return [f"a uniform border or bar, {', '.join(wide)}: crop it, because the network sees it too"] if wide else []
 
 
-def _unlike(gray: Image.Image, edges: tuple[float, float, float, float]) -> str:
-    """What is said of an image that, inside its frame, does not look like a frontal chest radiograph; else empty."""
-    top, bottom, left, right = edges
+def _unlike(gray: Image.Image, borders: tuple[float, float, float, float]) -> str:
+    """Return a warning if the image inside its borders is unlike a frontal chest radiograph, or an empty string."""
+    top, bottom, left, right = borders
     width, height = gray.size
     inside = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
     pixels = np.asarray(gray.resize((_GRID, _GRID), Image.Resampling.BOX, box=inside), dtype=np.float64)
-    value = chest_similarity(pixels)
-    if value >= MIN_LIKENESS:
+    similarity = chest_similarity(pixels)
+    if similarity >= MIN_SIMILARITY:
         return ""
-    centre = pixels[_GRID // 4 : -_GRID // 4, _GRID // 4 : -_GRID // 4].mean()
+    center = pixels[_GRID // 4 : -_GRID // 4, _GRID // 4 : -_GRID // 4].mean()
     rim = np.concatenate([pixels[:_EDGE].ravel(), pixels[_EDGE:, :_EDGE].ravel(), pixels[_EDGE:, -_EDGE:].ravel()])
-    if value <= -MIN_LIKENESS and rim.mean() > centre:
-        return "probably inverted: the background is bright and the lungs are; air is dark in a radiograph"
-    return "does not look like an upright frontal chest radiograph: no two dark lungs where they should be"
+    if similarity <= -MIN_SIMILARITY and rim.mean() > center:
+        return "probably inverted: background and lungs are bright, but air should be dark"
+    return "does not look like an upright frontal chest radiograph: no two dark lungs in the expected positions"
 
 
 def _ellipse(x: np.ndarray, y: np.ndarray, middle: float) -> np.ndarray:
     return ((x - middle) / 0.10) ** 2 + ((y - 0.42) / 0.20) ** 2 <= 1
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    length = np.sqrt((one @ one) * (other @ other))
-    return float(one @ other / length) if length > 1e-6 else 0.0
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    norm = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / norm) if norm > 1e-6 else 0.0
 
 
 def _without_mean(values: np.ndarray) -> np.ndarray:

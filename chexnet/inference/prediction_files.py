@@ -1,4 +1,4 @@
-"""Write predictions to JSON, CSV and pictures. Each file is complete, or does not exist."""
+"""Write predictions as JSON, CSV and pictures. Each file is either complete or does not exist."""
 
 import csv
 import json
@@ -21,10 +21,10 @@ from chexnet.inference.prediction import Prediction
 from chexnet.inference.thresholds import Thresholds
 
 _UNSAFE = re.compile(r"[^\w .()+-]")
-"""Characters that class names may contain and that some file systems do not allow in file names."""
+"""Characters of class names that some file systems do not allow in file names."""
 
-_MOST_BYTES = 90
-"""Maximum length of an image's or a finding's part of a file name: some file systems allow 143 bytes in all."""
+_MAX_PART_BYTES = 90
+"""Maximum length of the image part and of the finding part of a file name. Some file systems allow 143 bytes in all."""
 
 Writer = TypeVar("Writer")
 P = ParamSpec("P")
@@ -36,10 +36,10 @@ class Output(Generic[Writer]):
     The file gets its name at the end of the block. Nothing is left behind if the block raises.
 
     Args:
-        opened: gives the writer, and finishes the file; raises InputError if the file cannot be written.
+        opened: context manager that returns the writer and completes the file, or raises InputError.
 
     Attributes:
-        failure: why writing failed, if it did.
+        failure: error that stopped the writing, if any.
     """
 
     def __init__(self, opened: AbstractContextManager[Writer]) -> None:
@@ -63,7 +63,7 @@ class Output(Generic[Writer]):
                     self.failure = failure
 
     def write(self, action: Callable[Concatenate[Writer, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call an action of the writer, unless writing has failed before."""
+        """Call an action of the writer, unless writing has already failed."""
         if self._opened:
             try:
                 action(self._writer, *args, **kwargs)
@@ -72,7 +72,7 @@ class Output(Generic[Writer]):
 
 
 def _shortened(name: str) -> str:
-    while len(os.fsencode(name)) > _MOST_BYTES:
+    while len(os.fsencode(name)) > _MAX_PART_BYTES:
         name = name[:-1]
     return name
 
@@ -80,46 +80,46 @@ def _shortened(name: str) -> str:
 def _file_part(finding: str, classes: Sequence[str]) -> str:
     """Return a part of a file name that is unique to this class."""
     parts = [_shortened(_UNSAFE.sub("_", name)) for name in classes]
-    place = classes.index(finding)
-    alike = [part.lower() for part in parts].count(parts[place].lower()) > 1  # some file systems ignore case
-    return f"{parts[place]}_{place + 1}" if alike else parts[place]
+    index = classes.index(finding)
+    ambiguous = [part.lower() for part in parts].count(parts[index].lower()) > 1  # some file systems ignore case
+    return f"{parts[index]}_{index + 1}" if ambiguous else parts[index]
 
 
 class JsonWriter:
-    """All results as one JSON object, written image by image: memory does not grow with their number."""
+    """Write all results as one JSON object, image by image, so that memory does not grow with their number."""
 
-    def __init__(self, file: IO[str], facts: Mapping[str, Any]) -> None:
+    def __init__(self, file: IO[str], metadata: Mapping[str, Any]) -> None:
         self._file = file
         self._errors: list[str] = []
         self._separator = "\n    "
-        file.write(json.dumps(dict(facts), indent=2).removesuffix("\n}") + ',\n  "images": [')
+        file.write(json.dumps(dict(metadata), indent=2).removesuffix("\n}") + ',\n  "images": [')
 
     @classmethod
     @contextmanager
-    def opened(cls, path: str | os.PathLike[str], facts: Mapping[str, Any]) -> Iterator["JsonWriter"]:
-        """Open the file. It is complete when the block ends, and does not exist if the block raises.
+    def open(cls, path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> Iterator["JsonWriter"]:
+        """Open the file. It is complete at the end of the block, and does not exist if the block raises an error.
 
         Args:
             path: the file.
-            facts: entries that are common to all images.
+            metadata: entries that are common to all images.
 
         Raises:
             InputError: the file cannot be written.
         """
         with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            written = cls(file, facts)
-            yield written
-            file.write("\n  ],\n" + f'  "errors": {json.dumps(written._errors)}\n' + "}\n")
+            writer = cls(file, metadata)
+            yield writer
+            file.write("\n  ],\n" + f'  "errors": {json.dumps(writer._errors)}\n' + "}\n")
 
     def add(self, prediction: Prediction, thresholds: Thresholds | None, pictures: Mapping[str, Path]) -> None:
         """Write the result of an image.
 
         Args:
-            prediction: its findings.
-            thresholds: operating points to decide by, if any.
-            pictures: finding -> the file that shows it.
+            prediction: result of the image.
+            thresholds: operating points for decisions, if any.
+            pictures: finding -> picture file.
         """
-        entry: dict[str, Any] = {"image": prediction.name, "probabilities": _shortest(prediction)}
+        entry: dict[str, Any] = {"image": prediction.name, "probabilities": _probabilities(prediction)}
         if thresholds:
             entry["decisions"] = decisions(prediction, thresholds)
         entry["warnings"] = list(prediction.warnings)
@@ -129,12 +129,12 @@ class JsonWriter:
         self._separator = ",\n    "
 
     def add_error(self, error: InputError) -> None:
-        """Write why an image could not be read."""
+        """Record the error of an image that could not be read."""
         self._errors.append(str(error))
 
 
 class CsvWriter:
-    """One line per image that was read: `image`, `prob_<class>`, `decision_<class>` (1 or 0) and `warnings`."""
+    """Write one line per readable image: `image`, `prob_<class>`, `decision_<class>` (1 or 0) and `warnings`."""
 
     def __init__(self, file: IO[str], classes: Sequence[str], thresholds: Thresholds | None) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
@@ -146,11 +146,11 @@ class CsvWriter:
 
     @classmethod
     @contextmanager
-    def opened(
+    def open(
         cls, path: str | os.PathLike[str], classes: Sequence[str], thresholds: Thresholds | None
     ) -> Iterator["CsvWriter"]:
-        """Open the file, with the guarantees of `JsonFile.opened`."""
-        # Undecodable bytes in a file name are escaped; they would make the whole file unreadable as UTF-8.
+        """Open the file, with the guarantees of `JsonWriter.open`."""
+        # Undecodable bytes in file names are escaped, because they would make the file invalid UTF-8.
         with (
             atomic_write(path) as temporary,
             open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
@@ -166,15 +166,15 @@ class CsvWriter:
 
 
 class OverlayWriter:
-    """A folder for pictures named `<image>_<finding>.png`, or `<image>_2_<finding>.png` if that name is taken.
+    """Write pictures named `<image>_<finding>.png`, or `<image>_2_<finding>.png` if that name is taken.
 
-    Long names are shortened. Several threads may draw.
+    Long names are shortened. `draw` and `draw_sheet` are thread-safe.
 
     Args:
         folder: created if it is missing.
 
     Attributes:
-        failures: why pictures could not be written.
+        failures: errors of pictures that could not be written.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -195,13 +195,13 @@ class OverlayWriter:
         return name
 
     def draw(self, prediction: Prediction, name: str, findings: Sequence[str], disclaimer: str) -> dict[str, Path]:
-        """Draw one picture per finding, and return finding -> file for those that were written.
+        """Draw one picture per finding and return finding -> file for the written pictures.
 
         Args:
             prediction: result of the image.
             name: prefix from `name`.
             findings: findings to draw.
-            notice: disclaimer below each picture.
+            disclaimer: line below each picture.
         """
         size = overlays.panel_size(prediction.gray)
         gray = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)  # once for all findings
@@ -214,7 +214,7 @@ class OverlayWriter:
             path = self.folder / f"{name}_{_file_part(finding, prediction.classes)}.png"
             try:
                 with atomic_write(path) as temporary:
-                    picture.save(temporary, compress_level=1)  # more takes twice the time and saves a tenth
+                    picture.save(temporary, compress_level=1)  # a higher level takes twice the time and saves a tenth
             except InputError as error:
                 self.failures.append(error)
             else:
@@ -229,8 +229,8 @@ class OverlayWriter:
         Args:
             prediction: result of the image.
             name: prefix from `name`.
-            thresholds: operating points; findings that are present get a frame.
-            notice: disclaimer at the bottom.
+            thresholds: operating points; present findings get a frame.
+            disclaimer: line at the bottom.
         """
         path = self.folder / f"{name}_sheet.png"
         try:
@@ -243,10 +243,10 @@ class OverlayWriter:
 
 
 def decisions(prediction: Prediction, thresholds: Thresholds) -> dict[str, bool]:
-    """Return which findings are present."""
+    """Return finding -> True if it is present."""
     return {name: point.decides(prediction.probability(name)) for name, point in thresholds.points.items()}
 
 
-def _shortest(prediction: Prediction) -> dict[str, float]:
-    """Return the probabilities with as many digits as float32 has."""
+def _probabilities(prediction: Prediction) -> dict[str, float]:
+    """Return finding -> probability, with the digits of its float32 value."""
     return {name: float(str(value)) for name, value in zip(prediction.classes, prediction.probabilities, strict=True)}

@@ -1,9 +1,9 @@
 """Predict findings in radiographs with one checkpoint."""
 
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,71 +12,55 @@ import numpy as np
 from PIL import Image
 
 from chexnet import device, model
+from chexnet._types import LogFn, ProgressFn
 from chexnet.config import InferenceConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet, images
 from chexnet.data.lists import class_names
-from chexnet.data.transforms import CropGeometry
 from chexnet.errors import InputError
 from chexnet.inference import cam, engines, image_checks
-from chexnet.inference.prediction import Prediction
+from chexnet.inference.prediction import Prediction, PreparedImage
 from chexnet.inference.thresholds import Thresholds, find_thresholds
 from chexnet.labels import CLASS_NAMES
 from chexnet.prefetch import prefetch_map
 
 MAX_BATCH_IMAGES = 8
-"""Maximum images per batch in `Predictor.predict_all`, which keeps each image at full size."""
+"""Maximum number of images per batch in `Predictor.predict_all`, which keeps each image at full size."""
 
 _CHEST = frozenset(CLASS_NAMES)
-"""A network with any of these classes is taken for one of chest radiographs."""
-
-Log = Callable[[str], None]
-"""Takes a line for a person."""
-
-Progress = Callable[[int, int], None]
-"""Takes the number of images that are done, and the number of all images."""
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """An image on its way into the network."""
-
-    name: str
-    gray: Image.Image
-    warnings: tuple[str, ...]
-    geometry: CropGeometry
-    crops: np.ndarray
+"""A network with any of these classes is treated as one for chest radiographs."""
 
 
 class Predictor:
-    """One checkpoint with its preprocessing and an engine: images or crops in, probabilities and class maps out.
+    """A checkpoint with its preprocessing and an engine: images or crops -> probabilities and class maps.
 
         predictor = Predictor("save/best_model.pdparams")
         predictor.predict("image.png").probability("Effusion")
 
-    The constructor reads and checks the file. The network is built and the engine compiled when they are first needed,
-    so several checkpoints can be checked before the first one computes; `load` and `compile` do it earlier.
+    The constructor reads and checks the file. The network is built and the engine compiled on first use, so that
+    several checkpoints can be checked before the first one computes. `load` and `compile` do this earlier.
 
     Args:
         config: how to load and run the checkpoint, or the path of the weight file.
-        images: number of images to expect, None if unknown. On a CPU, `engine="auto"` does not compile for few.
-        maps: whether to run Grad-CAM, a second pass, for a backbone without class maps.
+        images: expected number of images, None if unknown. On a CPU, `engine="auto"` does not compile for few images.
+        maps: True runs Grad-CAM, a second pass, for a backbone without class maps.
         options: fields of `InferenceConfig` that replace those of `config`, such as `crops=1` or `device="cpu"`.
 
     Attributes:
         config: how the checkpoint is loaded and run.
         ckpt: the weight file.
-        ckpt_sha256: SHA-256 of the bytes that the weights were read from.
-        metadata: the checkpoint's own description, as stored with it.
-        notice: the disclaimer of the checkpoint, shown wherever its numbers are; may be empty.
+        ckpt_sha256: SHA-256 of the bytes that were loaded.
+        metadata: the metadata stored with the checkpoint.
+        disclaimer: notice of the checkpoint, shown next to its results; may be empty.
         classes: names of the findings.
         preprocessing: how images are resized and cropped.
         crops: crops per image, 10 or 1.
         engine: engine, precision, device and threads, as text.
-        limit: see `Prediction`.
+        engine_spec: engine that `compile` uses.
+        cam_max: see `Prediction`.
 
     Raises:
-        InputError: the checkpoint, the device or the engine cannot be used. `load` and what calls it raise it too, if
-            the weights do not fit the network.
+        InputError: the checkpoint, the device or the engine cannot be used. `load`, and the methods that call it, also
+            raise it if the weights do not fit the network.
     """
 
     def __init__(
@@ -95,15 +79,13 @@ class Predictor:
         checkpoint = model.open_checkpoint(config.ckpt, config.backbone, names, config.sample_bits)
         description = checkpoint.config
         self.ckpt, self.ckpt_sha256, self.metadata = checkpoint.path, checkpoint.sha256, checkpoint.metadata
-        self.disclaimer, self.cam_max = (
-            checkpoint.disclaimer,
-            cam.heatmap_range(checkpoint.metadata, checkpoint.metadata_source),
-        )
+        self.disclaimer = checkpoint.disclaimer
+        self.cam_max = cam.heatmap_range(checkpoint.metadata, checkpoint.metadata_source)
         self.classes, self.preprocessing = description.classes, description.preprocessing
         self.crops = config.crops or description.crops
-        self.choice = engines.select_engine(config.engine, config.precision, images and images * self.crops)
-        self.engine = self.choice.description
-        self._gradients = maps
+        self.engine_spec = engines.select_engine(config.engine, config.precision, images and images * self.crops)
+        self.engine = self.engine_spec.description
+        self._grad_cam = maps
         self._checkpoint: model.Checkpoint | None = checkpoint
         self._compiled: dict[bool, engines.Engine] = {}
 
@@ -118,8 +100,8 @@ class Predictor:
         self.load()
         return self._network
 
-    def load(self, log: Log | None = None) -> None:
-        """Build the network, unless that is done; `log` takes two lines about the engine and the crops."""
+    def load(self, log: LogFn | None = None) -> None:
+        """Build the network on the first call; `log` receives two lines about the engine and the crops."""
         if log:
             log(f"=> {self.engine}")
             log(f"=> {self.crops_description}")
@@ -128,18 +110,18 @@ class Predictor:
             self._checkpoint = None  # frees the arrays of the file
 
     def compile(self, maps: bool = True) -> engines.Engine:
-        """Compile the engine for class maps, where the backbone has any, or for probabilities, unless that is done."""
+        """Return the compiled engine, for class maps if the backbone supports them, otherwise for probabilities."""
         maps = maps and self.network.supports_cam
         if maps not in self._compiled:
-            self._compiled[maps] = self.choice.compile(self.network, self.preprocessing.crop, maps)
+            self._compiled[maps] = self.engine_spec.compile(self.network, self.preprocessing.crop, maps)
         return self._compiled[maps]
 
     def release(self) -> None:
         """Free the compiled engines; the next prediction compiles again."""
         self._compiled.clear()
 
-    def find_thresholds(self, path: str | None, log: Log) -> tuple[str, Thresholds] | None:
-        """Read the operating points of this checkpoint, see `chexnet.inference.thresholds.find_thresholds`."""
+    def find_thresholds(self, path: str | None, log: LogFn) -> tuple[str, Thresholds] | None:
+        """Read the operating points of this checkpoint, see `thresholds.find_thresholds`."""
         return find_thresholds(path, self.config.ckpt, self.ckpt_sha256, self.classes, self.crops, log)
 
     def predict(self, image: str | os.PathLike[str] | np.ndarray) -> Prediction:
@@ -152,15 +134,15 @@ class Predictor:
         return self._predictions([prepared])[0]
 
     def predict_all(self, paths: Iterable[Path | InputError]) -> Generator[Prediction | InputError, None, None]:
-        """Predict image files, in order; a file that cannot be read gives its error in its place.
+        """Predict image files in order; a file that cannot be read yields its error.
 
-        Threads decode ahead. Memory does not grow with the number of files.
+        Threads decode the next images meanwhile. Memory does not grow with the number of files.
 
         Args:
-            paths: read as far as results are needed; an error among them is passed on in its place.
+            paths: image files, taken lazily; an error among them is yielded as it is.
         """
 
-        def prepare(path: Path | InputError) -> _Prepared | InputError:
+        def prepare(path: Path | InputError) -> PreparedImage | InputError:
             try:
                 return path if isinstance(path, InputError) else self._from_file(path)
             except InputError as error:
@@ -171,18 +153,18 @@ class Predictor:
             prefetch_map(prepare, paths, self.config.num_workers, buffer_size=MAX_BATCH_IMAGES)
         ) as all_prepared:
             while batch := list(islice(all_prepared, batch_size)):
-                predictions = iter(self._predictions([item for item in batch if isinstance(item, _Prepared)]))
+                predictions = iter(self._predictions([item for item in batch if isinstance(item, PreparedImage)]))
                 for item in batch:
                     yield item if isinstance(item, InputError) else next(predictions)
 
     def predict_dataset(
-        self, dataset: ChestXrayDataSet, batch_size: int, progress: Progress | None = None
+        self, dataset: ChestXrayDataSet, batch_size: int, progress: ProgressFn | None = None
     ) -> np.ndarray:
         """Predict every image of a data set, in its order.
 
         Args:
-            dataset: gives `crops` crops per image.
-            batch_size: maximum images per batch.
+            dataset: a data set with `crops` crops per image.
+            batch_size: maximum number of images per batch.
             progress: called after every batch.
 
         Returns:
@@ -200,54 +182,54 @@ class Predictor:
         return np.stack(rows)
 
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
-        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, C].
+        """Predict crops: uint8 [N, 1, crop, crop] -> probabilities float32 [N, C].
 
         Raises:
-            InputError: the network gives numbers that are not finite.
+            InputError: a probability is not finite.
         """
         return self._finite(self.compile(maps=False).predict(crops), "probabilities")
 
     def predict_cam(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """uint8 [N, 1, crop, crop] -> probabilities float32 [N, C], and class maps float32 [N, C, h, w] or None.
+        """Predict crops with class maps: uint8 [N, 1, crop, crop] -> float32 [N, C], and float32 [N, C, h, w] or None.
 
-        Class maps and probabilities come from one pass of the engine. A backbone without class maps takes a second
-        pass for Grad-CAM, unless the Predictor was made with `maps=False`.
+        One pass of the engine gives class maps and probabilities. A backbone without class maps needs a second pass for
+        Grad-CAM; with `maps=False` it returns None.
 
         Raises:
-            InputError: the network gives numbers that are not finite.
+            InputError: a number is not finite.
         """
         if not self.network.supports_cam:
-            maps = cam.grad_cam(self.network, crops) if self._gradients else None
+            maps = cam.grad_cam(self.network, crops) if self._grad_cam else None
             return self.predict_crops(crops), maps
         maps = self._finite(self.compile().predict(crops), "class maps")
         return cam.probabilities(maps, self.network.bias()), maps
 
     def _finite(self, values: np.ndarray, name: str) -> np.ndarray:
         if not np.isfinite(values).all():
-            raise InputError(f"{self.config.ckpt}: gives {name} that are not finite, expected numbers")
+            raise InputError(f"{self.config.ckpt}: {name} are not finite, expected numbers")
         return values
 
-    def _batch_size(self, most: int, maps: bool) -> int:
-        """Images per batch that suit the engine."""
-        return min(most, max(1, self.compile(maps).preferred_batch_size // self.crops))
+    def _batch_size(self, limit: int, maps: bool) -> int:
+        """Return the number of images per batch that suits the engine, at most `limit`."""
+        return min(limit, max(1, self.compile(maps).preferred_batch_size // self.crops))
 
-    def _from_file(self, path: Path) -> _Prepared:
+    def _from_file(self, path: Path) -> PreparedImage:
         return self._prepared(images.open_image(path, self.preprocessing.sample_bits), str(path))
 
-    def _from_array(self, pixels: np.ndarray) -> _Prepared:
+    def _from_array(self, pixels: np.ndarray) -> PreparedImage:
         if pixels.dtype != np.uint8 or pixels.ndim != 2:
             raise InputError(f"an array of {pixels.dtype} {list(pixels.shape)}, expected uint8 [H, W], gray")
         if fault := images.size_fault(pixels.shape[1], pixels.shape[0]):
             raise InputError(f"an array of {fault}")
         return self._prepared(Image.fromarray(pixels), "array")
 
-    def _prepared(self, image: Image.Image, name: str) -> _Prepared:
+    def _prepared(self, image: Image.Image, name: str) -> PreparedImage:
         gray = images.to_gray(image)
         geometry = self.preprocessing.geometry(gray.height, gray.width, self.crops)
         warnings = image_checks.check_image(image, self.preprocessing.crop, chest=not _CHEST.isdisjoint(self.classes))
-        return _Prepared(name, gray, warnings, geometry, geometry.extract(self.preprocessing.resize_image(gray)))
+        return PreparedImage(name, gray, warnings, geometry, geometry.extract(self.preprocessing.resize_image(gray)))
 
-    def _predictions(self, batch: list[_Prepared]) -> list[Prediction]:
+    def _predictions(self, batch: list[PreparedImage]) -> list[Prediction]:
         if not batch:
             return []
         probabilities, maps = self.predict_cam(np.concatenate([image.crops for image in batch]))
@@ -272,5 +254,31 @@ class Predictor:
 
 
 def _mean_over_crops(probabilities: np.ndarray, count: int) -> np.ndarray:
-    """float32 [count x crops, C] -> float64 [count, C]: in float32, saturated probabilities would become equal."""
+    """Average over crops in float64, because saturated probabilities would become equal in float32.
+
+    float32 [count x crops, C] -> float64 [count, C].
+    """
     return probabilities.reshape(count, -1, probabilities.shape[-1]).mean(axis=1, dtype=np.float64)
+
+
+def load_for_scoring(config: InferenceConfig, ckpts: Sequence[str], log: LogFn) -> list[Predictor]:
+    """Load the checkpoints that an evaluation scores, one after the other.
+
+    Args:
+        config: configuration of the evaluation.
+        ckpts: weight files, used in place of `config.ckpt`.
+        log: receives the lines that eval.py prints.
+    """
+    predictors: list[Predictor] = []
+    for ckpt in ckpts:
+        predictor = Predictor(config, ckpt=ckpt)
+        if not predictors:
+            log(f"=> {predictor.engine}")
+        log(f"=> {f'{ckpt}: ' * (len(ckpts) > 1)}{predictor.crops_description}")
+        if predictor.disclaimer:
+            log(f"=> {ckpt}: {predictor.disclaimer}")
+        log("=> loading checkpoint")
+        predictor.load()
+        log("=> loaded checkpoint")
+        predictors.append(predictor)
+    return predictors

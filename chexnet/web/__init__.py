@@ -1,4 +1,4 @@
-"""A local page that predicts the image dropped on it."""
+"""Serve a local web page that predicts the images dropped on it."""
 
 from chexnet.web.server import serve
 from chexnet.web.service import InferenceService

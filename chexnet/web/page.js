@@ -7,47 +7,47 @@ const CHINESE = {
   hint: "点选一项可查看位置。概率未经校准:请与其他图像的概率比较。",
   plain: "不带热图的图像",
   footer: "不是医疗器械,这里的内容不是诊断。图像只发送到提供此页面的计算机,服务停止后即被遗忘。",
-  looking: "正在分析……",
+  analyzing: "正在分析……",
   unreachable: "无法连接服务器:它还在运行吗?",
   unreadable: "浏览器无法读取",
-  tooLarge: (size, most) => `${size} 字节,最多 ${most} 字节`,
+  tooLarge: (size, limit) => `${size} 字节,最多 ${limit} 字节`,
   onlyFirst: (count) => `选择了 ${count} 个文件,只显示第一个。`,
-  present: "判为存在", absent: "判为不存在", from: "阈值", sensitivity: "敏感度", specificity: "特异度",
+  present: "判为存在", absent: "判为不存在", threshold: "阈值", sensitivity: "敏感度", specificity: "特异度",
   heatmap: "热图", image: "图像", crops: "像素", chosen: "阈值的选取", meaningless: "无意义",
   summary: (present, all) => (present ? `${all} 项征象中有 ${present} 项达到阈值` : "没有征象达到阈值"),
   noChest: "如果不是正位胸片,这些数字没有意义。",
 };
 const ENGLISH = {
-  looking: "Looking …",
-  unreachable: "The server cannot be reached: is it still running?",
+  analyzing: "Analyzing …",
+  unreachable: "The server is not responding: is it still running?",
   unreadable: "the browser cannot read it",
-  tooLarge: (size, most) => `${size} bytes, expected at most ${most}`,
-  onlyFirst: (count) => `Of ${count} files only the first is shown.`,
-  present: "present", absent: "absent", from: "from", sensitivity: "sensitivity", specificity: "specificity",
+  tooLarge: (size, limit) => `${size} bytes, the maximum is ${limit}`,
+  onlyFirst: (count) => `${count} files selected; only the first is shown.`,
+  present: "present", absent: "absent", threshold: "threshold", sensitivity: "sensitivity", specificity: "specificity",
   heatmap: "Heat map", image: "Image", crops: "pixels", chosen: "Thresholds", meaningless: "meaningless",
   summary: (present, all) =>
-    present ? `${present} of ${all} findings reach their threshold` : "No finding reaches its threshold",
-  noChest: "If this is no frontal chest radiograph, these numbers mean nothing.",
+    present ? `${present} of ${all} findings are at or above their threshold` : "No finding is at or above its threshold",
+  noChest: "If this is not a frontal chest radiograph, these numbers are meaningless.",
 };
 const chinese = navigator.language.startsWith("zh");
-const WORDS = chinese ? CHINESE : ENGLISH;
+const TEXTS = chinese ? CHINESE : ENGLISH;
 const at = (id) => document.getElementById(id);
 
-let asked = 0;
-let shown = null;
-let mostBytes = Infinity;
+let requests = 0;
+let current = null;
+let maxBytes = Infinity;
 
 function element(tag, text, style) {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (style) made.className = style;
-  return made;
+  const node = document.createElement(tag);
+  node.textContent = text;
+  if (style) node.className = style;
+  return node;
 }
 
 function showPicture(finding) {
   const query = finding ? `&finding=${finding.place}` : "";
-  at("picture").src = `picture?image=${shown.image}${query}`;
-  at("picture").alt = finding ? `${WORDS.heatmap}: ${finding.name}` : WORDS.image;
+  at("picture").src = `picture?image=${current.image}${query}`;
+  at("picture").alt = finding ? `${TEXTS.heatmap}: ${finding.name}` : TEXTS.image;
   for (const button of document.querySelectorAll("[aria-pressed]")) {
     button.setAttribute("aria-pressed", String(button.dataset.place === String(finding ? finding.place : "plain")));
   }
@@ -65,15 +65,15 @@ function row(finding, meaningful) {
   track.append(bar);
   button.append(track);
   if (!meaningful) {
-    button.append(element("span", WORDS.meaningless, "decision"));
+    button.append(element("span", TEXTS.meaningless, "decision"));
   } else if ("present" in finding) {
     const tick = element("span", "", "tick");
     tick.style.left = `${100 * finding.threshold}%`;
     track.append(tick);
-    const numbers = `(${WORDS.from} ${finding.threshold.toFixed(3)}, ${WORDS.sensitivity} ` +
-      `${finding.sensitivity.toFixed(2)}, ${WORDS.specificity} ${finding.specificity.toFixed(2)})`;
-    const word = finding.present ? WORDS.present : WORDS.absent;
-    button.append(element("span", `${word} ${numbers}`, finding.present ? "decision present" : "decision"));
+    const numbers = `(${TEXTS.threshold} ${finding.threshold.toFixed(3)}, ${TEXTS.sensitivity} ` +
+      `${finding.sensitivity.toFixed(2)}, ${TEXTS.specificity} ${finding.specificity.toFixed(2)})`;
+    const decision = finding.present ? TEXTS.present : TEXTS.absent;
+    button.append(element("span", `${decision} ${numbers}`, finding.present ? "decision present" : "decision"));
   }
   button.addEventListener("click", () => showPicture(finding));
   const item = document.createElement("li");
@@ -81,62 +81,62 @@ function row(finding, meaningful) {
   return item;
 }
 
-function summary(found) {
-  if (!found.meaningful) return WORDS.noChest;
-  if (!found.findings.some((finding) => "present" in finding)) return "";
-  return WORDS.summary(found.findings.filter((finding) => finding.present).length, found.findings.length);
+function summary(result) {
+  if (!result.meaningful) return TEXTS.noChest;
+  if (!result.findings.some((finding) => "present" in finding)) return "";
+  return TEXTS.summary(result.findings.filter((finding) => finding.present).length, result.findings.length);
 }
 
-function showResult(found, name) {
-  shown = found;
-  at("warnings").replaceChildren(...found.warnings.map((text) => element("li", text)));
-  at("list").replaceChildren(...found.findings.map((finding) => row(finding, found.meaningful)));
-  at("summary").textContent = summary(found);
-  at("caption").replaceChildren(element("bdi", name), ` · ${found.width} × ${found.height} ${WORDS.crops}`);
+function showResult(result, name) {
+  current = result;
+  at("warnings").replaceChildren(...result.warnings.map((text) => element("li", text)));
+  at("list").replaceChildren(...result.findings.map((finding) => row(finding, result.meaningful)));
+  at("summary").textContent = summary(result);
+  at("caption").replaceChildren(element("bdi", name), ` · ${result.width} × ${result.height} ${TEXTS.crops}`);
   at("result").hidden = false;
-  showPicture(found.findings[0]);
+  showPicture(result.findings[0]);
 }
 
-async function answer(file) {
-  if (file.size > mostBytes) return { error: WORDS.tooLarge(file.size, mostBytes) };
+async function predict(file) {
+  if (file.size > maxBytes) return { error: TEXTS.tooLarge(file.size, maxBytes) };
   let content;
   try {
     content = await file.arrayBuffer();
   } catch {
-    return { error: WORDS.unreadable };  // a folder, or it has gone
+    return { error: TEXTS.unreadable };  // a folder, or a deleted file
   }
   try {
     return await (await fetch("predict", { method: "POST", body: content })).json();
   } catch {
-    return { error: WORDS.unreachable };
+    return { error: TEXTS.unreachable };
   }
 }
 
-async function look(file, count = 1) {
-  const turn = ++asked;
+async function show(file, count = 1) {
+  const request = ++requests;
   at("error").textContent = "";
-  at("status").replaceChildren(`${WORDS.looking} `, element("bdi", file.name));
+  at("status").replaceChildren(`${TEXTS.analyzing} `, element("bdi", file.name));
   at("result").hidden = true;
-  const found = await answer(file);
-  if (turn !== asked) return;
-  at("status").textContent = count > 1 ? WORDS.onlyFirst(count) : "";
-  if (found.error) at("error").replaceChildren(element("bdi", file.name), ": ", element("bdi", found.error));
-  else showResult(found, file.name);
+  const result = await predict(file);
+  if (request !== requests) return;
+  at("status").textContent = count > 1 ? TEXTS.onlyFirst(count) : "";
+  if (result.error) at("error").replaceChildren(element("bdi", file.name), ": ", element("bdi", result.error));
+  else showResult(result, file.name);
 }
 
-function lookAtFirst(files) {
-  if (files.length) look(files[0], files.length);
+function showFirst(files) {
+  if (files.length) show(files[0], files.length);
 }
 
 async function start() {
   if (chinese) {
     document.documentElement.lang = "zh-CN";
-    for (const one of document.querySelectorAll("[data-text]")) one.textContent = CHINESE[one.dataset.text];
+    for (const node of document.querySelectorAll("[data-text]")) node.textContent = CHINESE[node.dataset.text];
   }
   at("plain").dataset.place = "plain";
   at("plain").addEventListener("click", () => showPicture(null));
-  at("file").addEventListener("change", () => lookAtFirst(at("file").files));
-  document.addEventListener("paste", (event) => lookAtFirst(event.clipboardData.files));
+  at("file").addEventListener("change", () => showFirst(at("file").files));
+  document.addEventListener("paste", (event) => showFirst(event.clipboardData.files));
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
     at("drop").classList.add("over");
@@ -145,14 +145,14 @@ async function start() {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     at("drop").classList.remove("over");
-    lookAtFirst(event.dataTransfer.files);
+    showFirst(event.dataTransfer.files);
   });
-  const about = await (await fetch("about")).json();
-  mostBytes = about.max_bytes;
-  at("network").replaceChildren(element("bdi", about.ckpt), ` · ${about.engine}`);
-  at("notice").textContent = about.notice;
-  at("notice").hidden = !about.notice;
-  if (about.chosen) at("chosen").replaceChildren(`${WORDS.chosen}: `, element("bdi", about.chosen));
+  const info = await (await fetch("about")).json();
+  maxBytes = info.max_bytes;
+  at("network").replaceChildren(element("bdi", info.ckpt), ` · ${info.engine}`);
+  at("notice").textContent = info.notice;
+  at("notice").hidden = !info.notice;
+  if (info.chosen) at("chosen").replaceChildren(`${TEXTS.chosen}: `, element("bdi", info.chosen));
 }
 
 start();

@@ -1,4 +1,4 @@
-"""The server of the page: for one person at this machine, on the standard library's `http.server`."""
+"""Serve the page to one user on this computer, with the standard library's `http.server`."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from chexnet.errors import InputError
 from chexnet.web.service import InferenceService
 
 MAX_BYTES = 200 * 2**20
-"""Of an image file."""
+"""Maximum size of an uploaded image file."""
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -27,7 +27,7 @@ _FILES = {
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
 _HEADERS = {
-    # Nothing but this server's own files; nobody else's page shows or asks this one.
+    # The page loads files of this server only, and no other page can embed or query it.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -37,68 +37,70 @@ _HEADERS = {
 }
 
 
-def serve(looks: InferenceService, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serves the page until it is interrupted; the image that is looked at then is finished first.
+def serve(service: InferenceService, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve the page until a KeyboardInterrupt; the current image is predicted first.
 
     Args:
-        looks: what it asks.
-        host: address to listen on; 127.0.0.1 is heard on this machine only.
-        port: to listen on, 0 for any that is free.
-        ready: is told the page's address when it can be opened.
+        service: predicts the images.
+        host: address to listen on; 127.0.0.1 accepts connections from this computer only.
+        port: port to listen on; 0 picks a free one.
+        ready: called with the page's address when the page can be opened.
 
     Raises:
-        InputError: it cannot listen there.
+        InputError: the address or the port cannot be used.
     """
     try:
-        server = _Server((host, port), looks)
+        server = _Server((host, port), service)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"--host {host} --port {port}: cannot be listened on: {reason}; try --port 0") from error
+        raise InputError(f"--host {host} --port {port}: cannot listen there: {reason}; try --port 0") from error
     with server:
         try:
             ready(f"http://{host}:{server.server_address[1]}/")
             server.serve_forever()
         except KeyboardInterrupt:
-            pass  # how it is meant to end
+            pass  # the normal way to stop
         finally:
-            looks.close()
+            service.close()
 
 
 class _Server(ThreadingTCPServer):
-    allow_reuse_address = os.name != "nt"  # Windows would let two servers have one port
+    allow_reuse_address = os.name != "nt"  # on Windows, it would allow two servers on one port
 
-    def __init__(self, address: tuple[str, int], looks: InferenceService) -> None:
-        self.looks = looks
+    def __init__(self, address: tuple[str, int], service: InferenceService) -> None:
+        self.service = service
         self._connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Remembers the connection."""
+        """Record the connection."""
         self._connections.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """Forgets the connection."""
+        """Remove the connection from the record."""
         self._connections.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keeps silent about a visitor who has gone and a connection that the ending server has closed already.
+        """Ignore connections that the client or this server has already closed.
 
-        Anything else is a bug and keeps its traceback.
+        Any other error is a bug and keeps its traceback.
         """
         if not isinstance(sys.exc_info()[1], ConnectionError) and request.fileno() != -1:
             super().handle_error(request, client_address)
 
     def server_close(self) -> None:
-        """Lets every connection get its answer, hears no more from any, and waits for their threads."""
-        for one in list(self._connections):
-            with suppress(OSError):  # it is closed already
-                one.shutdown(socket.SHUT_RD)
+        """Stop reading from all connections, and wait for their threads to send the last responses."""
+        for connection in list(self._connections):
+            with suppress(OSError):  # already closed
+                connection.shutdown(socket.SHUT_RD)
         super().server_close()
 
 
-class _Refusal(Exception):
+class _HTTPError(Exception):
+    """A request that is answered with an error status."""
+
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status = status
@@ -111,77 +113,77 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60  # seconds without a byte, then the connection is closed
 
     def do_GET(self) -> None:
-        """The page's files, what it says of the network, and pictures."""
+        """Send a file of the page, the description of the network, or a picture."""
         self._answer(self._get)
 
     def do_POST(self) -> None:
-        """An image to look at."""
+        """Predict an uploaded image."""
         self._answer(self._post)
 
     def log_message(self, *_: Any) -> None:
-        """The library never prints."""
+        """Print nothing."""
 
     def _get(self) -> tuple[str, bytes]:
         address = urlsplit(self.path)
         if address.path in _FILES:
-            name, kind = _FILES[address.path]
-            return kind, (_HERE / name).read_bytes()
+            name, content_type = _FILES[address.path]
+            return content_type, (_HERE / name).read_bytes()
         if address.path == "/about":
-            return _json({**self.server.looks.info(), "max_bytes": MAX_BYTES})
+            return _json({**self.server.service.info(), "max_bytes": MAX_BYTES})
         if address.path != "/picture":
-            raise _Refusal(404, f"{address.path}: there is no such thing here")
-        asked = {name: values[0] for name, values in parse_qs(address.query).items()}
-        finding = asked.get("finding")
+            raise _HTTPError(404, f"{address.path}: not found")
+        query = {name: values[0] for name, values in parse_qs(address.query).items()}
+        finding = query.get("finding")
         try:
-            return "image/png", self.server.looks.render(asked["image"], None if finding is None else int(finding))
+            return "image/png", self.server.service.render(query["image"], None if finding is None else int(finding))
         except (KeyError, ValueError):
-            raise _Refusal(404, "there is no such picture any more; choose the image again") from None
+            raise _HTTPError(404, "the picture is no longer available; choose the image again") from None
 
     def _post(self) -> tuple[str, bytes]:
         if self.path != "/predict":
-            raise _Refusal(404, f"{self.path}: there is no such thing here")
+            raise _HTTPError(404, f"{self.path}: not found")
         length = self.headers["Content-Length"] or ""
         if not (length.isascii() and length.isdigit()):
-            raise _Refusal(411, "the length of the image is not said")
+            raise _HTTPError(411, "Content-Length is missing")
         if int(length) > MAX_BYTES:
-            raise _Refusal(413, f"the image has {int(length):,} bytes, expected at most {MAX_BYTES:,}")
+            raise _HTTPError(413, f"the image has {int(length):,} bytes, expected at most {MAX_BYTES:,}")
         content = self.rfile.read(int(length))
         if len(content) < int(length):
-            raise _Refusal(400, "the image did not come whole")
+            raise _HTTPError(400, "the upload is incomplete")
         try:
-            return _json(self.server.looks.predict(content))
+            return _json(self.server.service.predict(content))
         except InputError as error:
-            raise _Refusal(422, str(error)) from error
+            raise _HTTPError(422, str(error)) from error
 
-    def _answer(self, find: Callable[[], tuple[str, bytes]]) -> None:
+    def _answer(self, respond: Callable[[], tuple[str, bytes]]) -> None:
         status = 200
         try:
             self._check_origin()
-            kind, body = find()
-        except _Refusal as refusal:
-            status, (kind, body) = refusal.status, _json({"error": str(refusal)})
-            self.close_connection = status != 422  # of an image that was not read the bytes still come
+            content_type, body = respond()
+        except _HTTPError as error:
+            status, (content_type, body) = error.status, _json({"error": str(error)})
+            self.close_connection = status != 422  # otherwise, the request body may be unread
         try:
             self.send_response(status)
             for name, value in _HEADERS.items():
                 self.send_header(name, value)
-            self.send_header("Content-Type", kind)
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             if self.close_connection:
                 self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
         except ConnectionError:
-            self.close_connection = True  # whoever asked has gone
+            self.close_connection = True  # the client has disconnected
 
     def _check_origin(self) -> None:
-        """Keeps other pages in the same browser out, also those that have their name stand for this machine."""
+        """Reject requests from other pages in the browser, including those whose host name resolves to 127.0.0.1."""
         host = self.headers["Host"] or ""
         if self.server.server_address[0] in LOOPBACK and host.partition(":")[0] not in LOOPBACK:
-            raise _Refusal(403, f"asked for as {host!r}, expected {' or '.join(LOOPBACK)}")
+            raise _HTTPError(403, f"the host is {host!r}, expected {' or '.join(LOOPBACK)}")
         if self.headers["Origin"] not in (None, f"http://{host}"):
-            raise _Refusal(403, "asked by another page")
+            raise _HTTPError(403, "cross-origin requests are not allowed")
 
 
-def _json(facts: dict[str, Any]) -> tuple[str, bytes]:
-    return "application/json", json.dumps(facts).encode()
+def _json(content: dict[str, Any]) -> tuple[str, bytes]:
+    return "application/json", json.dumps(content).encode()

@@ -1,4 +1,4 @@
-"""Class activation maps: what they add up to, where they lie, how they are shown."""
+"""Class activation maps: sums, positions and opacity."""
 
 import math
 
@@ -20,7 +20,7 @@ STRIDE = FeatureGrid().stride
 
 @pytest.fixture(scope="module")
 def network() -> CheXNet:
-    """Random, with a bias that is not small."""
+    """A random network with large biases."""
     paddle.seed(5)
     network = CheXNet()
     head = network.densenet121.out[0]
@@ -35,7 +35,7 @@ def crops() -> np.ndarray:
     return np.stack([draw(["Mass"], 96, patient=patient).image[None] for patient in range(4)])
 
 
-def test_a_maps_mean_plus_the_bias_is_the_logit(network, crops):
+def test_mean_of_map_plus_bias_is_the_logit(network, crops):
     maps = network.predict_cam(crops)
     assert maps.shape == (4, 14, 3, 3)
     assert maps.dtype == np.float32
@@ -45,7 +45,7 @@ def test_a_maps_mean_plus_the_bias_is_the_logit(network, crops):
     np.testing.assert_allclose(maps.mean(axis=(2, 3)) + network.bias(), logits, atol=2e-6 * np.abs(maps).max())
 
 
-def test_probabilities_come_out_of_the_same_pass(network, crops):
+def test_probabilities_come_from_the_same_pass(network, crops):
     probabilities = cam.probabilities(network.predict_cam(crops), network.bias())
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, network.predict(crops), atol=1e-6)
@@ -57,8 +57,8 @@ def test_probabilities_of_extreme_logits_are_0_and_1():
         assert cam.probabilities(maps, np.zeros(3, np.float32)).tolist() == [0, 0.5, 1]
 
 
-def test_the_network_looks_where_the_map_says(network):
-    """Noise in the pixels of one place changes that place of the maps most, also where the crop is no multiple."""
+def test_changed_pixels_change_their_cell_of_the_maps_most(network):
+    """Add noise to the pixels of one cell, also in a crop whose side is not a multiple of the stride."""
     gray = np.full((1, 1, 112, 144), 100, np.uint8)
     before = network.predict_cam(gray)
     assert before.shape == (1, 14, 3, 4)
@@ -71,14 +71,14 @@ def test_the_network_looks_where_the_map_says(network):
         assert np.unravel_index(difference.argmax(), difference.shape) == (row, column)
 
 
-def places(geometry, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the centres of each crop's places lie in the original image: y and x, [K, side, side] each."""
-    centre = (np.arange(side) + 0.5) * STRIDE
+def cell_centers(geometry, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cell centers of each crop in the original image: y and x, [K, side, side] each."""
+    center = (np.arange(side) + 0.5) * STRIDE
     scale_y, scale_x = (n / m for n, m in zip(geometry.original, geometry.resized, strict=True))
     rows, columns = [], []
     for crop in geometry.crops:
-        across = geometry.side - centre if crop.flipped else centre
-        rows.append(np.repeat((centre[:, None] + crop.top) * scale_y, side, axis=1))
+        across = geometry.side - center if crop.flipped else center
+        rows.append(np.repeat((center[:, None] + crop.top) * scale_y, side, axis=1))
         columns.append(np.repeat((across[None] + crop.left) * scale_x, side, axis=0))
     return np.stack(rows), np.stack(columns)
 
@@ -87,20 +87,20 @@ def places(geometry, side: int) -> tuple[np.ndarray, np.ndarray]:
     ("height", "width", "crops"), [(512, 512, 10), (300, 280, 10), (130, 140, 10), (900, 400, 1), (400, 900, 1)]
 )
 @pytest.mark.parametrize("crop", [224, 240])
-def test_values_that_grow_evenly_over_the_image_do_so_in_its_map(height, width, crop, crops):
-    """The exact oracle: each place holds a linear function of where it is, so every pixel between places must too.
+def test_a_linear_function_of_position_stays_linear(height, width, crop, crops):
+    """An exact oracle: cells hold a linear function of their position, so every pixel between them must as well.
 
-    240 pixels are seven places and a half, the last half of which has no place of its own.
+    240 pixels are seven and a half cells; the last half has no cell of its own.
     """
     geometry = Preprocessing(resize=256, crop=crop).geometry(height, width, crops)
-    y, x = places(geometry, crop // STRIDE)
+    y, x = cell_centers(geometry, crop // STRIDE)
     values = cam.upsample_to_image((0.7 * y - 0.4 * x).astype(np.float32), geometry)
     assert values.shape == (height, width)
     assert values.dtype == np.float32
 
     rows, columns = (np.arange(n) + 0.5 for n in (height, width))
-    margin = 2 * max(height, width) / 256  # what the resizing mixes
-    # Where every crop has two places on each side, which a cubic needs: beyond them values are continued.
+    margin = 2 * max(height, width) / 256  # pixels that resizing mixes
+    # The cubic needs two cells on each side in every crop; beyond them, values are extrapolated.
     y, x = y[:, 1:-1, 1:-1], x[:, 1:-1, 1:-1]
     inner_rows = (rows > y.min(axis=(1, 2)).max() + margin) & (rows < y.max(axis=(1, 2)).min() - margin)
     inner_columns = (columns > x.min(axis=(1, 2)).max() + margin) & (columns < x.max(axis=(1, 2)).min() - margin)
@@ -111,15 +111,15 @@ def test_values_that_grow_evenly_over_the_image_do_so_in_its_map(height, width, 
 
 
 @pytest.mark.parametrize("index", [0, 3, 4, 5, 8])
-def test_one_high_place_of_one_crop_is_highest_where_it_belongs(index):
-    """For corner crops and mirrored ones, in an image that is not square."""
+def test_a_single_high_cell_of_one_crop_is_highest_at_its_position(index):
+    """Corner crops and flipped ones, in an image that is not square."""
     geometry = Preprocessing(resize=256, crop=224).geometry(512, 700, crops=10)
     maps = np.zeros((10, 7, 7), np.float32)
     maps[index, 2, 5] = 1
     values = cam.upsample_to_image(maps, geometry)
-    y, x = places(geometry, 7)
+    y, x = cell_centers(geometry, 7)
     row, column = np.unravel_index(np.nanargmax(values), values.shape)
-    # Where other crops stop looking, the mean jumps: the maximum is that of the place within half of it.
+    # The mean jumps at the edges of other crops, so the maximum lies within half a cell of the center.
     assert abs(row + 0.5 - y[index, 2, 5]) < 32
     assert abs(column + 0.5 - x[index, 2, 5]) < 32
     highest = values[int(y[index, 2, 5]), int(x[index, 2, 5])]
@@ -128,57 +128,57 @@ def test_one_high_place_of_one_crop_is_highest_where_it_belongs(index):
     assert np.nanmax(np.abs(values[far])) < 1e-5
 
 
-def test_the_maximum_lies_between_places_where_their_values_say_so():
-    """A wide blob is found where it is, and not only at the middle of the place that it is nearest to."""
-    centre = (np.arange(7) + 0.5) * STRIDE
+def test_the_maximum_may_lie_between_cell_centers():
+    """The maximum of a wide blob is found at its position, not at the nearest cell center."""
+    center = (np.arange(7) + 0.5) * STRIDE
     geometry = Preprocessing(resize=224, crop=224).geometry(224, 224, crops=1)
     for y, x in [(100.0, 118.0), (90.0, 122.0), (112.0, 104.0)]:
-        blob = np.exp(-((centre[:, None] - y) ** 2 + (centre - x) ** 2) / (2 * 40.0**2))
+        blob = np.exp(-((center[:, None] - y) ** 2 + (center - x) ** 2) / (2 * 40.0**2))
         found_x, found_y = boxes.peak_location(cam.upsample_to_image(blob[None].astype(np.float32), geometry))
-        nearest = min(np.hypot(row - y, column - x) for row in centre for column in centre)
+        nearest = min(np.hypot(row - y, column - x) for row in center for column in center)
         assert np.hypot(found_y - y, found_x - x) < max(4, nearest / 2)
 
 
-@pytest.mark.parametrize("place", [(0, 0), (0, 3), (6, 6), (4, 6)])
-def test_the_maximum_of_a_place_at_the_rim_is_in_it_and_no_higher(place):
+@pytest.mark.parametrize("cell", [(0, 0), (0, 3), (6, 6), (4, 6)])
+def test_the_maximum_of_a_border_cell_is_inside_it_and_not_higher(cell):
     geometry = Preprocessing(resize=240, crop=240).geometry(240, 240, crops=1)
     maps = np.random.default_rng(0).random((1, 7, 7), np.float32)
-    maps[0][place] = 3
+    maps[0][cell] = 3
     values = cam.upsample_to_image(maps, geometry)
     assert values.max() == pytest.approx(3, abs=0.02)
     x, y = boxes.peak_location(values)
-    # Along the rim it may lie towards the higher neighbour, at most half of the way.
-    assert np.abs(np.array([y, x]) - (np.array(place) + 0.5) * STRIDE).max() <= STRIDE / 2
+    # Along the border, it may lie up to half a cell towards the higher neighbor.
+    assert np.abs(np.array([y, x]) - (np.array(cell) + 0.5) * STRIDE).max() <= STRIDE / 2
 
 
-def test_a_map_of_one_place_is_that_value_everywhere():
+def test_a_map_of_one_cell_has_its_value_everywhere():
     geometry = Preprocessing(resize=40, crop=40).geometry(40, 40, crops=1)
     np.testing.assert_array_equal(cam.upsample_to_image(np.full((1, 1, 1), 2.5), geometry), np.full((40, 40), 2.5))
 
 
-def test_a_constant_map_is_constant_and_what_was_not_looked_at_is_nan():
-    for crops, seen in ((10, 1.0), (1, (224 / 256) ** 2)):
+def test_a_constant_map_is_constant_inside_the_crops_and_nan_outside():
+    for crops, covered in ((10, 1.0), (1, (224 / 256) ** 2)):
         values = cam.upsample_to_image(np.full((crops, 7, 7), 2.5), Preprocessing().geometry(1024, 1024, crops))
-        assert np.isfinite(values).mean() == pytest.approx(seen, abs=1e-3)
+        assert np.isfinite(values).mean() == pytest.approx(covered, abs=1e-3)
         np.testing.assert_allclose(values[np.isfinite(values)], 2.5, rtol=1e-6)
 
 
-def test_the_same_value_always_looks_the_same():
+def test_the_same_value_always_has_the_same_opacity():
     values = np.array([[-20, -1, 2.5, 7], [14.5, 26.5, 40, np.nan]], np.float32)
-    shown = cam.to_opacity(values, 0.5, 30)
-    assert shown.dtype == np.float32
-    np.testing.assert_allclose(shown, [[0, 0, 0.1, 0.25], [0.5, 0.9, 1, np.nan]], rtol=1e-6)
-    for part in (np.s_[:1], np.s_[1:], np.s_[0, 2:3]):  # whatever else is in the map
-        np.testing.assert_array_equal(cam.to_opacity(values[part], 0.5, 30), shown[part])
+    opacity = cam.to_opacity(values, 0.5, 30)
+    assert opacity.dtype == np.float32
+    np.testing.assert_allclose(opacity, [[0, 0, 0.1, 0.25], [0.5, 0.9, 1, np.nan]], rtol=1e-6)
+    for part in (np.s_[:1], np.s_[1:], np.s_[0, 2:3]):  # independent of the other values of the map
+        np.testing.assert_array_equal(cam.to_opacity(values[part], 0.5, 30), opacity[part])
     assert not cam.to_opacity(np.full((3, 3), -2.0, np.float32), 0.5).any()
 
 
-def test_a_checkpoint_says_what_its_maps_reach(tmp_path):
+def test_the_heatmap_range_is_read_from_the_metadata(tmp_path):
     ckpt = tmp_path / "a.safetensors"
     assert cam.heatmap_range({}, ckpt) == cam.DISPLAY_LIMIT
     assert cam.heatmap_range({"map_limit": 25}, ckpt) == 25
     for wrong in (0, -1, "25", True, None, math.inf):
-        with pytest.raises(InputError, match=r"a\.safetensors: map_limit is .*expected a number above 0"):
+        with pytest.raises(InputError, match=r"a\.safetensors: map_limit is "):
             cam.heatmap_range({"map_limit": wrong}, ckpt)
 
 
@@ -190,7 +190,7 @@ def test_grad_cam_of_a_linear_head_is_the_class_map(network, crops):
     assert network.densenet121.out[0].weight.grad is None
 
 
-class Bent(nn.Layer):
+class NonlinearHead(nn.Layer):
     """A network whose head is not linear in the pooled features."""
 
     def __init__(self) -> None:
@@ -205,10 +205,10 @@ class Bent(nn.Layer):
         return self.second(nn.functional.tanh(self.first(features.mean(axis=[2, 3]) ** 2)))
 
 
-def test_grad_cam_of_another_head_has_the_slopes_of_its_logit():
-    """The oracle: a channel's weight is by how much the logit grows when the whole channel does."""
+def test_grad_cam_of_a_nonlinear_head_equals_finite_differences():
+    """An oracle: the weight of a channel is the change of the logit per change of the whole channel."""
     paddle.seed(1)
-    network = Bent()
+    network = NonlinearHead()
     images = np.random.default_rng(0).integers(0, 256, (2, 1, 32, 24), dtype=np.uint8)
     with paddle.no_grad():
         features = network.features(paddle.to_tensor(images)).astype("float64")
@@ -217,8 +217,8 @@ def test_grad_cam_of_another_head_has_the_slopes_of_its_logit():
         for channel in range(6):
             step = np.zeros((1, 6, 1, 1))
             step[0, channel] = 1e-5
-            ends = [network.classify(features + sign * paddle.to_tensor(step))[:, 2].numpy() for sign in (1, -1)]
-            weights[:, channel] = (ends[0] - ends[1]) / 2e-5
+            values = [network.classify(features + sign * paddle.to_tensor(step))[:, 2].numpy() for sign in (1, -1)]
+            weights[:, channel] = (values[0] - values[1]) / 2e-5
         network.to(dtype="float32")
     expected = np.einsum("nc,nchw->nhw", weights, features.numpy())
     np.testing.assert_allclose(cam.grad_cam(network, images)[:, 2], expected, rtol=1e-3, atol=1e-6)

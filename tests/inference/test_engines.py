@@ -22,7 +22,7 @@ TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-2}
 
 @pytest.fixture(scope="module")
 def network():
-    """A random network whose probabilities are spread, so that a wrong one would show."""
+    """A random network with spread probabilities, so that a wrong one is noticed."""
     paddle.seed(3)
     network = CheXNet()
     head = network.densenet121.out[0]
@@ -47,35 +47,35 @@ def expected(network, crops):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ENGINES)
-def test_an_engine_gives_what_eager_paddle_gives(name, precision, network, crops, expected):
+def test_an_engine_gives_the_probabilities_of_eager_paddle(name, precision, network, crops, expected):
     try:
-        choice = engines.select_engine(name, precision)
+        spec = engines.select_engine(name, precision)
     except InputError as error:
         pytest.skip(str(error))
-    ready = choice.compile(network, CROP)
-    assert choice.description.startswith(f"{name} ")
-    assert precision in choice.description
+    compiled = spec.compile(network, CROP)
+    assert spec.description.startswith(f"{name} ")
+    assert precision in spec.description
     for count in (1, 3, 37):
         order = np.random.default_rng(count).integers(0, len(crops), count)
-        probabilities = ready.predict(crops[order])
+        probabilities = compiled.predict(crops[order])
         assert probabilities.dtype == np.float32
         np.testing.assert_allclose(probabilities, expected[order], rtol=0, atol=TOLERANCE[precision])
-    np.testing.assert_array_equal(network.predict(crops), expected)  # the network itself is as it was
+    np.testing.assert_array_equal(network.predict(crops), expected)  # the network is unchanged
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_gives_the_class_maps_of_eager_paddle(name, precision, network, crops, expected):
     try:
-        choice = engines.select_engine(name, precision)
+        spec = engines.select_engine(name, precision)
     except InputError as error:
         pytest.skip(str(error))
     maps = network.predict_cam(crops)
     assert maps.shape == (10, 14, CROP // 32, CROP // 32)
-    ready = choice.compile(network, CROP, maps=True)
+    compiled = spec.compile(network, CROP, maps=True)
     for count in (1, 3, 37):
         order = np.random.default_rng(count).integers(0, len(crops), count)
-        found = ready.predict(crops[order])
+        found = compiled.predict(crops[order])
         assert found.dtype == np.float32
         tolerance = 10 * TOLERANCE[precision] * np.abs(maps).max()
         np.testing.assert_allclose(found, maps[order], rtol=0, atol=tolerance)
@@ -83,37 +83,37 @@ def test_an_engine_gives_the_class_maps_of_eager_paddle(name, precision, network
         np.testing.assert_allclose(probabilities, expected[order], rtol=0, atol=TOLERANCE[precision])
 
 
-def test_on_a_gpu_the_network_gives_the_maps_itself(network, crops, monkeypatch):
+def test_on_a_gpu_class_maps_come_from_eager_paddle(network, crops, monkeypatch):
     monkeypatch.setattr(device, "is_gpu", lambda: True)
-    ready = engines.EngineSpec("paddle", "float32", 1, "").compile(network, CROP, maps=True)
-    np.testing.assert_array_equal(ready.predict(crops), network.predict_cam(crops))
+    compiled = engines.EngineSpec("paddle", "float32", 1, "").compile(network, CROP, maps=True)
+    np.testing.assert_array_equal(compiled.predict(crops), network.predict_cam(crops))
 
 
-def test_for_few_crops_auto_compiles_nothing(network, crops, monkeypatch):
+def test_auto_does_not_compile_for_few_crops(network, crops, monkeypatch):
     monkeypatch.setattr(graph_export, "save_program", lambda *_: pytest.fail("exported"))
     monkeypatch.setattr(graph_export, "save_logits_program", lambda *_: pytest.fail("exported"))
-    ready = engines.select_engine(crops=engines.EAGER_MAX_CROPS).compile(network, CROP)
-    np.testing.assert_array_equal(ready.predict(crops), network.predict(crops))
+    compiled = engines.select_engine(crops=engines.EAGER_MAX_CROPS).compile(network, CROP)
+    np.testing.assert_array_equal(compiled.predict(crops), network.predict(crops))
     assert type(engines.select_engine(crops=engines.EAGER_MAX_CROPS + 1)) is engines.EngineSpec
     assert type(engines.select_engine("paddle", crops=1)) is engines.EngineSpec
 
 
-def test_auto_takes_the_first_that_is_installed(monkeypatch):
+def test_auto_selects_the_first_installed_engine(monkeypatch):
     for missing, chosen in ((set(), "openvino"), ({"openvino", "onnxruntime"}, "paddle")):
         monkeypatch.setattr(engines, "find_spec", lambda name, missing=missing: None if name in missing else object())
         assert engines.select_engine("auto").engine == chosen
 
 
-def test_a_missing_engine_says_how_to_install_it(monkeypatch):
+def test_a_missing_engine_is_refused_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="--engine openvino: is not installed: pip install openvino"):
+    with pytest.raises(InputError, match=r"--engine openvino: .*pip install openvino"):
         engines.select_engine("openvino")
 
 
 def test_a_precision_that_an_engine_lacks_is_refused():
     if engines.why_unavailable("onnxruntime"):
         pytest.skip(engines.why_unavailable("onnxruntime"))
-    with pytest.raises(InputError, match=r"--precision bfloat16: .* use float32"):
+    with pytest.raises(InputError, match="--precision bfloat16: "):
         engines.select_engine("onnxruntime", "bfloat16")
 
 
@@ -125,8 +125,8 @@ def test_a_precision_that_an_engine_lacks_is_refused():
         (["FP32", "BF16", "FP16", "INT8"], {"float32", "bfloat16", "float16"}),  # AMX-FP16
     ],
 )
-def test_openvino_is_asked_for_a_precision_before_anything_is_exported(monkeypatch, has, precisions):
-    core = SimpleNamespace(get_property=lambda *asked: has if asked == ("CPU", "OPTIMIZATION_CAPABILITIES") else None)
+def test_the_precisions_of_openvino_are_checked_before_the_export(monkeypatch, has, precisions):
+    core = SimpleNamespace(get_property=lambda *key: has if key == ("CPU", "OPTIMIZATION_CAPABILITIES") else None)
     monkeypatch.setattr(engines, "why_unavailable", lambda name: "")
     monkeypatch.setattr(engines, "_openvino", lambda: SimpleNamespace(Core=lambda: core))
     monkeypatch.setattr(engines, "version", lambda name: "1")
@@ -134,12 +134,12 @@ def test_openvino_is_asked_for_a_precision_before_anything_is_exported(monkeypat
         if precision in precisions:
             assert engines.select_engine("openvino", precision).precision == precision
         else:
-            with pytest.raises(InputError, match=f"--precision {precision}: this CPU does not compute it"):
+            with pytest.raises(InputError, match=f"--precision {precision}: "):
                 engines.select_engine("openvino", precision)
 
 
 @pytest.mark.parametrize(("precision", "supported"), [("float32", True), ("bfloat16", False), ("float16", True)])
-def test_a_gpu_is_asked_for_a_precision(monkeypatch, precision, supported):
+def test_the_precisions_of_a_gpu_are_checked(monkeypatch, precision, supported):
     monkeypatch.setattr(device, "is_gpu", lambda: True)
     monkeypatch.setattr(device, "device_name", lambda: "GPU of 2018")
     monkeypatch.setattr(paddle.amp, "is_bfloat16_supported", lambda device: False)
@@ -147,18 +147,18 @@ def test_a_gpu_is_asked_for_a_precision(monkeypatch, precision, supported):
     if supported:
         assert engines.select_engine("auto", precision).precision == precision
     else:
-        with pytest.raises(InputError, match="--precision bfloat16: GPU of 2018 does not compute it; use float32"):
+        with pytest.raises(InputError, match="--precision bfloat16: GPU of 2018 "):
             engines.select_engine("auto", precision)
 
 
 def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd, monkeypatch):
-    """paddle2onnx prints, and left to itself installs packages."""
+    """Unlike paddle2onnx with its defaults, which prints and installs packages."""
 
-    started = []  # and not raised alone: whoever starts one may catch everything
+    started = []  # recorded as well as raised, because the caller may catch every error
 
     def refuse(*args, **kwargs):
         started.append(args)
-        raise OSError("no process is started here")
+        raise OSError("processes are not allowed")
 
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)
     monkeypatch.setattr(os, "system", refuse)
@@ -179,7 +179,7 @@ def test_openvino_is_imported_without_its_telemetry():
         "import sys\n"
         "from chexnet.inference import engines\n"
         "from chexnet.model import CheXNet\n"
-        "engines.choose('openvino').compile(CheXNet(backbone='lenet'), 32)\n"
+        "engines.select_engine('openvino').compile(CheXNet(backbone='lenet'), 32)\n"
         "assert 'openvino' in sys.modules\n"
         "assert not any(name.startswith('openvino_telemetry') for name in sys.modules)\n"
     )

@@ -1,4 +1,4 @@
-"""What predict.py and its kin write, whatever images are called, and never over what they read."""
+"""Outputs of predict.py and similar scripts: any image name works, and inputs are never overwritten."""
 
 import csv
 import importlib.util
@@ -32,7 +32,7 @@ def ckpt(tmp_path_factory):
 
 @pytest.fixture
 def run(ckpt, capsys, monkeypatch):
-    """Runs a script: exit code, standard output, standard error."""
+    """Run a script: exit code, standard output, standard error."""
 
     def run(script, *arguments, stdin=b""):
         spec = importlib.util.spec_from_file_location("script", ROOT / f"{script}.py")
@@ -40,14 +40,14 @@ def run(ckpt, capsys, monkeypatch):
         spec.loader.exec_module(module)
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
         code = module.main([*map(str, arguments), "--ckpt", str(ckpt), "--device", "cpu", "--crops", "1"])
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return run
 
 
 def odd_names(folder):
-    """Images whose names are bytes and no letters, very long, of two lines, or commands to a terminal."""
+    """Write images whose names are undecodable, very long, of two lines, or contain terminal commands."""
     names = [os.fsdecode(b"sant\xe9.png"), "n" * 240 + ".png", "é" * 120 + ".png", "two\nlines.png", "\x1b[31mred.png"]
     try:
         for name in names:
@@ -58,13 +58,13 @@ def odd_names(folder):
 
 
 @pytest.mark.parametrize("way", ["folder", "standard input"])
-def test_odd_names_cost_nothing(run, tmp_path, way):
+def test_odd_names_work(run, tmp_path, way):
     names = odd_names(tmp_path / "images")
     if way == "folder":
-        given, stdin, number = [tmp_path / "images"], b"", len(names)
+        arguments, stdin, number = [tmp_path / "images"], b"", len(names)
     else:
         lines = [os.fsencode(tmp_path / "images" / name) for name in names if "\n" not in name]
-        given, stdin, number = ["-"], b"\n".join(lines), len(lines)
+        arguments, stdin, number = ["-"], b"\n".join(lines), len(lines)
     outputs = [
         "--output_json",
         tmp_path / "p.json",
@@ -75,7 +75,7 @@ def test_odd_names_cost_nothing(run, tmp_path, way):
         "--top",
         2,
     ]
-    code, out, err = run("predict", *given, *outputs, stdin=stdin)
+    code, out, err = run("predict", *arguments, *outputs, stdin=stdin)
     assert (code, err) == (0, "")
     assert r"\xe9" in out or r"\udce9" in out
     assert not any(character in out for character in "\x1b\udce9")
@@ -91,7 +91,7 @@ def test_odd_names_cost_nothing(run, tmp_path, way):
         assert (code, err) == (0, "")
 
 
-def test_one_impossible_name_costs_one_line(run, tmp_path):
+def test_an_impossible_name_gives_one_line(run, tmp_path):
     write_png(tmp_path / "good.png")
     names = [tmp_path / ("n" * 300), tmp_path / "good.png", tmp_path / ("d" * 300) / "x.png"]
     code, _, err = run("predict", *names, "--output_csv", tmp_path / "p.csv")
@@ -101,7 +101,7 @@ def test_one_impossible_name_costs_one_line(run, tmp_path):
     assert len(list(csv.DictReader((tmp_path / "p.csv").open()))) == 1
 
 
-def test_a_picture_that_cannot_be_written_costs_no_other(run, tmp_path):
+def test_a_picture_that_cannot_be_written_does_not_stop_the_others(run, tmp_path):
     for name in ("a", "b"):
         write_png(tmp_path / "images" / f"{name}.png")
     for finding in CLASS_NAMES:
@@ -114,7 +114,7 @@ def test_a_picture_that_cannot_be_written_costs_no_other(run, tmp_path):
     assert len(list(csv.DictReader((tmp_path / "p.csv").open()))) == 2
 
 
-def test_a_sheet_is_never_written_over_an_image_that_it_shows(run, tmp_path):
+def test_a_sheet_never_overwrites_its_images(run, tmp_path):
     image = tmp_path / "images" / "a.png"
     write_png(image)
     (tmp_path / "soft.png").symlink_to(image)
@@ -133,7 +133,7 @@ def test_a_sheet_is_never_written_over_an_image_that_it_shows(run, tmp_path):
     assert image.read_bytes() == before
 
 
-def test_the_sheet_of_a_comparison_is_never_written_over_an_image_with_boxes(run, tmp_path):
+def test_the_sheet_of_a_localization_never_overwrites_its_images(run, tmp_path):
     folder, _ = make_folder(tmp_path, 2, name="boxes.txt", sizes=[(64, 64)])
     images = sorted(folder.iterdir())
     header = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
@@ -149,8 +149,8 @@ def test_the_sheet_of_a_comparison_is_never_written_over_an_image_with_boxes(run
     assert run("tools/localize", *flags, "--contact_sheet", tmp_path / "sheet.png")[0] == 0
 
 
-def test_predictions_are_never_written_over_an_image(run, tmp_path):
-    """A DICOM file may have any name, and a link leads anywhere."""
+def test_predictions_never_overwrite_an_image(run, tmp_path):
+    """A DICOM file may have any name, and a link may lead to any folder."""
     write_png(tmp_path / "images" / "a.png")
     (tmp_path / "cam").mkdir()
     write_png(tmp_path / "cam" / "a_Mass.png")
@@ -171,7 +171,7 @@ def test_predictions_are_never_written_over_an_image(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("script", "flags", "said"),
+    ("script", "flags", "message"),
     [
         (
             "predict",
@@ -183,9 +183,7 @@ def test_predictions_are_never_written_over_an_image(run, tmp_path):
         ("eval", ["--output_dir", "images"], "which would be lost"),
     ],
 )
-def test_outputs_that_would_cost_each_other_or_weights_are_refused_before_the_work(
-    run, tmp_path, monkeypatch, script, flags, said
-):
+def test_conflicting_outputs_are_refused_before_the_work(run, tmp_path, monkeypatch, script, flags, message):
     folder, test_list = make_folder(tmp_path, 2)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "OTHER.pdparams").write_bytes(b"weights")
@@ -193,25 +191,25 @@ def test_outputs_that_would_cost_each_other_or_weights_are_refused_before_the_wo
     inputs = [folder] if script == "predict" else ["--data_dir", folder, "--test_list", test_list]
     code, out, err = run(script, *inputs, *flags)
     assert code == 2
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
     assert not [line for line in out.splitlines() if not line.startswith("=> loading ")]
     assert (tmp_path / "OTHER.json").read_text() == "{}"
 
 
-def test_no_run_writes_into_the_folder_of_its_images(tmp_path):
+def test_runs_do_not_write_into_the_folder_of_their_images(tmp_path):
     folder, image_list = make_folder(tmp_path, 4)
     (tmp_path / "link").symlink_to(folder)
     before = sorted(folder.iterdir())
-    for place in (folder, tmp_path / "link", folder / ".." / "images"):
+    for target in (folder, tmp_path / "link", folder / ".." / "images"):
         with pytest.raises(InputError, match="is the folder of the images"):
-            cache.build_cache(folder, [path.name for path in before], place, Preprocessing(40, 32), workers=0)
+            cache.build_cache(folder, [path.name for path in before], target, Preprocessing(40, 32), workers=0)
         with pytest.raises(InputError, match="is the folder of the images"):
-            train(TrainConfig(str(folder), str(image_list), str(image_list), str(place), device="cpu"))
+            train(TrainConfig(str(folder), str(image_list), str(image_list), str(target), device="cpu"))
     assert sorted(folder.iterdir()) == before
 
 
-def test_an_image_cache_replaces_no_file_of_somebody_else(tmp_path):
+def test_an_image_cache_does_not_replace_other_files(tmp_path):
     folder, _ = make_folder(tmp_path, 1)
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "images.bin").write_bytes(b"years of work")

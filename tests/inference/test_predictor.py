@@ -1,4 +1,4 @@
-"""The predictor as a library; tests/inference/test_predict.py has the script."""
+"""The predictor as a library; tests/inference/test_predict.py tests the script."""
 
 import tracemalloc
 from dataclasses import replace
@@ -27,7 +27,7 @@ SIZES = [(96, 96), (130, 90), (72, 101)]
 
 @pytest.fixture(scope="module")
 def ckpt(tmp_path_factory):
-    """A random network whose probabilities are spread, with a notice."""
+    """A random network with spread probabilities and a disclaimer."""
     paddle.seed(3)
     network = CheXNet()
     head = network.densenet121.out[0]
@@ -77,19 +77,19 @@ class Constant(engines.Engine):
 
 
 @pytest.mark.parametrize(("crops", "number"), [(10, 1), (1, 1), (10, None)])
-def test_probabilities_are_the_means_over_the_crops_compiled_or_not(ckpt, folder, crops, number):
+def test_probabilities_are_means_over_the_crops_in_every_engine(ckpt, folder, crops, number):
     network, preprocessing = load(ckpt), Preprocessing(72, 64)
-    cut = preprocessing.ten_crop if crops == 10 else lambda resized: preprocessing.center_crop(resized)[None]
+    extract = preprocessing.ten_crop if crops == 10 else lambda resized: preprocessing.center_crop(resized)[None]
     resized = [preprocessing.resize_image(Image.open(path)) for path in paths(folder)]
-    expected = np.stack([network.predict(cut(image)).mean(axis=0) for image in resized])
+    expected = np.stack([network.predict(extract(image)).mean(axis=0) for image in resized])
     assert np.ptp(expected, axis=0).max() > 0.001
     predictor = Predictor(ckpt, crops=crops, device="cpu", images=number)
-    found = np.stack([one.probabilities for one in predictor.predict_all(paths(folder))])
+    found = np.stack([prediction.probabilities for prediction in predictor.predict_all(paths(folder))])
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-def test_an_array_is_the_image_that_it_came_from(few, folder, tmp_path):
+def test_an_array_and_its_file_give_the_same_prediction(few, folder, tmp_path):
     path = tmp_path / "small.png"
     Image.open(folder / "1.png").resize((50, 60)).save(path)
     from_file, from_array = few.predict(path), few.predict(np.asarray(Image.open(path)))
@@ -106,12 +106,12 @@ def test_an_array_is_the_image_that_it_came_from(few, folder, tmp_path):
         (np.zeros((9, 99), np.uint8), "an array of 99 x 9 pixels, expected at least 16 x 16"),
     ],
 )
-def test_an_array_of_another_kind_is_refused(few, array, message):
+def test_an_array_of_another_type_or_shape_is_refused(few, array, message):
     with pytest.raises(InputError, match=message):
         few.predict(array)
 
 
-def test_maps_lie_in_the_image_and_their_mean_is_the_logit(few, folder):
+def test_maps_have_the_size_of_the_image_and_the_logit_as_mean(few, folder):
     for path, (height, width) in zip(paths(folder), SIZES, strict=True):
         prediction = few.predict(path)
         logits = prediction.maps.mean(axis=(2, 3)) + prediction.bias
@@ -131,7 +131,7 @@ def test_a_map_of_another_size_is_the_same_map(few, folder):
     assert error.mean() < 0.05 * np.ptp(smaller)
 
 
-def test_the_top_is_what_is_most_probable(few, folder):
+def test_top_k_are_the_most_probable_findings(few, folder):
     prediction = few.predict(folder / "0.png")
     values = [prediction.probability(name) for name in prediction.top_k(14)]
     assert values == sorted(prediction.probabilities.tolist(), reverse=True)
@@ -139,13 +139,13 @@ def test_the_top_is_what_is_most_probable(few, folder):
 
 
 def spread(prediction: Prediction) -> Prediction:
-    """The same with probabilities from 0.1 to 0.9 in a mixed order."""
+    """Return the prediction with probabilities from 0.1 to 0.9 in random order."""
     values = np.linspace(0.1, 0.9, 14, dtype=np.float32)
     return replace(prediction, probabilities=np.random.default_rng(0).permutation(values))
 
 
 def points(present) -> Thresholds:
-    """By which just these findings of a `spread` prediction are present."""
+    """Return thresholds at which exactly these findings of a `spread` prediction are present."""
     return Thresholds("by hand", {name: OperatingPoint(float(name not in present), 0.5, 0.5) for name in CLASS_NAMES})
 
 
@@ -159,7 +159,7 @@ def test_findings_are_ranked_by_decision_then_by_probability(few, folder):
 
 
 @pytest.mark.parametrize(("crop", "warned"), [(64, True), (32, False)])
-def test_what_is_small_is_smaller_than_what_the_network_sees(tmp_path, crop, warned):
+def test_an_image_smaller_than_the_input_of_the_network_gives_a_warning(tmp_path, crop, warned):
     path = tmp_path / "model.pdparams"
     network = CheXNet(14, "lenet")
     checkpoint.save(network.state_dict(), path)
@@ -168,11 +168,11 @@ def test_what_is_small_is_smaller_than_what_the_network_sees(tmp_path, crop, war
     )
     pixels = np.asarray(Image.fromarray(draw([], 96, patient=0).image).resize((60, 60)))
     found = Predictor(path, crops=1, device="cpu", images=1, maps=False).predict(pixels)
-    wanted = (f"only 60 x 60 pixels, at least {crop} a side are wanted",) if warned else ()
+    wanted = (f"only 60 x 60 pixels, expected at least {crop} per side",) if warned else ()
     assert found.warnings == wanted
 
 
-def test_numbers_of_a_network_of_something_else_are_not_called_meaningless(tmp_path):
+def test_numbers_of_networks_for_other_images_are_not_called_meaningless(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     for classes in (("Myopia", "Normal"), ("Fracture", "Edema")):
         path = tmp_path / f"{classes[0]}.pdparams"
@@ -184,12 +184,12 @@ def test_numbers_of_a_network_of_something_else_are_not_called_meaningless(tmp_p
         assert ("meaningless" in found.caption(classes[0])) == ("Edema" in classes)
 
 
-def test_what_cannot_be_read_comes_as_an_error_in_its_place(few, folder, tmp_path):
+def test_an_unreadable_image_yields_an_error_in_its_position(few, folder, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no image")
     given = InputError("somewhere: a folder without images")
     mixed = [folder / "0.png", tmp_path / "bad.png", given, folder / "1.png", tmp_path / "none.png"]
     found = list(few.predict_all(mixed))
-    assert [type(one) for one in found] == [Prediction, InputError, InputError, Prediction, InputError]
+    assert [type(result) for result in found] == [Prediction, InputError, InputError, Prediction, InputError]
     assert str(found[1]).startswith(f"{tmp_path / 'bad.png'}: cannot be decoded")
     assert found[2] is given
     assert [found[0].name, found[3].name] == [str(folder / "0.png"), str(folder / "1.png")]
@@ -197,7 +197,7 @@ def test_what_cannot_be_read_comes_as_an_error_in_its_place(few, folder, tmp_pat
     assert list(few.predict_all([])) == []
 
 
-def test_few_images_are_not_compiled_for(ckpt):
+def test_no_engine_is_compiled_for_few_images(ckpt):
     lines = []
     few = Predictor(ckpt, device="cpu", images=EAGER_MAX_CROPS // 10)
     few.load(lines.append)
@@ -207,11 +207,11 @@ def test_few_images_are_not_compiled_for(ckpt):
     assert "not compiled" in Predictor(ckpt, crops=1, device="cpu", images=EAGER_MAX_CROPS).engine
     for changes in ({"images": EAGER_MAX_CROPS // 10 + 1}, {"images": None}, {"images": 1, "engine": "paddle"}):
         assert "not compiled" not in Predictor(ckpt, device="cpu", **changes).engine
-    with pytest.raises(InputError, match="float16"):  # not ignored for few
+    with pytest.raises(InputError, match="float16"):  # also checked for few images
         Predictor(ckpt, device="cpu", images=1, engine="paddle", precision="float16")
 
 
-def test_settings_come_as_a_configuration_or_one_by_one(ckpt):
+def test_options_replace_fields_of_the_configuration(ckpt):
     config = InferenceConfig(ckpt=str(ckpt), crops=1, device="cpu")
     assert Predictor(config).config == Predictor(ckpt, crops=1, device="cpu").config == config
     assert Predictor(config, crops=10).crops == 10
@@ -219,7 +219,7 @@ def test_settings_come_as_a_configuration_or_one_by_one(ckpt):
         Predictor(ckpt, crop=1)
 
 
-def test_probabilities_of_crops_are_those_of_the_network_with_or_without_maps(few):
+def test_crops_give_the_probabilities_of_the_network_with_and_without_maps(few):
     crops = np.random.default_rng(0).integers(0, 256, (7, 1, 64, 64), dtype=np.uint8)
     probabilities, maps = few.predict_cam(crops)
     expected = few.network.predict(crops)
@@ -230,7 +230,7 @@ def test_probabilities_of_crops_are_those_of_the_network_with_or_without_maps(fe
 
 @pytest.mark.parametrize(("batch_size", "batches"), [(2, [20, 20, 10]), (1, [10] * 5), (99, [50])])
 def test_a_data_set_is_predicted_in_batches_of_whole_images(ckpt, tmp_path, monkeypatch, batch_size, batches):
-    """As many as suit the engine, at most. Means over the crops keep what float32 cannot tell apart."""
+    """Batches suit the engine. Means over the crops are float64 and keep differences below float32 resolution."""
     sizes = []
 
     def saturated(crops):
@@ -255,7 +255,7 @@ def test_a_data_set_is_predicted_in_batches_of_whole_images(ckpt, tmp_path, monk
     assert len(set(expected)) > len({np.float32(value) for value in expected})
 
 
-def test_images_are_decoded_and_kept_a_few_at_a_time(quick, folder):
+def test_only_a_few_images_are_decoded_ahead(quick, folder):
     taken = 0
 
     def names():
@@ -272,7 +272,7 @@ def test_images_are_decoded_and_kept_a_few_at_a_time(quick, folder):
     assert taken < 50
 
 
-def test_memory_does_not_grow_with_the_images(quick, folder):
+def test_memory_does_not_grow_with_the_number_of_images(quick, folder):
     peaks = []
     for count in (20, 100):
         tracemalloc.start()
@@ -283,13 +283,13 @@ def test_memory_does_not_grow_with_the_images(quick, folder):
     assert peaks[1] < 1.3 * peaks[0]
 
 
-def test_weights_that_give_no_numbers_are_refused(quick, folder, monkeypatch):
+def test_weights_that_give_nan_are_refused(quick, folder, monkeypatch):
     monkeypatch.setattr(Constant, "predict", lambda self, images: np.full((len(images), 14, 2, 2), np.nan))
-    with pytest.raises(InputError, match=r"model\.pdparams: gives class maps that are not finite"):
+    with pytest.raises(InputError, match=r"model\.pdparams: class maps are not finite"):
         quick.predict(folder / "0.png")
 
 
-def test_a_sheet_has_a_row_an_image_and_a_column_a_finding(few, folder):
+def test_a_sheet_has_a_row_per_image_and_a_column_per_finding(few, folder):
     predictions = [few.predict(path) for path in paths(folder)]
     sheet = np.asarray(contact_sheet(predictions, ["Mass", "Hernia"], tile=96))
     alone = np.asarray(Image.open(folder / "0.png").convert("RGB"))
@@ -306,54 +306,58 @@ def test_a_sheet_has_a_row_an_image_and_a_column_a_finding(few, folder):
     assert own.tobytes() == contact_sheet(predictions[:1], predictions[0].top_k(2), tile=96).tobytes()
 
 
-def test_a_sheet_of_one_image_has_all_its_findings_and_frames_those_that_are_present(few, folder):
+def test_a_sheet_of_one_image_has_all_findings_and_frames_the_present_ones(few, folder):
     prediction = spread(few.predict(folder / "0.png"))
     present = ["Effusion", "Hernia"]
     plain = np.asarray(finding_sheet(prediction, tile=96, disclaimer="n"))
     framed = np.asarray(finding_sheet(prediction, points(present), tile=96, disclaimer="n"))
-    head = framed.shape[0] - plain.shape[0]  # a line that counts
+    head = framed.shape[0] - plain.shape[0]  # a line with the number of findings
     assert head > 0
     np.testing.assert_array_equal(plain[12 + 22 :][:96, 12:][:, :96], np.asarray(prediction.gray.convert("RGB")))
-    for place, finding in enumerate(CLASS_NAMES, start=1):
-        top, left = 12 + 22 + place // 5 * 130, 12 + place % 5 * 108
+    for position, finding in enumerate(CLASS_NAMES, start=1):
+        top, left = 12 + 22 + position // 5 * 130, 12 + position % 5 * 108
         expected = overlays.overlay(prediction.gray, prediction.heatmap(finding, (96, 96)))
         for sheet, shift in ((plain, 0), (framed, head)):
             np.testing.assert_array_equal(sheet[top + shift :][:96, left:][:, :96], expected, finding)
             frame = sheet[top + shift + 48, left - 2], sheet[top + shift - 2, left + 48]
-            marked = all(tuple(pixel) == overlays.COLOUR for pixel in frame)
+            marked = all(tuple(pixel) == overlays.COLOR for pixel in frame)
             assert marked == (sheet is framed and finding in present), finding
 
 
 @pytest.mark.parametrize("count", [1, 2, 15, 40])
 def test_a_sheet_has_room_for_any_number_of_findings(few, folder, count):
-    one = few.predict(folder / "0.png")
+    prediction = few.predict(folder / "0.png")
     names = tuple(f"finding {number}" for number in range(count))
-    places = [number % 14 for number in range(count)]
+    indices = [number % 14 for number in range(count)]
     prediction = replace(
-        one, classes=names, probabilities=one.probabilities[places], maps=one.maps[:, places], bias=one.bias[places]
+        prediction,
+        classes=names,
+        probabilities=prediction.probabilities[indices],
+        maps=prediction.maps[:, indices],
+        bias=prediction.bias[indices],
     )
     sheet = finding_sheet(prediction, tile=32)
     assert (sheet.width - overlays.SCALE_WIDTH) // 44 * (sheet.height // 66) > count
 
 
-def test_a_sheet_of_what_is_no_radiograph_says_so_on_every_map(few):
+def test_a_sheet_of_another_image_marks_every_map_as_meaningless(few):
     noise = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
     prediction = few.predict(noise)
     assert not prediction.meaningful
     sheet = np.asarray(finding_sheet(prediction, points(CLASS_NAMES), tile=96))
     row = np.asarray(contact_sheet([prediction], ["Mass"], tile=96))
-    shown = overlays.overlay(prediction.gray, prediction.heatmap("Mass", (96, 96)))
+    expected = overlays.overlay(prediction.gray, prediction.heatmap("Mass", (96, 96)))
     tile = row[12 + 22 :][:96, 12 + 108 :][:, :96]
-    np.testing.assert_array_equal(tile[22:], np.asarray(shown)[22:])
+    np.testing.assert_array_equal(tile[22:], np.asarray(expected)[22:])
     assert tuple(tile[1, 90]) == overlays.BACKGROUND
-    assert (tile[:22] == overlays.COLOUR).all(axis=2).any()
-    beside = sheet[:, 12 + 108 - 2]  # where the frame of the first map would be
-    assert not (beside == overlays.COLOUR).all(axis=1).any()
+    assert (tile[:22] == overlays.COLOR).all(axis=2).any()
+    frame = sheet[:, 12 + 108 - 2]  # position of the frame of the first map
+    assert not (frame == overlays.COLOR).all(axis=1).any()
 
 
-def test_a_sheet_has_an_end_and_a_beginning(few, folder):
+def test_a_sheet_without_images_or_with_too_many_is_refused(few, folder):
     prediction = few.predict(folder / "0.png")
     with pytest.raises(InputError, match=f"more than {MAX_ROWS} images"):
         contact_sheet([prediction] * (MAX_ROWS + 1), ["Mass"], tile=20)
-    with pytest.raises(InputError, match="no image that could be read"):
+    with pytest.raises(InputError, match="at least one"):
         contact_sheet([])

@@ -1,4 +1,4 @@
-"""The network that stands in pretrained_models/: it is what its page says, and it works."""
+"""The network in pretrained_models/: it works, and its page describes it correctly."""
 
 import json
 import re
@@ -23,24 +23,24 @@ CKPT = FOLDER / "phantom_densenet121.safetensors"
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory) -> Path:
-    """Of people that the network has not seen."""
+    """Phantoms of patients that were not used for training."""
     folder = tmp_path_factory.mktemp("shipped") / "phantom"
     make_dataset(folder, 60, size=256, seed=2026, min_prevalence=0.2)
     return folder
 
 
-def test_it_is_small_and_half_precision_and_the_page_has_its_checksum():
+def test_it_is_small_half_precision_and_has_the_documented_checksum():
     assert CKPT.stat().st_size <= 15_000_000
     assert {array.dtype for array in checkpoint.read_weights(CKPT).values()} == {np.dtype("float16")}
     assert re.search(rf"`{CKPT.name}`.*`{sha256(CKPT)}`", (FOLDER / "README.md").read_text())
 
 
-def test_it_is_the_default_of_no_run():
+def test_it_is_never_the_default():
     for config in (EvalConfig(), PredictConfig(), LocalizationConfig(boxes="")):
         assert "phantom" not in config.ckpt
 
 
-def test_it_looks_where_the_findings_are(phantoms):
+def test_its_maxima_lie_in_the_boxes(phantoms):
     result = localize(
         LocalizationConfig(boxes=str(phantoms / "BBox_List.csv"), data_dir=str(phantoms / "images"), ckpt=str(CKPT))
     )
@@ -48,14 +48,14 @@ def test_it_looks_where_the_findings_are(phantoms):
     assert result.scores.mean[0].rate >= 0.7
 
 
-def test_it_says_the_same_as_ever_of_the_same_drawing(phantoms):
-    """Golden: four findings are drawn, and it was sure of three of them."""
+def test_its_probabilities_for_a_phantom_have_not_changed(phantoms):
+    """Golden values: the phantom has four findings, and three of them have high probabilities."""
     prediction = Predictor(CKPT, images=1).predict(phantoms / "images" / "00000001_001.png")
-    drawn = {"Cardiomegaly": 0.99, "Edema": 0.97, "Emphysema": 0.76, "Fibrosis": 0.99}
+    present = {"Cardiomegaly": 0.99, "Edema": 0.97, "Emphysema": 0.76, "Fibrosis": 0.99}
     others = {"Atelectasis": 0.02, "Effusion": 0.06, "Nodule": 0.14, "Pneumonia": 0.02}
-    for finding, probability in {**drawn, **others}.items():
+    for finding, probability in {**present, **others}.items():
         assert prediction.probability(finding) == pytest.approx(probability, abs=0.01), finding
-    assert set(prediction.top_k(4)) == set(drawn)
+    assert set(prediction.top_k(4)) == set(present)
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "images"
@@ -66,24 +66,24 @@ DRAWN = {
 }
 
 
-def test_its_operating_points_are_its_own():
+def test_its_operating_points_belong_to_it():
     found = json.loads(thresholds_path(CKPT).read_text())
     assert found["ckpt_sha256"] == sha256(CKPT)
     assert found["crops"] == 10
 
 
-def test_it_finds_what_is_drawn_in_the_examples_and_says_of_each_what_it_is_not():
+def test_it_finds_the_findings_of_the_examples_and_shows_its_disclaimer():
     config = PredictConfig(ckpt=str(CKPT), device="cpu")
     results = list(predict_files(config, [str(EXAMPLES)]))
-    found = {Path(one.prediction.name).stem: set(one.prediction.present(one.thresholds)) for one in results}
+    found = {Path(result.prediction.name).stem: set(result.prediction.present(result.thresholds)) for result in results}
     assert found == DRAWN
-    assert all(one.prediction.meaningful for one in results)
+    assert all(result.prediction.meaningful for result in results)
     notice = json.loads(CKPT.with_suffix(".json").read_text())["notice"]
     assert notice.startswith("Trained on synthetic images only")
-    assert all(f"  notice: {notice}" in format_result(one, top=1).splitlines() for one in results)
+    assert all(f"  notice: {notice}" in format_result(result, top=1).splitlines() for result in results)
 
 
-def test_the_examples_are_small_and_their_page_says_what_is_in_them():
+def test_the_examples_are_small_and_described_on_their_page():
     page = (EXAMPLES / "README.md").read_text()
     for name, findings in DRAWN.items():
         path = EXAMPLES / f"{name}.png"

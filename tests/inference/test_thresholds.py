@@ -30,7 +30,7 @@ def read(facts, ckpt):
     return read_thresholds(path, sha256(ckpt))
 
 
-def test_points_come_in_the_order_of_the_classes_whatever_that_of_the_file(ckpt):
+def test_points_have_the_order_of_the_classes(ckpt):
     shuffled = copy.deepcopy(SOUND)
     shuffled["thresholds"] = {name: dict(POINT) for name in reversed(CLASS_NAMES)}
     shuffled["thresholds"]["Mass"]["threshold"] = 1
@@ -41,25 +41,25 @@ def test_points_come_in_the_order_of_the_classes_whatever_that_of_the_file(ckpt)
     assert found.points["Mass"].sensitivity == 0.8
 
 
-def test_a_finding_is_present_from_its_threshold_on(ckpt):
+def test_a_finding_is_present_at_or_above_its_threshold(ckpt):
     point = read(SOUND, ckpt).points["Mass"]
     assert [point.decides(value) for value in (0.2499, 0.25, 0.9)] == [False, True, True]
 
 
-def test_those_of_the_same_weights_are_taken(ckpt):
+def test_thresholds_of_the_same_weights_are_accepted(ckpt):
     assert read({**SOUND, "ckpt_sha256": sha256(ckpt)}, ckpt).points["Mass"].threshold == 0.25
     assert read({**SOUND, "ckpt_sha256": sha256(ckpt)}, ckpt).ckpt_sha256 == sha256(ckpt)
     assert read(SOUND, ckpt).ckpt_sha256 is None
 
 
 def found(facts, ckpt, crops=10):
-    """What a run without --thresholds gets, and what it says."""
+    """Return the thresholds of a run without --thresholds, and its log."""
     thresholds_path(ckpt).write_text(json.dumps(facts))
     lines: list[str] = []
     return find_thresholds(None, ckpt, sha256(ckpt), CLASS_NAMES, crops, lines.append), lines
 
 
-def test_those_beside_the_weights_are_taken_and_said(ckpt):
+def test_the_thresholds_of_the_checkpoint_are_used_and_reported(ckpt):
     lines: list[str] = []
     assert find_thresholds(None, ckpt, sha256(ckpt), CLASS_NAMES, 10, lines.append) is None
     assert lines == []
@@ -72,7 +72,7 @@ def test_those_beside_the_weights_are_taken_and_said(ckpt):
     assert "with --crops 10" in lines[1]
 
 
-def test_those_beside_the_weights_cannot_be_those_of_others(ckpt):
+def test_the_thresholds_of_the_checkpoint_must_be_for_its_weights(ckpt):
     with pytest.raises(InputError, match=r"model\.thresholds\.json: has no ckpt_sha256"):
         found(SOUND, ckpt)
     known = {**SOUND, "ckpt_sha256": sha256(ckpt)}
@@ -81,23 +81,23 @@ def test_those_beside_the_weights_cannot_be_those_of_others(ckpt):
         found(known, ckpt)
 
 
-def test_those_that_are_given_go_first(ckpt):
+def test_given_thresholds_take_precedence(ckpt):
     given = ckpt.with_name("given.json")
     given.write_text(json.dumps({**SOUND, "chosen": "by hand"}))
     thresholds_path(ckpt).write_text("no JSON")
     lines: list[str] = []
     path, thresholds = find_thresholds(str(given), ckpt, sha256(ckpt), CLASS_NAMES, 1, lines.append)
     assert (path, thresholds.chosen, thresholds.crops) == (str(given), "by hand", None)
-    assert lines[0].startswith(f"=> warning: {given}: does not say for which weights it is")
+    assert lines[0].startswith(f"=> warning: {given}: ")
 
 
 @pytest.mark.parametrize("crops", [0, 5, True, "10", 10.0])
-def test_crops_that_cannot_be_are_refused(ckpt, crops):
+def test_an_impossible_number_of_crops_is_refused(ckpt, crops):
     with pytest.raises(InputError, match="expected 1 or 10"):
         read({**SOUND, "crops": crops}, ckpt)
 
 
-def test_what_is_written_is_what_is_read(ckpt):
+def test_written_thresholds_are_read_back(ckpt):
     for crops in (None, 1, 10):
         thresholds = Thresholds("by hand", read(SOUND, ckpt).points, sha256(ckpt), crops)
         assert read(json.loads(format_thresholds(thresholds)), ckpt) == thresholds
@@ -114,10 +114,10 @@ REFUSED = {
     "no schema": ({"thresholds": SOUND["thresholds"]}, "not a threshold file"),
     "later schema": ({**SOUND, "schema": 2}, "not a threshold file"),
     "no thresholds": ({"schema": 1}, "not a threshold file"),
-    "missing class": (with_thresholds(Hernia=None), "thresholds for other classes than the network's: missing Hernia"),
+    "missing class": (with_thresholds(Hernia=None), "classes differ from those of the network: missing Hernia"),
     "other class": (
         with_thresholds(Hernia=None, Fracture=POINT),
-        "thresholds for other classes than the network's: unknown Fracture; missing Hernia",
+        "classes differ from those of the network: unknown Fracture; missing Hernia",
     ),
     "number": (with_thresholds(Mass=0.5), "Mass: 0.5, expected an object of threshold, sensitivity, specificity"),
     "more": (with_thresholds(Mass={**POINT, "rule": 1}), "Mass: {"),
@@ -129,12 +129,12 @@ REFUSED = {
     "escape sequences": ({**SOUND, "chosen": "\x1b[2J"}, "'chosen' and 'ckpt_sha256' are ('\\x1b[2J', None)"),
     "no text": ({**SOUND, "ckpt_sha256": 3}, "'chosen' and 'ckpt_sha256' are "),
     "half a character": ({**SOUND, "chosen": "\ud800"}, "not readable as JSON: a text in it holds half"),
-    "other weights": ({**SOUND, "ckpt_sha256": "4a5f"}, "chosen for weights with SHA-256 4a5f, those in use have "),
+    "other weights": ({**SOUND, "ckpt_sha256": "4a5f"}, "chosen for weights with SHA-256 4a5f, "),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_used_is_refused_in_one_line(name, ckpt):
+def test_an_unusable_file_is_refused_in_one_line(name, ckpt):
     facts, expected = REFUSED[name]
     with pytest.raises(InputError) as error:
         read(facts, ckpt)

@@ -1,4 +1,4 @@
-"""How much of this software a reader meets who follows one image."""
+"""Number of files that a reader must open to follow one image."""
 
 import sys
 import threading
@@ -17,7 +17,7 @@ from chexnet.labels import CLASS_NAMES
 from chexnet.model import CheXNet, checkpoint
 from chexnet.phantom import draw
 
-MOST_FILES = 15
+MAX_FILES = 15
 
 
 @pytest.fixture(scope="module")
@@ -29,26 +29,26 @@ def ckpt(tmp_path_factory) -> Path:
 
 
 def test_an_image_becomes_probabilities_in_few_files(ckpt, tmp_path):
-    """From the path of a PNG to `Prediction`; reading the checkpoint and the script come before."""
+    """Trace from the path of a PNG to `Prediction`; the checkpoint is loaded before."""
     Image.fromarray(draw([], 96, patient=0).image).save(tmp_path / "image.png")
     predictor = Predictor(ckpt, crops=1, device="cpu", images=1)
     predictor.load()
     entered: set[str] = set()
 
-    def note(frame: FrameType, event: str, argument: object) -> None:
+    def record(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
         if code.co_filename.startswith(str(ROOT / "chexnet")) and code.co_flags & 1:  # 1: a function
             entered.add(code.co_filename)
 
-    threading.setprofile(note)
-    sys.setprofile(note)
+    threading.setprofile(record)
+    sys.setprofile(record)
     try:
         prediction = predictor.predict(tmp_path / "image.png")
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
     assert np.isfinite(prediction.probabilities).all()
-    assert len(entered) <= MOST_FILES, sorted(entered)
+    assert len(entered) <= MAX_FILES, sorted(entered)
 
 
 def test_predictions_open_the_checkpoint_once(ckpt, tmp_path, monkeypatch):

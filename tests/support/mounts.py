@@ -1,4 +1,4 @@
-"""File systems that tests mount, where they may."""
+"""Mount file systems in tests, if permitted."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,10 +11,10 @@ Mount = Callable[..., Path]
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Mount]:
-    """`mount(folder, "--bind", other)`, or with other arguments of mount(8), makes the folder and gives it back."""
+    """Return `mount(folder, "--bind", other)`, or with other arguments of mount(8), which mounts on `folder`."""
     mounted: list[Path] = []
 
-    def mount(folder: Path, *how: str | Path, kind: str = "folder") -> Path:
+    def mount(folder: Path, *options: str | Path, kind: str = "folder") -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if kind == "file":
             folder.touch()
@@ -22,7 +22,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
             folder.mkdir(exist_ok=True)
         try:
             done = subprocess.run(
-                ["mount", *map(str, how), str(folder)], capture_output=True, text=True, check=False, timeout=60
+                ["mount", *map(str, options), str(folder)], capture_output=True, text=True, check=False, timeout=60
             )
         except OSError as error:
             pytest.skip(f"mount: {error}")
@@ -38,7 +38,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path, mount: Mount) -> Callable[[int], Path]:
-    """A file system of so many KiB; another call gives another one."""
+    """Return `disk(kib)`, which mounts a new file system of this size."""
 
     def disk(kib: int) -> Path:
         return mount(tmp_path / f"disk_{kib}", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs")

@@ -1,4 +1,4 @@
-"""A server of files on this machine that can do what servers on the web do wrong."""
+"""A local file server that can reproduce the faults of web servers."""
 
 import threading
 from collections.abc import Iterator
@@ -10,17 +10,18 @@ import pytest
 
 @dataclass
 class WebServer:
-    """Serves `files` by their paths, and notes the Range of every request (None without).
+    """Serve files and record the Range header of every request.
 
     Attributes:
-        files: content by path.
-        cut_after: the next answers end after so many bytes each, one entry an answer.
-        ranges: whether it knows Range.
-        etag: sent with every file, None for none.
-        status: answers with this and nothing else, by path.
-        moved: sends on to another path, by path.
-        content_type: of every answer.
-        lies_of_range: answers with another part than was asked for.
+        files: path -> content.
+        cut_after: sizes in bytes at which the next responses are cut, one per response.
+        ranges: False ignores the Range header.
+        etag: ETag of every file; None sends no ETag.
+        status: path -> error status.
+        moved: path -> path that it is redirected to.
+        content_type: Content-Type of every response.
+        lies_of_range: True sends a wrong part of the file.
+        asked: Range header of each request, None if absent.
     """
 
     url: str = ""
