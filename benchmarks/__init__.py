@@ -1,1 +1,1 @@
-"""Ours beside a reference, in the same run: `python -m benchmarks` or `make bench`."""
+"""Benchmarks of this library and of plain baselines, alternating in one run: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""Compare speed and memory with plain reference pipelines in the same run, and print the ratios.
+"""Compare speed and memory with plain baseline pipelines in the same run, and print the ratios.
 
     python -m benchmarks
     python -m benchmarks ten_crop loader --data_dir dataset/images --list dataset/labels/test_list.txt
@@ -21,10 +21,10 @@ from chexnet import cli
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
+    from benchmarks.benchmark_data import BenchmarkData, Sizes
     from benchmarks.harness import Comparison
-    from benchmarks.material import Material, Scale
 
-MODULE_OF = {
+CASE_MODULES = {
     "ten_crop": "networks",
     "one_crop": "networks",
     "network": "networks",
@@ -36,14 +36,15 @@ MODULE_OF = {
     "startup": "processes",
     "memory": "processes",
 }
-"""Benchmark cases, functions (Material, Scale) -> list of Comparison -> modules that define them."""
+"""Name of each benchmark case -> module with the function (BenchmarkData, Sizes) -> list of Comparison of that name."""
 
 
 def build_parser() -> cli.Parser:
     """Return the parser."""
-    parser = cli.Parser("Measure speed and memory beside plain reference pipelines.", __doc__)
+    parser = cli.Parser("Measure speed and memory, compared with plain baseline pipelines.", __doc__)
+    parser.prog = "python -m benchmarks"
     add = parser.add_argument
-    add("cases", nargs="*", type=case, metavar="CASE", help=f"cases to run (default: all): {', '.join(MODULE_OF)}")
+    add("cases", nargs="*", type=case, metavar="CASE", help=f"cases to run (default: all): {', '.join(CASE_MODULES)}")
     add("--data_dir", help="folder of real radiographs to use instead of phantoms; needs --list")
     add("--list", help="list file of the radiographs in --data_dir")
     add("--output_json", default="benchmarks/results.json", metavar="FILE.json", help="write all values to this file")
@@ -51,28 +52,28 @@ def build_parser() -> cli.Parser:
 
 
 def case(text: str) -> str:
-    """Return the name of a case if there is such a case."""
-    if text not in MODULE_OF:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(MODULE_OF)}")
+    """Return the name of a benchmark case. Raises ArgumentTypeError for any other text."""
+    if text not in CASE_MODULES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(CASE_MODULES)}")
     return text
 
 
 def run_benchmarks(args: argparse.Namespace) -> None:
     """Run the cases, print and write the results."""
     if (args.data_dir is None) != (args.list is None):
-        raise InputError("--data_dir and --list are needed together, expected both or neither")
-    from benchmarks.material import Data, Material, Scale
+        raise InputError("--data_dir and --list: expected both or neither")
+    from benchmarks.benchmark_data import BenchmarkData, ListedImages, Sizes
     from chexnet.data.transforms import Preprocessing
     from chexnet.files import check_writable
 
     check_writable(args.output_json, ".json", protected=())
-    data = Data(Path(args.data_dir), Path(args.list)) if args.data_dir else None
+    radiographs = ListedImages(Path(args.data_dir), Path(args.list)) if args.data_dir else None
     with tempfile.TemporaryDirectory(prefix="chexnet-benchmarks-") as folder:
-        material = Material(Path(folder), images=32, size=1024, preprocessing=Preprocessing(), data=data)
-        measure(args.cases or list(MODULE_OF), material, Scale(), args.output_json)
+        data = BenchmarkData(Path(folder), images=32, size=1024, preprocessing=Preprocessing(), radiographs=radiographs)
+        measure(args.cases or list(CASE_MODULES), data, Sizes(), args.output_json)
 
 
-def measure(cases: Sequence[str], material: "Material", scale: "Scale", json_file: str) -> list["Comparison"]:
+def measure(cases: Sequence[str], data: "BenchmarkData", sizes: "Sizes", json_file: str) -> list["Comparison"]:
     """Run the cases one after another, print their results and, at the end, the targets.
 
     The JSON file is rewritten after each case, so that an interrupted run leaves the results so far.
@@ -81,25 +82,25 @@ def measure(cases: Sequence[str], material: "Material", scale: "Scale", json_fil
     from benchmarks.targets import TARGETS, format_table
     from chexnet.files import write_text
 
-    facts = machine.to_dict()
-    cli.echo("\n".join(f"{name}: {value}" for name, value in facts.items()))
+    machine_info = machine.to_dict()
+    cli.echo("\n".join(f"{name}: {value}" for name, value in machine_info.items()))
     comparisons: list[Comparison] = []
     for name in cases:
-        run = getattr(import_module(f"benchmarks.{MODULE_OF[name]}"), name)
+        run = getattr(import_module(f"benchmarks.{CASE_MODULES[name]}"), name)
         cli.echo(f"\n{name}: {run.__doc__}")
-        found = run(material, scale)
+        found = run(data, sizes)
         cli.echo("\n".join(map(str, found)))
         comparisons += found
-        results = {"machine": facts, "comparisons": [comparison.to_dict() for comparison in comparisons]}
+        results = {"machine": machine_info, "comparisons": [comparison.to_dict() for comparison in comparisons]}
         write_text(json_file, json.dumps(results, indent=2) + "\n")
     rows = [target.row(comparisons, machine.has_bfloat16()) for target in TARGETS]
-    cli.echo("\n" + format_table([("target", "against", "measured", "aimed at", "verdict"), *rows]))
+    cli.echo("\n" + format_table([("case", "compared with", "measured", "target", "result"), *rows]))
     cli.echo(f"All values are in {json_file}.")
     return comparisons
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script and returns its exit code."""
+    """Run the script and return its exit code."""
     return cli.run(build_parser(), run_benchmarks, argv)
 
 

@@ -3,9 +3,9 @@
     python -m benchmarks.backbones --output_prefix comparison
     python -m benchmarks.backbones --output_prefix comparison --backbones densenet121 resnet50
 
-writes comparison.json, comparison.md (a table) and comparison.png (a plot) in about two hours on two cores. Everything
-runs on the CPU. Each backbone has its own processes and alternates with DenseNet-121, so that the ratios depend less on
-what else the machine does.
+The second command writes comparison.json, comparison.md (a table) and comparison.png (a plot). All backbones take about
+two hours on two cores. Everything runs on the CPU. Each backbone has its own processes and alternates with
+DenseNet-121, so that other work on the machine affects the ratios less.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.harness import in_child, interleaved, rate
+from benchmarks.harness import in_subprocess, interleaved, rate
 from chexnet import cli
 from chexnet.config import CPUS, DEFAULT_BACKBONE, ENGINES, EvalConfig, TrainConfig
 from chexnet.config.argument_types import positive_int
@@ -36,7 +36,7 @@ RESIZE, CROP, EPOCHS, BATCH = 72, 64, 5, 16
 
 
 @dataclass(frozen=True)
-class Measured:
+class BackbonePerformance:
     """Measurements of one backbone.
 
     Attributes:
@@ -84,41 +84,48 @@ def compare_backbones(args: argparse.Namespace) -> None:
 
     for suffix in (".json", ".md", ".png"):
         check_writable(f"{args.output_prefix}{suffix}", suffix, protected=())
-    found: dict[str, Measured] = {}
+    found: dict[str, BackbonePerformance] = {}
     with tempfile.TemporaryDirectory(prefix="chexnet-backbones-") as folder:
         data = Path(folder) / "phantom"
         make_dataset(data, args.images, size=128, seed=0, min_prevalence=0.12)
         for name in args.backbones:
             found[name] = measure(name, data, Path(folder) / name)
-            cli.echo(_row(name, found[name]))
-            facts = {
+            cli.echo(_table_row(name, found[name]))
+            results = {
                 "machine": machine.to_dict(),
                 "backbones": {name: asdict(measured) for name, measured in found.items()},
             }
-            write_text(f"{args.output_prefix}.json", json.dumps(facts, indent=2) + "\n")
+            write_text(f"{args.output_prefix}.json", json.dumps(results, indent=2) + "\n")
     write_text(f"{args.output_prefix}.md", table(found))
     draw(found, Path(f"{args.output_prefix}.png"))
 
 
-def measure(name: str, data: Path, folder: Path) -> Measured:
+def measure(name: str, data: Path, folder: Path) -> BackbonePerformance:
     """Measure one backbone."""
-    parameters, multiply_adds = in_child(_work, name)
-    speeds = {engine: in_child(_speeds, name, engine) for engine in ENGINES}
-    auroc, low, high, seconds = in_child(_learned, name, str(data), str(folder))
-    return Measured(
-        parameters, multiply_adds, speeds, in_child(_memory, name), auroc=auroc, low=low, high=high, seconds=seconds
+    parameters, multiply_adds = in_subprocess(_count_operations, name)
+    speeds = {engine: in_subprocess(_measure_speed, name, engine) for engine in ENGINES}
+    auroc, low, high, seconds = in_subprocess(_train_on_phantoms, name, str(data), str(folder))
+    return BackbonePerformance(
+        parameters,
+        multiply_adds,
+        speeds,
+        in_subprocess(_measure_memory, name),
+        auroc=auroc,
+        low=low,
+        high=high,
+        seconds=seconds,
     )
 
 
-def table(found: dict[str, Measured]) -> str:
-    """Return the table in Markdown; speeds are crops per second, in brackets relative to DenseNet-121."""
+def table(found: dict[str, BackbonePerformance]) -> str:
+    """Return the table in Markdown; speeds are crops per second and, in parentheses, relative to DenseNet-121."""
     engines = list(next(iter(found.values())).crops_per_second)
     head = ["backbone", "parameters", "multiply-adds", *engines, "memory", "mean AUROC"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(_row(*item) for item in found.items())]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(_table_row(*item) for item in found.items())]
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, measured: Measured) -> str:
+def _table_row(name: str, measured: BackbonePerformance) -> str:
     def speed(values: tuple[float, float] | None) -> str:
         return f"{values[0]:.1f} ({values[0] / values[1]:.2f})" if values else "-"
 
@@ -133,32 +140,32 @@ def _row(name: str, measured: Measured) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def draw(found: dict[str, Measured], path: Path) -> None:
+def draw(found: dict[str, BackbonePerformance], path: Path) -> None:
     """Plot AUROCs with their intervals, multiply-adds, and speeds with the fastest engine."""
     from matplotlib.figure import Figure
 
     names = sorted(found, key=lambda name: found[name].auroc)
     fastest = next(iter(found[names[0]].crops_per_second))
     figure = Figure(figsize=(11, 1.2 + 0.32 * len(names)), layout="constrained")
-    learned, work, speed = figure.subplots(1, 3, sharey=True, width_ratios=(3, 2, 2))
+    auroc, operations, speed = figure.subplots(1, 3, sharey=True, width_ratios=(3, 2, 2))
     aurocs = [found[name].auroc for name in names]
     below = [found[name].auroc - found[name].low for name in names]
     above = [found[name].high - found[name].auroc for name in names]
-    learned.errorbar(aurocs, names, xerr=(below, above), fmt="o", color="#0072B2", ecolor="0.6", capsize=3)
-    learned.set_xlabel(f"mean AUROC on test phantoms after {EPOCHS} epochs\nat {CROP} x {CROP}, with 95 % intervals")
-    work.barh(names, [found[name].multiply_adds / 1e9 for name in names], color="#E69F00")
-    work.set_xlabel(f"multiply-adds for {SIDE} x {SIDE},\nbillions")
+    auroc.errorbar(aurocs, names, xerr=(below, above), fmt="o", color="#0072B2", ecolor="0.6", capsize=3)
+    auroc.set_xlabel(f"mean AUROC on test phantoms after {EPOCHS} epochs\nat {CROP} x {CROP}, with 95 % intervals")
+    operations.barh(names, [found[name].multiply_adds / 1e9 for name in names], color="#E69F00")
+    operations.set_xlabel(f"multiply-adds for {SIDE} x {SIDE},\nbillions")
     rates = [found[name].crops_per_second[fastest] for name in names]
     speed.plot([pair[0] / pair[1] if pair else math.nan for pair in rates], names, "o", color="#009E73")
     speed.set(xscale="log", xlabel=f"crops per second with {fastest},\nrelative to {DEFAULT_BACKBONE}")
-    for axes in (learned, work, speed):
+    for axes in (auroc, operations, speed):
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 
-def _work(name: str) -> tuple[int, int]:
+def _count_operations(name: str) -> tuple[int, int]:
     """Return the number of trainable parameters and the multiply-adds for one image."""
     import paddle
     from paddle import nn
@@ -182,7 +189,7 @@ def _work(name: str) -> tuple[int, int]:
     return parameters, sum(counted)
 
 
-def _speeds(name: str, engine: str) -> tuple[float, float] | None:
+def _measure_speed(name: str, engine: str) -> tuple[float, float] | None:
     """Return crops per second of this backbone and of DenseNet-121, medians of alternating runs."""
     import numpy as np
 
@@ -193,17 +200,20 @@ def _speeds(name: str, engine: str) -> tuple[float, float] | None:
     crops = np.random.default_rng(0).integers(0, 256, (CROPS, 1, SIDE, SIDE), np.uint8)
     try:
         compiled = {
-            which: select_engine(engine).compile(CheXNet(backbone=which), SIDE) for which in (name, DEFAULT_BACKBONE)
+            backbone: select_engine(engine).compile(CheXNet(backbone=backbone), SIDE)
+            for backbone in (name, DEFAULT_BACKBONE)
         }
     except InputError:
         return None
-    sides = {which: rate(lambda network=network: network.predict(crops), CROPS) for which, network in compiled.items()}
-    interleaved(sides, 1)
-    values = interleaved(sides, REPETITIONS)
+    candidates = {
+        backbone: rate(lambda network=network: network.predict(crops), CROPS) for backbone, network in compiled.items()
+    }
+    interleaved(candidates, 1)
+    values = interleaved(candidates, REPETITIONS)
     return median(values[name]), median(values[DEFAULT_BACKBONE])
 
 
-def _memory(name: str) -> float:
+def _measure_memory(name: str) -> float:
     """Return the peak memory of this process in megabytes when it predicts with the fastest engine."""
     import resource
 
@@ -216,16 +226,16 @@ def _memory(name: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _learned(name: str, data: str, folder: str) -> tuple[float, float, float, float]:
+def _train_on_phantoms(name: str, data: str, folder: str) -> tuple[float, float, float, float]:
     """Return the mean AUROC on the test phantoms, the ends of its interval, and the training time in seconds."""
     from chexnet.evaluation import evaluate
     from chexnet.metrics.bootstrap import nanmean_over_classes, percentile_interval, resampled_aurocs
     from chexnet.training import train
 
-    where, labels = f"{data}/images", f"{data}/labels"
+    images, labels = f"{data}/images", f"{data}/labels"
     result = train(
         TrainConfig(
-            data_dir=where,
+            data_dir=images,
             train_list=f"{labels}/train_list.txt",
             val_list=f"{labels}/val_list.txt",
             save_dir=folder,
@@ -236,12 +246,14 @@ def _learned(name: str, data: str, folder: str) -> tuple[float, float, float, fl
             batch_size=BATCH,
             epoch=EPOCHS,
             decay_epochs=(EPOCHS - 1,),
-            num_workers=min(CPUS, 2),
+            num_count_operationsers=min(CPUS, 2),
             device="cpu",
         )
     )
     ckpt = f"{folder}/best_model.pdparams"
-    scored = evaluate(EvalConfig(data_dir=where, test_list=f"{labels}/test_list.txt", ckpt=ckpt, crops=1, device="cpu"))
+    scored = evaluate(
+        EvalConfig(data_dir=images, test_list=f"{labels}/test_list.txt", ckpt=ckpt, crops=1, device="cpu")
+    )
     resampled = resampled_aurocs(scored.labels, scored.probabilities, scored.predictions.patients)
     low, high = percentile_interval(nanmean_over_classes(resampled))
     return scored.mean, low, high, sum(row["seconds"] for row in result.history)

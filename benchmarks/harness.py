@@ -1,4 +1,4 @@
-"""Values of ours and of references, taken in turn, and what becomes of them."""
+"""Measurements of this library and of baselines, taken alternately, and their comparison."""
 
 import multiprocessing
 import os
@@ -15,16 +15,17 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours against one reference.
+    """This library compared with one reference.
 
     Attributes:
-        case: name of the case that measured it.
-        ours: what was measured, in words.
-        reference: what it is compared with, in words.
-        unit: of the values; of `images/s` more is better, of `s` and `MB` less.
-        our_values, reference_values: one for each repetition; empty if it could not be measured.
-        precision: of our arithmetic, where it matters.
-        note: what a reader should know, such as why nothing could be measured.
+        case: name of the benchmark case.
+        ours: description of what was measured.
+        reference: description of what it is compared with.
+        unit: unit of the values; more is better for `images/s`, less for `s` and `MB`.
+        our_values: one value per repetition; empty if it could not be measured.
+        reference_values: one value per repetition; empty if it could not be measured.
+        precision: floating-point precision of this library, where it matters.
+        note: remark for the reader, such as why nothing could be measured.
     """
 
     case: str
@@ -38,16 +39,16 @@ class Comparison:
 
     @property
     def ratio(self) -> float | None:
-        """Our median divided by the reference's; None if something could not be measured."""
+        """Our median divided by the reference's; None if one of them could not be measured."""
         if not self.our_values or not self.reference_values:
             return None
         return median(self.our_values) / median(self.reference_values)
 
-    def facts(self) -> dict[str, Any]:
-        """All of it as JSON takes it, medians and ratio included."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return all attributes, medians and ratio as values for JSON."""
         medians = {
-            f"{side}_median": median(values) if values else None
-            for side, values in (("our", self.our_values), ("reference", self.reference_values))
+            f"{name}_median": median(values) if values else None
+            for name, values in (("our", self.our_values), ("reference", self.reference_values))
         }
         return {**vars(self), **medians, "ratio": self.ratio}
 
@@ -59,45 +60,45 @@ class Comparison:
         return f"{line} ({self.note})" if self.note else line
 
 
-def interleaved(sides: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, tuple[float, ...]]:
-    """Asks every side for a value, then every side again: what disturbs the machine disturbs them all.
+def interleaved(candidates: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, tuple[float, ...]]:
+    """Measure every candidate once, then again, so that other work on the machine affects all of them.
 
     Args:
-        sides: each measures itself once and returns the value.
-        repetitions: rounds.
+        candidates: functions that measure once and return the value.
+        repetitions: number of rounds.
 
     Returns:
-        The values of each side in the order of the rounds.
+        The values of each candidate in the order of the rounds.
     """
-    rounds = [{name: side() for name, side in sides.items()} for _ in range(repetitions)]
-    return {name: tuple(values[name] for values in rounds) for name in sides}
+    rounds = [{name: candidate() for name, candidate in candidates.items()} for _ in range(repetitions)]
+    return {name: tuple(values[name] for values in rounds) for name in candidates}
 
 
 def seconds(work: Callable[[], object]) -> Callable[[], float]:
-    """A side whose value is how long `work` takes."""
+    """Return a candidate that measures the duration of `work` in seconds."""
 
-    def side() -> float:
+    def candidate() -> float:
         started = time.perf_counter()
         work()
         return time.perf_counter() - started
 
-    return side
+    return candidate
 
 
 def rate(work: Callable[[], object], count: int) -> Callable[[], float]:
-    """A side whose value is how many of the `count` things that `work` does it does in a second."""
+    """Return a candidate that measures the rate of `work`, which processes `count` items: items per second."""
     measure = seconds(work)
     return lambda: count / measure()
 
 
-def in_child(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Calls a function of a module in a new process."""
+def in_subprocess(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function of a module in a new process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *args, **kwargs).result()
 
 
 def on_one_core(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Calls a function of a module in a new process that may use one core only."""
+    """Call a function of a module in a new process that may use one core only."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=_pin) as pool:
         return pool.submit(function, *args, **kwargs).result()

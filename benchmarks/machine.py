@@ -1,4 +1,4 @@
-"""The machine that the numbers belong to."""
+"""Description of the machine that runs the benchmarks."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -8,11 +8,11 @@ from chexnet.config import CPUS
 
 PACKAGES = ("paddlepaddle", "openvino", "onnxruntime", "paddle2onnx", "torch", "numpy", "Pillow", "scikit-learn")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-"""What the speed of a network depends on, as Linux spells it."""
+"""CPU flags that determine the speed of a network, as Linux spells them."""
 
 
-def facts() -> dict[str, object]:
-    """CPU, its cores and relevant flags, Python and the packages that compute."""
+def to_dict() -> dict[str, object]:
+    """Return the CPU with its cores and relevant flags, and the versions of Python and of the packages that compute."""
     cpu = _cpu()
     flags = cpu.get("flags", "").split()
     return {
@@ -26,12 +26,12 @@ def facts() -> dict[str, object]:
 
 
 def has_bfloat16() -> bool:
-    """Whether the CPU computes bfloat16 itself; elsewhere it is emulated, and slower than float32."""
+    """Return whether the CPU computes bfloat16 natively; emulation is slower than float32."""
     return bool({"avx512_bf16", "amx_bf16"} & set(_cpu().get("flags", "").split()))
 
 
 def _cpu() -> dict[str, str]:
-    """What Linux says of the first CPU."""
+    """Return Linux's description of the first CPU."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().split("\n\n")[0].splitlines() if path.exists() else []
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

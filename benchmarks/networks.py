@@ -1,4 +1,4 @@
-"""Evaluation and the network in it, on the CPU, for every engine and precision that this machine has."""
+"""Benchmarks of evaluation and of the network alone, on the CPU, for each engine and precision of this machine."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -8,39 +8,39 @@ from typing import Any
 import numpy as np
 import paddle
 
-from benchmarks import machine, naive_paddle
+from benchmarks import baseline_paddle, machine
+from benchmarks.benchmark_data import BenchmarkData, ListedImages, Sizes
 from benchmarks.harness import Comparison, interleaved, rate
-from benchmarks.material import Data, Material, Scale
 from chexnet import device, model
 from chexnet.config import ENGINES, EvalConfig
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
 from chexnet.inference import engines
 
-CROPS_A_BATCH = 20
-"""Crops that a reference gives its network together, two images' ten. Eager Paddle is no faster with more."""
+CROPS_PER_BATCH = 20
+"""Batch size of the baselines: the ten crops of two images. Eager Paddle is no faster with more."""
 
-CENTERS = 4
-"""A reference evaluates this many times more images where each has one crop instead of ten."""
+ONE_CROP_FACTOR = 4
+"""Factor on the images of a baseline's evaluation where each has one crop instead of ten."""
 
-Side = Callable[[], float]
+Candidate = Callable[[], float]
 
 
-def network(material: Material, scale: Scale) -> list[Comparison]:
-    """The network alone, on crops that are ready, against Paddle's eager mode."""
+def network(data: BenchmarkData, sizes: Sizes) -> list[Comparison]:
+    """The network alone, on prepared crops, compared with Paddle's eager mode."""
     device.set_device("cpu")
-    eager = model.load(material.ckpt)
+    eager = model.load(data.ckpt)
     eager.eval()
-    crop = material.preprocessing.crop
-    gray = np.random.default_rng(0).integers(0, 256, (10 * scale.evaluated, 1, crop, crop), dtype=np.uint8)
-    normalised = paddle.randn([CROPS_A_BATCH, 3, crop, crop])
+    crop = data.preprocessing.crop
+    gray = np.random.default_rng(0).integers(0, 256, (10 * sizes.evaluated, 1, crop, crop), dtype=np.uint8)
+    normalized = paddle.randn([CROPS_PER_BATCH, 3, crop, crop])
 
     def eagerly() -> None:
         with paddle.no_grad():
-            eager(normalised).numpy()
+            eager(normalized).numpy()
 
-    def ours(choice: engines.EngineSpec) -> Side:
-        ready = choice.compile(eager, crop)
+    def ours(spec: engines.EngineSpec) -> Candidate:
+        ready = spec.compile(eager, crop)
         passes = range(0, len(gray), ready.preferred_batch_size)
         ready.predict(gray[: ready.preferred_batch_size])
         return rate(
@@ -48,86 +48,90 @@ def network(material: Material, scale: Scale) -> list[Comparison]:
         )
 
     eagerly()
-    return _compared("network", "crops/s", {"eager Paddle": rate(eagerly, CROPS_A_BATCH)}, ours, ENGINES, scale)
+    return _compare("network", "crops/s", {"eager Paddle": rate(eagerly, CROPS_PER_BATCH)}, ours, ENGINES, sizes)
 
 
-def ten_crop(material: Material, scale: Scale) -> list[Comparison]:
-    """Ten-crop evaluation from PNG to AUROC, against the same written plainly in Paddle and in PyTorch."""
+def ten_crop(data: BenchmarkData, sizes: Sizes) -> list[Comparison]:
+    """Ten-crop evaluation from PNG to AUROC, compared with plain baselines in Paddle and PyTorch."""
     device.set_device("cpu")
-    one, few, many = (material.repeated(count) for count in (1, scale.reference, scale.evaluated))
-    sizes, images = material.preprocessing, CROPS_A_BATCH // 10
-    eager, transform = model.load(material.ckpt), naive_paddle.ten_transform(sizes)
-    naive_paddle.evaluate(eager, one, transform, images)
-    references = {"naive Paddle": rate(lambda: naive_paddle.evaluate(eager, few, transform, images), scale.reference)}
+    single, few, many = (data.repeated(count) for count in (1, sizes.reference, sizes.evaluated))
+    preprocessing, images = data.preprocessing, CROPS_PER_BATCH // 10
+    eager, transform = model.load(data.ckpt), baseline_paddle.ten_transform(preprocessing)
+    baseline_paddle.evaluate(eager, single, transform, images)
+    references = {
+        "Paddle baseline": rate(lambda: baseline_paddle.evaluate(eager, few, transform, images), sizes.reference)
+    }
     if find_spec("torch"):
-        from benchmarks import naive_torch
+        from benchmarks import baseline_torch
 
-        torch = naive_torch.load(material.ckpt)
-        naive_torch.evaluate(torch, one, sizes, images)
-        references["naive PyTorch"] = rate(lambda: naive_torch.evaluate(torch, few, sizes, images), scale.reference)
+        torch = baseline_torch.load(data.ckpt)
+        baseline_torch.evaluate(torch, single, preprocessing, images)
+        references["PyTorch baseline"] = rate(
+            lambda: baseline_torch.evaluate(torch, few, preprocessing, images), sizes.reference
+        )
 
-    def ours(choice: engines.EngineSpec) -> Side:
-        return _evaluation(many, material.ckpt, choice)
+    def ours(spec: engines.EngineSpec) -> Candidate:
+        return _evaluation(many, data.ckpt, spec)
 
-    return _compared("ten_crop", "images/s", references, ours, ENGINES, scale)
+    return _compare("ten_crop", "images/s", references, ours, ENGINES, sizes)
 
 
-def one_crop(material: Material, scale: Scale) -> list[Comparison]:
-    """One-crop evaluation from the image cache by the default engine, against plain Paddle from PNG."""
+def one_crop(data: BenchmarkData, sizes: Sizes) -> list[Comparison]:
+    """One-crop evaluation from the image cache with the default engine, compared with plain Paddle from PNG."""
     device.set_device("cpu")
-    count, reference = 10 * scale.evaluated, CENTERS * scale.reference
-    one, few, many = (material.repeated(images) for images in (1, reference, count))
-    eager, transform = model.load(material.ckpt), naive_paddle.center_transform(material.preprocessing)
-    naive_paddle.evaluate(eager, one, transform, CROPS_A_BATCH)
-    side = rate(lambda: naive_paddle.evaluate(eager, few, transform, CROPS_A_BATCH), reference)
+    count, reference = 10 * sizes.evaluated, ONE_CROP_FACTOR * sizes.reference
+    single, few, many = (data.repeated(images) for images in (1, reference, count))
+    eager, transform = model.load(data.ckpt), baseline_paddle.center_transform(data.preprocessing)
+    baseline_paddle.evaluate(eager, single, transform, CROPS_PER_BATCH)
+    candidate = rate(lambda: baseline_paddle.evaluate(eager, few, transform, CROPS_PER_BATCH), reference)
 
-    def ours(choice: engines.EngineSpec) -> Side:
-        return _evaluation(many, material.ckpt, choice, crops=1, image_cache=str(material.cache(count)))
+    def ours(spec: engines.EngineSpec) -> Candidate:
+        return _evaluation(many, data.ckpt, spec, crops=1, image_cache=str(data.cache(count)))
 
-    return _compared("one_crop", "images/s", {"naive Paddle, one crop": side}, ours, ["auto"], scale)
+    return _compare("one_crop", "images/s", {"Paddle baseline, one crop": candidate}, ours, ["auto"], sizes)
 
 
-def _evaluation(data: Data, ckpt: Path, choice: engines.EngineSpec, **changes: Any) -> Side:
-    """Images in a second, once the network is compiled; `changes` are other fields of the EvalConfig."""
+def _evaluation(listed: ListedImages, ckpt: Path, spec: engines.EngineSpec, **changes: Any) -> Candidate:
+    """Return a candidate that measures images per second of evaluation; `changes` are fields of the EvalConfig."""
     config = EvalConfig(
-        data_dir=str(data.data_dir),
-        test_list=str(data.list_file),
+        data_dir=str(listed.data_dir),
+        test_list=str(listed.list_file),
         ckpt=str(ckpt),
         device="cpu",
-        engine=choice.engine,
-        precision=choice.precision,
+        engine=spec.engine,
+        precision=spec.precision,
         **changes,
     )
 
-    def side() -> float:
+    def candidate() -> float:
         result = evaluate(config)
         return len(result.names) / result.seconds
 
-    return side
+    return candidate
 
 
-def _compared(
+def _compare(
     case: str,
     unit: str,
-    references: Mapping[str, Side],
-    ours: Callable[[engines.EngineSpec], Side],
-    engines: Sequence[str],
-    scale: Scale,
+    references: Mapping[str, Candidate],
+    ours: Callable[[engines.EngineSpec], Candidate],
+    engine_names: Sequence[str],
+    sizes: Sizes,
 ) -> list[Comparison]:
-    """Measures what `ours` makes of the engines, in every precision worth it, beside the references."""
-    chosen: dict[str, engines.Choice] = {}
-    lacking: dict[str, InputError] = {}
+    """Compare every engine, in each precision that this CPU computes natively, with the references."""
+    specs: dict[str, engines.EngineSpec] = {}
+    unavailable: dict[str, InputError] = {}
     for precision in ("float32", "bfloat16") if machine.has_bfloat16() else ("float32",):
-        for name in engines:
+        for name in engine_names:
             try:
-                choice = engines.choose(name, precision)
-                chosen[choice.description] = choice
+                spec = engines.select_engine(name, precision)
+                specs[spec.description] = spec
             except InputError as error:
-                lacking[f"{name}, {precision}"] = error
-    sides = {words: ours(choice) for words, choice in chosen.items()}
-    values = interleaved({**references, **sides}, scale.repetitions)
+                unavailable[f"{name}, {precision}"] = error
+    candidates = {description: ours(spec) for description, spec in specs.items()}
+    values = interleaved({**references, **candidates}, sizes.repetitions)
     return [
-        Comparison(case, words, reference, unit, values[words], values[reference], choice.precision)
+        Comparison(case, description, reference, unit, values[description], values[reference], spec.precision)
         for reference in references
-        for words, choice in chosen.items()
-    ] + [Comparison(case, words, "", unit, (), (), note=str(error)) for words, error in lacking.items()]
+        for description, spec in specs.items()
+    ] + [Comparison(case, name, "", unit, (), (), note=str(error)) for name, error in unavailable.items()]

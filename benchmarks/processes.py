@@ -1,11 +1,11 @@
-"""What a whole process costs: time to start, memory."""
+"""Benchmarks of whole processes: start-up time and memory."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.harness import Comparison, in_child, interleaved, seconds
-from benchmarks.material import Data, Material, Scale
+from benchmarks.benchmark_data import BenchmarkData, ListedImages, Sizes
+from benchmarks.harness import Comparison, in_subprocess, interleaved, seconds
 from chexnet.config import EvalConfig
 from chexnet.data.transforms import Preprocessing
 
@@ -13,27 +13,27 @@ ROOT = Path(__file__).parent.parent
 IMPORT = "import paddle alone"
 
 
-def startup(material: Material, scale: Scale) -> list[Comparison]:
-    """`eval.py --help`, and eval.py on one image from start to end, against `import paddle` alone."""
-    data = material.repeated(1)
-    flags = ["--data_dir", data.data_dir, "--test_list", data.list_file, "--ckpt", material.ckpt, "--device", "cpu"]
-    sides = {
+def startup(data: BenchmarkData, sizes: Sizes) -> list[Comparison]:
+    """`eval.py --help`, and eval.py on one image from start to end, compared with `import paddle` alone."""
+    listed = data.repeated(1)
+    flags = ["--data_dir", listed.data_dir, "--test_list", listed.list_file, "--ckpt", data.ckpt, "--device", "cpu"]
+    candidates = {
         "eval.py --help": seconds(lambda: _python("eval.py", "--help")),
         "eval.py on one image, from start to end": seconds(lambda: _python("eval.py", *map(str, flags))),
         IMPORT: seconds(lambda: _python("-c", "import paddle")),
     }
-    values = interleaved(sides, scale.repetitions)
+    values = interleaved(candidates, sizes.repetitions)
     reference = values.pop(IMPORT)
-    return [Comparison("startup", ours, IMPORT, "s", own, reference) for ours, own in values.items()]
+    return [Comparison("startup", ours, IMPORT, "s", times, reference) for ours, times in values.items()]
 
 
-def memory(material: Material, scale: Scale) -> list[Comparison]:
-    """Peak memory of evaluating long lists, against a short one. The images are small, to be done in time."""
-    folder = material.folder / "small"
+def memory(data: BenchmarkData, sizes: Sizes) -> list[Comparison]:
+    """Peak memory of evaluating long lists, compared with a short list. The images are small to save time."""
+    folder = data.folder / "small"
     folder.mkdir(exist_ok=True)
-    small = Material(folder, images=20, size=48, preprocessing=Preprocessing(resize=40, crop=32))
-    few, *more = scale.runs
-    peaks = {count: in_child(_peak, small.repeated(count), small.ckpt) for count in scale.runs}
+    small = BenchmarkData(folder, images=20, size=48, preprocessing=Preprocessing(resize=40, crop=32))
+    few, *more = sizes.runs
+    peaks = {count: in_subprocess(_peak, small.repeated(count), small.ckpt) for count in sizes.runs}
     return [
         Comparison("memory", f"evaluation of {count:,} images", f"of {few:,}", "MB", (peaks[count],), (peaks[few],))
         for count in more
@@ -44,11 +44,11 @@ def _python(*arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)
 
 
-def _peak(data: Data, ckpt: Path) -> float:
-    """Megabytes that this process had at most, after an evaluation."""
+def _peak(listed: ListedImages, ckpt: Path) -> float:
+    """Evaluate and return the peak memory of this process in megabytes."""
     from chexnet.evaluation import evaluate
 
-    evaluate(EvalConfig(data_dir=str(data.data_dir), test_list=str(data.list_file), ckpt=str(ckpt), device="cpu"))
-    # Not ru_maxrss, which starts at what the parent process had.
+    evaluate(EvalConfig(data_dir=str(listed.data_dir), test_list=str(listed.list_file), ckpt=str(ckpt), device="cpu"))
+    # Not ru_maxrss, which starts at the value of the parent process.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) / 1024

@@ -1,4 +1,4 @@
-"""What was aimed at, and whether a run got there."""
+"""Targets of the benchmarks, and the check whether a run reached them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,19 @@ from benchmarks.harness import Comparison
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio that a case aims at.
+    """A ratio that a benchmark case should reach.
 
     Attributes:
-        words: what is measured.
-        case, ours, reference: of its comparison; of several with other `ours`, all if that is empty, the first
-            counts: engines are compared in the order in which they are chosen.
-        ratio: at least, or at most if `at_most`.
-        precision: of the arithmetic; bfloat16 counts only on a CPU that has it.
+        description: description of the target.
+        case: `case` of the comparison.
+        reference: `reference` of the comparison.
+        ratio: the ratio to reach: at least this, or at most if `at_most`.
+        ours: `ours` of the comparison; if empty, the first comparison counts, which is that of the default engine.
+        precision: `precision` of the comparison; bfloat16 counts only on a CPU that computes it natively.
         at_most: whether less is better.
     """
 
-    words: str
+    description: str
     case: str
     reference: str
     ratio: float
@@ -28,40 +29,44 @@ class Target:
     at_most: bool = False
 
     def row(self, comparisons: Sequence[Comparison], bfloat16: bool) -> tuple[str, str, str, str, str]:
-        """Words, reference, measured ratio, aimed ratio, verdict.
+        """Return a table row: description, reference, measured ratio, target ratio, result.
 
         Args:
-            comparisons: of a run.
-            bfloat16: whether its CPU has it.
+            comparisons: comparisons of a run.
+            bfloat16: whether the CPU computes bfloat16 natively.
         """
-        lacking = self.precision == "bfloat16" and not bfloat16
-        precision = "float32" if lacking else self.precision
+        fallback = self.precision == "bfloat16" and not bfloat16
+        precision = "float32" if fallback else self.precision
         ratios = [
-            one.ratio
-            for one in comparisons
-            if (one.case, one.reference) == (self.case, self.reference)
-            and one.precision == precision
-            and self.ours in ("", one.ours)
+            comparison.ratio
+            for comparison in comparisons
+            if (comparison.case, comparison.reference) == (self.case, self.reference)
+            and comparison.precision == precision
+            and self.ours in ("", comparison.ours)
         ]
-        aim = f"{self.ratio:g} x{' at most' * self.at_most}"
+        target = f"{self.ratio:g} x{' at most' * self.at_most}"
         if not ratios or ratios[0] is None:
-            return self.words, self.reference, "-", aim, "not measured"
+            return self.description, self.reference, "-", target, "not measured"
         reached = ratios[0] <= self.ratio if self.at_most else ratios[0] >= self.ratio
-        verdict = "this CPU has no bfloat16: float32" if lacking else "reached" if reached else "NOT reached"
-        return self.words, self.reference, f"{ratios[0]:.3g} x", aim, verdict
+        result = "this CPU has no bfloat16: float32" if fallback else "reached" if reached else "NOT reached"
+        return self.description, self.reference, f"{ratios[0]:.3g} x", target, result
 
 
 TARGETS = (
-    Target("ten-crop evaluation end to end, float32", "ten_crop", "naive Paddle", 7, precision="float32"),
-    Target("ten-crop evaluation end to end, float32", "ten_crop", "naive PyTorch", 4.5, precision="float32"),
-    Target("ten-crop evaluation end to end, bfloat16", "ten_crop", "naive Paddle", 33, precision="bfloat16"),
+    Target("ten-crop evaluation end to end, float32", "ten_crop", "Paddle baseline", 7, precision="float32"),
+    Target("ten-crop evaluation end to end, float32", "ten_crop", "PyTorch baseline", 4.5, precision="float32"),
+    Target("ten-crop evaluation end to end, bfloat16", "ten_crop", "Paddle baseline", 33, precision="bfloat16"),
     Target(
-        "one-crop evaluation from the cache, bfloat16", "one_crop", "naive Paddle, one crop", 20, precision="bfloat16"
+        "one-crop evaluation from the cache, bfloat16",
+        "one_crop",
+        "Paddle baseline, one crop",
+        20,
+        precision="bfloat16",
     ),
     Target(
         "cached training input, one core, the real loader",
         "loader",
-        "naive training input",
+        "training-input baseline",
         200,
         ours="cached, one core",
     ),
@@ -87,7 +92,7 @@ TARGETS = (
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text in aligned columns, the first row being the header."""
+    """Return rows of text in aligned columns; the first row is the header."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

@@ -6,10 +6,10 @@
 The second command classifies an image with the network that the first one saved in --save_dir. To resume an interrupted
 run after its last complete epoch, repeat the command.
 
-From the text that this example comes from: a DenseNet with a 3 x 3 stem and a growth rate of 12, pixels scaled to
--1..1, SGD 0.1 with momentum 0.9 and weight decay 0.0001, times 0.1 after epochs 10 and 15, 20 epochs. The text gives no
-batch size; 128 is ours. `--augment`, also ours, shifts the images by up to 4 pixels and flips half of them. The text
-reports test accuracies of 90.06 % and 89.94 %. This code has not been run on the whole of CIFAR-10 yet.
+Recipe of the tutorial: a DenseNet with a 3 x 3 stem and a growth rate of 12, pixels scaled to -1..1, SGD 0.1 with
+momentum 0.9 and weight decay 0.0001, times 0.1 after epochs 10 and 15, 20 epochs. The tutorial gives no batch size; 128
+is our choice. `--augment`, which the tutorial lacks, shifts the images by up to 4 pixels and flips half of them. The
+tutorial reports test accuracies of 90.06 % and 89.94 %. This code has not been run on the whole of CIFAR-10 yet.
 """
 
 import argparse
@@ -34,14 +34,14 @@ BACKBONE_CHOICES = (
 
 
 def build_parser() -> cli.Parser:
-    """Return the parser; its defaults are the text's where the text gives a value."""
+    """Return the parser; its defaults are the tutorial's where the tutorial gives a value."""
     parser = cli.Parser("Train a network on CIFAR-10, or classify an image with a trained one.", __doc__)
     add = parser.add_argument
     add(
         "--data",
         metavar="PATH",
-        help="cifar-10-python.tar.gz from www.cs.toronto.edu/~kriz/cifar.html, or the folder that it unpacks to; "
-        "without it Paddle uses its cached copy or downloads 170 MB",
+        help="cifar-10-python.tar.gz from www.cs.toronto.edu/~kriz/cifar.html, or the folder with its contents; "
+        "if not given, Paddle uses its cached copy or downloads 170 MB",
     )
     add(
         "--predict",
@@ -58,7 +58,7 @@ def build_parser() -> cli.Parser:
         choices=BACKBONE_CHOICES,
         default="densenet_cifar",
         metavar="NAME",
-        help="network (densenet121: the text's variant for 32 pixels, 6,956,298 parameters): %(choices)s",
+        help="network (densenet121: the tutorial's variant for 32 pixels, 6,956,298 parameters): %(choices)s",
     )
     add("--epoch", type=positive_int, default=20, help="number of epochs")
     add("--batch_size", type=positive_int, default=128, help="images per step")
@@ -87,10 +87,10 @@ def train_or_predict(args: argparse.Namespace) -> None:
 
 
 def build(network: str) -> "Classifier":
-    """Return the text's network or one of `chexnet.model.backbones`, on pixels scaled to -1..1.
+    """Return the tutorial's network or one of `chexnet.model.backbones`, on pixels scaled to -1..1.
 
     Raises:
-        InputError: it needs larger images.
+        InputError: the network needs larger images.
     """
     from cifar10_data import CLASSES, SIDE
     from classification import Classifier
@@ -101,10 +101,10 @@ def build(network: str) -> "Classifier":
 
     if network == "densenet121":
         return Classifier(DenseNetCIFAR(len(CLASSES), growth=32), [0.5], [0.5])
-    least = backbones.BACKBONES[network].min_input_size
-    if least > SIDE:
+    min_size = backbones.BACKBONES[network].min_input_size
+    if min_size > SIDE:
         raise InputError(
-            f"--backbone {network}: needs images of at least {least} pixels, those of CIFAR-10 have {SIDE}"
+            f"--backbone {network}: needs images of at least {min_size} pixels, those of CIFAR-10 have {SIDE}"
         )
     return Classifier(backbones.BACKBONES[network](len(CLASSES)), [0.5], [0.5])
 
@@ -123,7 +123,7 @@ def train(args: argparse.Namespace, weights: Path) -> None:
         raise InputError(f"{weights}: exists already; choose another --save_dir, or use this network with --predict")
     check_writable(weights, ".pdparams", protected=[])
     if args.data is None:
-        cli.echo("=> no --data: Paddle takes CIFAR-10 from its cache, or downloads 170 MB into it")
+        cli.echo("=> no --data: Paddle uses CIFAR-10 from its cache, or downloads 170 MB")
     images, tests = cifar10_data.read_archive(args.data or cifar10_data.download())
     cli.echo(f"=> {len(images)} images to train on, {len(tests)} to test on")
     recipe = classification.Recipe(
@@ -142,7 +142,7 @@ def train(args: argparse.Namespace, weights: Path) -> None:
         )
     pictures.draw_samples(tests, probabilities, CLASSES, weights.with_name("samples.png"))
     print(classification.format_accuracies(tests.labels.tolist(), probabilities.argmax(axis=1).tolist(), CLASSES))
-    print("The text reports 90.06 % and 89.94 % after 20 epochs.")
+    print("Accuracy in the tutorial after 20 epochs: 90.06 % and 89.94 %.")
     print(f"{weights.parent}: network.pdparams, history.csv, curves.png, samples.png")
     sample = weights.with_name("samples.png")
     print(

@@ -1,4 +1,4 @@
-"""CIFAR-10's archive, and any other image in the size of its images."""
+"""Readers of CIFAR-10's archive, and of other images at its size."""
 
 import os
 import pickletools
@@ -21,17 +21,17 @@ PADDING = 4
 ARCHIVE = "cifar-10-python.tar.gz"
 
 _FOLDER = "cifar-10-batches-py"
-_AS_IN_PYTHON_3 = {"SHORT_BINSTRING": b"\x8c", "BINSTRING": b"B"}  # SHORT_BINUNICODE, BINBYTES
+_PYTHON_3_OPCODES = {"SHORT_BINSTRING": b"\x8c", "BINSTRING": b"B"}  # SHORT_BINUNICODE, BINBYTES
 
 
 def read_archive(path: str | os.PathLike[str]) -> tuple[Images, Images]:
-    """Read the training and the test images of CIFAR-10's archive for Python, or of the folder that it unpacks to.
+    """Read the training and the test images of CIFAR-10's archive for Python, or of the folder with its contents.
 
     The format is that of https://www.cs.toronto.edu/~kriz/cifar.html. No code in the files is executed.
 
     Raises:
         InputError: the archive is missing or damaged, has no batches or contains code, or a batch contains anything but
-            images of 32 x 32 with labels from 0 to 9.
+            images of 32 x 32 pixels with labels from 0 to 9.
     """
     if Path(path).is_dir():
         inner = Path(path) / _FOLDER
@@ -48,7 +48,7 @@ def _read_folder(folder: Path, origin: str) -> tuple[Images, Images]:
     if not all(parts):
         raise InputError(
             f"{origin}: has no data_batch_1 or no test_batch, expected CIFAR-10's archive for Python ({ARCHIVE}) or "
-            f"the folder {_FOLDER} that it unpacks to, not the binary archive or MATLAB's"
+            f"the folder {_FOLDER} with its contents, not the binary archive or MATLAB's"
         )
     train, test = ([_read_batch(file, f"{origin}: {file.name}") for file in files] for files in parts)
     return _joined(train), _joined(test)
@@ -64,20 +64,20 @@ def download() -> Path:
 
     try:
         return Path(Cifar10(mode="test").data_file)  # Paddle checks its MD5 first
-    except Exception as error:  # whatever the network or the file system raised
+    except Exception as error:  # from the network or the file system, of any type
         raise InputError(
             f"CIFAR-10 could not be downloaded; download {ARCHIVE} elsewhere and pass it as --data FILE"
         ) from error
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Return the center of any image file in the size of CIFAR-10's images: uint8 [3, 32, 32].
+    """Return the central square of any image file, resized to uint8 [3, 32, 32].
 
     Raises:
-        InputError: as `chexnet.data.images.read`.
+        InputError: see `chexnet.data.images.open_image`.
     """
     image = images.open_image(path)
-    if image.mode.startswith("I"):  # 16 bit, which Pillow would clip instead of scale
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip instead of scaling
         image = images.to_gray(image)
     square = ImageOps.fit(image.convert("RGB"), (SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(square).transpose(2, 0, 1)
@@ -86,7 +86,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 def augmented(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return images uint8 [B, 3, 32, 32], each padded by 4 black pixels and cropped at random, half of them flipped.
 
-    Krizhevsky et al.'s idea in the form of He et al., CVPR 2016, section 4.2.
+    As in He et al., CVPR 2016, section 4.2.
     """
     edge = (PADDING, PADDING)
     padded = np.pad(pixels, ((0, 0), (0, 0), edge, edge))
@@ -99,7 +99,7 @@ def augmented(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _read_batch(file: Path, where: str) -> Images:
     try:
-        data = _as_in_python_3(file.read_bytes())
+        data = _to_python_3(file.read_bytes())
         content, length = unpickling.read(data)
     except InputError as error:
         raise InputError(f"{where}: refused: {error}") from error
@@ -111,15 +111,15 @@ def _read_batch(file: Path, where: str) -> Images:
     return Images(pixels, np.array(content["labels"], np.int64))
 
 
-def _as_in_python_3(data: bytes) -> bytes:
-    """Return a pickle of Python 2 whose short strings, up to 255 bytes, are text and whose longer ones are bytes.
+def _to_python_3(data: bytes) -> bytes:
+    """Convert a pickle of Python 2 to Python 3: strings up to 255 bytes become str, longer ones bytes.
 
-    Both kinds have the same layout in both versions of Python, so only one byte of each changes. No code is executed.
+    Both kinds have the same layout in both versions of Python, so one byte per string changes. No code is executed.
     """
     changed = bytearray(data)
     for instruction, _, position in pickletools.genops(data):
-        if instruction.name in _AS_IN_PYTHON_3 and position is not None:
-            changed[position : position + 1] = _AS_IN_PYTHON_3[instruction.name]
+        if instruction.name in _PYTHON_3_OPCODES and position is not None:
+            changed[position : position + 1] = _PYTHON_3_OPCODES[instruction.name]
     return bytes(changed)
 
 

@@ -1,4 +1,4 @@
-"""A network on images in memory, and its training by `paddle.Model`."""
+"""An image classifier and its training with `paddle.Model` on images in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,7 +33,7 @@ class Batches:
     Args:
         images: the images.
         batch_size: images per batch; the last one may be smaller.
-        seed: seed of a new order for each pass and of the augmentation; None keeps the order.
+        seed: random seed of the augmentation and of the order, which is new in each pass; None keeps the order.
         epoch: number of passes already made.
         augment: augmentation of a batch, None for none.
     """
@@ -68,18 +68,18 @@ class Batches:
 class Classifier(nn.Layer):
     """Images uint8 [N, C, H, W] -> logits float32 [N, K].
 
-    For two classes the network may have one output, the logit of the second class; the logit of the first class is then
-    0, and softmax and cross-entropy equal the sigmoid and the binary cross-entropy of that output.
+    For two classes the network may have one output, the logit of the second class. The logit of the first class is then
+    0, so that softmax and cross-entropy equal the sigmoid and the binary cross-entropy of that output.
 
     Args:
-        body: network on normalized images.
-        mean: subtracted from pixels in 0..1; one number, or one per channel.
-        std: divides what is left; one number, or one per channel.
+        backbone: network that takes normalized images.
+        mean: mean of pixels in 0..1; one number, or one per channel.
+        std: standard deviation of pixels in 0..1; one number, or one per channel.
     """
 
-    def __init__(self, body: Backbone, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, backbone: Backbone, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.body = body
+        self.body = backbone  # the names in weight files begin with `body`
         self.mean, self.std = mean, std
 
     def forward(self, images: paddle.Tensor) -> paddle.Tensor:
@@ -98,10 +98,10 @@ class Classifier(nn.Layer):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run; it identifies the run when it is resumed.
+    """Settings of a training run. A resumed run must have the same ones.
 
     Attributes:
-        network: name of the network, with all that distinguishes it.
+        network: name of the network, including its variant.
         epochs: passes over the training images.
         batch_size: images per step.
         learning_rate: learning rate of SGD before any decay.
@@ -109,7 +109,7 @@ class Recipe:
         augment: whether the training images are augmented.
         momentum: momentum of SGD.
         weight_decay: L2 penalty on all parameters.
-        decay_epochs: the learning rate is multiplied by 0.1 after these epochs.
+        decay_epochs: epochs after which the learning rate is multiplied by 0.1.
     """
 
     network: str
@@ -129,28 +129,28 @@ def train(
     images: Images,
     tests: Images,
     state: Path,
-    report: Callable[[str], None],
-    progress: Callable[[int, int], None],
+    log: Callable[[str], object],
+    progress: Callable[[int, int], object],
     augment: Augment | None = None,
 ) -> tuple[Classifier, list[Row]]:
     """Train a network, or resume a run after its last complete epoch.
 
     Args:
-        recipe: how to train.
-        build: makes the network with new random weights.
+        recipe: settings of the run.
+        build: function that returns the network with new random weights.
         images: training images.
-        tests: images evaluated after each epoch; they select nothing.
-        state: file with the run after each epoch; if it exists, the run is resumed from it.
-        report: called with a line per epoch.
-        progress: called with the steps done and the steps of the epoch.
-        augment: augmentation, used where `recipe.augment` says so.
+        tests: images evaluated after each epoch; no decision depends on them.
+        state: file for the state of the run after each epoch; if it exists, the run is resumed from it.
+        log: receives one line per epoch.
+        progress: receives the number of finished steps and of all steps of the epoch.
+        augment: augmentation, used if `recipe.augment` is set.
 
     Returns:
         The network after the last epoch, and a row per epoch: `epoch`, `learning_rate`, and `loss` and `accuracy` (in
         0..1) after `train_` and `test_`.
 
     Raises:
-        InputError: the state is that of another run, or the loss is not finite.
+        InputError: the state belongs to another run, or the loss is not finite.
     """
     seed_everything(recipe.seed)
     run = {
@@ -164,18 +164,21 @@ def train(
         optimizer = Momentum(schedule, recipe.momentum, network.parameters(), weight_decay=recipe.weight_decay or None)
         model = paddle.Model(network)
         model.prepare(optimizer, nn.CrossEntropyLoss(), paddle.metric.Accuracy())
-        rows = _restored(state, run, network, optimizer) if state.exists() else []
+        rows = _restore(state, run, network, optimizer) if state.exists() else []
         if rows:
-            report(f"=> {state}: resuming after epoch {len(rows)}")
+            log(f"=> {state}: resuming after epoch {len(rows)}")
         save = partial(_save, state, run, network, optimizer, rows)
-        recorder = EpochRecorder(recipe.epochs, recipe.seed, rows, save, report, progress)
+        recorder = EpochRecorder(recipe.epochs, recipe.seed, rows, save, log, progress)
         if len(rows) < recipe.epochs:
             model.fit(
                 Batches(images, recipe.batch_size, recipe.seed, len(rows), augment if recipe.augment else None),
                 Batches(tests, recipe.batch_size),
                 epochs=recipe.epochs - len(rows),
                 verbose=0,
-                callbacks=[recorder, LRScheduler(by_step=False, by_epoch=True)],  # Paddle's own would step by batch
+                callbacks=[
+                    recorder,
+                    LRScheduler(by_step=False, by_epoch=True),
+                ],  # the default one would step after every batch
             )
     return network, rows
 
@@ -186,11 +189,11 @@ def run(
     images: Images,
     tests: Images,
     weights: Path,
-    report: Callable[[str], None],
-    progress: Callable[[int, int], None],
+    log: Callable[[str], object],
+    progress: Callable[[int, int], object],
     augment: Augment | None = None,
 ) -> np.ndarray:
-    """Train as `train` does and write weights with their description, `history.csv` and `curves.png` into one folder.
+    """Train like `train` and write weights with metadata, `history.csv` and `curves.png` into one folder.
 
     Args:
         recipe: see `train`.
@@ -198,7 +201,7 @@ def run(
         images: see `train`.
         tests: see `train`.
         weights: `.pdparams` file to write; if it exists, the run is finished.
-        report: see `train`.
+        log: see `train`.
         progress: see `train`.
         augment: see `train`.
 
@@ -206,11 +209,13 @@ def run(
         Probabilities of the test images by the network after the last epoch, float32 [N, K].
     """
     state = weights.with_name("run.state")
-    network, rows = train(recipe, build, images, tests, state, report, progress, augment)
+    network, rows = train(recipe, build, images, tests, state, log, progress, augment)
     write_csv(rows, weights.with_name("history.csv"))
     pictures.draw_curves(rows, weights.with_name("curves.png"))
     probabilities = network.predict(tests.pixels)
-    checkpoint.save_checkpoint(network.state_dict(), weights, asdict(recipe))  # written last: it marks a finished run
+    checkpoint.save_checkpoint(
+        network.state_dict(), weights, asdict(recipe)
+    )  # written last, because it marks a finished run
     state.unlink()
     return probabilities
 
@@ -218,10 +223,10 @@ def run(
 def format_accuracies(labels: Sequence[int], predicted: Sequence[int], classes: Sequence[str]) -> str:
     """Return the accuracy over all test images and per class, with Wilson 95 % intervals, as lines of text."""
 
-    def line(what: str, cases: list[bool]) -> str:
-        low, high = wilson(sum(cases), len(cases))
-        share = 100 * sum(cases) / len(cases) if cases else float("nan")
-        return f"{what:10} {share:6.2f} % ({100 * low:.2f} to {100 * high:.2f}), {sum(cases)} of {len(cases)}"
+    def line(name: str, hits: list[bool]) -> str:
+        low, high = wilson(sum(hits), len(hits))
+        accuracy = 100 * sum(hits) / len(hits) if hits else float("nan")
+        return f"{name:10} {accuracy:6.2f} % ({100 * low:.2f} to {100 * high:.2f}), {sum(hits)} of {len(hits)}"
 
     correct = [(int(label), bool(label == guess)) for label, guess in zip(labels, predicted, strict=True)]
     lines = [f"Accuracy on {len(correct)} test images, with 95 % intervals:", line("all", [hit for _, hit in correct])]
@@ -234,8 +239,8 @@ def _save(state: Path, run: Mapping[str, Any], network: nn.Layer, optimizer: Mom
     checkpoint.save(content, state)
 
 
-def _restored(state: Path, run: Mapping[str, Any], network: nn.Layer, optimizer: Momentum) -> list[Row]:
-    """Fill network and optimizer, and return the rows of the epochs that are done."""
+def _restore(state: Path, run: Mapping[str, Any], network: nn.Layer, optimizer: Momentum) -> list[Row]:
+    """Load the state into network and optimizer, and return the rows of the finished epochs."""
     content = checkpoint.load(state)
     if content.get("run") != run:
         raise InputError(

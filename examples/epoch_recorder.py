@@ -1,4 +1,4 @@
-"""Callback of `paddle.Model` that records and saves every epoch."""
+"""A callback of `paddle.Model` that records and saves every epoch."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,18 +13,18 @@ from chexnet.training.seeding import seed_everything
 
 
 class EpochRecorder(Callback):
-    """Adds a row per epoch to the history and saves the run.
+    """Add a row per epoch to the history and save the run.
 
-    Losses are means over all images of the epoch; Paddle reports the last batch's. Epochs are counted by rows, because
-    Paddle starts at 0 in every process.
+    Losses are means over all images of the epoch; Paddle reports that of the last batch. The number of rows counts the
+    epochs, because Paddle starts at 0 in every process.
 
     Args:
-        epochs: epochs of the whole run.
-        seed: random seed of the run; each epoch's dropout depends on it and on the epoch.
-        rows: history of the finished epochs, extended here.
-        save: saves the run.
-        report: called with a line per epoch.
-        progress: called with the steps done and the steps of the epoch.
+        epochs: number of epochs of the run.
+        seed: random seed of the run; dropout depends on it and on the epoch.
+        rows: history of the finished epochs; the callback appends to it.
+        save: function that saves the run.
+        log: receives one line per epoch.
+        progress: receives the number of finished steps and of all steps of the epoch.
     """
 
     def __init__(
@@ -33,19 +33,19 @@ class EpochRecorder(Callback):
         seed: int,
         rows: list[Row],
         save: Callable[[], None],
-        report: Callable[[str], None],
-        progress: Callable[[int, int], None],
+        log: Callable[[str], object],
+        progress: Callable[[int, int], object],
     ) -> None:
         super().__init__()
         self.epochs = epochs
         self.seed = seed
         self.rows = rows
         self.save = save
-        self.report = report
+        self.log = log
         self.progress = progress
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Seed dropout, and note the learning rate, which changes at the end of an epoch, before the tests."""
+        """Seed dropout and record the learning rate, which changes before the tests of the epoch."""
         done = len(self.rows)
         seed_everything(int(np.random.SeedSequence((self.seed, done)).generate_state(1)[0]))
         self.row: Row = {"epoch": done + 1, "learning_rate": float(self.model._optimizer.get_lr())}
@@ -61,7 +61,7 @@ class EpochRecorder(Callback):
         self._record("train", logs)
 
     def on_eval_begin(self, logs: Any = None) -> None:
-        """Start a new mean."""
+        """Start the mean of the test loss."""
         self.loss = self.count = 0
 
     def on_eval_batch_end(self, step: int, logs: Any = None) -> None:
@@ -69,7 +69,7 @@ class EpochRecorder(Callback):
         self._add(logs)
 
     def on_eval_end(self, logs: Any = None) -> None:
-        """Complete the row, save the run and report the epoch."""
+        """Complete the row, save the run and log the epoch."""
         self._record("test", logs)
         self.rows.append(self.row)
         self.save()
@@ -78,7 +78,7 @@ class EpochRecorder(Callback):
             f"{part} loss {row[f'{part}_loss']:.4f} accuracy {row[f'{part}_accuracy']:.4f}"
             for part in ("train", "test")
         ]
-        self.report(f"epoch {row['epoch']}/{self.epochs} learning rate {row['learning_rate']:g}: {', '.join(parts)}")
+        self.log(f"epoch {row['epoch']}/{self.epochs} learning rate {row['learning_rate']:g}: {', '.join(parts)}")
 
     def _add(self, logs: Mapping[str, Any]) -> None:
         loss = float(logs["loss"][0])

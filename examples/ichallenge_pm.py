@@ -1,12 +1,11 @@
-"""Train the text's five networks to detect pathologic myopia in photographs of the retina (iChallenge-PM, PALM).
+"""Train the tutorial's five networks to detect pathologic myopia in photographs of the retina (iChallenge-PM, PALM).
 
     python examples/ichallenge_pm.py --data_dir palm --labels palm/PALM-Validation-GT/PM_Label_and_Fovea_Location.xlsx
 
-Networks and recipe are those of the text that this example comes from: color images squeezed to 224 x 224 pixels and
-scaled to -1..1, SGD 0.001 with momentum 0.9, 5 epochs of batches of 10. Accuracy and loss on the 400 validation images
-are printed after every epoch. The text's exercise, LeNet with ReLU, is `--activation relu`. To resume an
-interrupted run after its last complete epoch, repeat the command. This code has not been run on the whole of
-iChallenge-PM yet.
+Networks and recipe are the tutorial's: color images resized to 224 x 224 pixels and scaled to -1..1, SGD 0.001 with
+momentum 0.9, batch size 10, 5 epochs. The script prints accuracy and loss on the 400 validation images after every
+epoch. The tutorial's exercise, LeNet with ReLU, is `--activation relu`. To resume an interrupted run after its last
+complete epoch, repeat the command. This code has not been run on the whole of iChallenge-PM yet.
 """
 
 import argparse
@@ -29,11 +28,11 @@ REFERENCE = {
     "googlenet": "about 95 %",
     "resnet50": "about 95 %",
 }
-"""Accuracy on the validation images that the text reports for each network."""
+"""Accuracy on the validation images in the tutorial, for each network."""
 
 
 def build_parser() -> cli.Parser:
-    """Return the parser; its defaults are the text's."""
+    """Return the parser; its defaults are the tutorial's."""
     parser = cli.Parser(
         "Train a network on iChallenge-PM's photographs of the retina and evaluate it after each epoch.", __doc__
     )
@@ -42,8 +41,8 @@ def build_parser() -> cli.Parser:
         "--data_dir",
         required=True,
         metavar="DIR",
-        help="folder with PALM-Training400 and PALM-Validation400 as training.zip and validation.zip unpack; unpack "
-        "PALM-Training400/PALM-Training400.zip there, too, and move the archive away",
+        help="folder with the contents of training.zip (PALM-Training400) and validation.zip (PALM-Validation400); "
+        "also unpack PALM-Training400/PALM-Training400.zip in its folder, and remove that archive",
     )
     add(
         "--labels",
@@ -76,15 +75,15 @@ def build_parser() -> cli.Parser:
 
 def build(network: str, activation: str) -> "Classifier":
     """Return a network with one output on 224 x 224 color pixels scaled to -1..1, LeNet with the given activation."""
-    import text_networks
+    import tutorial_networks
     from classification import Classifier
     from paddle.nn import functional
 
     from chexnet.model.backbones import BACKBONES
 
     if network == "lenet":
-        return Classifier(text_networks.LeNet(1, activation=getattr(functional, activation)), [0.5], [0.5])
-    networks = {**BACKBONES, "alexnet": text_networks.AlexNet, "googlenet": text_networks.GoogLeNet}
+        return Classifier(tutorial_networks.LeNet(1, activation=getattr(functional, activation)), [0.5], [0.5])
+    networks = {**BACKBONES, "alexnet": tutorial_networks.AlexNet, "googlenet": tutorial_networks.GoogLeNet}
     return Classifier(networks[network](1), [0.5], [0.5])
 
 

@@ -1,4 +1,4 @@
-"""iChallenge-PM's folders and labels."""
+"""Reader of iChallenge-PM's images and labels."""
 
 import csv
 import io
@@ -23,22 +23,22 @@ TRAINING = "PALM-Training400"
 VALIDATION = "PALM-Validation400"
 NAME_COLUMN, LABEL_COLUMN = "imgName", "Label"
 
-_LABEL_OF = {"P": 1, "H": 0, "N": 0}
+_LABELS = {"P": 1, "H": 0, "N": 0}
 """First letter of a training image's name -> label: pathologic myopia, high (but not pathologic) myopia, normal."""
 
 
 def read_folder(
     data: str | os.PathLike[str],
     labels: str | os.PathLike[str],
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int], object],
     workers: int = DEFAULT_WORKERS,
 ) -> tuple[Images, Images]:
-    """Read the training and the validation images, in color, squeezed to SIDE x SIDE pixels as the text does.
+    """Read the training and the validation images, in color, resized to SIDE x SIDE pixels like in the tutorial.
 
     Args:
         data: folder with TRAINING and VALIDATION, unpacked.
         labels: CSV or XLSX with the columns NAME_COLUMN and LABEL_COLUMN, one row per image of VALIDATION.
-        progress: called with the images decoded and their number.
+        progress: receives the number of decoded images and of all images.
         workers: decoding threads.
 
     Returns:
@@ -54,9 +54,9 @@ def read_folder(
     for index, image in enumerate(prefetch_map(_read_color, paths, workers, buffer_size=2 * workers)):
         pixels[index] = image
         progress(index + 1, len(paths))
-    first = len(parts[0])
+    n_train = len(parts[0])
     train, val = (np.array(list(part.values()), np.int64) for part in parts)
-    return Images(pixels[:first], train), Images(pixels[first:], val)
+    return Images(pixels[:n_train], train), Images(pixels[n_train:], val)
 
 
 def find(data: str | os.PathLike[str], labels: str | os.PathLike[str]) -> tuple[dict[Path, int], dict[Path, int]]:
@@ -68,17 +68,17 @@ def find(data: str | os.PathLike[str], labels: str | os.PathLike[str]) -> tuple[
 
 
 def pair(images: Mapping[Path, int]) -> list[tuple[str, Image.Image]]:
-    """Return title and photograph of a normal and of a pathologic eye: the text's N0012 and P0095, else the first ones.
+    """Return title and photograph of a normal and of a pathologic eye: N0012 and P0095, or else the first ones.
 
     Raises:
-        InputError: a photograph does not decode.
+        InputError: a photograph cannot be decoded.
     """
     chosen = []
-    for letter, name, words in (("N", "N0012.jpg", "normal"), ("P", "P0095.jpg", "pathologic myopia")):
+    for letter, name, diagnosis in (("N", "N0012.jpg", "normal"), ("P", "P0095.jpg", "pathologic myopia")):
         candidates = [path for path in images if path.name[0] == letter]
         if candidates:
             path = next((path for path in candidates if path.name == name), candidates[0])
-            chosen.append((f"{path.name}: {words}", open_image(path).convert("RGB")))
+            chosen.append((f"{path.name}: {diagnosis}", open_image(path).convert("RGB")))
     return chosen
 
 
@@ -136,16 +136,19 @@ def _label_by_name(images: list[Path]) -> dict[Path, int]:
                 f"{image}: the name does not start with a label, expected a name like P0001.jpg (pathologic myopia), "
                 "H0001.jpg (high myopia) or N0001.jpg (normal); move other files away"
             )
-    return {image: _LABEL_OF[image.name[0]] for image in images}
+    return {image: _LABELS[image.name[0]] for image in images}
 
 
 def _label_by_table(images: list[Path], table: Path) -> dict[Path, int]:
     labels = read_labels(table)
     names = [image.name for image in images]
-    for wanted, given, what in ((names, labels, "images without a label"), (labels, names, "labels without an image")):
+    for wanted, given, problem in (
+        (names, labels, "images without a label"),
+        (labels, names, "labels without an image"),
+    ):
         if absent := sorted(set(wanted) - set(given)):
             shown = ", ".join(absent[:5]) + ", ..." * (len(absent) > 5)
-            raise InputError(f"{table}: {len(absent)} {what} in {images[0].parent}, expected none: {shown}")
+            raise InputError(f"{table}: {len(absent)} {problem} in {images[0].parent}, expected none: {shown}")
     return {image: labels[image.name] for image in images}
 
 
@@ -170,7 +173,7 @@ def _xlsx_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         workbook = load_workbook(path, read_only=True, data_only=True)
         rows = list(workbook.worksheets[0].iter_rows(values_only=True))
-    except Exception as error:  # what openpyxl, zipfile and their XML reader raise is not a closed list
+    except Exception as error:  # openpyxl, zipfile and the XML parser raise various types
         raise InputError(f"{path}: not readable as XLSX: {str(error) or type(error).__name__}") from error
     for number, row in enumerate(rows, start=1):
         yield number, ["" if cell is None else str(cell).strip() for cell in row]

@@ -1,11 +1,11 @@
-"""Train the texts' LeNet on MNIST: 28 x 28 gray pictures of handwritten digits.
+"""Train the tutorial's LeNet on MNIST: 28 x 28 gray images of handwritten digits.
 
     python examples/mnist.py --data_dir mnist
 
-The script first prints the shapes of the network, layer by layer. Recipe of the text that this example comes from: SGD
-0.001 with momentum 0.9, 5 epochs of batches of 10, pixels in 0..1. Accuracy and loss on the 10,000 test images are
-printed after every epoch. To resume an interrupted run after its last complete epoch, repeat the command.
-This code has not been run on the whole of MNIST yet.
+The script first prints the shapes of the network, layer by layer. Recipe of the tutorial: SGD 0.001 with momentum 0.9,
+batch size 10, 5 epochs, pixels in 0..1. The script prints accuracy and loss on the 10,000 test images after every
+epoch. To resume an interrupted run after its last complete epoch, repeat the command. This code has not been run on the
+whole of MNIST yet.
 """
 
 import argparse
@@ -21,7 +21,7 @@ CLASSES = tuple("0123456789")
 
 
 def build_parser() -> cli.Parser:
-    """Return the parser; its defaults are the text's."""
+    """Return the parser; its defaults are the tutorial's."""
     parser = cli.Parser("Train LeNet on MNIST and evaluate it on the test images.", __doc__)
     add = parser.add_argument
     add(
@@ -51,7 +51,7 @@ def train_lenet(args: argparse.Namespace) -> None:
     import classification
     import mnist_data
     import pictures
-    import text_networks
+    import tutorial_networks
     from paddle.nn import functional
 
     from chexnet.errors import InputError
@@ -66,10 +66,10 @@ def train_lenet(args: argparse.Namespace) -> None:
 
     def build() -> classification.Classifier:
         activation = getattr(functional, args.activation)
-        lenet = text_networks.LeNet(len(CLASSES), channels=1, side=mnist_data.SIDE, activation=activation)
+        lenet = tutorial_networks.LeNet(len(CLASSES), channels=1, side=mnist_data.SIDE, activation=activation)
         return classification.Classifier(lenet, mean=[0.0], std=[1.0])
 
-    for line in text_networks.shapes(build().body, (1, 1, mnist_data.SIDE, mnist_data.SIDE)):
+    for line in tutorial_networks.shapes(build().body, (1, 1, mnist_data.SIDE, mnist_data.SIDE)):
         cli.echo(line)
     recipe = classification.Recipe(
         network=f"lenet_{args.activation}",

@@ -1,4 +1,4 @@
-"""MNIST's IDX files."""
+"""Reader of MNIST's IDX files."""
 
 import gzip
 import os

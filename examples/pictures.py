@@ -1,4 +1,4 @@
-"""Pictures: the curves of a training run, test images with their predicted classes, a pair of photographs."""
+"""Figures: training curves, test images with their predicted classes, a pair of photographs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from chexnet.inference.overlays import BACKGROUND, MARGIN, TEXT
 from chexnet.training.epoch_history import Row
 
 SAMPLES = 8
-"""Images per row and per column of the picture."""
+"""Images per row and per column of the figure."""
 
 TILE = 96
 CAPTION = 40
-"""Side of an image on the picture, and height of the caption above it, in pixels."""
+"""Height and width of an image in the figure, and height of the caption above it, in pixels."""
 
 
 def draw_curves(rows: list[Row], path: Path) -> None:
@@ -34,7 +34,7 @@ def draw_curves(rows: list[Row], path: Path) -> None:
             axes.plot(epochs, values, color=color, marker=marker, markersize=4, label=part)
         axes.legend()
     loss.set(title="Cross-entropy", ylabel="mean over the epoch")
-    accuracy.set(title=f"Accuracy (tests at the end: {100 * rows[-1]['test_accuracy']:.2f} %)", ylabel="%")
+    accuracy.set(title=f"Accuracy (test images at the end: {100 * rows[-1]['test_accuracy']:.2f} %)", ylabel="%")
     rate.step(epochs, [row["learning_rate"] for row in rows], where="mid", color="#009E73", marker="o", markersize=4)
     rate.set(title="Learning rate", yscale="log")
     for axes in (loss, accuracy, rate):
@@ -50,8 +50,8 @@ def draw_samples(images: Images, probabilities: np.ndarray, classes: Sequence[st
     """Draw the first 8 x 8 images as a PNG, each titled with its predicted class and, if that is wrong, the true one.
 
     Args:
-        images: at least one.
-        probabilities: [N, K], from the network.
+        images: images to draw, at least one.
+        probabilities: predicted probabilities [N, K].
         classes: names of the K classes.
         path: PNG file to write.
     """
@@ -73,7 +73,7 @@ def draw_samples(images: Images, probabilities: np.ndarray, classes: Sequence[st
 
 
 def draw_pair(photographs: Sequence[tuple[str, Image.Image]], path: Path) -> None:
-    """Draw photographs side by side as a PNG, each under its title.
+    """Draw photographs next to each other as a PNG, each with its title.
 
     Args:
         photographs: title and image of each.

@@ -46,17 +46,17 @@ class AUROC(paddle.metric.Metric):
         self._probabilities: list[np.ndarray] = []
 
     def compute(self, probabilities: paddle.Tensor, *others: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Select what `update` takes from the outputs of a network and the labels: no auxiliary heads."""
+        """Return the probabilities of the main head and the labels, without the outputs of auxiliary heads."""
         return probabilities, others[-1]
 
     def update(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         """Add a batch: probabilities and labels, 0 or 1, [B, C] each."""
         self._probabilities.append(np.asarray(probabilities))
-        self._labels.append(np.asarray(labels).astype(np.uint8))  # a quarter of float32 to read through
+        self._labels.append(np.asarray(labels).astype(np.uint8))  # a quarter of the memory of float32
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return `labels` uint8 and `probabilities` of all samples since the last reset, [N, C] each; N is above 0."""
-        # Kept joined, so that a later call joins only the batches since this one.
+        # Stored concatenated, so that the next call concatenates only the batches since this one.
         self._labels = [np.concatenate(self._labels)]
         self._probabilities = [np.concatenate(self._probabilities)]
         return {"labels": self._labels[0], "probabilities": self._probabilities[0]}
@@ -71,6 +71,6 @@ class AUROC(paddle.metric.Metric):
             return undefined
         aurocs = class_aurocs(labels, probabilities)
         with warnings.catch_warnings():
-            # Expected after few batches; train() names the classes that the whole list leaves undefined.
+            # Expected after few batches. train() logs the classes that are undefined over the whole list.
             warnings.simplefilter("ignore", UndefinedAUROCWarning)
             return [*aurocs.tolist(), mean_auroc(aurocs)]

@@ -25,19 +25,18 @@ from chexnet.training.run_state import RunState, TrainProgress
 class CheckpointCallback(Callback):
     """Save the state of the run when it is due, after every epoch, and when the process is asked to stop.
 
-    The state is written first. All other files in `save_dir` are written from it, and again when the run is resumed,
-    so that they never mix two moments, whenever the process ends.
+    The state is written first. All other files in `save_dir` are written from it, and again when the run is resumed.
+    They therefore agree with each other, even if the process ends while writing them.
 
     Args:
         config: configuration of the run.
         input_hashes: part of the state, see `RunState`.
-        metadata: metadata of the weight files; epoch and AUROC_avg are added. The state also holds its `skipped` and
-            the fingerprint of the training images.
+        metadata: metadata of the weight files, to which epoch and AUROC_avg are added. Its `skipped` and the
+            fingerprint of the training images are also part of the state.
         progress: progress of the run.
         metric: its samples are part of the state.
-        restored: state of the optimizer that the run was resumed with. Paddle 2.6 does not return it before the first
-            step.
-        stop: checked between two steps.
+        restored: optimizer state that the run was resumed with. Paddle 2.6 does not return it before the first step.
+        stop: signal to stop, checked between two steps.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class CheckpointCallback(Callback):
         self._stop_if_requested()
 
     def on_eval_end(self, logs: Logs = None) -> None:
-        self.progress.stopped_early = bool(self.model.stop_training)  # whatever a callback has set
+        self.progress.stopped_early = bool(self.model.stop_training)  # any callback may have set it
         self._save_state()
         self.write_outputs()
         if not self.finished:
@@ -90,7 +89,7 @@ class CheckpointCallback(Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to train."""
+        """True if nothing is left to train."""
         return self.progress.stopped_early or self.progress.epoch >= self.config.epoch
 
     def write_outputs(self) -> None:
@@ -133,7 +132,7 @@ class CheckpointCallback(Callback):
             run_state.save(state, self.folder, self.config.keep_states)
         except InputError as error:
             raise InputError(
-                f"{error}; all states saved before are intact: free some space, then run train.py --resume"
+                f"{error}; the states saved before are intact: free some space, then run train.py --resume"
             ) from error
         self.saved = time.monotonic()
 

@@ -12,7 +12,7 @@ Row = dict[str, float]
 
 
 def write_csv(rows: list[Row], path: Path) -> None:
-    """Write one line per epoch, with the columns of `Row`, whole or not at all."""
+    """Write one line per epoch, with the columns of `Row`, atomically."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -27,7 +27,7 @@ def draw_curves(rows: list[Row], path: Path) -> None:
 
     epochs = [row["epoch"] for row in rows]
     figure = Figure(figsize=(12, 3.6))
-    # Fixed margins, because Matplotlib's layout engines draw everything twice to find them.
+    # Fixed margins, because Matplotlib's layout engines draw everything twice.
     margins = {"left": 0.055, "right": 0.99, "bottom": 0.14, "top": 0.9, "wspace": 0.2}
     loss, auroc, rate = figure.subplots(1, 3, gridspec_kw=margins)
     for axes, quantity in ((loss, "loss"), (auroc, "AUROC_avg")):

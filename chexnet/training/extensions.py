@@ -1,4 +1,4 @@
-"""What a caller adds to a run from outside: data sets, a loss, an augmentation, callbacks. See docs/extending.md."""
+"""Extensions of a run: data sets, a loss, an augmentation, callbacks. See docs/extending.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ from chexnet.errors import InputError
 from chexnet.training.losses import Loss
 
 COMPARED_FIELDS = ("train_set", "val_set", "loss", "transform")
-"""Extensions that decide the results of a run, and that a resumed run is therefore asked for."""
+"""Extensions that determine the results of a run. A resumed run must be given the same ones."""
 
 
 @dataclass(frozen=True)
 class Extensions:
-    """What a caller adds to a run from outside. See COMPARED_FIELDS for those that a resumed run needs again.
+    """Extensions of a run. A resumed run needs those in COMPARED_FIELDS again.
 
     Attributes:
-        train_set: data set to train on, in place of `train_list`.
-        val_set: data set to validate on, in place of `val_list`.
-        loss: loss of one head, in place of the binary cross-entropy.
+        train_set: data set to train on, instead of `train_list`.
+        val_set: data set to validate on, instead of `val_list`.
+        loss: loss of one head, instead of the binary cross-entropy.
         transform: augmentation of the images of `train_list`, before they are cropped.
-        callbacks: callbacks of Paddle, called after those of the run but before the run is saved.
+        callbacks: Paddle callbacks, called after those of the run but before the run is saved.
 
     Raises:
-        InputError: two of them exclude each other, or one is of the wrong kind.
+        InputError: `transform` is combined with `train_set`, or an extension is of the wrong type.
     """
 
     train_set: LabeledImages | None = None
@@ -36,17 +36,19 @@ class Extensions:
 
     def __post_init__(self) -> None:
         if self.transform and self.train_set is not None:
-            raise InputError("transform: augments the images of train_list, which train_set replaces; use one of them")
+            raise InputError(
+                "transform: cannot be combined with train_set, because it augments the images of train_list"
+            )
         for name in ("loss", "transform"):
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise InputError(f"{name}: is a {type(value).__name__}, expected a callable")
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
-                raise InputError(f"callbacks: has a {type(callback).__name__}, expected paddle.callbacks.Callback")
+                raise InputError(f"callbacks: contains a {type(callback).__name__}, expected paddle.callbacks.Callback")
 
     def names(self) -> dict[str, str]:
-        """Return the names of what decides the results of the run, for those that are given."""
+        """Return field -> name of the extension, for each of COMPARED_FIELDS that is given."""
         given = {field: getattr(self, field) for field in COMPARED_FIELDS}
         return {
             field: getattr(value, "__qualname__", type(value).__qualname__)

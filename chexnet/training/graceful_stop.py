@@ -1,4 +1,4 @@
-"""Stop on a signal between two steps instead of in the middle of one."""
+"""Stop on a signal between two steps instead of during one."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import socket
 import threading
 from types import FrameType
 
-from chexnet.training.progress_logger import LogFn
+from chexnet._types import LogFn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -14,11 +14,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class GracefulStop:
     """Note SIGINT and SIGTERM during a `with` block instead of letting them end the process.
 
-    A Python handler would wait for the operator that Paddle is computing, which may take a minute. Here a thread
-    receives a signal at once, through the interpreter's wakeup file descriptor. The first signal is noted and logged;
-    a SIGINT after it ends the process immediately with code 130.
+    A Python signal handler would wait for the operator that Paddle is computing, which may take a minute. Instead, a
+    thread receives the signal immediately, through the interpreter's wakeup file descriptor. The first signal is noted
+    and logged; a SIGINT after it ends the process immediately with code 130.
 
-    Only the main thread may receive signals; a block in another thread does nothing.
+    Python delivers signals to the main thread only; in other threads, the block has no effect.
 
     Attributes:
         signal: the first signal received, or None.
@@ -41,7 +41,7 @@ class GracefulStop:
     def __exit__(self, *_: object) -> None:
         if self._installed:
             for number, handler in self._handlers.items():
-                # None: a handler that Paddle's compiled code had installed, which Python cannot restore.
+                # None stands for a handler installed by Paddle's compiled code, which Python cannot restore.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
             signal.set_wakeup_fd(self._wakeup)
             self._writer.close()
@@ -61,4 +61,4 @@ class GracefulStop:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Handle a signal, so that the interpreter writes its number to the wakeup file descriptor."""
+    """Do nothing. With a handler, the interpreter writes the signal number to the wakeup file descriptor."""

@@ -1,4 +1,4 @@
-"""Losses: the binary cross-entropy of the recipe, and how auxiliary heads add to any loss."""
+"""Losses: binary cross-entropy, and the sum of a loss over auxiliary heads."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,8 +8,8 @@ from paddle import nn
 from chexnet.errors import InputError
 
 Loss = Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor]
-"""Logits float32 [B, C] and labels float32 [B, C], 0 or 1 -> the loss of the batch, one number. A `paddle.nn.Layer` or
-any other callable; `paddle.nn.BCEWithLogitsLoss()` is one."""
+"""Logits float32 [B, C] and labels float32 [B, C], 0 or 1 -> the loss of the batch, one number. Any callable, such as
+`paddle.nn.BCEWithLogitsLoss()`."""
 
 AUXILIARY_WEIGHT = 0.3
 """Weight of the loss of each auxiliary head (Szegedy et al., Going Deeper with Convolutions, CVPR 2015, section 5)."""
@@ -18,11 +18,12 @@ AUXILIARY_WEIGHT = 0.3
 class BinaryCrossEntropy(nn.Layer):
     """Mean binary cross-entropy of the sigmoid of logits; NaN where a logit is NaN.
 
-    `paddle.nn.BCELoss` gives the same values, but its kernels stop the program at a NaN, on a GPU for good.
+    `paddle.nn.BCELoss` gives the same values, but its kernels raise an error at a NaN. On a GPU the process cannot
+    recover from it.
     """
 
     def forward(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        """Logits and labels, [B, C] each -> the loss, without dimensions."""
+        """Return the loss, of shape [], of logits and labels [B, C]."""
         probabilities = nn.functional.sigmoid(logits)
         safe = paddle.where(paddle.isfinite(probabilities), probabilities, paddle.full_like(probabilities, 0.5))
         nan_guard = (probabilities - probabilities).mean()  # NaN if any probability is, else 0, as is its gradient
@@ -30,11 +31,11 @@ class BinaryCrossEntropy(nn.Layer):
 
 
 def loss_of_heads(loss: Loss, logits: Sequence[paddle.Tensor], labels: paddle.Tensor) -> paddle.Tensor:
-    """Return the loss of the network's own head plus AUXILIARY_WEIGHT times that of each auxiliary head.
+    """Return the loss of the main head plus AUXILIARY_WEIGHT times that of each auxiliary head.
 
     Args:
         loss: computes the loss of one head.
-        logits: logits of the own head, then those of the auxiliary heads, which GoogLeNet has in training.
+        logits: logits of the main head, then those of the auxiliary heads, which GoogLeNet has in training.
         labels: labels of the batch, float32 [B, C].
 
     Raises:

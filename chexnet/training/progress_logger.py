@@ -1,16 +1,13 @@
-"""The log lines of a run: Paddle's own, counted from where the run is."""
+"""The log lines of a run: those of Paddle, with the epoch and step of the run."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from paddle.callbacks import ProgBarLogger
 from tqdm import tqdm
 
 from chexnet.training.run_state import TrainProgress
-
-LogFn = Callable[[str], None]
-"""Takes one line of text for a person."""
 
 Logs = Mapping[str, Any] | None
 """Values that `paddle.Model.fit` passes to callbacks: the loss, the metric's values by name, `batch_size`, `step`."""
@@ -20,18 +17,18 @@ LOG_FREQUENCY = 10
 
 
 def silent(line: str) -> None:
-    """Ignore a line of text: the LogFn of a run without one."""
+    """Ignore a line of text. Used when no LogFn is given."""
 
 
 class ProgressLogger(ProgBarLogger):
     """Paddle's log lines, with the epoch and the step of the run instead of those since the process started.
 
-    On a terminal, only the first and last line of an epoch show the AUROC of every class, which takes six lines there,
-    and the progress bar makes room for each line.
+    On a terminal, only the first and last line of an epoch show the AUROC of every class, because that takes six lines
+    of the screen. The progress bar makes room for each line.
 
-    These are the only uses of private names of Paddle's high-level API in this package: `_updates`, because overriding
-    the public hooks would redraw the progress bar at every step; and `_start` of Paddle's progress bar, because nothing
-    else lets a resumed epoch count the time that it took before the interruption.
+    This class is the only one in the package that uses private names of Paddle's high-level API. It overrides
+    `_updates`, because overriding the public hooks would redraw the progress bar at every step. It sets `_start` of
+    Paddle's progress bar, because a resumed epoch must include the time before the interruption.
     """
 
     def __init__(self, progress: TrainProgress, epochs: int, verbose: int) -> None:

@@ -1,4 +1,4 @@
-"""What makes a run the same run when it is resumed, and what its weight files say of it."""
+"""Configuration, inputs and extensions of a resumed run, compared with its state; metadata of the weight files."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -33,17 +33,17 @@ def resumed_config(saved: RunState, file: Path, changes: Mapping[str, Any], forc
     Args:
         saved: the state to resume from.
         file: its file, for messages.
-        changes: fields that the user has set.
+        changes: fields set by the user.
         force: whether ENVIRONMENT_FIELDS may change.
 
     Raises:
-        InputError: the changes would make it another run, or the state's configuration is invalid.
+        InputError: the changes would alter the results of the run, or the configuration in the state is invalid.
     """
     try:
         before = TrainConfig.from_dict(saved.config)
     except TypeError as error:
         reason = str(error)[:200]
-        raise InputError(f"{file}: its configuration is of another version of this program: {reason}") from error
+        raise InputError(f"{file}: its configuration is from another version of this program: {reason}") from error
     check_config(before, str(file))
     differing = {name for name in changes if getattr(before, name) != changes[name]} - OUTPUT_FIELDS
     refused = sorted(differing - ENVIRONMENT_FIELDS if force else differing)
@@ -55,20 +55,23 @@ def resumed_config(saved: RunState, file: Path, changes: Mapping[str, Any], forc
 
 
 def check_extensions(saved: RunState, extensions: Extensions, file: Path) -> None:
-    """Check that a resumed run is given the extensions, by name, that it began with. Raises InputError."""
+    """Check that a resumed run is given its original extensions, compared by name. Raises InputError."""
     names = extensions.names()
     for field in COMPARED_FIELDS:
-        before, now = saved.input_hashes.get(field, "").partition(" ")[0], names.get(field, "")
-        if before != now:
+        original, now = saved.input_hashes.get(field, "").partition(" ")[0], names.get(field, "")
+        if original != now:
             again = f"resume it from Python with the same: chexnet.training.resume(..., {field}=...)"
             raise InputError(
-                f"{file}: this run began with {field} {before[:80] or 'not set'} (now {now[:80] or 'not set'}); "
-                + (again if before else f"leave {field} out, or start a new run")
+                f"{file}: this run began with {field} {original[:80] or 'not set'} (now {now[:80] or 'not set'}); "
+                + (again if original else f"leave {field} out, or start a new run")
             )
 
 
 def input_hashes(config: TrainConfig, extensions: Extensions, data: TrainingData) -> dict[str, str]:
-    """Return what decides the results of a run besides its configuration: inputs by content, the version of Paddle."""
+    """Return what determines the results of a run besides its configuration.
+
+    These are hashes of the input files, the names of the extensions, and the version of Paddle.
+    """
     hashes = {"Paddle": paddle.__version__, **extensions.names()}
     for field, images, list_file in (
         ("train_set", data.train, config.train_list),
@@ -84,24 +87,25 @@ def input_hashes(config: TrainConfig, extensions: Extensions, data: TrainingData
 
 
 def check_same_inputs(saved: RunState, now: Mapping[str, str], config: TrainConfig, file: Path) -> None:
-    """Check that a resumed run has the inputs that it began with, see `input_hashes`. Raises InputError."""
+    """Check that a resumed run has its original inputs, see `input_hashes`. Raises InputError."""
     differing = [name for name in {**saved.input_hashes, **now} if saved.input_hashes.get(name) != now.get(name)]
     if differing:
-        fields = [name.removeprefix("content of ") for name in differing]
-        changed = ", ".join(f"{name} ({getattr(config, name)})" if hasattr(config, name) else name for name in fields)
+        files = {"train_list": config.train_list, "val_list": config.val_list, "classes": config.classes_file}
+        names = [name.removeprefix("content of ") for name in differing]
+        changed = ", ".join(f"{name} ({files[name]})" if files.get(name) else name for name in names)
         raise InputError(
             f"{file}: {changed} changed since this run began, so it cannot be resumed exactly; start a new run, for "
             "example with --init best_model.pdparams"
         )
 
 
-def trained_on(images: DataSet, begun_with: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the fingerprint of the training images, see `audit.fingerprint`."""
+def trained_on(images: DataSet, initial: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the fingerprint of the training images, see `audit.fingerprint`; `initial` is the metadata of `--init`."""
     if isinstance(images, ChestXrayDataSet):
-        return audit.fingerprint(images.names, begun_with, images.list.patients)
+        return audit.fingerprint(images.names, initial, images.list.patients)
     if images.has_names:
-        return audit.fingerprint(images.names, begun_with)
-    return {**audit.fingerprint((), begun_with), "complete": False}
+        return audit.fingerprint(images.names, initial)
+    return {**audit.fingerprint((), initial), "complete": False}
 
 
 def weights_metadata(config: TrainConfig, data: TrainingData, fingerprint: Mapping[str, Any]) -> dict[str, Any]:

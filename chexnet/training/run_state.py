@@ -1,14 +1,15 @@
-"""The state of a run: everything that the rest of the run depends on, in one file that is written whole."""
+"""The state of a run: everything that a resumed run depends on, in one file that is written atomically."""
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chexnet._types import LogFn
 from chexnet.errors import InputError
 from chexnet.model import checkpoint
 from chexnet.training.epoch_history import Row
@@ -19,25 +20,25 @@ SUFFIX = ".state"
 _NAME = re.compile(r"after_epoch_(\d+)(?:_step_(\d+))?\.state")
 
 _KEYS = {"input_hashes": "identity", "metric_state": "seen"}
-"""Keys in the file of the fields of a RunState that are named otherwise."""
+"""Field of a RunState -> its key in the file, where the two differ."""
 
 
 @dataclass
 class TrainProgress:
-    """How far a run is. Its callbacks share one of these and update it.
+    """The progress of a run. Its callbacks share one object and update it.
 
-    Shuffling, augmentation and random generators are functions of (seed, epoch, step), so that these two numbers are
-    all that is saved of them.
+    Shuffling, augmentation and random generators depend on (seed, epoch, step) only, so no other state of them is
+    saved.
 
     Attributes:
-        epoch: number of finished epochs, each trained and validated.
-        step: number of finished training steps of the epoch after them.
-        seconds: time spent on that epoch.
+        epoch: number of finished epochs, including their validation.
+        step: number of finished training steps in the current epoch.
+        seconds: time spent on the current epoch.
         loss_sum: sum of the losses of its samples so far.
         samples: number of those samples.
         row: its row of the history so far.
         rows: history of the finished epochs.
-        best_epoch: the epoch with the highest validation AUROC_avg, counted from 1; 0 for none.
+        best_epoch: epoch with the highest validation AUROC_avg, counted from 1; 0 for none.
         best_auroc: its AUROC_avg.
         best_weights: its weights.
         stopped_early: whether a callback has stopped the run, as early stopping does.
@@ -69,14 +70,14 @@ class RunState:
 
     Attributes:
         config: fields of the TrainConfig.
-        input_hashes: what else decides the results of the run, see `chexnet.training.run_inputs.input_hashes`.
-        skipped: the images that were left out of the `train` and the `val` list.
+        input_hashes: what else determines the results of the run, see `chexnet.training.run_inputs.input_hashes`.
+        skipped: images that are skipped, of the `train` and the `val` list.
         progress: progress of the run.
         weights: state dict of the network.
         optimizer: state dict of the optimizer, including the learning-rate schedule.
-        scaler: state dict of the loss scaler of mixed precision, empty without.
+        scaler: state dict of the loss scaler; empty without mixed precision.
         metric_state: labels and probabilities of the training samples of the epoch so far, for its AUROC.
-        trained_on: see `audit.fingerprint`; empty in a state of an earlier version.
+        trained_on: fingerprint of the training images, see `audit.fingerprint`; empty in states of earlier versions.
     """
 
     config: Mapping[str, Any]
@@ -94,7 +95,7 @@ def save(state: RunState, folder: Path, keep: int) -> Path:
     """Write `after_epoch_NN[_step_NNNNNN].state`, then remove all but the newest `keep` states of the folder.
 
     Raises:
-        InputError: it cannot be written; the earlier states are intact.
+        InputError: the file cannot be written; the earlier states are intact.
     """
     progress = state.progress
     step = f"_step_{progress.step:06d}" if progress.step else ""
@@ -110,7 +111,7 @@ def load(path: Path) -> RunState:
     """Read a state file.
 
     Raises:
-        InputError: the file is missing, damaged or of another kind, or a part of it is not what a run saves there.
+        InputError: the file is missing, damaged or not a state, or a part of it is invalid.
     """
     content = checkpoint.load(path)
     fields = {key: name for name, key in _KEYS.items()}
@@ -128,13 +129,13 @@ def load(path: Path) -> RunState:
     return state
 
 
-def newest(folder: Path, log: Callable[[str], None]) -> tuple[Path, RunState]:
+def newest(folder: Path, log: LogFn) -> tuple[Path, RunState]:
     """Read the newest intact state of a folder.
 
-    A damaged one is logged and renamed to `*.damaged`, so that it is never taken for the newest again.
+    A damaged file is logged and renamed to `*.damaged`, so that it is not tried again.
 
     Raises:
-        InputError: there is none, every one is damaged, or the newest cannot be used for another reason.
+        InputError: the folder has no intact state, or the newest cannot be used for another reason.
     """
     for path in reversed(paths(folder)):
         try:
@@ -151,8 +152,24 @@ def paths(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found, key=lambda item: (int(item[0][1]), int(item[0][2] or 0)))]
 
 
+def check_free(folder: Path, origin: Path, source: Path) -> None:
+    """Check that a run resumed from `origin`, in the folder `source`, can be written to `folder`. Raises InputError."""
+    if folder.resolve() != source.resolve():
+        check_unused(folder)
+    elif origin.is_file():
+        for latest in paths(source)[-1:]:
+            if latest.name != origin.name:
+                raise InputError(f"{origin}: {latest.name} is newer and would be in the way; choose another --save_dir")
+
+
+def check_unused(folder: Path) -> None:
+    """Check that a folder contains no run. Raises InputError."""
+    if paths(folder) or (folder / "history.csv").exists():
+        raise InputError(f"{folder}: contains another run; resume it with --resume, or choose another --save_dir")
+
+
 def divergence_error(message: str, folder: Path) -> InputError:
-    """Return the error of a run whose numbers are no longer finite; it names the last good state."""
+    """Return an InputError for a run with numbers that are not finite. It names the last good state."""
     return InputError(
         f"{message}; the last good state is {paths(folder)[-1]}; to train with other settings, start a new run: "
         f"--init with a lower --learning_rate and another --save_dir"

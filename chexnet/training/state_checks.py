@@ -1,4 +1,7 @@
-"""Checks of a state file before anything in it is used. Its checksum is no secret: anybody may have made the file."""
+"""Checks of a state file before anything in it is used.
+
+The checksum of a file does not authenticate it: anyone can compute one.
+"""
 
 import dataclasses
 import math
@@ -8,11 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chexnet.config import (
-    MAX_SAMPLE_BITS,
-    MIN_SAMPLE_BITS,
-    TrainConfig,
-)
+from chexnet.config import MAX_SAMPLE_BITS, MIN_SAMPLE_BITS, TrainConfig
 from chexnet.config.backbone_registry import check_backbone
 from chexnet.config.settings import choices_of
 from chexnet.data import audit
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
     from chexnet.training.run_state import RunState, TrainProgress
 
 _CHOICES = {field.name: field for field in dataclasses.fields(TrainConfig) if choices_of(field)}
-_LEAST = {"batch_size": 1, "epoch": 1, "resize": 1, "crop": 1, "keep_states": 1, "save_every_steps": 0, "seed": 0}
-_ABOVE_0 = ("learning_rate", "decay_factor")
+_MINIMA = {"batch_size": 1, "epoch": 1, "resize": 1, "crop": 1, "keep_states": 1, "save_every_steps": 0, "seed": 0}
+_POSITIVE = ("learning_rate", "decay_factor")
 _TEXTS = ("data_dir", "train_list", "val_list", "save_dir", "init")
-_TEXTS_OR_NONE = ("image_cache", "classes_file")
+_OPTIONAL_PATHS = ("image_cache", "classes_file")
 _MAX_WORKERS = 1024
 
 _COLUMNS = {"epoch", "learning_rate", "train_loss", "val_loss", "train_AUROC_avg", "val_AUROC_avg"}
@@ -33,40 +32,40 @@ _COLUMNS = {"epoch", "learning_rate", "train_loss", "val_loss", "train_AUROC_avg
 
 
 def check_config(config: TrainConfig, source: str) -> None:
-    """Check every field as the flag of its name does. Raises InputError, which names `source` and the field."""
+    """Check every field like the flag of the same name. Raises InputError with `source` and the field."""
     for name, value in vars(config).items():
-        if not _is_sound(name, value):
-            raise InputError(f"{source}: {name} is {_shown(value)}, which --{name} does not take")
-    check_backbone(config.backbone, source)  # a text by now; which ones there are depends on what was imported
+        if not _is_valid(name, value):
+            raise InputError(f"{source}: {name} is {_abbreviated(value)}, which --{name} does not take")
+    check_backbone(config.backbone, source)  # a string, as checked above; plug-ins may add backbones
 
 
-def _shown(value: Any) -> str:
-    """Return a few characters of any value: it may contain itself many times over, or have too many digits to print."""
+def _abbreviated(value: Any) -> str:
+    """Return the first characters of any value, even one that is nested too deeply or has too many digits to print."""
     try:
         return reprlib.repr(value)[:60]
     except ValueError:
         return f"a {type(value).__name__}"
 
 
-def _is_sound(name: str, value: Any) -> bool:
+def _is_valid(name: str, value: Any) -> bool:
     if name == "backbone":
         return isinstance(value, str)
     if name in _CHOICES:
         return value in (choices_of(_CHOICES[name]) or ())
-    if name in _LEAST:
-        return _is_whole(value, _LEAST[name])
+    if name in _MINIMA:
+        return _is_int(value, _MINIMA[name])
     if name == "num_workers":
-        return _is_whole(value) and value <= _MAX_WORKERS
+        return _is_int(value) and value <= _MAX_WORKERS
     if name == "sample_bits":
-        return _is_whole(value, MIN_SAMPLE_BITS) and value <= MAX_SAMPLE_BITS
-    if name in _ABOVE_0:
+        return _is_int(value, MIN_SAMPLE_BITS) and value <= MAX_SAMPLE_BITS
+    if name in _POSITIVE:
         return _is_number(value) and value > 0
     if name == "save_every_minutes":
         return _is_number(value) and value >= 0
     if name == "decay_epochs":
-        whole = isinstance(value, tuple) and all(_is_whole(epoch, 1) for epoch in value)
+        whole = isinstance(value, tuple) and all(_is_int(epoch, 1) for epoch in value)
         return whole and list(value) == sorted(set(value))
-    return _is_path(value) or (name in _TEXTS_OR_NONE and value is None)
+    return _is_path(value) or (name in _OPTIONAL_PATHS and value is None)
 
 
 def check_state(state: "RunState", source: str) -> None:
@@ -84,23 +83,23 @@ def check_state(state: "RunState", source: str) -> None:
     if state.progress.best_epoch and _shapes(best) != _shapes(state.weights):
         wrong.append("best_weights")
     if wrong:
-        raise InputError(f"{source}: not the state of a training run: {', '.join(wrong)} is not what a run saves there")
+        raise InputError(f"{source}: not the state of a training run: {', '.join(wrong)} is invalid")
     if state.trained_on and state.trained_on.keys() != {"format", "images", "patients", "complete"}:
-        raise InputError(f"{source}: not the state of a training run: trained_on is not what a run saves there")
+        raise InputError(f"{source}: not the state of a training run: trained_on is invalid")
     if state.trained_on:
         audit.training_overlap({audit.KEY: state.trained_on}, [])
 
 
 def check_fits(state: "RunState", parameters: Mapping[str, tuple[int, ...]], n_classes: int) -> None:
-    """Check what Paddle itself checks in the first step only.
+    """Check the shapes that Paddle checks only in the first step.
 
     Args:
-        state: a state that `check_state` accepts.
-        parameters: shapes of the network's parameters by Paddle's own names; names in the optimizer begin with these.
+        state: state that `check_state` accepts.
+        parameters: Paddle's name -> shape of the network's parameters; names in the optimizer begin with these.
         n_classes: number of outputs of the network.
 
     Raises:
-        InputError: the optimizer is of another network, or the metric of other classes.
+        InputError: the optimizer belongs to another network, or the metric to other classes.
     """
     for name, value in state.optimizer.items():
         shape = next((shape for owner, shape in parameters.items() if name.startswith(f"{owner}_")), None)
@@ -112,7 +111,7 @@ def check_fits(state: "RunState", parameters: Mapping[str, tuple[int, ...]], n_c
 
 def _wrong_in(progress: "TrainProgress") -> Iterable[str]:
     for name in ("epoch", "step", "samples", "best_epoch", "skipped_steps"):
-        if not _is_whole(getattr(progress, name)):
+        if not _is_int(getattr(progress, name)):
             yield name
     if not math.isfinite(progress.seconds) or not math.isfinite(progress.loss_sum):
         yield "seconds or loss_sum"
@@ -126,8 +125,8 @@ def _wrong_in(progress: "TrainProgress") -> Iterable[str]:
         yield "best_weights"
 
 
-def _is_whole(value: Any, least: int = 0) -> bool:
-    return type(value) is int and least <= value < 2**32
+def _is_int(value: Any, minimum: int = 0) -> bool:
+    return type(value) is int and minimum <= value < 2**32
 
 
 def _is_number(value: Any) -> bool:
@@ -186,7 +185,7 @@ def _is_skipped(skipped: Mapping[str, Any]) -> bool:
     return all(
         type(image) is dict
         and {name: type(value) for name, value in image.items()} == kinds
-        and _is_whole(image["line"], 1)
+        and _is_int(image["line"], 1)
         for split in skipped.values()
         for image in split
     )

@@ -1,25 +1,25 @@
-"""A training run from beginning to end: `train` starts one, `resume` continues one.
+"""A training run from beginning to end: `train` starts it, `resume` resumes it.
 
-Both prepare the same things in the same order:
+Both prepare in this order:
 
-- the images and labels, checked before anything is computed (`training_data`),
+- images and labels, which are checked first (`training_data`),
 - the network with its initial or saved weights,
 - the model: network, loss, metric, optimizer and loss scaler (`training_step`),
 - batches and callbacks.
 
 Then `paddle.Model.fit` runs the epochs: all training batches through `TrainingModel.train_batch`, then all validation
-batches through `TrainingModel.eval_batch`. At each of their moments it calls the callbacks in this order:
+batches through `TrainingModel.eval_batch`. For each event it calls the callbacks in this order:
 
 1. `ProgressLogger` prints the log lines.
-2. `StepCallback` seeds the generators before a step and counts it after.
-3. `HistoryCallback` adds to the row of the epoch; a loss that is not finite ends the run here. After validation it
-   completes the row and moves on to the next epoch.
+2. `StepCallback` seeds the random generators before each step and counts it afterwards.
+3. `HistoryCallback` adds to the row of the epoch and ends the run if the loss is not finite. After validation it
+   completes the row and starts the next epoch.
 4. `BestModel`, after validation, remembers the weights if AUROC_avg is the highest so far.
 5. `EarlyStopping`, after validation, ends the run if AUROC_avg has not improved for ten epochs.
 6. `LearningRateStep`, after validation, steps the schedule.
 7. `AmpSkipCounter`, in mixed precision, counts the steps that the loss scaler skipped.
-8. The caller's callbacks.
-9. `CheckpointCallback` saves what all others have left, and ends the process here if a signal asked for it.
+8. The callbacks of the caller.
+9. `CheckpointCallback` saves the results of all others, and stops the run if the process received a signal.
 
 All of them share one `TrainProgress`, which is part of the saved state. `fit` counts epochs and steps from 0 in every
 process, so they use its numbers instead.
@@ -35,6 +35,7 @@ from paddle.callbacks import Callback
 from paddle.optimizer import Adam, Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
+from chexnet._types import LogFn
 from chexnet.config import TrainConfig
 from chexnet.data import Augmentation, LabeledImages, SkippedImage
 from chexnet.errors import InputError
@@ -47,7 +48,7 @@ from chexnet.training.epoch_history import Row
 from chexnet.training.extensions import Extensions
 from chexnet.training.graceful_stop import GracefulStop
 from chexnet.training.losses import BinaryCrossEntropy, Loss
-from chexnet.training.progress_logger import LogFn, ProgressLogger, silent
+from chexnet.training.progress_logger import ProgressLogger, silent
 from chexnet.training.run_state import RunState, TrainProgress
 from chexnet.training.seeding import seed_everything
 from chexnet.training.training_callbacks import (
@@ -70,12 +71,12 @@ class TrainResult:
     """The outcome of a run.
 
     Attributes:
-        config: configuration of the run as it ended.
+        config: configuration of the run at its end.
         best_model: file of the weights with the highest validation AUROC_avg.
         best_epoch: their epoch, counted from 1.
         best_auroc: their AUROC_avg.
         history: one row per epoch.
-        skipped: the images that were left out, by list file.
+        skipped: skipped images, by list file.
     """
 
     config: TrainConfig
@@ -96,19 +97,19 @@ def train(
     transform: Augmentation | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> TrainResult:
-    """Train a CheXNet and write everything worth keeping into `config.save_dir`.
+    """Train a CheXNet and write the results into `config.save_dir`.
 
     These are `best_model.pdparams` and `final.pdparams` with their metadata, `config.json`, `history.csv`,
-    `curves.png`, and the newest `*.state` files, from which `resume` continues.
+    `curves.png`, and the newest `*.state` files for `resume`.
 
     Args:
         config: configuration of the run.
-        log: receives lines of text; with it, `paddle.Model` prints its log as well. Without it the run is silent.
-        train_set: data set to train on, in place of `config.train_list`, see `LabeledImages`.
-        val_set: data set to validate on, in place of `config.val_list`.
+        log: receives lines of text. If given, `paddle.Model` also prints its log; otherwise the run is silent.
+        train_set: data set to train on, instead of `config.train_list`, see `LabeledImages`.
+        val_set: data set to validate on, instead of `config.val_list`.
         loss: logits and labels, float32 [B, C] each -> the loss, one number. Default: binary cross-entropy.
         transform: augmentation of the resized training images before they are cropped, see `ChestXrayDataSet`.
-        callbacks: callbacks of Paddle, called after those of the run but before the run is saved.
+        callbacks: Paddle callbacks, called after those of the run but before the run is saved.
 
     Raises:
         InputError: a list, an image, the initial weights, the device or the folder cannot be used, or the loss is no
@@ -116,21 +117,21 @@ def train(
         Interrupted: the process received SIGINT or SIGTERM; the state is saved.
     """
     extensions = Extensions(train_set, val_set, loss, transform, callbacks)
-    say = log or silent
+    log_line = log or silent
     check_apart(config.save_dir, config.data_dir)
-    data = open_data(config, extensions, say)
+    data = open_data(config, extensions, log_line)
     seed_everything(config.seed)
-    # The optimizer's state is keyed by parameter names, which the guard counts from 0 for this network.
+    # The optimizer state is keyed by parameter names. The guard numbers them from 0 for this network.
     with paddle.utils.unique_name.guard():
         network = CheXNet(len(data.classes), config.backbone, config.normalization)
         if config.init == "imagenet":
-            say("=> taking Paddle's ImageNet weights from its cache, or downloading them")
+            log_line("=> taking Paddle's ImageNet weights from its cache, or downloading them")
         first = init_weights(network, config.init)
-        say(f"=> starting from {first.description}")
+        log_line(f"=> starting from {first.description}")
         for line in run_inputs.differences(first, config, data):
-            say(f"=> warning: {config.init}: {line}")
+            log_line(f"=> warning: {config.init}: {line}")
         with exclusive_lock(config.save_dir):
-            _check_unused(Path(config.save_dir))
+            run_state.check_unused(Path(config.save_dir))
             trained_on = run_inputs.trained_on(data.train, first.metadata)
             hashes = run_inputs.input_hashes(config, extensions, data)
             return _fit(config, network, data, extensions, log, hashes, trained_on)
@@ -148,51 +149,51 @@ def resume(
     transform: Augmentation | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> TrainResult:
-    """Continue a run from a state that it saved, to the same weights as without an interruption.
+    """Resume a run from a saved state, to the same weights as without an interruption.
 
-    On a CPU they are the same bit for bit; on a GPU, sums depend on the order in which they are computed.
+    On a CPU the weights are identical bit for bit. On a GPU the order of additions, and so the rounding, may vary.
 
     Args:
-        path: a state file, or a folder, whose newest state is used; None for `save_dir`, where the run starts if it has
-            not saved a state yet.
-        changes: fields of the TrainConfig that the user has set; all others are those of the run. `save_dir` is the
-            folder of the state unless it is set here.
+        path: state file, or folder whose newest state is used. None stands for `save_dir`; if that has no state, the
+            run starts from the beginning.
+        changes: fields of the TrainConfig set by the user; all others are read from the state. Default of `save_dir`:
+            the folder of the state.
         force: whether the fields of `run_inputs.ENVIRONMENT_FIELDS` may change.
         log: see `train`.
-        train_set: the data set that the run began with, if any; compared by its labels and names.
-        val_set: the data set that the run began with, if any; compared by its labels and names.
-        loss: the loss that the run began with, if any; compared by its name.
-        transform: the augmentation that the run began with, if any; compared by its name.
-        callbacks: see `train`; not compared. What a callback remembers itself is not saved.
+        train_set: the original training data set, if any; compared by its labels and names.
+        val_set: the original validation data set, if any; compared by its labels and names.
+        loss: the original loss, if any; compared by its name.
+        transform: the original augmentation, if any; compared by its name.
+        callbacks: see `train`; not compared. Their own attributes are not saved.
 
     Raises:
-        InputError: as for `train`; there is no state; or it would be another run.
+        InputError: as for `train`; or there is no state, or it belongs to another run.
         Interrupted: as for `train`.
     """
     extensions = Extensions(train_set, val_set, loss, transform, callbacks)
-    say = log or silent
+    log_line = log or silent
     if path is not None and not path.exists():
         raise InputError(f"{path}: no such file or folder, expected a saved state to resume from")
     origin = Path(changes.get("save_dir", TrainConfig.save_dir)) if path is None else path
     source = origin.parent if origin.is_file() else origin
     if path is None and not run_state.paths(source):
-        say(f"=> {source} has no state yet: starting from the beginning")
+        log_line(f"=> {source} has no state yet: starting from the beginning")
         return train(TrainConfig(**changes), log, **vars(extensions))
     folder = Path(changes.get("save_dir", source))
     with exclusive_lock(folder):
-        _check_free(folder, origin, source)
-        file, saved = run_state.newest(source, say) if origin.is_dir() else (origin, run_state.load(origin))
+        run_state.check_free(folder, origin, source)
+        file, saved = run_state.newest(source, log_line) if origin.is_dir() else (origin, run_state.load(origin))
         config = run_inputs.resumed_config(saved, file, {**changes, "save_dir": str(folder)}, force)
         run_inputs.check_extensions(saved, extensions, file)
         check_apart(folder, config.data_dir)
-        data = open_data(config, extensions, say, saved)
+        data = open_data(config, extensions, log_line, saved)
         hashes = run_inputs.input_hashes(config, extensions, data)
         run_inputs.check_same_inputs(saved, hashes, config, file)
-        say(f"=> resuming from {file}: {saved.progress}")
+        log_line(f"=> resuming from {file}: {saved.progress}")
         with paddle.utils.unique_name.guard():
             network = CheXNet(len(data.classes), config.backbone, config.normalization)
             checkpoint.load_state_dict(network, saved.weights, str(file))
-            trained_on = saved.trained_on or _trained_on_before(config, data)
+            trained_on = saved.trained_on or _fingerprint_training_images(config, data)
             return _fit(config, network, data, extensions, log, hashes, trained_on, saved)
 
 
@@ -206,12 +207,12 @@ def _fit(
     trained_on: Mapping[str, Any],
     saved: RunState | None = None,
 ) -> TrainResult:
-    """Train to the end, from the beginning or from `saved`. The folder is locked by this process."""
-    folder, say = Path(config.save_dir), log or silent
+    """Train to the end, from the beginning or from `saved`. The caller has locked the folder."""
+    folder, log_line = Path(config.save_dir), log or silent
     progress = saved.progress if saved else TrainProgress()
     metric = AUROC(len(data.classes), data.classes)
     schedule = MultiStepDecay(config.learning_rate, list(config.decay_epochs), config.decay_factor)
-    optimizers = {"adam": Adam, "sgd": Momentum}  # Momentum's is 0.9 by default
+    optimizers = {"adam": Adam, "sgd": Momentum}  # the default momentum is 0.9
     optimizer = optimizers[config.optimizer](schedule, parameters=network.parameters(), use_multi_tensor=True)
     model = TrainingModel(network, extensions.loss or BinaryCrossEntropy(), metric, optimizer, config.amp)
     if saved:
@@ -220,22 +221,22 @@ def _fit(
     write_text(folder / "config.json", config.to_json())
     train_loader, val_loader = data.loaders(config)
     metadata = run_inputs.weights_metadata(config, data, trained_on)
-    with GracefulStop(say) as stop:
+    with GracefulStop(log_line) as stop:
         restored = saved.optimizer if saved else {}
         checkpoints = CheckpointCallback(config, input_hashes, metadata, progress, metric, restored, stop)
         callbacks = [
             ProgressLogger(progress, config.epoch, verbose=2 if log else 0),
             StepCallback(progress, train_loader, metric),
             HistoryCallback(progress, folder, metric, train_loader, val_loader),
-            BestModel(progress, say),
-            EarlyStopping(progress, say),
+            BestModel(progress, log_line),
+            EarlyStopping(progress, log_line),
             LearningRateStep(schedule),
-            *([AmpSkipCounter(progress, say)] if model.scaler.is_enable() else []),
+            *([AmpSkipCounter(progress, log_line)] if model.scaler.is_enable() else []),
             *extensions.callbacks,
             checkpoints,
         ]
         if saved and checkpoints.finished:
-            say("=> nothing is left to train: this run is finished")
+            log_line("=> nothing is left to train: this run is finished")
             checkpoints.set_model(model)
             checkpoints.write_outputs()
         else:
@@ -245,24 +246,7 @@ def _fit(
     return TrainResult(config, best_model, progress.best_epoch, progress.best_auroc, progress.rows, skipped)
 
 
-def _trained_on_before(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
-    """Return the fingerprint of the training images for a state of an earlier version, which has none."""
-    begun_with = None if config.init in ("random", "imagenet") else checkpoint.read_metadata(config.init)[0]
-    return run_inputs.trained_on(data.train, begun_with)
-
-
-def _check_free(folder: Path, origin: Path, source: Path) -> None:
-    """Check that a run resumed from `origin`, in the folder `source`, can be written to `folder`. Raises InputError."""
-    if folder.resolve() != source.resolve():
-        _check_unused(folder)
-    elif origin.is_file():
-        for newest in run_state.paths(source)[-1:]:
-            if newest.name != origin.name:
-                raise InputError(f"{origin}: {newest.name} is newer and would be in the way; choose another --save_dir")
-
-
-def _check_unused(folder: Path) -> None:
-    if run_state.paths(folder) or (folder / "history.csv").exists():
-        raise InputError(
-            f"{folder}: holds another run, expected none; resume it with --resume, or choose another --save_dir"
-        )
+def _fingerprint_training_images(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
+    """Return the fingerprint of the training images for a state of an earlier version that has none."""
+    initial = None if config.init in ("random", "imagenet") else checkpoint.read_metadata(config.init)[0]
+    return run_inputs.trained_on(data.train, initial)

@@ -13,21 +13,22 @@ from paddle.callbacks import Callback, LRScheduler
 from paddle.optimizer.lr import LRScheduler as Schedule
 from tqdm import tqdm
 
+from chexnet._types import LogFn
 from chexnet.data import BatchLoader
 from chexnet.training.auroc_metric import AUROC
-from chexnet.training.progress_logger import LOG_FREQUENCY, LogFn, Logs
+from chexnet.training.progress_logger import LOG_FREQUENCY, Logs
 from chexnet.training.run_state import TrainProgress, divergence_error
 from chexnet.training.seeding import seed_everything
 
 PATIENCE = 10
-"""Epochs without a better AUROC_avg after which a run stops."""
+"""Number of epochs without a higher AUROC_avg after which a run stops."""
 
 
 class StepCallback(Callback):
     """Count the steps, seed the random generators before each, and request the metric's value where it is used.
 
-    The metric is computed on the steps that are logged and on the last one of a pass. A progress bar goes to standard
-    error, and only where that is a terminal.
+    The metric is computed in logged steps and in the last step of an epoch. A progress bar is shown on standard error
+    if that is a terminal.
     """
 
     def __init__(self, progress: TrainProgress, loader: BatchLoader, metric: AUROC) -> None:
@@ -180,7 +181,7 @@ class BestModel(Callback):
 
 
 class EarlyStopping(Callback):
-    """Stop when PATIENCE epochs in a row were not better than the best one."""
+    """Stop when AUROC_avg has not improved for PATIENCE epochs."""
 
     def __init__(self, progress: TrainProgress, log: LogFn) -> None:
         super().__init__()
@@ -194,10 +195,10 @@ class EarlyStopping(Callback):
 
 
 class LearningRateStep(LRScheduler):
-    """Step the learning-rate schedule once an epoch has been validated.
+    """Step the learning-rate schedule after the validation of each epoch.
 
-    A state that is saved during validation thus holds the learning rate of its own epoch. As a subclass of Paddle's
-    callback it takes the place of the one that `fit` adds otherwise, which steps with every batch.
+    A state that is saved during validation thus contains the learning rate of its own epoch. Because this class derives
+    from Paddle's callback, `fit` does not add its own, which would step after every batch.
     """
 
     def __init__(self, schedule: Schedule) -> None:

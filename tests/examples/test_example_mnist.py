@@ -1,4 +1,4 @@
-"""examples/mnist.py on small files in MNIST's own format."""
+"""examples/mnist.py on small files in MNIST's format."""
 
 import gzip
 import re
@@ -17,18 +17,18 @@ sys.path.insert(0, str(ROOT / "examples"))
 
 import mnist
 import mnist_data
-import text_networks
+import tutorial_networks
 
 SCRIPT = ROOT / "examples" / "mnist.py"
 
 
 def idx(array: np.ndarray) -> bytes:
-    """An array of unsigned bytes as an IDX file."""
+    """Return the IDX file of an array of unsigned bytes."""
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 def digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noise with a bright bar whose height tells the class: uint8 [N, 28, 28] and [N]."""
+    """Return noise with a bright bar whose position depends on the class, uint8 [N, 28, 28], and the classes [N]."""
     labels = np.arange(count, dtype=np.uint8) % 10
     pixels = np.random.default_rng(seed).integers(0, 40, (count, 28, 28), dtype=np.uint8)
     for image, label in zip(pixels, labels, strict=True):
@@ -37,17 +37,17 @@ def digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write(folder: Path, train: int = 200, tests: int = 40, suffix: str = "") -> Path:
-    """The four files of MNIST."""
+    """Write the four files of MNIST and return their folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for part, count, seed in (("train", train, 0), ("t10k", tests, 1)):
+    for split, count, seed in (("train", train, 0), ("t10k", tests, 1)):
         pixels, labels = digits(count, seed)
-        for name, array in ((f"{part}-images-idx3-ubyte", pixels), (f"{part}-labels-idx1-ubyte", labels)):
+        for name, array in ((f"{split}-images-idx3-ubyte", pixels), (f"{split}-labels-idx1-ubyte", labels)):
             packed = gzip.compress(idx(array)) if suffix == ".gz" else idx(array)
             (folder / f"{name}{suffix}").write_bytes(packed)
     return folder
 
 
-def test_shapes_then_epochs_then_accuracies_from_another_folder(tmp_path):
+def test_the_script_prints_shapes_epochs_and_accuracies_in_any_folder(tmp_path):
     write(tmp_path / "mnist", suffix=".gz")
     command = [sys.executable, str(SCRIPT), "--data_dir", "mnist", "--epoch", "2", "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
@@ -73,18 +73,18 @@ def test_lenet_learns_and_a_second_run_is_refused(tmp_path, capsys):
     args = ["--data_dir", str(data), "--save_dir", str(tmp_path / "run"), "--device", "cpu"]
     fast = ["--activation", "relu", "--learning_rate", "0.01", "--epoch", "5"]
     assert mnist.main([*args, *fast]) == 0
-    assert float(re.search(r"all +([\d.]+) %", capsys.readouterr().out)[1]) > 60  # by chance 10
+    assert float(re.search(r"all +([\d.]+) %", capsys.readouterr().out)[1]) > 60  # 10 by chance
     assert mnist.main(args) == 2
     assert "network.pdparams: exists already" in capsys.readouterr().err
 
 
-def test_the_defaults_are_the_texts():
+def test_the_defaults_are_the_tutorials():
     flags = mnist.build_parser().parse_args(["--data_dir", "a"])
     assert (flags.epoch, flags.batch_size, flags.learning_rate, flags.activation) == (5, 10, 0.001, "sigmoid")
 
 
-def test_images_are_those_of_the_files_and_of_paddles_own_reader(tmp_path):
-    data = write(tmp_path / "mnist", tests=100, suffix=".gz")  # Paddle's reads by the hundred
+def test_images_equal_those_of_paddles_own_reader(tmp_path):
+    data = write(tmp_path / "mnist", tests=100, suffix=".gz")  # Paddle's reader requires a multiple of 100
     for part, images in zip(("train", "t10k"), mnist_data.read_folder(data), strict=True):
         files = [str(data / f"{part}-{name}-ubyte.gz") for name in ("images-idx3", "labels-idx1")]
         mode = "train" if part == "train" else "test"
@@ -117,7 +117,7 @@ def test_names_with_a_dot_are_found(tmp_path):
         ("t10k-labels-idx1-ubyte", idx(np.zeros(39)), "39 labels, expected one for each of the 40"),
     ],
 )
-def test_bad_files_are_one_line_and_nothing_is_written(tmp_path, capsys, name, content, message):
+def test_invalid_files_are_one_error_line_and_nothing_is_written(tmp_path, capsys, name, content, message):
     data = write(tmp_path / "mnist")
     if content is None:
         (data / name).unlink()
@@ -130,17 +130,17 @@ def test_bad_files_are_one_line_and_nothing_is_written(tmp_path, capsys, name, c
     assert not list(tmp_path.rglob("*.pdparams"))
 
 
-def test_a_damaged_gz_file_is_one_line(tmp_path, capsys):
+def test_a_damaged_gz_file_is_one_error_line(tmp_path, capsys):
     data = write(tmp_path / "mnist", suffix=".gz")
     path = data / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-9])
     assert mnist.main(["--data_dir", str(data), "--save_dir", str(tmp_path / "run")]) == 2
-    assert f"error: {path}: cannot be read: " in capsys.readouterr().err
+    assert f"error: {path}: " in capsys.readouterr().err
 
 
-def test_shapes_of_every_layer_are_those_of_a_forward_pass():
-    network = text_networks.LeNet(3, channels=3, side=32)
-    lines = text_networks.shapes(network, (2, 3, 32, 32))
+def test_the_printed_shapes_equal_those_of_a_forward_pass():
+    network = tutorial_networks.LeNet(3, channels=3, side=32)
+    lines = tutorial_networks.shapes(network, (2, 3, 32, 32))
     assert "[2, 120, 2, 2]" in "".join(lines)
-    assert lines[-1] == f"{sum(int(one.size) for one in network.parameters()):,} parameters"
+    assert lines[-1] == f"{sum(int(weight.size) for weight in network.parameters()):,} parameters"
     assert network.classify(network.features(paddle.zeros((2, 3, 32, 32)))).shape == [2, 3]

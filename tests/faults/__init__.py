@@ -1,4 +1,4 @@
-"""What must not go wrong whatever happens: files from strangers, damaged files, kills, full disks.
+"""Tests of faults: untrusted files, damaged files, killed processes, full disks.
 
-A package, so that its `conftest` and that of the other tests are two modules.
+This folder is a package, so that its `conftest` and that of the other tests are two modules.
 """

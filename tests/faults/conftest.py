@@ -1,4 +1,4 @@
-"""How often faults are tried, and the table of what became of them."""
+"""The number of repetitions per fault, and the table of their outcomes."""
 
 import os
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 FULL = os.environ.get("CHEXNET_FAULTS") == "full"
-"""Whether this is the run on demand (`make faults`) rather than one of the quick ones for every change."""
+"""True in the long run on demand (`make faults`), False in the quick run for every change."""
 
 Tally = Callable[[str, int, int, str], None]
 
@@ -16,13 +16,13 @@ _COUNTS = pytest.StashKey[dict[tuple[str, str], tuple[int, int]]]()
 
 
 def how_many(ci: int, full: int) -> int:
-    """How often to try a fault: for every change, and on demand."""
+    """Return the number of repetitions of a fault: `ci` in the quick run, `full` on demand."""
     return full if FULL else ci
 
 
 @pytest.fixture
 def tally(pytestconfig: pytest.Config) -> Tally:
-    """`tally(fault, tried, survived, lost)` adds to the line of a fault; `lost` says in words what was."""
+    """`tally(fault, tried, survived, lost)` adds to the row of a fault; `lost` describes what was lost."""
     counts = pytestconfig.stash.setdefault(_COUNTS, {})
 
     def add(fault: str, tried: int, survived: int, lost: str) -> None:

@@ -2,8 +2,8 @@
 
     python tests/faults/every_script.py FOLDER
 
-It prints a line per look-up and connection that Python code requests, except to this machine, and per script that
-fails. Requests of compiled code are seen by strace only.
+It prints one line for each name look-up and connection requested by Python code, except to this machine, and one line
+for each script that fails. Only strace detects requests of compiled code.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def watch(event: str, arguments: tuple) -> None:
-    """Report the network requests of the interpreter (an audit hook, which nothing can remove)."""
+    """Print the network requests of the interpreter. An audit hook; it cannot be removed."""
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         address = arguments[1]
         foreign = isinstance(address, tuple) and address[0] not in LOOPBACK
@@ -28,10 +28,10 @@ def watch(event: str, arguments: tuple) -> None:
     else:
         return
     if foreign:
-        report(f"{event} {arguments}")
+        print_line(f"{event} {arguments}")
 
 
-def report(line: str) -> None:
+def print_line(line: str) -> None:
     os.write(3, f"{line}\n".encode())
 
 
@@ -40,11 +40,11 @@ def run(path: str, *arguments: object) -> None:
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     if code := script.main(list(map(str, arguments))):
-        report(f"{path} ended with {code}")
+        print_line(f"{path} ended with {code}")
 
 
 def serve(ckpt: Path) -> None:
-    """Serve the page, open it once and end the server by a signal."""
+    """Serve the page, open it once and stop the server by a signal."""
     from chexnet import web
 
     def ready(address: str) -> None:
@@ -54,14 +54,14 @@ def serve(ckpt: Path) -> None:
 
         threading.Thread(target=visit).start()
 
-    wanted, library = web.serve, web.serve
-    web.serve = lambda looks, host, port, _: library(looks, host, port, ready)
+    original = web.serve
+    web.serve = lambda service, host, port, _: original(service, host, port, ready)
     spec = importlib.util.spec_from_file_location("script_serve", ROOT / "tools/serve.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     if (code := script.main(["--ckpt", str(ckpt), "--port", "0"])) != 143:
-        report(f"tools/serve.py ended with {code}")
-    web.serve = wanted
+        print_line(f"tools/serve.py ended with {code}")
+    web.serve = original
 
 
 def main(folder: Path) -> None:
@@ -97,12 +97,20 @@ def main(folder: Path) -> None:
 
     from chexnet.inference import engines
 
-    engines = [name for name in ("openvino", "onnxruntime", "paddle") if not engines.missing(name)]
-    for name in engines:
+    installed = [name for name in ("openvino", "onnxruntime", "paddle") if not engines.why_unavailable(name)]
+    for name in installed:
         ten = (first, "--ckpt", ckpt, "--engine", name, "--crops", 10, "--device", "cpu")
         run("predict.py", *ten, "--cam", folder / f"cam_{name}", "--output_json", folder / f"{name}.json")
-    for form in ["paddle"] + ["onnx"] * ("onnxruntime" in engines):
-        run("tools/export.py", "--ckpt", ckpt, "--output_dir", folder / f"export_{form}", "--format", form)
+    for export_format in ["paddle"] + ["onnx"] * ("onnxruntime" in installed):
+        run(
+            "tools/export.py",
+            "--ckpt",
+            ckpt,
+            "--output_dir",
+            folder / f"export_{export_format}",
+            "--format",
+            export_format,
+        )
     run("tools/release_weights.py", "--ckpt", ckpt, "--output", folder / "released.safetensors")
     boxes = next(data.rglob("*[Bb][Oo][Xx]*.csv"))
     run("tools/localize.py", "--boxes", boxes, "--data_dir", images, "--test_list", test, "--ckpt", ckpt)
@@ -117,7 +125,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.dup2(os.dup(1), 3)  # for the reports; the scripts' own output goes to standard error
+    os.dup2(os.dup(1), 3)  # for print_line; the output of the scripts goes to standard error
     os.dup2(2, 1)
     sys.addaudithook(watch)
     sys.path.insert(0, str(ROOT))

@@ -1,4 +1,4 @@
-"""Files damaged at random, and counts of what became of them."""
+"""Files damaged at random, and counts of their outcomes."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from faults.conftest import FULL, how_many
 
 
 def tries(ci: int, full: int) -> settings:
-    """The same inputs for every change, others each time on demand."""
+    """Return settings with the same inputs in every quick run, and new ones in each run on demand."""
     return settings(
         max_examples=how_many(ci, full), deadline=None, derandomize=not FULL, suppress_health_check=list(HealthCheck)
     )
@@ -18,22 +18,22 @@ def tries(ci: int, full: int) -> settings:
 
 @st.composite
 def damaged(draw: st.DrawFn, originals: list[bytes]) -> bytes:
-    """One of the originals with one to four bytes or stretches changed, removed, repeated or put in."""
+    """One of the originals with one to four changes: bytes set, inserted, removed, repeated or cut off."""
     data = bytearray(draw(st.sampled_from(originals)))
     for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, len(data)))
+        position = draw(st.integers(0, len(data)))
         length = draw(st.sampled_from([1, 1, 2, 4, 8, 100]))
-        change = draw(st.sampled_from(["set", "set", "set", "put in", "remove", "repeat", "cut"]))
+        change = draw(st.sampled_from(["set", "set", "set", "insert", "remove", "repeat", "cut"]))
         if change == "set":
-            data[place : place + length] = draw(NOISE)[:length]
-        elif change == "put in":
-            data[place:place] = draw(NOISE)
+            data[position : position + length] = draw(NOISE)[:length]
+        elif change == "insert":
+            data[position:position] = draw(NOISE)
         elif change == "remove":
-            del data[place : place + length]
+            del data[position : position + length]
         elif change == "repeat":
-            data[place:place] = data[place : place + length]
+            data[position:position] = data[position : position + length]
         else:
-            del data[place:]
+            del data[position:]
     return bytes(data)
 
 
@@ -41,14 +41,14 @@ NOISE = st.binary(min_size=1, max_size=8) | st.sampled_from([b"\0" * 8, b"\xff" 
 
 
 class Outcomes:
-    """Counts what became of the inputs of one kind; any exception but InputError fails the test."""
+    """Counts of read and refused inputs of one kind. Any exception other than InputError fails the test."""
 
     def __init__(self, tally: Callable[..., None], fault: str) -> None:
         self.tally, self.fault = tally, fault
         self.tried = self.read = 0
 
-    def of(self, action: Callable[[], object]) -> object:
-        """What `action` returns, None if it refuses the input."""
+    def attempt(self, action: Callable[[], object]) -> object:
+        """Return the result of `action`, or None if it raises InputError."""
         self.tried += 1
         try:
             result = action()
@@ -58,6 +58,6 @@ class Outcomes:
         return result
 
     def close(self) -> None:
-        """Notes them, once all are known to be good; some were really damaged."""
+        """Add the counts to the table, after checking that at least one input was refused."""
         assert self.read < self.tried
         self.tally(self.fault, self.tried, self.tried, "nothing")

@@ -1,4 +1,4 @@
-"""Pickles written by hand that run code wherever a pickle is believed."""
+"""Handwritten pickles that run code when they are unpickled without restrictions."""
 
 import io
 import os
@@ -29,17 +29,17 @@ def called(module: str, name: str, *arguments: bytes) -> bytes:
     return named(module, name) + b"(" + b"".join(arguments) + b"tR"
 
 
-PLACE = "the place of the gadget"
+PLACEHOLDER = "the place of the gadget"
 
 
 def planted(content: object, gadget: bytes) -> bytes:
-    """The pickle of `content` with the instructions of `gadget` where PLACE stands."""
+    """Return the pickle of `content` with the instructions of `gadget` instead of PLACEHOLDER."""
     return replaced(pickle.dumps(content, 2), gadget)
 
 
 def replaced(data: bytes, gadget: bytes) -> bytes:
-    assert data.count(text(PLACE)) == 1
-    return data.replace(text(PLACE), gadget)
+    assert data.count(text(PLACEHOLDER)) == 1
+    return data.replace(text(PLACEHOLDER), gadget)
 
 
 def write_legacy(torch, content: object, gadget: bytes, path: Path) -> None:
@@ -63,7 +63,7 @@ WRITERS = {"legacy": write_legacy, "zip": write_zip}
 
 
 class Payload:
-    """Makes a folder when it is unpickled."""
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -72,8 +72,8 @@ class Payload:
         return os.mkdir, (str(self.marker),)
 
 
-class Settled:
-    """Makes a folder when its state is set."""
+class CodeInSetstate:
+    """An object that creates a folder when its state is set."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = str(marker)
@@ -85,8 +85,8 @@ class Settled:
         os.mkdir(marker)
 
 
-class Born:
-    """Makes a folder when it is made."""
+class CodeInNew:
+    """An object that creates a folder when it is created."""
 
     def __new__(cls, marker: str):
         os.mkdir(marker)
@@ -94,7 +94,7 @@ class Born:
 
 
 EXTENSION = 240
-"""A code of the extension registry, which stands for posix.system in these tests."""
+"""Code in the extension registry that these tests assign to posix.system."""
 
 
 def array_file(marker: Path) -> Path:
@@ -118,11 +118,11 @@ def python(marker: Path) -> bytes:
 
 
 class Gadget(NamedTuple):
-    """Instructions that make the folder `marker`, and what a refusal says of them."""
+    """Instructions that create the folder `marker`, and the name of their function in the refusal."""
 
     code: Callable[[Path], bytes]
-    said: str
-    said_by_torch: str = ""
+    refusal: str
+    torch_refusal: str = ""
     live: bool = True
 
 
@@ -162,10 +162,10 @@ GADGETS = {
         "functools.partial",
         "posix.mkdir",
     ),
-    "__reduce__": Gadget(lambda marker: body(Payload(marker)), "posix.mkdir"),
-    "__setstate__": Gadget(lambda marker: body(Settled(marker)), "faults.gadgets.Settled"),
+    "__reduce__": Gadget(lambda marker: pickle_body(Payload(marker)), "posix.mkdir"),
+    "__setstate__": Gadget(lambda marker: pickle_body(CodeInSetstate(marker)), "faults.gadgets.CodeInSetstate"),
     "__new__": Gadget(
-        lambda marker: named(Born.__module__, "Born") + text(marker) + b"\x85\x81", "faults.gadgets.Born"
+        lambda marker: named(CodeInNew.__module__, "CodeInNew") + text(marker) + b"\x85\x81", "faults.gadgets.CodeInNew"
     ),
     "instance": Gadget(lambda marker: b"(" + shell(marker) + b"iposix\nsystem\n", "posix.system"),
     "object": Gadget(lambda marker: b"(" + named("posix", "system") + shell(marker) + b"o", "posix.system"),
@@ -206,8 +206,8 @@ GADGETS = {
 }
 
 
-def body(value: object) -> bytes:
-    """The instructions that make `value`, without the beginning and the end of a pickle."""
+def pickle_body(value: object) -> bytes:
+    """Return the instructions that create `value`, without the beginning and the end of a pickle."""
     return pickle.dumps(value, 2)[2:-1]
 
 

@@ -1,7 +1,7 @@
 """Training runs in processes that tests kill.
 
-A server process imports Paddle once and forks a child for every run, so that hundreds of them take minutes. The
-children train a miniature network, with dropout, so that Paddle's random generator matters.
+A server process imports Paddle once and forks a child for each run, so that hundreds of runs take minutes. The children
+train a miniature network. It has dropout, so that its weights depend on Paddle's random generator.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from miniature import Miniature, small_config
 from chexnet.training import run_state
 
 FILE_EVENTS = ("open", "os.rename", "os.remove", "os.truncate")
-"""Audit events of the interpreter that go before a file is touched."""
+"""Audit events that the interpreter raises before it touches a file."""
 
 
 class Nursery:
@@ -35,25 +35,25 @@ class Nursery:
         self.server = subprocess.Popen(
             [sys.executable, "-m", "faults.nursery"],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests/support")))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def start(self, changes: Mapping[str, Any], **how: Any) -> int:
-        """Begins `resume(None, changes)` and returns the process's number; `how` are further arguments of `_child`."""
-        self.server.stdin.write(json.dumps({"changes": changes, **how}) + "\n")
+    def start(self, changes: Mapping[str, Any], **options: Any) -> int:
+        """Start `resume(None, changes)` and return the process ID; `options` are further arguments of `_child`."""
+        self.server.stdin.write(json.dumps({"changes": changes, **options}) + "\n")
         self.server.stdin.flush()
         return int(self.server.stdout.readline())
 
     def wait(self) -> int:
-        """The exit code of the run; negative: the signal that ended it."""
+        """Return the exit code of the run; if negative, the number of the signal that ended it."""
         return int(self.server.stdout.readline())
 
-    def run(self, changes: Mapping[str, Any], kill_after: float | None = None, **how: Any) -> int:
-        """Runs to the end, or for so many seconds at most, after which the process is killed."""
-        process = self.start(changes, **how)
+    def run(self, changes: Mapping[str, Any], kill_after: float | None = None, **options: Any) -> int:
+        """Run to the end, or kill the process after `kill_after` seconds; return the exit code."""
+        process = self.start(changes, **options)
         if kill_after is not None:
             time.sleep(kill_after)
             with contextlib.suppress(ProcessLookupError):
@@ -66,18 +66,18 @@ class Nursery:
 
 
 def config(root: Path, save_dir: Path) -> dict[str, Any]:
-    """Fields of a TrainConfig for three epochs of six steps, over the lists and images of `small_data`."""
+    """Return fields of a TrainConfig for three epochs of six steps, on the lists and images of `small_data`."""
     return {**vars(small_config(root, save_dir)), "epoch": 3, "decay_epochs": [1, 2], "save_every_steps": 2}
 
 
 @dataclass
 class Reference:
-    """A run that nothing happened to.
+    """A run without interruption.
 
     Attributes:
         folder: its save_dir.
-        seconds: it took.
-        file_events: how often it went to touch a file.
+        seconds: duration.
+        file_events: number of its FILE_EVENTS.
     """
 
     folder: Path
@@ -95,17 +95,17 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture(scope="session")
 def reference(small_data: Path, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     folder = tmp_path_factory.mktemp("reference") / "save"
-    said = folder.parent / "said.txt"
+    log = folder.parent / "logged.txt"
     started = time.monotonic()
-    assert nursery.run(config(small_data, folder), out=str(said)) == 0, said.read_text()
-    return Reference(folder, time.monotonic() - started, int(said.read_text().splitlines()[-1]))
+    assert nursery.run(config(small_data, folder), out=str(log)) == 0, log.read_text()
+    return Reference(folder, time.monotonic() - started, int(log.read_text().splitlines()[-1]))
 
 
 def assert_same_outcome(folder: Path, reference: Path) -> None:
-    """Weights, optimizer and history are those of the reference, bit for bit, and nothing lies about."""
+    """Assert that weights, optimizer and history equal the reference bit for bit, and no temporary file remains."""
     for name in ("final.pdparams", "best_model.pdparams", "best_model.json", "final.json"):
         assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
-    ours, theirs = (run_state.load(run_state.paths(one)[-1]) for one in (folder, reference))
+    ours, theirs = (run_state.load(run_state.paths(run)[-1]) for run in (folder, reference))
     _assert_equal(ours.optimizer, theirs.optimizer)
     assert len(ours.progress.rows) == len(theirs.progress.rows)
     for our_row, their_row in zip(ours.progress.rows, theirs.progress.rows, strict=True):
@@ -130,7 +130,7 @@ def _serve() -> None:
     import chexnet.training  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a run prints is not an answer
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # keeps the output of the runs apart from the answers
     for line in sys.stdin:
         process = os.fork()
         if process == 0:
@@ -148,14 +148,14 @@ def _child(
     file_limit: int | None = None,
     force: bool = False,
 ) -> int:
-    """Runs to the end.
+    """Run to the end and return the exit code.
 
     Args:
         changes: fields of the TrainConfig.
-        out: file that is given what is said and, on its last line, the number of file events.
-        counter: file that is given the number of finished training steps of the run, after each.
-        die_at_event: kill this process just before it touches a file for the nth time.
-        file_limit: bytes that a file may have, after which writing fails as on a full disk.
+        out: file for the logged lines and, on its last line, the number of file events.
+        counter: file for the number of finished training steps, updated after each step.
+        die_at_event: kill this process just before this FILE_EVENT, counted from 1.
+        file_limit: maximum file size in bytes; writing more fails like on a full disk.
         force: see `resume`.
     """
     from chexnet.errors import InputError, Interrupted
@@ -163,7 +163,7 @@ def _child(
     from chexnet.model.backbones import BACKBONES
     from chexnet.training import checkpoint_callback, resume, training_callbacks
 
-    # Drawing would be most of the time; the file is written all the same.
+    # Drawing would take most of the time. The file is written nevertheless.
     checkpoint_callback.draw_curves = lambda rows, path: write_text(path, str(len(rows)))  # type: ignore[attr-defined]
     if counter:
         _count_steps(training_callbacks.StepCallback, counter)
@@ -181,18 +181,18 @@ def _child(
     if file_limit:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-    said = []
+    logged = []
     try:
-        resume(None, {**changes, "decay_epochs": tuple(changes["decay_epochs"])}, force, said.append)
+        resume(None, {**changes, "decay_epochs": tuple(changes["decay_epochs"])}, force, logged.append)
         code = 0
     except InputError as error:
-        said.append(str(error))
+        logged.append(str(error))
         code = 2
     except Interrupted as stop:
-        said.append(str(stop))
+        logged.append(str(stop))
         code = 128 + stop.signal
     if out:
-        Path(out).write_text("\n".join([*said, str(events)]))
+        Path(out).write_text("\n".join([*logged, str(events)]))
     return code
 
 

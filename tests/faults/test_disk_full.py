@@ -1,7 +1,8 @@
-"""A disk that fills up while a run writes to it: a small file system, or a limit on the size of files."""
+"""Disks that fill up during writing: a small file system, or a limit on the size of files."""
 
 import csv
 import json
+import re
 import sys
 import tempfile
 
@@ -22,21 +23,19 @@ from faults.conftest import how_many
 from faults.nursery import assert_same_outcome, config
 
 
-def test_a_full_disk_ends_the_run_in_one_line_with_the_last_state_intact(
-    small_data, nursery, reference, tmp_path, tally
-):
+def test_a_full_disk_ends_the_run_and_leaves_its_states_intact(small_data, nursery, reference, tmp_path, tally):
     largest = max(path.stat().st_size for path in reference.folder.iterdir())
     rng = np.random.default_rng(4)
     tried = how_many(ci=8, full=100)
     for number in range(tried):
         folder = tmp_path / f"run{number}" / "save"
         folder.parent.mkdir()
-        said = folder.parent / "said.txt"
-        limit = int(rng.integers(600, largest))  # room for what is said
-        assert nursery.run(config(small_data, folder), file_limit=limit, out=str(said)) == 2
-        message = said.read_text().splitlines()[-2]
+        log = folder.parent / "log.txt"
+        limit = int(rng.integers(600, largest))  # enough for the log
+        assert nursery.run(config(small_data, folder), file_limit=limit, out=str(log)) == 2
+        message = log.read_text().splitlines()[-2]
         assert message.startswith(str(folder))
-        assert ": cannot be written: File too large" in message
+        assert "File too large" in message
         for path in run_state.paths(folder):
             run_state.load(path)
         assert not list(folder.glob(".*.tmp-*"))
@@ -46,7 +45,7 @@ def test_a_full_disk_ends_the_run_in_one_line_with_the_last_state_intact(
 
 
 IMAGES = 16
-"""So many that no buffer holds what is written of them."""
+"""Number of images, enough to exceed every output buffer."""
 
 
 @pytest.fixture(scope="module")
@@ -59,50 +58,50 @@ def ckpt(tmp_path_factory):
     return path
 
 
-def left_on(disk):
+def files_on(disk):
     return [path for path in disk.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("form", EXPORT_FORMATS)
-def test_an_export_onto_a_full_disk_is_a_line_and_leaves_nothing(ckpt, small_disk, form):
-    """Room for nothing, for half of the program, of the weights, of the ONNX file, for all but the end of them."""
-    if form == "onnx" and (why := engines.why_unavailable("onnxruntime")):
+@pytest.mark.parametrize("export_format", EXPORT_FORMATS)
+def test_an_export_to_a_full_disk_is_one_error_line_and_leaves_no_file(ckpt, small_disk, export_format):
+    """The disk has no space, or too little for the program, the weights, the ONNX file or the end of them."""
+    if export_format == "onnx" and (why := engines.why_unavailable("onnxruntime")):
         pytest.skip(why)
-    for kib in (8, 60, 252, 280) if form == "onnx" else (8, 60, 160, 252):
+    for kib in (8, 60, 252, 280) if export_format == "onnx" else (8, 60, 160, 252):
         disk = small_disk(kib)
-        with pytest.raises(InputError, match=r"/out: cannot be written: No space left on device"):
-            deploy(ckpt, disk / "out", form)
-        assert left_on(disk) == []
+        with pytest.raises(InputError, match=r"/out: .*No space left on device"):
+            deploy(ckpt, disk / "out", export_format)
+        assert files_on(disk) == []
 
 
 @pytest.mark.parametrize("name", engines.ENGINES)
-def test_a_full_folder_for_temporary_files_is_named(ckpt, tmp_path, small_disk, name, monkeypatch):
+def test_a_full_temporary_folder_is_named(ckpt, tmp_path, small_disk, name, monkeypatch):
     if why := engines.why_unavailable(name):
         pytest.skip(why)
     write_png(tmp_path / "a.png")
     for kib in (8, 200):
         disk = small_disk(kib)
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
-        with pytest.raises(InputError, match=f"{disk}.*: cannot be written: No space left on device"):
+        with pytest.raises(InputError, match=f"{disk}.*: .*No space left on device"):
             list(predict_files(PredictConfig(ckpt=str(ckpt), engine=name, device="cpu"), [str(tmp_path / "a.png")]))
-        assert left_on(disk) == []
+        assert files_on(disk) == []
 
 
-def test_a_full_disk_under_converted_weights_is_a_line(tmp_path, small_disk):
+def test_converting_weights_to_a_full_disk_is_one_error_line(tmp_path, small_disk):
     pytest.importorskip("torch")
     source = tmp_path / "model.pdparams"
     checkpoint.save_weights(CheXNet().state_dict(), source)
     disk = small_disk(1000)
-    with pytest.raises(InputError, match=r"/model\.pth: cannot be written: No space left on device"):
+    with pytest.raises(InputError, match=r"/model\.pth: .*No space left on device"):
         to_torch(source, disk / "model.pth")
-    assert left_on(disk) == []
+    assert files_on(disk) == []
 
 
-def test_released_weights_on_a_full_disk_are_a_line(ckpt, small_disk):
+def test_releasing_weights_to_a_full_disk_is_one_error_line(ckpt, small_disk):
     disk = small_disk(64)
-    with pytest.raises(InputError, match=r"/model\.safetensors: cannot be written: No space left on device"):
+    with pytest.raises(InputError, match=r"/model\.safetensors: .*No space left on device"):
         checkpoint.export_weights(ckpt, disk / "model.safetensors")
-    assert left_on(disk) == []
+    assert files_on(disk) == []
 
 
 @pytest.fixture
@@ -112,23 +111,22 @@ def images(tmp_path):
 
 
 @pytest.mark.parametrize("full", ["json", "csv", "cam"])
-def test_a_full_disk_under_one_output_of_predictions_costs_no_other(ckpt, images, tmp_path, small_disk, full):
+def test_predictions_are_complete_in_the_outputs_that_are_not_on_a_full_disk(ckpt, images, tmp_path, small_disk, full):
     disk = small_disk(16 if full == "cam" else 4)
-    at = {name: str((disk if name == full else tmp_path) / "out") for name in ("json", "csv", "cam")}
+    output = {name: str((disk if name == full else tmp_path) / "out") for name in ("json", "csv", "cam")}
     config = PredictConfig(
         ckpt=str(ckpt),
         crops=1,
-        output_json=f"{at['json']}.json",
-        output_csv=f"{at['csv']}.csv",
-        cam=at["cam"],
+        output_json=f"{output['json']}.json",
+        output_csv=f"{output['csv']}.csv",
+        cam=output["cam"],
         top=1,
         device="cpu",
     )
     done = []
-    said = f"^{disk}.*: cannot be written: No space left on device.*; the rest is written$"
-    with pytest.raises(InputError, match=said) as end:
-        done.extend(predict_files(config, [str(images)]))  # list() would forget all of them
-    assert len(str(end.value)) < 1000
+    with pytest.raises(InputError, match=f"^{disk}.*: .*No space left on device") as error:
+        done.extend(predict_files(config, [str(images)]))  # list() would return none of them
+    assert len(str(error.value)) < 1000
     assert len(done) == IMAGES
     if full != "json":
         assert len(json.loads((tmp_path / "out.json").read_text())["images"]) == IMAGES
@@ -136,22 +134,22 @@ def test_a_full_disk_under_one_output_of_predictions_costs_no_other(ckpt, images
         assert len(list(csv.DictReader((tmp_path / "out.csv").open()))) == IMAGES
     if full != "cam":
         assert len(list((tmp_path / "out").iterdir())) == IMAGES
-        assert left_on(disk) == []
+        assert files_on(disk) == []
 
 
-def test_full_standard_output_costs_no_file(ckpt, images, tmp_path, monkeypatch, capsys):
+def test_files_are_complete_if_standard_output_is_full(ckpt, images, tmp_path, monkeypatch, capsys):
     import predict
 
     files = ["--output_json", str(tmp_path / "p.json"), "--output_csv", str(tmp_path / "p.csv")]
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert predict.main([str(images), "--ckpt", str(ckpt), "--device", "cpu", *files]) == 2
-    assert capsys.readouterr().err == "error: standard output: cannot be written: No space left on device\n"
+    assert capsys.readouterr().err.endswith("No space left on device\n")
     assert len(json.loads((tmp_path / "p.json").read_text())["images"]) == IMAGES
     assert len(list(csv.DictReader((tmp_path / "p.csv").open()))) == IMAGES
 
 
-def test_a_full_disk_under_one_output_of_an_evaluation_costs_no_other(ckpt, tmp_path, small_disk, capsys):
+def test_evaluation_outputs_that_are_not_on_a_full_disk_are_complete(ckpt, tmp_path, small_disk, capsys):
     import eval as script
 
     folder, test_list = make_folder(tmp_path, 12)
@@ -160,8 +158,8 @@ def test_a_full_disk_under_one_output_of_an_evaluation_costs_no_other(ckpt, tmp_
     flags = ["--ckpt", ckpt, "--data_dir", folder, "--test_list", test_list, "--device", "cpu", "--crops", "1"]
     flags += ["--output_json", disk / "r.json", "--output_csv", tmp_path / "p.csv", "--engine", "paddle"]
     assert script.main([*map(str, flags)]) == 2
-    said = capsys.readouterr()
-    assert "The AUROC of Hernia is" in said.out
-    assert said.err.splitlines()[-1] == f"error: {disk / 'r.json'}: cannot be written: No space left on device"
+    output = capsys.readouterr()
+    assert "AUROC of Hernia" in output.out
+    assert re.fullmatch(rf"error: {disk / 'r.json'}: .*No space left on device", output.err.splitlines()[-1])
     assert len(list(csv.DictReader((tmp_path / "p.csv").open()))) == 12
     assert [path.name for path in disk.iterdir()] == ["in_the_way"]

@@ -1,4 +1,4 @@
-"""States that somebody else made, with a checksum that is right: checked field by field, and nothing is written."""
+"""States from untrusted sources, with a correct checksum: each field is checked, and no file is written."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ NAN = float("nan")
 
 @pytest.fixture(scope="module")
 def run(small_data, tmp_path_factory) -> Path:
-    """What a run of an epoch and a half leaves."""
+    """Folder of a run that was interrupted in its second epoch."""
     config = small_config(small_data, tmp_path_factory.mktemp("run") / "save")
     config = TrainConfig(**{**vars(config), "save_every_steps": 4, "keep_states": 99})
     with pytest.MonkeyPatch.context() as patch:
@@ -73,11 +73,11 @@ def other_shape(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 BOMB: Any = ()
 for _ in range(60):
-    BOMB = (BOMB, BOMB)  # few objects, and 2**60 parts if these are counted
+    BOMB = (BOMB, BOMB)  # few objects, but 2**60 items when traversed
 
 
 CONTENT: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "a field nobody knows": lambda content: content["config"].update(extra=1),
+    "an unknown field": lambda content: content["config"].update(extra=1),
     "a field that is a bomb": lambda content: content["config"].update(data_dir=BOMB),
     "a choice that is a bomb": lambda content: content["config"].update(format=BOMB),
     "epochs that are a bomb": lambda content: content["config"].update(decay_epochs=BOMB),
@@ -86,23 +86,23 @@ CONTENT: dict[str, Callable[[dict[str, Any]], Any]] = {
     "an epoch before the first": lambda content: content["progress"].update(epoch=-1),
     "an epoch without a history": lambda content: content["progress"].update(epoch=10**30),
     "a step before the first": lambda content: content["progress"].update(step=-4),
-    "a best epoch to come": lambda content: content["progress"].update(best_epoch=9),
+    "a best epoch in the future": lambda content: content["progress"].update(best_epoch=9),
     "best weights of another network": lambda content: content["progress"].update(best_weights={"x": np.ones(2)}),
     "best weights of another shape": lambda content: content["progress"].update(
         best_weights=other_shape(content["progress"]["best_weights"])
     ),
-    "best weights that are none": lambda content: content["progress"].update(best_weights={"x": "y"}),
-    "a loss that is none": lambda content: content["progress"].update(loss_sum=NAN),
+    "best weights that are text": lambda content: content["progress"].update(best_weights={"x": "y"}),
+    "a loss that is not a number": lambda content: content["progress"].update(loss_sum=NAN),
     "rows of text": lambda content: content["progress"].update(rows=["x"]),
     "rows with other columns": lambda content: content["progress"]["rows"][0].pop("val_AUROC_avg"),
     "rows with formulas": lambda content: content["progress"]["rows"][0].update({"epoch": "=HYPERLINK()"}),
     "rows whose names break lines": lambda content: content["progress"]["rows"][0].update({"a\nb": 1.0}),
-    "weights that are none": lambda content: content["weights"].update(x=3),
+    "weights that are numbers": lambda content: content["weights"].update(x=3),
     "weights of another network": lambda content: content.update(weights={"x": np.ones(2)}),
     "weights of another shape": lambda content: content.update(weights=other_shape(content["weights"])),
     "an optimizer of text": lambda content: content["optimizer"].update(x="y"),
     "a schedule of text": lambda content: content["optimizer"].update(LR_Scheduler={"last_lr": "x"}),
-    "a schedule that is none": lambda content: content["optimizer"].update(LR_Scheduler=[1]),
+    "a schedule that is a list": lambda content: content["optimizer"].update(LR_Scheduler=[1]),
     "moments of another shape": lambda content: content.update(
         optimizer={
             name: value[..., None].repeat(2, -1) if isinstance(value, np.ndarray) else value
@@ -110,29 +110,29 @@ CONTENT: dict[str, Callable[[dict[str, Any]], Any]] = {
         }
     ),
     "a scaler of text": lambda content: content["scaler"].update(scale="x"),
-    "what the metric saw, of another shape": lambda content: content.update(
+    "metric samples of another shape": lambda content: content.update(
         seen={"labels": np.ones((3, 14)), "probabilities": np.ones((2, 14))}
     ),
-    "what the metric saw, of other classes": lambda content: content.update(
+    "metric samples of other classes": lambda content: content.update(
         seen={"labels": np.ones((3, 2)), "probabilities": np.ones((3, 2))}
     ),
-    "an identity of numbers": lambda content: content["identity"].update(Paddle=3),
+    "input hashes of numbers": lambda content: content["identity"].update(Paddle=3),
     "one list of skipped images": lambda content: content["skipped"].pop("val"),
-    "skipped images of another kind": lambda content: content["skipped"].update(val=[{"image": "a", "line": 0}]),
+    "skipped images with missing fields": lambda content: content["skipped"].update(val=[{"image": "a", "line": 0}]),
     "skipped images that are not in the list": lambda content: content["skipped"].update(
         val=[{"image": "../../etc/passwd", "line": 1, "reason": ""}]
     ),
     "skipped lines before the first": lambda content: content["skipped"].update(
         val=[{"image": "a", "line": -1, "reason": ""}]
     ),
-    "a fingerprint that is none": lambda content: content.update(trained_on={"format": 1, "images": b"x"}),
-    "a part more": lambda content: content.update(also=1),
-    "a part less": lambda content: content.pop("scaler"),
+    "an incomplete fingerprint": lambda content: content.update(trained_on={"format": 1, "images": b"x"}),
+    "an extra part": lambda content: content.update(also=1),
+    "a missing part": lambda content: content.pop("scaler"),
 }
 
 
 def assert_refused(folder: Path, change: Callable[[dict[str, Any]], Any]) -> str:
-    """A changed newest state is refused in one line; of all files around it none is new, gone or changed."""
+    """Change the newest state and assert that it is refused in one line, without any change to other files."""
     newest = run_state.paths(folder)[-1]
     content = checkpoint.load(newest)
     change(content)
@@ -149,21 +149,21 @@ def assert_refused(folder: Path, change: Callable[[dict[str, Any]], Any]) -> str
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "which"), [(name, which) for name in CONFIG for which in range(len(CONFIG[name]))])
-def test_a_field_is_checked_as_its_flag_would_be(name, which, folder):
-    value = CONFIG[name][which]
-    said = assert_refused(folder, lambda content: content["config"].update({name: value}))
-    assert name in said or "crop" in said
-    assert ".state" in said or name in ("crop", "resize")
+@pytest.mark.parametrize(("name", "index"), [(name, index) for name in CONFIG for index in range(len(CONFIG[name]))])
+def test_a_field_is_checked_like_its_flag(name, index, folder):
+    value = CONFIG[name][index]
+    message = assert_refused(folder, lambda content: content["config"].update({name: value}))
+    assert name in message or "crop" in message
+    assert ".state" in message or name in ("crop", "resize")
 
 
 @pytest.mark.parametrize("name", CONTENT)
-def test_what_a_run_would_not_save_is_refused(name, folder):
+def test_content_that_no_run_saves_is_refused(name, folder):
     assert_refused(folder, CONTENT[name])
 
 
-def test_a_state_is_gone_on_with_in_its_own_folder_only(folder, tmp_path):
-    """Whatever it says of `save_dir`."""
+def test_a_state_is_resumed_in_its_own_folder_only(folder, tmp_path):
+    """The `save_dir` in the state is ignored."""
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "best_model.json").write_text("years of work")

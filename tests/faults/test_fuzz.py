@@ -1,4 +1,4 @@
-"""Damaged data made at random: each is read, or refused as what a user can mend."""
+"""Randomly damaged data: each file is read, or refused with an error that names the problem."""
 
 import gzip
 import io
@@ -37,9 +37,9 @@ def test_list_files(tmp_path, tally):
         | st.text(max_size=80).map(lambda text: text.encode("utf-8", "surrogatepass"))
         | damaged(LISTS)
     )
-    def every(data):
+    def check(data):
         path.write_bytes(data)
-        found = outcomes.of(lambda: read_list(path))
+        found = outcomes.attempt(lambda: read_list(path))
         if found is not None:
             assert found.labels.shape == (len(found), 14)
             assert set(np.unique(found.labels)) <= {0, 1}
@@ -47,7 +47,7 @@ def test_list_files(tmp_path, tally):
             inside = (tmp_path / "images").resolve()
             assert all((inside / name).resolve().is_relative_to(inside) for name in found.names if "\0" not in name)
 
-    every()
+    check()
     outcomes.close()
 
 
@@ -73,18 +73,18 @@ def test_label_files(kind, tmp_path, tally):
     @given(st.binary(max_size=60) | damaged(originals))
     @example(b'"' * 200_000)
     @example((GOOD_TABLE if nih else GOOD_CSV) + b"x" * 200_000)
-    def every(data):
+    def check(data):
         path.write_bytes(data)
         columns = (path, "Path", ["Edema", "Fracture"], "Who", "drop")
-        table = outcomes.of(lambda: read_nih(path) if nih else read_csv(*columns))
+        table = outcomes.attempt(lambda: read_nih(path) if nih else read_csv(*columns))
         if table is not None:
             assert len(table.names) == len(table.patients) == len(table.labels) > 0
             copy.write_text(format_list(table.names, table.labels), encoding="utf-8")
-            again = read_list(copy, len(table.classes))  # whatever was read can be written, and read again
+            again = read_list(copy, len(table.classes))  # the labels can be written and read again
             assert again.names == table.names
             np.testing.assert_array_equal(again.labels, table.labels)
 
-    every()
+    check()
     outcomes.close()
 
 
@@ -94,11 +94,11 @@ def test_packed_label_files(tmp_path, tally):
 
     @tries(ci=50, full=1500)
     @given(damaged([gzip.compress(GOOD_TABLE, mtime=0)]))
-    def every(data):
+    def check(data):
         path.write_bytes(data)
-        outcomes.of(lambda: read_nih(path))
+        outcomes.attempt(lambda: read_nih(path))
 
-    every()
+    check()
     outcomes.close()
 
 
@@ -118,37 +118,37 @@ def test_archives(tmp_path, tally):
 
     @tries(ci=50, full=1500)
     @given(damaged([file.getvalue()]))
-    def every(data):
+    def check(data):
         path.write_bytes(gzip.compress(data, 1))
         shutil.rmtree(out, ignore_errors=True)
-        outcomes.of(lambda: unpack(path, out, lambda *_: None))
-        assert {one.name for one in tmp_path.iterdir()} == {"deep"}
-        assert {one.name for one in path.parent.iterdir()} <= {"a.tar.gz", "out"}
+        outcomes.attempt(lambda: unpack(path, out, lambda *_: None))
+        assert {entry.name for entry in tmp_path.iterdir()} == {"deep"}
+        assert {entry.name for entry in path.parent.iterdir()} <= {"a.tar.gz", "out"}
 
-    every()
+    check()
     outcomes.close()
 
 
-# The JSON beside weights
+# JSON metadata files
 
-GOOD_SIDECAR = json.dumps(
+GOOD_METADATA = json.dumps(
     {"backbone": "densenet121", "resize": 256, "crop": 224, "classes": ["a"], "x": [1.5, None]}
 ).encode()
 
 
-def test_sidecars(tmp_path, tally):
-    outcomes = Outcomes(tally, "damaged JSON beside weights")
+def test_metadata_files(tmp_path, tally):
+    outcomes = Outcomes(tally, "damaged JSON metadata files")
     path = tmp_path / "model.json"
 
     @tries(ci=50, full=1500)
-    @given(st.binary(max_size=40) | damaged([GOOD_SIDECAR]))
+    @given(st.binary(max_size=40) | damaged([GOOD_METADATA]))
     @example(b"[" * 200_000)
     @example(b'{"a": ' + b"9" * 5000 + b"}")
-    def every(data):
+    def check(data):
         path.write_bytes(data)
-        assert isinstance(outcomes.of(lambda: checkpoint.read_metadata_file(path)), dict | None)
+        assert isinstance(outcomes.attempt(lambda: checkpoint.read_metadata_file(path)), dict | None)
 
-    every()
+    check()
     outcomes.close()
 
 
@@ -171,7 +171,7 @@ IMAGES = {
         encoded(GRAY.convert("P"), "PNG"),
     ],
     "JPEG": [encoded(GRAY, "JPEG"), encoded(GRAY.convert("RGB"), "JPEG", progressive=True)],
-    "TIFF": [encoded(GRAY, "TIFF", compression=one) for one in (None, "tiff_lzw", "tiff_deflate")]
+    "TIFF": [encoded(GRAY, "TIFF", compression=method) for method in (None, "tiff_lzw", "tiff_deflate")]
     + [encoded(DEEP, "TIFF")],
     "GIF": [encoded(GRAY, "GIF"), encoded(GRAY.convert("P"), "GIF", save_all=True, append_images=[GRAY.rotate(90)])],
     "WEBP": [encoded(GRAY.convert("RGB"), "WEBP"), encoded(GRAY.convert("RGB"), "WEBP", lossless=True)],
@@ -181,7 +181,7 @@ IMAGES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's, of what it could make up for
+@pytest.mark.filterwarnings("ignore")  # Pillow warns about damage that it can repair
 @pytest.mark.parametrize("kind", IMAGES)
 def test_images(kind, tmp_path, tally):
     outcomes = Outcomes(tally, f"damaged {kind} files")
@@ -189,12 +189,12 @@ def test_images(kind, tmp_path, tally):
 
     @tries(ci=40, full=800)
     @given(damaged(IMAGES[kind]))
-    def every(data):
+    def check(data):
         path.write_bytes(data)
-        image = outcomes.of(lambda: images.open_gray(path))
+        image = outcomes.attempt(lambda: images.open_gray(path))
         assert image is None or (image.mode == "L" and min(image.size) >= images.MIN_SIDE)
 
-    every()
+    check()
     outcomes.close()
 
 
@@ -226,9 +226,9 @@ def test_image_caches(tmp_path, tally):
         | st.binary(max_size=40)
     )
     @example(b"[" * 200_000 + b"\n")
-    def every(data):
+    def check(data):
         manifest.write_bytes(data)
-        outcomes.of(use)
+        outcomes.attempt(use)
 
-    every()
+    check()
     outcomes.close()

@@ -1,4 +1,4 @@
-"""Damaged weights and states made at random: each is read, or refused; with a checksum, each is refused."""
+"""Randomly damaged weights and states: each file is read or refused; with a checksum, each is refused."""
 
 import pickle
 from contextlib import suppress
@@ -38,54 +38,54 @@ def test_pickles(tmp_path, tally):
 
     @tries(ci=100, full=3000)
     @given(damaged(originals) | st.binary(max_size=40))
-    def every(data):
+    def check(data):
         path.write_bytes(data)
-        state = outcomes.of(lambda: checkpoint.load(path))
+        state = outcomes.attempt(lambda: checkpoint.load(path))
         if state is not None:
             with suppress(RecursionError):  # a part may contain itself
                 assert all_plain(state)
 
-    every()
+    check()
     outcomes.close()
 
 
 def test_states_with_a_checksum(tmp_path, tally):
-    """Whatever is done to the content is noticed; and to the whole file, unless it takes the checksum away."""
+    """Any change of the content is detected; any change of the file too, unless it removes the checksum."""
     path = tmp_path / "state.pdparams"
     checkpoint.save(STATE, path)
     whole = path.read_bytes()
-    content, seal = whole[: whole.index(b"\nchexnet ")], whole[whole.index(b"\nchexnet ") :]
+    content, checksum = whole[: whole.index(b"\nchexnet ")], whole[whole.index(b"\nchexnet ") :]
     outcomes = Outcomes(tally, "damaged states with a checksum")
 
     @tries(ci=60, full=1500)
-    @given(damaged([content]).map(lambda data: data + seal) | damaged([whole]))
-    def every(data):
+    @given(damaged([content]).map(lambda data: data + checksum) | damaged([whole]))
+    def check(data):
         path.write_bytes(data)
-        assert data in (whole, content) or outcomes.of(lambda: checkpoint.load(path)) is None
+        assert data in (whole, content) or outcomes.attempt(lambda: checkpoint.load(path)) is None
 
-    every()
+    check()
     outcomes.close()
 
 
 def test_safetensors(tmp_path, tally):
     path = tmp_path / "weights.safetensors"
     checkpoint.save_weights(STATE["weights"], path)
-    sealed = path.read_bytes()
+    with_checksum = path.read_bytes()
     outcomes = Outcomes(tally, "damaged .safetensors files")
 
     @tries(ci=60, full=1500)
-    @given(damaged([sealed, safetensors(STATE["weights"])]) | st.binary(max_size=40))
-    def every(data):
+    @given(damaged([with_checksum, safetensors(STATE["weights"])]) | st.binary(max_size=40))
+    def check(data):
         path.write_bytes(data)
-        weights = outcomes.of(lambda: checkpoint.read_weights(path))
+        weights = outcomes.attempt(lambda: checkpoint.read_weights(path))
         if weights is not None and b'{"chexnet":"' in data:
             assert all(np.array_equal(weights[name], array.astype("f4")) for name, array in STATE["weights"].items())
 
-    every()
+    check()
     outcomes.close()
 
 
-@pytest.mark.filterwarnings("ignore")  # PyTorch's, of what it does not know
+@pytest.mark.filterwarnings("ignore")  # PyTorch warns about unknown content
 def test_files_of_pytorch(tmp_path, tally):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     path = tmp_path / "model.pth"
@@ -98,9 +98,9 @@ def test_files_of_pytorch(tmp_path, tally):
 
     @tries(ci=60, full=1500)
     @given(damaged(originals))
-    def every(data):
+    def check(data):
         path.write_bytes(data)
-        outcomes.of(lambda: torch_files.read(path))
+        outcomes.attempt(lambda: torch_files.read(path))
 
-    every()
+    check()
     outcomes.close()

@@ -1,4 +1,4 @@
-"""Files that ask for more memory than they have any use for."""
+"""Files that request far more memory than their content needs."""
 
 import os
 import re
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from faults.gadgets import PLACE, WRITERS, called, named, number, planted, text
+from faults.gadgets import PLACEHOLDER, WRITERS, called, named, number, planted, text
 
-ROOM = 2**30
-"""Bytes that reading may take beyond what the program has when it starts."""
+MEMORY_LIMIT = 2**30
+"""Bytes of memory that reading may use, in addition to those of the program at its start."""
 
 READ = """
 import resource, sys, time
@@ -27,7 +27,7 @@ if sys.argv[1].endswith(".pth"):
 else:
     read = checkpoint.load
 pages = int(Path("/proc/self/statm").read_text().split()[0])
-limit = pages * resource.getpagesize() + ROOM
+limit = pages * resource.getpagesize() + MEMORY_LIMIT
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for name in sys.argv[1:]:
     try:
@@ -39,17 +39,17 @@ for name in sys.argv[1:]:
 
 
 def outcomes(paths: list[Path]) -> list[str]:
-    """What reading each of the files comes to, in a process with little memory to spare."""
-    code = READ.replace("ROOM", str(ROOM))
+    """Read each file in a process with limited memory and return one line per file: its error or "was read"."""
+    code = READ.replace("MEMORY_LIMIT", str(MEMORY_LIMIT))
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
 def array(shape: bytes, kind: bytes, data: bytes, made: bytes = b"K\x00\x85", code: bytes = b"C\x01b") -> bytes:
-    """An array as NumPy pickles it, of these parts."""
+    """Return an array as NumPy pickles it, of these parts."""
     empty = called("numpy.core.multiarray", "_reconstruct", named("numpy", "ndarray"), made, code)
     return empty + b"(K\x01" + shape + kind + b"\x89" + data + b"tb"
 
@@ -62,14 +62,14 @@ EIGHT = b"C\x08" + bytes(8)
 SIZES = struct.pack("<Q", 2**40)
 
 BOMBS = {
-    "array made large": array(number(10**9) + b"\x85", kind("f8"), EIGHT, made=number(10**9) + b"\x85"),
-    "array made of another type": array(b"K\x01\x85", kind("f8"), EIGHT, code=text("O")),
+    "array created large": array(number(10**9) + b"\x85", kind("f8"), EIGHT, made=number(10**9) + b"\x85"),
+    "array created with another type": array(b"K\x01\x85", kind("f8"), EIGHT, code=text("O")),
     "array called": called("numpy", "ndarray", number(10**10) + b"\x85"),
     "array of terabytes": array(number(2**40) + b"\x85", kind("f8"), EIGHT),
     "array whose size overflows": array(number(2**32) + number(2**32) + b"\x86", kind("f8"), b"C\x00"),
-    "array without numbers, of a huge side": array(b"K\x00" + number(2**63) + b"\x86", kind("f8"), b"C\x00"),
-    "array of a negative side": array(number(-1) + number(-1) + b"\x86", kind("f8"), EIGHT),
-    "array of too many sides": array(b"(" + b"K\x01" * 100 + b"t", kind("f8"), EIGHT),
+    "empty array with a huge dimension": array(b"K\x00" + number(2**63) + b"\x86", kind("f8"), b"C\x00"),
+    "array with a negative dimension": array(number(-1) + number(-1) + b"\x86", kind("f8"), EIGHT),
+    "array with too many dimensions": array(b"(" + b"K\x01" * 100 + b"t", kind("f8"), EIGHT),
     "array with too few numbers": array(b"K\x02\x85", kind("f8"), EIGHT),
     "array of pointers": array(b"K\x01\x85", kind("O8"), EIGHT),
     "array of huge texts": array(b"K\x00\x85", kind("U500000000"), b"C\x00"),
@@ -93,23 +93,23 @@ BOMBS = {
     "byte array of a terabyte": b"\x96" + SIZES,
     "frame of a terabyte": b"\x95" + SIZES,
     "integer of two gigabytes": b"\x8b" + struct.pack("<i", 2**31 - 1),
-    "bytes made over and over": b"("
+    "the same bytes many times": b"("
     + text("x" * 2**16)
     + b"q\x05"
     + called("_codecs", "encode", b"h\x05", text("latin1")) * 2**15
     + b"t",
-    "array made over and over": b"(B"
+    "the same array many times": b"(B"
     + struct.pack("<I", 992)
     + bytes(992)
     + b"q\x05"
     + array(b"K\x7c\x85", kind("f8"), b"h\x05") * 2**10
     + b"t",
     "another codec": called("_codecs", "encode", text("x"), text("idna")),
-    "tuples in tuples for a name": b"})" + b"\x85" * 2**18 + b"Ns",
-    "keys that all meet in one place": b"("
-    + b"".join(b"\x8a\x0a" + (place * (2**61 - 1)).to_bytes(10, "little") + b"N" for place in range(1, 2**16))
+    "nested tuples as a name": b"})" + b"\x85" * 2**18 + b"Ns",
+    "keys with equal hashes": b"("
+    + b"".join(b"\x8a\x0a" + (factor * (2**61 - 1)).to_bytes(10, "little") + b"N" for factor in range(1, 2**16))
     + b"d",
-    "keys that meet, in many dictionaries": (
+    "keys with equal hashes, in many dictionaries": (
         b"}(" + b"".join(b"M" + struct.pack("<H", n) + b"N" for n in range(500)) + b"u"
     )
     * 100
@@ -119,28 +119,28 @@ BOMBS = {
 
 HARMLESS = {
     "lists in lists": b"]" * 2**17 + b"a" * (2**17 - 1),
-    "doubled forty times": b"]" + b"".join(b"q%ch%c\x86" % (place, place) for place in range(1, 41)),
-    "a place in the memo far out": b"Nr\xff\xff\xff\x7f",
+    "doubled forty times": b"]" + b"".join(b"q%ch%c\x86" % (index, index) for index in range(1, 41)),
+    "a large index in the memo": b"Nr\xff\xff\xff\x7f",
 }
-"""What looks like more than it is: equal parts are one object, and a memo is no list."""
+"""Files that only look large: equal parts are one object, and the memo is not a list."""
 
 
 def test_no_file_of_paddle_takes_the_memory(tmp_path, tally):
     paths = []
     for name, bomb in {**BOMBS, **HARMLESS}.items():
         paths.append(tmp_path / f"{name}.pdparams")
-        paths[-1].write_bytes(planted({"a": PLACE}, bomb))
-    for path, said in zip(paths, outcomes(paths), strict=True):
+        paths[-1].write_bytes(planted({"a": PLACEHOLDER}, bomb))
+    for path, line in zip(paths, outcomes(paths), strict=True):
         wanted = " was read" if path.stem in HARMLESS else ": (refused|not a readable Paddle weight file)"
-        assert re.match(re.escape(str(path)) + wanted, said), said
-        assert "MemoryError" not in said  # it did not even try
+        assert re.match(re.escape(str(path)) + wanted, line), line
+        assert "MemoryError" not in line  # nothing of this size was allocated
     tally("files that ask for too much memory", len(paths), len(paths), "nothing")
 
 
 def test_a_file_larger_than_the_memory_is_named(tmp_path):
     path = tmp_path / "huge.pdparams"
     path.touch()
-    os.truncate(path, 4 * ROOM)  # it takes no room on the disk
+    os.truncate(path, 4 * MEMORY_LIMIT)  # a sparse file
     assert outcomes([path]) == [f"{path}: cannot be read: there is not enough memory for a file of its size"]
 
 
@@ -148,12 +148,12 @@ def test_a_file_larger_than_the_memory_is_named(tmp_path):
 
 
 def storage(count: int) -> bytes:
-    """What stands for `count` numbers of float32 that are not in the file."""
+    """Return the reference to `count` numbers of float32 that are not in the file."""
     return b"((X\x07\0\0\0storage" + named("torch", "FloatStorage") + text(7) + text("cpu") + number(count) + b"NtQ"
 
 
 TORCH_BOMBS = {
-    "numbers that are not there": storage(2**40) + b"t",
+    "missing numbers": storage(2**40) + b"t",
     "a tensor without numbers": called(
         "torch._utils",
         "_rebuild_tensor_v2",
@@ -168,12 +168,12 @@ TORCH_BOMBS = {
 
 
 TORCH_HARMLESS = {
-    "a tensor made large": called("torch", "FloatTensor", number(2**40)),
-    "a storage made large": called("torch.storage", "UntypedStorage", number(2**40)),
-    "an array of bytes made large": called("builtins", "bytearray", number(2**40)),
-    "tuples in tuples for a name": b"})" + b"\x85" * 2**18 + b"Ns",
+    "a tensor created large": called("torch", "FloatTensor", number(2**40)),
+    "a storage created large": called("torch.storage", "UntypedStorage", number(2**40)),
+    "a byte array created large": called("builtins", "bytearray", number(2**40)),
+    "nested tuples as a name": b"})" + b"\x85" * 2**18 + b"Ns",
 }
-"""Nothing of these is called, or hashed."""
+"""None of these is called or hashed."""
 
 
 def test_no_file_of_pytorch_takes_the_memory(tmp_path, tally):
@@ -182,7 +182,7 @@ def test_no_file_of_pytorch_takes_the_memory(tmp_path, tally):
     for name, bomb in {**TORCH_BOMBS, **TORCH_HARMLESS}.items():
         for kind, write in WRITERS.items():
             paths.append(tmp_path / f"{name}, {kind}.pth")
-            write(torch, {"state_dict": {"w": torch.ones(2)}, "x": PLACE}, bomb, paths[-1])
+            write(torch, {"state_dict": {"w": torch.ones(2)}, "x": PLACEHOLDER}, bomb, paths[-1])
     for dtype in (torch.float32, torch.bfloat16):
         paths.append(tmp_path / f"one number repeated, {dtype}.pth")
         torch.save({"w": torch.ones(1, dtype=dtype).expand(2**30)}, paths[-1])
@@ -194,7 +194,7 @@ def test_no_file_of_pytorch_takes_the_memory(tmp_path, tally):
     ):
         for name in source.namelist():
             target.writestr(name, source.read(name))
-    for path, said in zip(paths, outcomes(paths), strict=True):
+    for path, line in zip(paths, outcomes(paths), strict=True):
         harmless = path.stem.rpartition(",")[0] in TORCH_HARMLESS
-        assert said.startswith(f"{path} was read" if harmless else f"{path}: not a readable PyTorch weight file"), said
+        assert line.startswith(f"{path} was read" if harmless else f"{path}: not a readable PyTorch weight file"), line
     tally("files that ask for too much memory", len(paths), len(paths), "nothing")

@@ -1,4 +1,4 @@
-"""Runs that are killed at any instant and gone on with end with the same bytes as one that was not."""
+"""Runs killed at any instant: resumed, they end with the same bytes as an uninterrupted run."""
 
 import os
 import subprocess
@@ -16,19 +16,19 @@ from faults.nursery import assert_same_outcome, config
 
 
 def steps_saved(folder: Path) -> int:
-    """Finished steps of the newest state; every state of the folder must be whole."""
+    """Return the number of finished steps in the newest state; loads every state of the folder."""
     progresses = [run_state.load(path).progress for path in run_state.paths(folder)]
-    return max((6 * one.epoch + one.step for one in progresses), default=0)
+    return max((6 * progress.epoch + progress.step for progress in progresses), default=0)
 
 
-def test_killed_at_any_instant_and_gone_on_with_a_run_ends_with_the_same_bytes(
+def test_a_run_killed_at_any_instant_and_resumed_ends_with_the_same_bytes(
     small_data, nursery, reference, tmp_path, tally
 ):
     rng = np.random.default_rng(20261121)
     lost: list[int] = []
-    wanted = how_many(ci=50, full=500)
+    n_kills = how_many(ci=50, full=500)
     runs = count()
-    while len(lost) < wanted:
+    while len(lost) < n_kills:
         folder = tmp_path / f"run{next(runs)}" / "save"
         folder.parent.mkdir()
         counter = folder.parent / "steps"
@@ -44,24 +44,23 @@ def test_killed_at_any_instant_and_gone_on_with_a_run_ends_with_the_same_bytes(
                 lost.append(max(int(counter.read_text() or 0) - saved, 0) if counter.exists() else 0)
         assert code == 0, folder
         assert_same_outcome(folder, reference.folder)
-    # Two steps between two states, and one more that may have been finished before the next was written.
+    # A state is saved every two steps; a kill between a step and its state loses at most two.
     assert max(lost) <= 2
     tally("SIGKILL at a random instant", len(lost), len(lost), f"at most {max(lost)} steps, saved every 2")
 
 
-DIES = """
+KILLED_REPLACEMENT = """
 import ctypes, os, signal, sys
 from pathlib import Path
-from chexnet.files import replacing_folder
-from chexnet.files import atomic_folders
+from chexnet.files import atomic_directory, atomic_folders
 
 root, way, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-exchange = folders._exchange
-folders._exchange = lambda *paths: way == "exchange" and exchange(*paths)
+exchange = atomic_folders._exchange
+atomic_folders._exchange = lambda *paths: way == "exchange" and exchange(*paths)
 OLD, NEW = {"a": "old", "b": "old"}, {"b": "new", "c": "new"}
 
 def write(files):
-    with replacing_folder(root / "r", ("a", "b", "c")) as new:
+    with atomic_directory(root / "r", ("a", "b", "c")) as new:
         for name, text in files.items():
             (new / name).write_text(text)
 
@@ -96,29 +95,30 @@ while code != 0:
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     files, hidden = found(root / "r"), [found(folder) for folder in root.rglob(".r.tmp-*/*")]
     if files in (OLD, NEW):
-        print("whole")
+        print("complete")
     elif files.items() <= OLD.items() or files.items() <= NEW.items():
         kept = {(name, text) for part in [files, *hidden] for name, text in part.items()}
-        print("a part, the rest beside it" if kept >= OLD.items() | NEW.items() else f"lost: {files} {hidden}")
+        complete = kept >= OLD.items() | NEW.items()
+        print("incomplete, the rest in a hidden folder" if complete else f"lost: {files} {hidden}")
     else:
         print(f"mixed: {files}")
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="folders change places in one step on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can exchange folders in one step")
 @pytest.mark.parametrize(
     ("way", "how", "outcomes"),
     [
-        ("exchange", "SIGKILL", {"whole"}),
-        ("exchange", "KeyboardInterrupt", {"whole"}),
-        ("one by one", "KeyboardInterrupt", {"whole"}),
-        ("one by one", "SIGKILL", {"whole", "a part, the rest beside it"}),
+        ("exchange", "SIGKILL", {"complete"}),
+        ("exchange", "KeyboardInterrupt", {"complete"}),
+        ("one by one", "KeyboardInterrupt", {"complete"}),
+        ("one by one", "SIGKILL", {"complete", "incomplete, the rest in a hidden folder"}),
     ],
 )
-def test_a_folder_that_is_replaced_is_the_old_or_the_new_whenever_it_ends(tmp_path, tally, way, how, outcomes):
-    """Ended before each thing that it does to a file, one after the other."""
+def test_a_replaced_folder_is_the_old_or_the_new_one_whenever_the_process_ends(tmp_path, tally, way, how, outcomes):
+    """The process ends before each of its file operations, one after the other."""
     done = subprocess.run(
-        [sys.executable, "-c", DIES, str(tmp_path), way, how],
+        [sys.executable, "-c", KILLED_REPLACEMENT, str(tmp_path), way, how],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -128,5 +128,7 @@ def test_a_folder_that_is_replaced_is_the_old_or_the_new_whenever_it_ends(tmp_pa
     found = done.stdout.splitlines()
     assert len(found) > 15
     assert set(found) == outcomes
-    lost = "nothing; out of sight for an instant where folders cannot change places" if way != "exchange" else "nothing"
+    lost = (
+        "nothing; files are hidden for an instant where folders cannot be exchanged" if way != "exchange" else "nothing"
+    )
     tally(f"{how} while a report or export is replaced", len(found), len(found), lost)

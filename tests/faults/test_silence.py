@@ -1,4 +1,4 @@
-"""No word to anybody: no script looks up a name or connects to another machine, in Python or in compiled code."""
+"""No script looks up a host name or connects to another machine, in Python or in compiled code."""
 
 import os
 import re
@@ -17,8 +17,8 @@ _ADDRESS = re.compile(r'htons\((\d+)\).*?inet_(?:addr\(|pton\(AF_INET6, )"([^"]+
 
 
 @cache
-def can_trace() -> str:
-    """What keeps strace from being used here, or nothing."""
+def why_no_trace() -> str:
+    """Return why strace cannot be used on this machine, or an empty string."""
     if not shutil.which("strace"):
         return "strace is not installed"
     done = subprocess.run([*TRACE, "true"], capture_output=True, text=True, check=False)
@@ -26,7 +26,7 @@ def can_trace() -> str:
 
 
 def foreign(trace: str) -> list[str]:
-    """The lines of a trace that reach another machine, or a name server on this one."""
+    """Return the lines of a trace that connect to another machine, or to a name server on this one."""
     found = []
     for line in trace.splitlines():
         for port, address in _ADDRESS.findall(line):
@@ -37,43 +37,43 @@ def foreign(trace: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """Every script has run: the folder of its files, what was reported, the trace or None, standard error."""
+    """Run every script and return the folder of the files, the finished process, and the trace or None."""
     folder = tmp_path_factory.mktemp("silence")
     (folder / "home").mkdir()
-    # Under CI, or told so by the user, ONNX Runtime is silent of itself.
+    # With CI or its own variables set, ONNX Runtime sends nothing anyway.
     ours = {name: value for name, value in os.environ.items() if name != "CI" and not name.startswith("ORT_")}
     command = [sys.executable, str(ROOT / "tests/faults/every_script.py"), str(folder)]
-    if not can_trace():
+    if not why_no_trace():
         command = [*TRACE, "-o", str(folder / "trace"), *command]
     done = subprocess.run(
         command, env={**ours, "HOME": str(folder / "home")}, cwd=ROOT, capture_output=True, text=True, check=False
     )
-    trace = (folder / "trace").read_text() if not can_trace() else None
+    trace = (folder / "trace").read_text() if not why_no_trace() else None
     return folder, done, trace
 
 
-def test_every_script_ends_well_and_python_reaches_nobody(ran):
+def test_every_script_succeeds_and_python_connects_to_no_other_machine(ran):
     _, done, _ = ran
     assert (done.returncode, done.stdout) == (0, ""), done.stderr[-3000:]
 
 
-def test_compiled_code_reaches_nobody(ran):
-    if can_trace():
-        pytest.skip(can_trace())
+def test_compiled_code_connects_to_no_other_machine(ran):
+    if why_no_trace():
+        pytest.skip(why_no_trace())
     _, _, trace = ran
     assert "127.0.0.1" in trace, "the visit of the page is not in the trace"
     assert foreign(trace) == []
 
 
-def test_nothing_is_kept_for_reporting_later(ran):
-    """ONNX Runtime keeps a device identifier and a database; OpenVINO's telemetry a client identifier."""
+def test_no_telemetry_is_stored(ran):
+    """ONNX Runtime would store a device identifier and a database, OpenVINO's telemetry a client identifier."""
     folder, _, _ = ran
-    kept = {str(one.relative_to(folder / "home")) for one in (folder / "home").rglob("*") if one.is_file()}
-    assert not {one for one in kept if not one.startswith((".cache/matplotlib/", ".config/matplotlib/"))}
+    stored = {str(path.relative_to(folder / "home")) for path in (folder / "home").rglob("*") if path.is_file()}
+    assert not {name for name in stored if not name.startswith((".cache/matplotlib/", ".config/matplotlib/"))}
 
 
-def test_a_trace_with_a_look_up_is_noticed():
-    """So that the two tests above can fail: lines as strace writes them."""
+def test_a_look_up_in_a_trace_is_detected():
+    """Lines as strace writes them; without this, the tests above might be unable to fail."""
     lines = [
         'connect(3, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("127.0.0.53")}, 16) = 0',
         'connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("20.1.2.3")}, 16) = -1 EINPROGRESS',
@@ -87,16 +87,17 @@ def test_a_trace_with_a_look_up_is_noticed():
     assert foreign("\n".join(lines + quiet)) == lines
 
 
-def test_the_guard_in_python_notices_a_look_up(tmp_path):
+def test_a_look_up_in_python_is_detected(tmp_path):
     code = (
         "import os, socket, sys\n"
         "sys.path.insert(0, 'tests/faults')\n"
         "import every_script\n"
         "os.dup2(1, 3)\n"
         "sys.addaudithook(every_script.watch)\n"
-        "for ask in (lambda: socket.getaddrinfo('name.invalid', 80), lambda: socket.gethostbyname('name.invalid')):\n"
+        "calls = ((socket.getaddrinfo, ('name.invalid', 80)), (socket.gethostbyname, ('name.invalid',)))\n"
+        "for look_up, arguments in calls:\n"
         "    try:\n"
-        "        ask()\n"
+        "        look_up(*arguments)\n"
         "    except OSError:\n"
         "        pass\n"
     )

@@ -1,4 +1,4 @@
-"""Archives in CIFAR-10's own format, byte for byte as Python 2 pickled them, of made-up images."""
+"""Archives of synthetic images in the format of CIFAR-10, with the same pickles as those of Python 2."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ CLASSES = (*("airplane", "automobile", "bird", "cat", "deer"), *("dog", "frog", 
 
 
 def text(value: bytes) -> bytes:
-    """As Python 2's cPickle writes a string: its long form from 256 bytes on."""
+    """Return a string as cPickle of Python 2 writes it: in the long form if it has 256 bytes or more."""
     return b"U" + bytes([len(value)]) + value if len(value) < 256 else b"T" + struct.pack("<i", len(value)) + value
 
 
@@ -20,7 +20,7 @@ def number(value: int) -> bytes:
 
 
 def array(pixels: np.ndarray) -> bytes:
-    """As Python 2's cPickle and the NumPy of its time write uint8 [N, 3072]."""
+    """Return uint8 [N, 3072] as cPickle of Python 2 and NumPy of that time write it."""
     rows, columns = pixels.shape
     return (
         b"cnumpy.core.multiarray\n_reconstruct\nq\x06cnumpy\nndarray\nq\x07K\x00\x85" + text(b"b") + b"\x87Rq\x08"
@@ -30,7 +30,7 @@ def array(pixels: np.ndarray) -> bytes:
 
 
 def batch(pixels: np.ndarray, labels: list[int], title: str = "training batch 1 of 5") -> bytes:
-    """A batch file: a pickle of protocol 2, its entries in the original's order."""
+    """Return a batch file: a pickle of protocol 2 with its entries in the original order."""
     names = b"".join(text(f"{CLASSES[label % 10]}_s_{row:06d}.png".encode()) for row, label in enumerate(labels))
     return (
         b"\x80\x02}q\x01("
@@ -52,7 +52,7 @@ def pack(path: Path, files: dict[str, bytes], folder: str = "cifar-10-batches-py
 
 
 def some_images(count: int, seed: int) -> tuple[np.ndarray, list[int]]:
-    """Noise with a brightness and a colour of its own for each class, [count, 3072], and the classes."""
+    """Return noise [count, 3072] whose brightness and color depend on the class, and the classes."""
     rng = np.random.default_rng(seed)
     labels = (np.arange(count) % 10).tolist()
     level = np.array([[40 + 20 * label, 230 - 20 * label, 60 * (label % 4)] for label in labels])
@@ -60,14 +60,15 @@ def some_images(count: int, seed: int) -> tuple[np.ndarray, list[int]]:
     return pixels.reshape(count, 3072), labels
 
 
-def small_files(a_batch: int = 32, tests: int = 40) -> dict[str, bytes]:
+def small_files(batch_size: int = 32, tests: int = 40) -> dict[str, bytes]:
     files = {
-        f"data_batch_{one}": batch(*some_images(a_batch, one), f"training batch {one} of 5") for one in range(1, 6)
+        f"data_batch_{index}": batch(*some_images(batch_size, index), f"training batch {index} of 5")
+        for index in range(1, 6)
     }
-    meta = b"\x80\x02}q\x01(" + text(b"num_cases_per_batch") + number(a_batch) + text(b"label_names") + b"]("
+    meta = b"\x80\x02}q\x01(" + text(b"num_cases_per_batch") + number(batch_size) + text(b"label_names") + b"]("
     meta += b"".join(text(name.encode()) for name in CLASSES) + b"e" + text(b"num_vis") + number(3072) + b"u."
     return {"batches.meta": meta, **files, "readme.html": b"<html>", "test_batch": batch(*some_images(tests, 9))}
 
 
-def a_gadget(module: bytes, name: bytes) -> bytes:
+def gadget_batch(module: bytes, name: bytes) -> bytes:
     return b"\x80\x02c" + module + b"\n" + name + b"\n" + text(b"touch gadget_was_run") + b"\x85R."

@@ -1,4 +1,4 @@
-"""Runs of seconds: small data, and a network that stands in for DenseNet-121 where only what is around it is tested."""
+"""Small data and a small network that replaces DenseNet-121, for training runs of seconds."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from chexnet.model.backbones import BACKBONES, Backbone
 
 
 class Miniature(Backbone):
-    """One convolution, batch norm, and dropout, so that Paddle's random generator matters."""
+    """One convolution, batch norm, and dropout, so that the weights depend on Paddle's random generator."""
 
     head_prefixes = ("out.",)
 
@@ -35,25 +35,28 @@ class Miniature(Backbone):
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with images/, train.txt of 12 and val.txt of 6 bright and dark ones, no Hernia to validate on."""
+    """A folder with images/, and lists of 12 training and 6 validation images; none of the latter has Hernia.
+
+    Images with findings are bright, the others are dark.
+    """
     root = tmp_path_factory.mktemp("small_data")
     (root / "images").mkdir()
     rng = np.random.default_rng(0)
-    for part, count in (("train", 12), ("val", 6)):
+    for split, count in (("train", 12), ("val", 6)):
         lines = []
         for index in range(count):
             positive = index % 2
             pixels = rng.integers(0, 100, (44, 44), dtype=np.uint8) + np.uint8(120 * positive)
-            Image.fromarray(pixels).save(root / "images" / f"{part}{index}.png")
-            labels = [positive] * 13 + [0 if part == "val" else positive]
-            lines.append(f"{part}{index}.png {' '.join(map(str, labels))}")
-        (root / f"{part}.txt").write_text("\n".join(lines))
+            Image.fromarray(pixels).save(root / "images" / f"{split}{index}.png")
+            labels = [positive] * 13 + [0 if split == "val" else positive]
+            lines.append(f"{split}{index}.png {' '.join(map(str, labels))}")
+        (root / f"{split}.txt").write_text("\n".join(lines))
     return root
 
 
 @pytest.fixture
 def small_run(small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainConfig]:
-    """The configuration of two epochs of six steps of a miniature network, with changes."""
+    """A function that returns `small_config` with changes, for runs of the miniature network."""
     monkeypatch.setitem(BACKBONES, "densenet121", Miniature)
 
     def configuration(**changes: Any) -> TrainConfig:
@@ -63,7 +66,7 @@ def small_run(small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def small_config(small_data: Path, save_dir: Path) -> TrainConfig:
-    """Two epochs of six steps."""
+    """Return a configuration of two epochs of six steps."""
     return TrainConfig(
         data_dir=str(small_data / "images"),
         train_list=str(small_data / "train.txt"),

@@ -40,7 +40,7 @@ def private_names(path: Path) -> set[str]:
     return outside | {node.attr for node in used} - defined - {"_exit"}
 
 
-def test_private_names_of_paddle_are_in_one_place():
+def test_private_names_of_paddle_are_used_in_one_module():
     modules = (ROOT / "chexnet/training").glob("*.py")
     assert {path.name: names for path in modules if (names := private_names(path))} == {
         "progress_logger.py": {"_updates", "_start"}
@@ -79,14 +79,14 @@ def test_values_are_computed_only_on_request(monkeypatch):
 
 @pytest.fixture(scope="module")
 def run(small_data, tmp_path_factory):
-    """Two epochs of the real network; with what was said."""
+    """Two epochs of the real network: configuration, result and logged lines."""
     config = small_config(small_data, tmp_path_factory.mktemp("run") / "save")
-    said: list[str] = []
-    return config, train(config, said.append), said
+    logged: list[str] = []
+    return config, train(config, logged.append), logged
 
 
-def test_a_run_leaves_everything_worth_keeping(run):
-    config, result, said = run
+def test_a_run_writes_its_outputs(run):
+    config, result, logged = run
     save_dir = Path(config.save_dir)
     assert {path.name for path in save_dir.iterdir()} == {
         *("best_model.pdparams", "best_model.json", "final.pdparams", "final.json"),
@@ -96,14 +96,14 @@ def test_a_run_leaves_everything_worth_keeping(run):
     assert json.loads((save_dir / "config.json").read_text())["learning_rate"] == config.learning_rate
     assert result.best_model == save_dir / "best_model.pdparams"
     assert result.best_auroc == max(row["val_AUROC_avg"] for row in result.history)
-    best, then = (
+    best, state = (
         checkpoint.load(result.best_model),
         run_state.load(save_dir / f"after_epoch_0{result.best_epoch}.state"),
     )
     for name, value in best.items():
-        np.testing.assert_array_equal(value, then.weights[name])
+        np.testing.assert_array_equal(value, state.weights[name])
     assert checkpoint.read_metadata_file(result.best_model)["skipped"] == {"train": [], "val": []}
-    assert any("no AUROC for Hernia" in line and "13 classes" in line for line in said)
+    assert any("no AUROC for Hernia" in line and "13 classes" in line for line in logged)
 
 
 def test_history_holds_mean_losses_and_the_rate_of_each_epoch(run):
@@ -116,8 +116,8 @@ def test_history_holds_mean_losses_and_the_rate_of_each_epoch(run):
     assert [float(row["train_loss"]) for row in rows] == [row["train_loss"] for row in result.history]
 
 
-def test_what_chose_the_best_epoch_is_what_evaluation_finds(run):
-    """The recorded validation numbers, against an evaluation of the saved weights on their own."""
+def test_validation_results_equal_those_of_a_separate_evaluation(run):
+    """The validation results of the last epoch, compared with an evaluation of the saved weights."""
     config, result, _ = run
     last = Path(config.save_dir) / "final.pdparams"
     scored = evaluate(
@@ -153,12 +153,12 @@ def test_the_same_seed_trains_the_same_weights(run, tmp_path):
 def test_a_finished_run_is_never_overwritten(run):
     config, _, _ = run
     before = {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()}
-    with pytest.raises(InputError, match="holds another run, expected none"):
+    with pytest.raises(InputError, match=rf"^{config.save_dir}: .*another run"):
         train(config)
     assert {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()} == before
 
 
-def test_curves_are_a_picture_of_three_plots(run):
+def test_curves_show_three_plots(run):
     config, _, _ = run
     picture = np.asarray(Image.open(Path(config.save_dir) / "curves.png").convert("L"))
     assert picture.shape[1] > 2.5 * picture.shape[0]
@@ -172,7 +172,7 @@ def test_curves_survive_an_epoch_without_any_auroc(tmp_path):
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
-def test_the_loss_is_paddles_with_the_same_gradient():
+def test_loss_and_gradient_equal_those_of_paddle():
     scores, labels = random_batches(1)[0]
     results = []
     for loss in (BinaryCrossEntropy(), lambda logits, labels: paddle.nn.BCELoss()(sigmoid(logits), labels)):
@@ -184,31 +184,31 @@ def test_the_loss_is_paddles_with_the_same_gradient():
     np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
-def test_bad_images_are_left_out_on_request_and_listed(small_run, small_data, tmp_path):
-    lines = (small_data / "train.txt").read_text().splitlines()
+def test_bad_images_are_skipped_on_request_and_listed(small_run, small_data, tmp_path):
+    originals = (small_data / "train.txt").read_text().splitlines()
     images = tmp_path / "images"
     images.mkdir()
-    many = []
+    list_lines = []
     for index in range(100):
-        name, labels = lines[index % 12].split(" ", 1)
+        name, labels = originals[index % 12].split(" ", 1)
         shutil.copy(small_data / "images" / name, images / f"{index}.png")
-        many.append(f"{index}.png {labels}")
+        list_lines.append(f"{index}.png {labels}")
     (images / "7.png").write_bytes(b"<html>not found</html>")
-    (tmp_path / "many.txt").write_text("\n".join(many))
+    (tmp_path / "many.txt").write_text("\n".join(list_lines))
     changes = {
         "data_dir": str(images),
         "train_list": str(tmp_path / "many.txt"),
         "val_list": str(tmp_path / "many.txt"),
     }
-    with pytest.raises(InputError, match=r"7\.png: cannot be decoded"):
+    with pytest.raises(InputError, match=r"7\.png: "):
         train(small_run(**changes, save_dir=str(tmp_path / "error")))
     config = small_run(**changes, on_bad_image="skip", batch_size=10, save_every_steps=4, keep_states=9)
     result = train(config)
-    assert [(one.image, one.line) for one in result.skipped[config.train_list]] == [("7.png", 8)]
+    assert [(image.image, image.line) for image in result.skipped[config.train_list]] == [("7.png", 8)]
     skipped = checkpoint.read_metadata_file(result.best_model)["skipped"]
-    assert [one["image"] for one in skipped["train"] + skipped["val"]] == ["7.png", "7.png"]
+    assert [image["image"] for image in skipped["train"] + skipped["val"]] == ["7.png", "7.png"]
 
-    shutil.copy(images / "8.png", images / "7.png")  # mended meanwhile: the run goes on without it all the same
+    shutil.copy(images / "8.png", images / "7.png")  # repaired, but the resumed run still skips it
     again = tmp_path / "again"
     resume(Path(config.save_dir) / "after_epoch_01_step_000004.state", {"save_dir": str(again)})
     assert (again / "final.pdparams").read_bytes() == (Path(config.save_dir) / "final.pdparams").read_bytes()
@@ -217,15 +217,15 @@ def test_bad_images_are_left_out_on_request_and_listed(small_run, small_data, tm
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"crop": 300}, "crop 300 is not within 1..40"),
-        ({"crop": 16}, "crop 16 is too small"),
-        ({"save_dir": __file__}, r"test_training\.py.*cannot be written"),
-        ({"device": "gpu"}, "--device gpu: no GPU"),
-        ({"amp": "O1"}, "--amp O1: mixed precision needs a GPU"),
-        ({"init": "missing.pdparams"}, r"missing\.pdparams: cannot be read"),
+        ({"crop": 300}, "crop 300 .*40"),
+        ({"crop": 16}, "crop 16 "),
+        ({"save_dir": __file__}, r"test_training\.py"),
+        ({"device": "gpu"}, "--device gpu: "),
+        ({"amp": "O1"}, "--amp O1: .*GPU"),
+        ({"init": "missing.pdparams"}, r"missing\.pdparams: "),
     ],
 )
-def test_a_run_that_cannot_start_says_why_and_leaves_nothing(run, tmp_path, change, message):
+def test_a_run_that_cannot_start_reports_why_and_writes_nothing(run, tmp_path, change, message):
     config, _, _ = run
     if paddle.is_compiled_with_cuda() and {"device", "amp"} & set(change):
         pytest.skip("this Paddle has CUDA")
@@ -234,12 +234,12 @@ def test_a_run_that_cannot_start_says_why_and_leaves_nothing(run, tmp_path, chan
     assert not (tmp_path / "new").exists()
 
 
-def test_a_validation_list_that_cannot_rank_anything_is_refused(run, tmp_path):
+def test_a_validation_list_without_any_defined_auroc_is_refused(run, tmp_path):
     config, _, _ = run
-    one = tmp_path / "one.txt"
-    one.write_text(f"val0.png {' '.join('0' * 14)}\n")
-    with pytest.raises(InputError, match=r"one\.txt: no class has both positives and negatives"):
-        train(TrainConfig(**{**vars(config), "val_list": str(one), "save_dir": str(tmp_path / "new")}))
+    val_list = tmp_path / "one.txt"
+    val_list.write_text(f"val0.png {' '.join('0' * 14)}\n")
+    with pytest.raises(InputError, match=r"one\.txt: .*positives"):
+        train(TrainConfig(**{**vars(config), "val_list": str(val_list), "save_dir": str(tmp_path / "new")}))
 
 
 @pytest.mark.gpu

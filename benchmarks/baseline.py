@@ -1,4 +1,4 @@
-"""What the reference pipelines share, written plainly, as the original scripts did it."""
+"""Functions shared by the baseline pipelines, written plainly, like the original scripts."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 
 def read_lines(list_file: Path) -> tuple[list[str], list[list[int]]]:
-    """The names and labels of a list file."""
+    """Return the names and labels of a list file."""
     names = []
     labels = []
     with open(list_file) as file:
@@ -20,18 +20,18 @@ def read_lines(list_file: Path) -> tuple[list[str], list[list[int]]]:
 
 
 def ten_crop(image: Image.Image, size: int) -> list[Image.Image]:
-    """Four corners and the centre of an image, then those of its mirror image."""
+    """Return the four corners and the center of an image, then those of the flipped image."""
     right, bottom = image.width - size, image.height - size
     corners = [(0, 0), (right, 0), (0, bottom), (right, bottom), (round(right / 2), round(bottom / 2))]
     return [
-        one.crop((left, top, left + size, top + size))
-        for one in (image, ImageOps.mirror(image))
+        view.crop((left, top, left + size, top + size))
+        for view in (image, ImageOps.mirror(image))
         for left, top in corners
     ]
 
 
 def aurocs(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
-    """scikit-learn's AUROC of each class, NaN where there is none."""
+    """Return scikit-learn's AUROC of each class, NaN for a class with only positives or only negatives."""
     return [
         float(roc_auc_score(labels[:, c], probabilities[:, c]))
         if len(set(labels[:, c].tolist())) == 2

@@ -1,4 +1,4 @@
-"""The networks of the texts that these examples come from, where they are not those of `chexnet.model.backbones`."""
+"""The networks of the tutorials that differ from those of `chexnet.model.backbones`."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -11,16 +11,18 @@ from chexnet.model.backbones import Backbone, GlobalPoolBackbone
 
 
 class LeNet(Backbone):
-    """The texts' LeNet: 41,806 parameters for 28 x 28 gray pixels, 19,233,841 for 224 x 224 in color and one output.
+    """The LeNet of the tutorials.
+
+    It has 41,806 parameters for 28 x 28 gray pixels and ten outputs, 19,233,841 for 224 x 224 color pixels and one.
 
     LeCun et al., Gradient-Based Learning Applied to Document Recognition, Proc. IEEE 1998, with a third convolution of
-    4 x 4 and a first linear layer on all of its map.
+    4 x 4 and a first linear layer on its whole feature map.
 
     Args:
         out_size: number of outputs.
-        channels: of the images, 1 or 3.
+        channels: number of channels of the images, 1 or 3.
         side: height and width of the images, pixels.
-        activation: between the layers, the texts' sigmoid or, as their exercise asks, ReLU.
+        activation: activation between the layers: sigmoid like in the tutorials, or ReLU for their exercise.
     """
 
     head_prefixes: ClassVar[tuple[str, ...]] = ("fc2.",)
@@ -43,18 +45,21 @@ class LeNet(Backbone):
         self.fc2 = nn.Linear(64, out_size)
 
     def features(self, images: paddle.Tensor) -> paddle.Tensor:
-        """Normalized images [N, channels, side, side] -> [N, 120, 50, 50] for 224 pixels, [N, 120, 1, 1] for 28."""
+        """Compute the feature map of images [N, channels, side, side].
+
+        It is [N, 120, 50, 50] for images of 224 x 224 pixels and [N, 120, 1, 1] for 28 x 28.
+        """
         x = self.pool(self.activation(self.conv1(images)))
         x = self.pool(self.activation(self.conv2(x)))
         return self.activation(self.conv3(x))
 
     def classify(self, features: paddle.Tensor) -> paddle.Tensor:
-        """The last map -> logits [N, out_size]."""
+        """Compute logits [N, out_size] from the feature map."""
         return self.fc2(self.activation(self.fc1(paddle.flatten(features, 1))))
 
 
 class AlexNet(Backbone):
-    """The text's AlexNet for 224 x 224 pixels: 71,916,929 parameters for one output.
+    """The tutorial's AlexNet for 224 x 224 pixels: 71,916,929 parameters for one output.
 
     Krizhevsky et al., ImageNet Classification with Deep CNNs, NeurIPS 2012, on one GPU, without its normalization, and
     pooled over 2 x 2.
@@ -75,22 +80,22 @@ class AlexNet(Backbone):
         self.fc3 = nn.Linear(4096, out_size)
 
     def features(self, images: paddle.Tensor) -> paddle.Tensor:
-        """Normalized images [N, 3, 224, 224] -> [N, 256, 7, 7]."""
+        """Compute the feature map [N, 256, 7, 7] from normalized images [N, 3, 224, 224]."""
         x = self.pool(relu(self.conv1(images)))  # [N, 96, 28, 28]
         x = self.pool(relu(self.conv2(x)))  # [N, 256, 14, 14]
         return self.pool(relu(self.conv5(relu(self.conv4(relu(self.conv3(x)))))))
 
     def classify(self, features: paddle.Tensor) -> paddle.Tensor:
-        """The last map -> logits [N, out_size]."""
+        """Compute logits [N, out_size] from the feature map."""
         x = dropout(relu(self.fc1(paddle.flatten(features, 1))), 0.5, training=self.training)
         return self.fc3(dropout(relu(self.fc2(x)), 0.5, training=self.training))
 
 
 class Inception(nn.Layer):
-    """Four paths side by side: 1 x 1; 1 x 1 and 3 x 3; 1 x 1 and 5 x 5; pooling and 1 x 1.
+    """Four parallel paths: 1 x 1; 1 x 1 and 3 x 3; 1 x 1 and 5 x 5; pooling and 1 x 1.
 
     Args:
-        channels: of the input.
+        channels: channels of the input.
         direct: channels of the first path.
         three: channels of the second path's convolutions.
         five: channels of the third path's convolutions.
@@ -107,12 +112,12 @@ class Inception(nn.Layer):
         self.pooled = nn.Sequential(nn.MaxPool2D(3, 1, padding=1), nn.Conv2D(channels, pooled, 1))
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """[N, channels, h, w] -> [N, direct + three[1] + five[1] + pooled, h, w]."""
+        """Compute [N, direct + three[1] + five[1] + pooled, h, w] from [N, channels, h, w]."""
         return relu(paddle.concat([path(x) for path in (self.direct, self.three, self.five, self.pooled)], axis=1))
 
 
 class GoogLeNet(GlobalPoolBackbone):
-    """The text's GoogLeNet: 5,974,577 parameters for one output.
+    """The tutorial's GoogLeNet: 5,974,577 parameters for one output.
 
     Szegedy et al., Going Deeper with Convolutions, CVPR 2015, without auxiliary heads, normalization and dropout, and
     with a first convolution of stride 1.
@@ -148,7 +153,7 @@ class GoogLeNet(GlobalPoolBackbone):
         return self.fc
 
     def features(self, images: paddle.Tensor) -> paddle.Tensor:
-        """Normalized images [N, 3, 224, 224] -> [N, 1024, 14, 14]."""
+        """Compute the feature map [N, 1024, 14, 14] from normalized images [N, 3, 224, 224]."""
         return self.blocks(self.stem(images))
 
 
@@ -161,12 +166,12 @@ def shapes(network: nn.Layer, size: tuple[int, ...]) -> list[str]:
     """
     lines: list[str] = []
 
-    def note(layer: nn.Layer, name: str) -> Callable[..., None]:
+    def record_shapes(layer: nn.Layer, name: str) -> Callable[..., None]:
         parameters = ", ".join(str(list(parameter.shape)) for parameter in layer.parameters())
         return lambda _, inputs, output: lines.append(f"{name:8} {list(output.shape)!s:22} {parameters}".rstrip())
 
     layers = [(name, layer) for name, layer in network.named_sublayers() if not layer.sublayers()]
-    hooks = [layer.register_forward_post_hook(note(layer, name)) for name, layer in layers]
+    hooks = [layer.register_forward_post_hook(record_shapes(layer, name)) for name, layer in layers]
     network.eval()
     with paddle.no_grad():
         network.classify(network.features(paddle.zeros(size)))
