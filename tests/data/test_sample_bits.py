@@ -16,7 +16,7 @@ import predict as predict_script
 import train as train_script
 from chexnet.config import EvalConfig
 from chexnet.data import ChestXrayDataSet, find_bad_images
-from chexnet.data.cache import ImageCache, build
+from chexnet.data.cache import ImageCache, build_cache
 from chexnet.data.cache.manifest import MANIFEST
 from chexnet.data.images.survey import SURVEY_SIZE, survey, survey_indices
 from chexnet.data.lists import format_list, read_list
@@ -182,7 +182,7 @@ def test_the_sample_bits_of_a_checkpoint_apply_unless_the_flag_is_given(radiogra
 
 def test_a_cache_needs_the_same_sample_bits(radiographs, tmp_path):
     names = read_list(radiographs / "train.txt", 14).names
-    build(radiographs / "deep", names, tmp_path / "cache", TWELVE, workers=1)
+    build_cache(radiographs / "deep", names, tmp_path / "cache", TWELVE, workers=1)
     where = (radiographs / "deep", radiographs / "train.txt", "ten")
     cached = ChestXrayDataSet(*where, TWELVE, image_cache=tmp_path / "cache")
     files = ChestXrayDataSet(*where, TWELVE)
@@ -193,13 +193,13 @@ def test_a_cache_needs_the_same_sample_bits(radiographs, tmp_path):
     with pytest.raises(InputError, match=r"sample_bits 12.*sample_bits 16"):
         ImageCache(tmp_path / "cache", EIGHT)
     with pytest.raises(InputError, match="sample_bits 12"):
-        build(radiographs / "deep", names, tmp_path / "cache", EIGHT, workers=1)
+        build_cache(radiographs / "deep", names, tmp_path / "cache", EIGHT, workers=1)
     with pytest.raises(InputError, match=r"--resize 40 --sample_bits 12$"):
         cached.cache.rows(["other.png"], "list.txt", radiographs / "deep")
 
 
 def test_a_cache_of_an_earlier_version_is_refused_with_its_version(radiographs, tmp_path):
-    build(radiographs / "right", ["0.png"], tmp_path, EIGHT, workers=0)
+    build_cache(radiographs / "right", ["0.png"], tmp_path, EIGHT, workers=0)
     header, _, rest = (tmp_path / MANIFEST).read_text().partition("\n")
     manifest = json.loads(header)
     del manifest["sample_bits"]

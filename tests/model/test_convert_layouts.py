@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.gadgets import PLACE, WRITERS, called
+from faults.gadgets import PLACEHOLDER, WRITERS, called
 from safetensors.torch import save_file
 from torch_layouts import dotted, expected_paddle_name
 
@@ -246,7 +246,7 @@ class TrainingConfig(dict):
 def test_objects_of_unknown_classes_are_left_out_and_reported(kind, weights, torch, tmp_path):
     config = TrainingConfig(batch=8)
     config.note = "an attribute"
-    content = {"state_dict": weights, "args": argparse.Namespace(lr=1), "config": config, "rng": PLACE}
+    content = {"state_dict": weights, "args": argparse.Namespace(lr=1), "config": config, "rng": PLACEHOLDER}
     WRITERS[kind](torch, content, called("mylib.state", "make", b"K\x01"), tmp_path / "model.pth")
     found = convert.read_torch(tmp_path / "model.pth")
     assert_same(found.state, wanted(weights))
@@ -255,7 +255,7 @@ def test_objects_of_unknown_classes_are_left_out_and_reported(kind, weights, tor
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_file_with_an_attack_is_refused_although_its_weights_are_complete(kind, weights, torch, tmp_path):
-    content = {"state_dict": weights, "args": PLACE}
+    content = {"state_dict": weights, "args": PLACEHOLDER}
     WRITERS[kind](torch, content, called("posix", "system", b"K\x01"), tmp_path / "model.pth")
     with pytest.raises(InputError, match=r"asks to run posix\.system"):
         convert.read_torch(tmp_path / "model.pth")

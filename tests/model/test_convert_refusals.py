@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.gadgets import PLACE, WRITERS, called, number
+from faults.gadgets import PLACEHOLDER, WRITERS, called, number
 from safetensors.numpy import save_file
 from torch_layouts import run
 
@@ -148,13 +148,13 @@ def test_missing_pytorch_is_reported_if_needed(torch_arrays, tmp_path, capsys, m
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_refusal_names_what_the_file_asked_to_run(kind, torch, tmp_path, capsys):
     """If the weights are incomplete; otherwise the class is left out, see test_convert_layouts.py."""
-    content = {"state_dict": {"features.conv0.weight": torch.ones(2)}, "x": PLACE}
+    content = {"state_dict": {"features.conv0.weight": torch.ones(2)}, "x": PLACEHOLDER}
     WRITERS[kind](torch, content, called("mylib.net", "Model", number(3)), tmp_path / "model.pth")
     assert "mylib.net.Model, which was not run" in refused(capsys, tmp_path, tmp_path / "model.pth")
 
 
 def test_the_missing_package_of_a_module_is_named_with_allow_pickle(torch, tmp_path, capsys):
-    WRITERS["zip"](torch, PLACE, called("torchxrayvision_2.models", "DenseNet"), tmp_path / "model.pth")
+    WRITERS["zip"](torch, PLACEHOLDER, called("torchxrayvision_2.models", "DenseNet"), tmp_path / "model.pth")
     line = refused(capsys, tmp_path, tmp_path / "model.pth", "--allow_pickle")
     assert "torchxrayvision_2, which is not installed" in line
 
