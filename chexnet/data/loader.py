@@ -52,7 +52,7 @@ class BatchLoader:
         self.start_batch = 0
 
     def __len__(self) -> int:
-        """Number of batches in a whole epoch."""
+        """Return the number of batches in a whole epoch."""
         return -(-len(self.dataset) // self.batch_size)
 
     def set_epoch(self, epoch: int, start_batch: int = 0) -> None:
