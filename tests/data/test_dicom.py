@@ -218,12 +218,12 @@ def test_modality_and_view_position_are_kept_in_the_image_info(tmp_path):
 
 
 def test_dicom_files_can_be_cached(tmp_path):
-    from chexnet.data.cache import ImageCache, build
+    from chexnet.data.cache import ImageCache, build_cache
     from chexnet.data.transforms import Preprocessing
 
     save(SYNTAXES["JPEG 2000 lossless"], tmp_path / "a.dcm")
     Image.fromarray(scale_full_range(TWELVE)).save(tmp_path / "b.png")
     small = Preprocessing(resize=32, crop=32)
-    build(tmp_path, ["a.dcm", "b.png"], tmp_path / "cache", small, workers=1)
+    build_cache(tmp_path, ["a.dcm", "b.png"], tmp_path / "cache", small, workers=1)
     cache = ImageCache(tmp_path / "cache", small)
     np.testing.assert_array_equal(cache.image(0), cache.image(1))

@@ -254,7 +254,7 @@ def test_two_predictions_are_compared_by_the_patients_in_either_file():
     for report in reports:
         assert report.comparison.mean.low == report.comparison.mean.high == 0  # the same resamples of the same images
         assert report.scores.mean == reports[0].scores.mean
-    with pytest.raises(InputError, match=r"p\.csv: '0\.png' .* q, .* p0"):
+    with pytest.raises(InputError, match=r"p\.csv: .*'0\.png' .* q, .* p0"):
         build_report(with_patients, other=predictions(["q", *known[1:]]))
 
 
