@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +21,11 @@ from chexnet.labels import N_CLASSES
 pytest_plugins = ["label_files", "miniature", "mounts", "faults.nursery", "originals", "torch_layouts", "web_server"]
 
 ROOT = Path(__file__).parent.parent
+
+# A background job or nohup ignores signals. The programs that tests start would inherit that; a handler they do not.
+for _name in ("SIGHUP", "SIGINT"):
+    if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, _name), lambda *_: None)
 
 # The duration of a test depends on the disk and on other load of the machine.
 hypothesis.settings.register_profile("any machine", deadline=None)
