@@ -59,7 +59,7 @@ def readers(ckpt: Path, folder: Path):
         lambda: deploy(ckpt, folder / "out"),
         lambda: model.init_weights(CheXNet(14, "lenet"), str(ckpt)),
         lambda: checkpoint.export_weights(ckpt, folder / "r.safetensors"),
-        lambda: audit_split.trained_on(str(ckpt)),
+        lambda: audit_split.read_metadata(str(ckpt)),
     )
 
 
