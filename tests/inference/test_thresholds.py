@@ -124,11 +124,11 @@ REFUSED = {
     "less": (with_thresholds(Mass={"threshold": 0.5}), "Mass: {"),
     "percent": (with_thresholds(Mass={**POINT, "threshold": 50}), "Mass: threshold is 50, expected a number from 0 to"),
     "truth": (with_thresholds(Mass={**POINT, "sensitivity": True}), "Mass: sensitivity is True, expected"),
-    "nan": (with_thresholds(Mass={**POINT, "specificity": float("nan")}), "not readable as JSON: NaN is no number"),
+    "nan": (with_thresholds(Mass={**POINT, "specificity": float("nan")}), "not readable as JSON: NaN"),
     "a number of 401 digits": (with_thresholds(Mass={**POINT, "threshold": 10**400}), "not readable as JSON: a whole"),
     "escape sequences": ({**SOUND, "chosen": "\x1b[2J"}, "'chosen' and 'ckpt_sha256' are ('\\x1b[2J', None)"),
     "no text": ({**SOUND, "ckpt_sha256": 3}, "'chosen' and 'ckpt_sha256' are "),
-    "half a character": ({**SOUND, "chosen": "\ud800"}, "not readable as JSON: a text in it holds half"),
+    "half a character": ({**SOUND, "chosen": "\ud800"}, "not readable as JSON: "),
     "other weights": ({**SOUND, "ckpt_sha256": "4a5f"}, "chosen for weights with SHA-256 4a5f, "),
 }
 
