@@ -112,12 +112,11 @@ def select_engine(engine: str = "auto", precision: str = "float32", crops: int |
         engine = next(name for name in ENGINES if not why_unavailable(name))
     elif why := why_unavailable(engine):
         raise InputError(f"--engine {engine}: {why}")
+    name = f"{engine} {_version(engine)}"
     if precision not in _precisions(engine):
-        raise InputError(f"--precision {precision}: {engine} does not support it on this CPU; use float32")
+        raise InputError(f"--precision {precision}: {name} does not support it on this CPU; use float32")
     threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
-    return EngineSpec(
-        engine, precision, CPUS, f"{engine} {_version(engine)}, {precision}, {device.device_name()}, {threads}"
-    )
+    return EngineSpec(engine, precision, CPUS, f"{name}, {precision}, {device.device_name()}, {threads}")
 
 
 def load_exported(path: Path) -> Engine:
@@ -239,8 +238,9 @@ def _precisions(engine: str) -> set[str]:
         # OpenVINO emulates other precisions on some CPUs, and silently computes float32 on others.
         names = {"BF16": "bfloat16", "FP16": "float16"}
         return {"float32"} | {name for capability, name in names.items() if capability in capabilities}
-    if engine == "paddle" and paddle.base.core.supports_bfloat16_fast_performance():
-        return {"float32", "bfloat16"}
+    # Paddle 2.6 reports bfloat16 on CPUs with AVX512_BF16, but has no dequantize kernel for it there.
+    if engine == "paddle" and not paddle.__version__.startswith("2."):
+        return {"float32", *(["bfloat16"] if paddle.base.core.supports_bfloat16_fast_performance() else [])}
     return {"float32"}
 
 

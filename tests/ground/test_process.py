@@ -139,7 +139,7 @@ def test_a_run_leaves_the_process_as_it_was(script, monkeypatch, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="no signals of this kind")
 @pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
 def test_a_signal_ends_a_script_as_ctrl_c_does(script, number):
-    cleaned = []
+    before, cleaned = signal.signal(number, signal.SIG_DFL), []
 
     def command(args):
         try:
@@ -147,7 +147,10 @@ def test_a_signal_ends_a_script_as_ctrl_c_does(script, number):
         finally:
             cleaned.append(True)
 
-    code, _, err = script(command)
+    try:
+        code, _, err = script(command)
+    finally:
+        signal.signal(number, before)
     assert (code, err, cleaned) == (128 + number, f"ended by {signal.Signals(number).name}\n", [True])
 
 
