@@ -1,6 +1,7 @@
 """Packages import downwards only, and the light ones do not import Paddle."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections import Counter
@@ -63,6 +64,21 @@ def test_wings_import_downwards(path):
         assert used <= WINGS[top]
     else:
         assert top in ("__init__", "utility")
+
+
+LAZY = [path for path in SOURCES if path.name == "__init__.py" and "TYPE_CHECKING:" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", LAZY, ids=ARCHITECTURE.dotted)
+def test_lazy_names_are_those_that_type_checkers_see(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    branches = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    imports = [node for branch in branches for node in branch.body if isinstance(node, ast.ImportFrom)]
+    (exports,) = (ast.literal_eval(node) for node in ast.walk(tree) if isinstance(node, ast.Dict))
+    assert {alias.name for node in imports for alias in node.names} == set(exports)
+    package = importlib.import_module(ARCHITECTURE.dotted(path))
+    for name in exports:
+        getattr(package, name)
 
 
 def test_no_cycles():
