@@ -1,4 +1,4 @@
-"""What fits into the memory of a GPU, and the message where it does not."""
+"""Memory of a GPU: the batches that fit, and the message where they do not."""
 
 import paddle
 import pytest

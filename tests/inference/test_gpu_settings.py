@@ -1,4 +1,4 @@
-"""What the loading of a checkpoint sets and checks on a GPU."""
+"""Settings and checks of a GPU when a checkpoint is loaded."""
 
 import pytest
 

@@ -10,7 +10,7 @@ import pytest
 
 @dataclass
 class FakeGpu:
-    """What a GPU has, and what was set.
+    """A GPU and its settings.
 
     Attributes:
         capability: compute capability.
