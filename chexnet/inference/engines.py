@@ -1,10 +1,9 @@
 """Run a network with Paddle, OpenVINO or ONNX Runtime.
 
-On a GPU, the network runs in Paddle's eager mode. On a CPU, it is exported and compiled, which is several times faster
-than eager mode; see docs/performance.md.
+On a GPU, the network runs in Paddle's eager mode or in ONNX Runtime. On a CPU, it is exported and compiled, which is
+several times faster than eager mode; see docs/performance.md.
 """
 
-import os
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from chexnet.config import CPUS, ENGINES
 from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.files import temporary_folder
-from chexnet.inference import graph_export
+from chexnet.inference import graph_export, onnx_sessions
 from chexnet.model import CheXNet
 
 EAGER_MAX_CROPS = 40
@@ -54,12 +53,14 @@ class EngineSpec:
         precision: `float32`, `bfloat16` or `float16`.
         threads: number of CPU threads.
         description: engine, precision, device and threads, as text.
+        cuda: True if ONNX Runtime computes on the GPU, while Paddle's device is the CPU.
     """
 
     engine: str
     precision: str
     threads: int
     description: str
+    cuda: bool = False
 
     def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
         """Compile a network for square images of `crop` pixels, to return probabilities or, with `maps`, class maps.
@@ -74,7 +75,7 @@ class EngineSpec:
                     graph_export.save_program(network, folder, crop, maps), self.precision, self.threads
                 )
             if self.engine == "onnxruntime":
-                return _OnnxRuntime(graph_export.save_onnx(network, folder, crop, maps), self.threads)
+                return _OnnxRuntime(graph_export.save_onnx(network, folder, crop, maps), self.threads, self.cuda)
             return _OpenVINO(network, folder, crop, maps, self.precision, self.threads)
 
 
@@ -86,13 +87,34 @@ class _EagerSpec(EngineSpec):
         return _EagerEngine(network, maps)
 
 
-def select_engine(engine: str = "auto", precision: str = "float32", crops: int | None = None) -> EngineSpec:
+def uses_cuda(engine: str, choice: str) -> bool:
+    """Return whether an engine computes on the GPU without Paddle: ONNX Runtime, unless CUDA is missing or not wanted.
+
+    Args:
+        engine: see `select_engine`.
+        choice: one of `chexnet.config.DEVICES`.
+
+    Raises:
+        InputError: `choice` is `gpu`, but ONNX Runtime cannot use it.
+    """
+    if engine != "onnxruntime" or choice == "cpu" or not graph_export.ONNX_POSSIBLE:
+        return False
+    reason = onnx_sessions.why_no_cuda()
+    if reason and choice == "gpu":
+        raise InputError(f"--engine {engine} --device gpu: {reason}")
+    return not reason
+
+
+def select_engine(
+    engine: str = "auto", precision: str = "float32", crops: int | None = None, cuda: bool = False
+) -> EngineSpec:
     """Choose an engine for Paddle's current device.
 
     Args:
         engine: one of `chexnet.config.ENGINES`, or `auto`: Paddle on a GPU, otherwise the fastest installed engine.
         precision: one of `chexnet.config.PRECISIONS`. Weights are float32; lower precision is faster.
         crops: total number of crops to compute, None if unknown. On a CPU, `auto` does not compile for few crops.
+        cuda: result of `uses_cuda`.
 
     Raises:
         InputError: the engine is not installed, does not run on this device, or does not support the precision.
@@ -113,6 +135,11 @@ def select_engine(engine: str = "auto", precision: str = "float32", crops: int |
     elif why := why_unavailable(engine):
         raise InputError(f"--engine {engine}: {why}")
     name = f"{engine} {_version(engine)}"
+    if cuda:
+        if precision != "float32":
+            raise InputError(f"--precision {precision}: {name} supports float32 only on a GPU; use float32")
+        gpu = onnx_sessions.cuda_device_name()
+        return EngineSpec(engine, precision, CPUS, f"{name}, float32 without TF32, {gpu}", cuda)
     if precision not in _precisions(engine):
         raise InputError(f"--precision {precision}: {name} does not support it on this CPU; use float32")
     threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
@@ -205,17 +232,18 @@ class _OpenVINO(Engine):
 class _OnnxRuntime(Engine):
     """ONNX Runtime."""
 
-    preferred_batch_size = 20
-
-    def __init__(self, path: Path, threads: int = CPUS) -> None:
-        onnxruntime = _onnxruntime()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors only; the warnings are about unused constants of the export
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    def __init__(self, path: Path, threads: int = CPUS, cuda: bool = False) -> None:
+        self._session = onnx_sessions.create_session(str(path), threads, cuda)
+        self.preferred_batch_size = 160 if cuda else 20
+        self._padded_size = 1 if cuda else 0
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {graph_export.INPUT: images})[0]
+        count = len(images)
+        if self._padded_size:
+            # cuDNN tries its algorithms for each new batch size, so a smaller batch is padded to an earlier size.
+            self._padded_size = max(self._padded_size, count)
+            images = np.concatenate([images, np.repeat(images[-1:], self._padded_size - count, axis=0)])
+        return self._session.run(None, {graph_export.INPUT: images})[0][:count]
 
 
 def why_unavailable(engine: str) -> str:
@@ -228,6 +256,8 @@ def why_unavailable(engine: str) -> str:
 
 
 def _version(engine: str) -> str:
+    if engine == "onnxruntime":  # onnxruntime or onnxruntime-gpu
+        return str(onnx_sessions.import_onnxruntime().__version__)
     return paddle.__version__ if engine == "paddle" else version(engine)
 
 
@@ -253,12 +283,3 @@ def _openvino() -> ModuleType:
         if hidden is None:
             del sys.modules["openvino_telemetry"]
     return openvino
-
-
-def _onnxruntime() -> ModuleType:
-    """Import ONNX Runtime without its telemetry, which exists since version 1.29."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, at import
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()  # in case another module imported it before
-    return onnxruntime

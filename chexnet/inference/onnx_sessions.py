@@ -1,0 +1,132 @@
+"""Sessions of ONNX Runtime, on the CPU or with CUDA.
+
+The package onnxruntime-gpu contains CUDA's provider, but loads CUDA's libraries and the driver only for a session. If
+that fails, it prints a message and computes on the CPU. `why_no_cuda` tries it with a graph of one node.
+"""
+
+import ctypes
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from chexnet.errors import InputError
+
+INSTALL = 'pip uninstall -y onnxruntime; pip install "onnxruntime-gpu[cuda,cudnn]" paddle2onnx'
+"""Commands that install ONNX Runtime with CUDA. onnxruntime and onnxruntime-gpu overwrite each other's files."""
+
+CUDA = "CUDAExecutionProvider"
+
+_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "EXHAUSTIVE"}
+"""float32 without TF32; cuDNN tries its algorithms once per shape of the input."""
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime without its telemetry, which exists since version 1.29."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, at import
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # in case another module imported it before
+    return onnxruntime
+
+
+def create_session(model: str | bytes, threads: int, cuda: bool = False) -> Any:
+    """Return an `onnxruntime.InferenceSession`.
+
+    Args:
+        model: path of an ONNX file, or its content.
+        threads: number of CPU threads.
+        cuda: whether to compute on the GPU.
+
+    Raises:
+        InputError: `cuda` is true, but ONNX Runtime uses the CPU instead.
+    """
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only; the warnings are about unused constants of the export
+    if not cuda:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    providers = [(CUDA, _CUDA_OPTIONS), "CPUExecutionProvider"]  # the CPU computes shapes only
+    with _captured_output() as output:
+        # onnxruntime-gpu before 1.21 has no such function, and needs LD_LIBRARY_PATH.
+        getattr(onnxruntime, "preload_dlls", lambda: None)()  # finds the libraries in NVIDIA's packages
+        try:
+            session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+            reason = "" if CUDA in session.get_providers() else _reason(output())
+        except Exception as error:  # various types
+            reason = _reason(f"{output()}\n{error}")
+    if reason:
+        raise InputError(f"ONNX Runtime {onnxruntime.__version__} cannot use CUDA: {reason}")
+    return session
+
+
+def why_no_cuda() -> str:
+    """Return the reason why ONNX Runtime cannot compute on a GPU here, with a remedy, or an empty string."""
+    if not find_spec("onnxruntime"):
+        return f"ONNX Runtime is not installed: {INSTALL}"
+    onnxruntime = import_onnxruntime()
+    if CUDA not in onnxruntime.get_available_providers():
+        return f"ONNX Runtime {onnxruntime.__version__} is the CPU build: {INSTALL}"
+    try:
+        create_session(_identity(), threads=1, cuda=True)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def cuda_device_name() -> str:
+    """Return the name of CUDA's first device, according to the driver."""
+    name, device = ctypes.create_string_buffer(256), ctypes.c_int()
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        failed = driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0)
+        failed = failed or driver.cuDeviceGetName(name, len(name), device)
+    except (OSError, AttributeError):
+        failed = True
+    return "GPU" if failed else f"GPU {name.value.decode(errors='replace')}"
+
+
+def _identity() -> bytes:
+    """Return an ONNX model that copies its input; the package onnx is required by paddle2onnx."""
+    from onnx import TensorProto, helper
+
+    source, target = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("source", "target"))
+    graph = helper.make_graph([helper.make_node("Identity", ["source"], ["target"])], "identity", [source], [target])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def _reason(output: str) -> str:
+    """Return the reason for a failure in what ONNX Runtime printed."""
+    if "libcuda.so" in output:
+        return "NVIDIA's driver is not installed (libcuda.so.1 is missing)"
+    if missing := re.search(r"(\S+): cannot open shared object file", output):
+        return f"{missing[1]} is missing: {INSTALL}"
+    if failure := re.search(r"CUDA (?:failure|error) \d+: ([^;\n]+)", output):
+        return failure[1].strip()
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "its CUDA provider does not start, without a reason"
+
+
+@contextmanager
+def _captured_output() -> Iterator[Callable[[], str]]:
+    """Redirect standard output and standard error of compiled code; yields a function that returns the text so far."""
+    with tempfile.TemporaryFile() as file:
+        saved = [(stream, os.dup(stream)) for stream in (1, 2)]
+
+        def text() -> str:
+            return os.pread(file.fileno(), 1 << 16, 0).decode(errors="replace")
+
+        try:
+            for stream, _ in saved:
+                os.dup2(file.fileno(), stream)
+            yield text
+        finally:
+            for stream, copy in saved:
+                os.dup2(copy, stream)
+                os.close(copy)
