@@ -1,7 +1,7 @@
 """Sessions of ONNX Runtime, on the CPU or with CUDA.
 
 The package onnxruntime-gpu contains CUDA's provider, but loads CUDA's libraries and the driver only for a session. If
-that fails, it prints a message and computes on the CPU. `why_no_cuda` tries it with a graph of one node.
+that fails, it prints a message and computes on the CPU. `why_no_cuda` tries it with a graph of one operation.
 """
 
 import ctypes
@@ -9,10 +9,12 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from chexnet.errors import InputError
 
@@ -67,15 +69,19 @@ def create_session(model: str | bytes, threads: int, cuda: bool = False) -> Any:
 
 def why_no_cuda() -> str:
     """Return the reason why ONNX Runtime cannot compute on a GPU here, with a remedy, or an empty string."""
-    if not find_spec("onnxruntime"):
-        return f"ONNX Runtime is not installed: {INSTALL}"
+    if not (find_spec("onnxruntime") and find_spec("onnx")):
+        return f"ONNX Runtime for GPUs is not installed: {INSTALL}"
     onnxruntime = import_onnxruntime()
     if CUDA not in onnxruntime.get_available_providers():
         return f"ONNX Runtime {onnxruntime.__version__} is the CPU build: {INSTALL}"
     try:
-        create_session(_identity(), threads=1, cuda=True)
+        session = create_session(_sigmoid(), threads=1, cuda=True)
+        with _captured_output():
+            session.run(None, {"x": np.zeros(1, np.float32)})  # fails if the package has no code for the card
     except InputError as error:
         return str(error)
+    except Exception as error:  # various types
+        return f"ONNX Runtime {onnxruntime.__version__} cannot use CUDA: {_reason(str(error))}"
     return ""
 
 
@@ -91,12 +97,12 @@ def cuda_device_name() -> str:
     return "GPU" if failed else f"GPU {name.value.decode(errors='replace')}"
 
 
-def _identity() -> bytes:
-    """Return an ONNX model that copies its input; the package onnx is required by paddle2onnx."""
+def _sigmoid() -> bytes:
+    """Return an ONNX model of one operation; the package onnx is required by paddle2onnx."""
     from onnx import TensorProto, helper
 
-    source, target = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("source", "target"))
-    graph = helper.make_graph([helper.make_node("Identity", ["source"], ["target"])], "identity", [source], [target])
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Sigmoid", ["x"], ["y"])], "sigmoid", [x], [y])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     return bytes(model.SerializeToString())
 
@@ -115,11 +121,12 @@ def _reason(output: str) -> str:
 
 @contextmanager
 def _captured_output() -> Iterator[Callable[[], str]]:
-    """Redirect standard output and standard error of compiled code; yields a function that returns the text so far."""
-    with tempfile.TemporaryFile() as file:
+    """Redirect standard output and standard error, of compiled code too; yields a function that returns the text."""
+    with tempfile.TemporaryFile("w+", errors="replace") as file, redirect_stdout(file), redirect_stderr(file):
         saved = [(stream, os.dup(stream)) for stream in (1, 2)]
 
         def text() -> str:
+            file.flush()
             return os.pread(file.fileno(), 1 << 16, 0).decode(errors="replace")
 
         try:
