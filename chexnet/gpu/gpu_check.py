@@ -18,7 +18,7 @@ LINK_FOLDER = "cuda_links"
 """Folder for the links of Paddle 2.6 in the commands that are shown."""
 
 LIMITS = {"loss": 1e-4, "weights": 1e-2, "probabilities": 1e-4}
-"""Largest accepted differences between GPU and CPU, see `comparison.compare_devices`. They are estimates for float32
+"""Largest accepted differences between GPU and CPU, see `device_comparison.compare_devices`. They are estimates for float32
 without TF32; they were not measured on a card."""
 
 
@@ -71,7 +71,7 @@ def check_gpu(device: str = "gpu") -> GpuCheck:
     if steps and device == "gpu":
         return GpuCheck(facts, steps, {})
     result = call_in_child(
-        "chexnet.gpu.comparison:compare_devices",
+        "chexnet.gpu.device_comparison:compare_devices",
         device,
         timeout=COMPARISON_TIMEOUT,
         environment={"NVIDIA_TF32_OVERRIDE": "0"},

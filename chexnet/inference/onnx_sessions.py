@@ -54,9 +54,10 @@ def create_session(model: str | bytes, threads: int, cuda: bool = False) -> Any:
     if not cuda:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     providers = [(CUDA, _CUDA_OPTIONS), "CPUExecutionProvider"]  # the CPU computes shapes only
+    with _captured_output():
+        # Finds the libraries in NVIDIA's packages. onnxruntime-gpu before 1.21 needs LD_LIBRARY_PATH instead.
+        getattr(onnxruntime, "preload_dlls", lambda: None)()
     with _captured_output() as output:
-        # onnxruntime-gpu before 1.21 has no such function, and needs LD_LIBRARY_PATH.
-        getattr(onnxruntime, "preload_dlls", lambda: None)()  # finds the libraries in NVIDIA's packages
         try:
             session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
             reason = "" if CUDA in session.get_providers() else _reason(output())

@@ -11,7 +11,7 @@ import paddle
 import pytest
 
 from chexnet.errors import InputError
-from chexnet.gpu import check_gpu, comparison, libraries, link_libraries, paddle_build
+from chexnet.gpu import check_gpu, device_comparison, libraries, link_libraries, paddle_build
 from chexnet.gpu.child import call_in_child
 from chexnet.gpu.machine_code import architectures
 from chexnet.gpu.paddle_build import find_paddle
@@ -188,12 +188,12 @@ def test_links_overwrite_no_file_and_need_the_packages(nvidia_packages, tmp_path
 
 
 def test_the_comparison_finds_a_device_that_computes_something_else(monkeypatch):
-    monkeypatch.setattr(comparison, "SIZE", 64)
+    monkeypatch.setattr(device_comparison, "SIZE", 64)
     same: dict[str, float] = {}
-    for values in comparison.compare_devices("cpu"):
+    for values in device_comparison.compare_devices("cpu"):
         same |= values
     assert (same["loss"], same["weights"], same["probabilities"]) == (0, 0, 0)
-    original, calls = comparison._train_and_evaluate, []
+    original, calls = device_comparison._train_and_evaluate, []
 
     def wrong(start):
         calls.append(1)
@@ -201,9 +201,9 @@ def test_the_comparison_finds_a_device_that_computes_something_else(monkeypatch)
             start = {name: value * 1.01 if name.endswith("weight") else value for name, value in start.items()}
         return original(start)
 
-    monkeypatch.setattr(comparison, "_train_and_evaluate", wrong)
+    monkeypatch.setattr(device_comparison, "_train_and_evaluate", wrong)
     different: dict[str, float] = {}
-    for values in comparison.compare_devices("cpu"):
+    for values in device_comparison.compare_devices("cpu"):
         different |= values
     assert different["weights"] > 1e-2
     assert different["probabilities"] > 1e-5
