@@ -18,8 +18,8 @@ LINK_FOLDER = "cuda_links"
 """Folder for the links of Paddle 2.6 in the commands that are shown."""
 
 LIMITS = {"loss": 1e-4, "weights": 1e-2, "probabilities": 1e-4}
-"""Largest accepted differences between GPU and CPU, see `device_comparison.compare_devices`. They are estimates for float32
-without TF32; they were not measured on a card."""
+"""Largest accepted differences between GPU and CPU, see `device_comparison.compare_devices`. They are estimates for
+float32 without TF32; they were not measured on a card."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class GpuCheck:
 
     @property
     def works(self) -> bool:
-        """Whether the GPU gives the numbers of the CPU."""
+        """True if the GPU gives the numbers of the CPU."""
         return not self.steps and self.differences.keys() == LIMITS.keys()
 
 
