@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from chexnet.gpu.child import run_limited
+
 TIMEOUT = 15.0
 """Seconds to wait for `nvidia-smi`, which loads the driver if no program uses it."""
 
@@ -89,7 +91,7 @@ def _query(fields: Iterable[str], timeout: float) -> list[list[str]]:
     """Return one row of texts per card. Raises ValueError with the first line of an output that is not a table."""
     fields = tuple(fields)
     command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-    done = subprocess.run(command, capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL, check=False)
+    done = run_limited(command, timeout)
     output = done.stdout.decode(errors="replace")
     first = (output.strip() or done.stderr.decode(errors="replace").strip() or "no output").splitlines()[0][:120]
     if "not a valid field" in first:

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +56,42 @@ def call_in_child(
         results = folder / "results"
         command = [sys.executable, "-c", _CALL, module, name, json.dumps(arguments), str(results)]
         try:
-            done = subprocess.run(
-                command, capture_output=True, timeout=timeout, env=variables, stdin=subprocess.DEVNULL, check=False
-            )
-            failure = _failure(done)
+            failure = _failure(run_limited(command, timeout, variables))
         except subprocess.TimeoutExpired:
             failure = f"no answer within {timeout:g} s"
         return ChildResult(_values(results), failure)
+
+
+def run_limited(
+    command: Sequence[str], timeout: float, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program with a time limit and return its exit code and output.
+
+    Unlike `subprocess.run`, it does not wait for the end of a program that it killed: one that hangs in a driver cannot
+    be killed.
+
+    Raises:
+        OSError: the program cannot be started.
+        subprocess.TimeoutExpired: it takes longer than `timeout` seconds.
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except BaseException:
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the programs that it started
+        else:
+            process.kill()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def _values(results: Path) -> dict[str, Any]:

@@ -17,9 +17,9 @@ COMPARISON_TIMEOUT = 900.0
 LINK_FOLDER = "cuda_links"
 """Folder for the links of Paddle 2.6 in the commands that are shown."""
 
-LIMITS = {"loss": 1e-4, "weights": 1e-2, "probabilities": 1e-4}
-"""Largest accepted differences between GPU and CPU, see `device_comparison.compare_devices`. They are estimates for
-float32 without TF32; they were not measured on a card."""
+LIMITS = {"loss": 1e-4, "weights": 5e-3, "probabilities": 5e-3}
+"""Largest accepted differences between GPU and CPU, see `device_comparison.compare_devices`. On a CPU, a random change of
+every weight by its last bit changes them by 1.7e-7, 2.3e-5 and 6.3e-5. On a card, nothing was measured."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,9 @@ def _facts(cards: Cards, paddle: PaddleBuild) -> tuple[tuple[str, str], ...]:
     if paddle.cuda:
         codes = ", ".join(f"{code // 10}.{code % 10}" for code in paddle.architectures)
         facts.append(("machine code", f"compute capability {codes}" if codes else "for unknown cards"))
+    if paddle.devices is not None:
         opened = f"cuDNN {paddle.opened_cudnn}" if paddle.opened_cudnn else "no cuDNN"
-        facts.append(("Paddle finds", f"cards: {paddle.devices or 0}; {opened}"))
+        facts.append(("Paddle finds", f"cards: {paddle.devices}; {opened}"))
     return tuple(facts)
 
 
@@ -142,10 +143,13 @@ def _unusable(cards: Cards, paddle: PaddleBuild, reinstall: tuple[str, str]) -> 
             return
     if paddle.version.startswith("2."):
         reinstall = (reinstall[0], f"pip install -r {PYPI_REQUIREMENTS}")
-    if paddle.missing:
+    # Paddle 2.6 crashes if the links lead to cuDNN, but cuDNN does not find its other parts.
+    opens_wrong = paddle.version.startswith("2.") and paddle.devices is not None and paddle.failure
+    if paddle.missing or opens_wrong:
         link = f"python tools/check_gpu.py --link_libraries {LINK_FOLDER}"
         export = f"export LD_LIBRARY_PATH=$PWD/{LINK_FOLDER}:$LD_LIBRARY_PATH"
-        yield Step(f"Paddle does not find {', '.join(paddle.missing)}", (reinstall[1], link, export))
+        reason = f"does not find {', '.join(paddle.missing)}" if paddle.missing else f"{paddle.failure} in cuDNN"
+        yield Step(f"Paddle {reason}", (reinstall[1], link, export))
     elif paddle.failure:
         yield Step(f"Paddle does not work: {paddle.failure}", reinstall)
     elif not paddle.opened_cudnn:
