@@ -18,8 +18,8 @@ LINK_FOLDER = "cuda_links"
 """Folder for the links of Paddle 2.6 in the commands that are shown."""
 
 LIMITS = {"loss": 1e-4, "weights": 5e-3, "probabilities": 5e-3}
-"""Largest accepted differences between GPU and CPU, see `device_comparison.compare_devices`. On a CPU, a random change of
-every weight by its last bit changes them by 1.7e-7, 2.3e-5 and 6.3e-5. On a card, nothing was measured."""
+"""Largest accepted differences between GPU and CPU, see `device_comparison.compare_devices`. On a CPU, a random change
+of every weight by its last bit changes them by 1.7e-7, 2.3e-5 and 6.3e-5. On a card, nothing was measured."""
 
 
 @dataclass(frozen=True)
