@@ -37,11 +37,10 @@ Measurement = tuple[str, str, list[float]]
 
 def onnxruntime(batch: int, repetitions: int) -> list[Measurement]:
     """The exported network in ONNX Runtime with CUDA, from uint8 in memory to probabilities in memory."""
-    from chexnet import device, model
+    from chexnet import model
     from chexnet.inference import engines
 
-    cuda = engines.uses_cuda("onnxruntime", "gpu")
-    device.set_device("cpu")
+    cuda = engines.set_device("onnxruntime", "gpu")
     spec = engines.select_engine("onnxruntime", cuda=cuda)
     return [_inference(spec.description, spec.compile(model.CheXNet(), SIDE), repetitions)]
 

@@ -31,7 +31,9 @@ ENGINES = ("openvino", "onnxruntime", "paddle")
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-AMP_LEVELS = ("off", "O1", "O2")
+AMP_LEVELS = ("off", "O1", "O2", "bf16")
+"""Mixed precision: none; float16 for convolutions and matrix products; float16 also for their weights; bfloat16 for
+convolutions and matrix products."""
 
 ON_BAD_IMAGE = ("error", "skip")
 """Reactions to an image that is missing or cannot be decoded: stop, or skip the image and report it."""
@@ -107,7 +109,11 @@ class TrainConfig:
     num_workers: int = hardware(DEFAULT_WORKERS, "image-decoding threads; 0 for none", type=non_negative_int)
     resize: int = data(256, "shorter side after resizing, in pixels", type=positive_int)
     crop: int = data(224, "side of the square crop, in pixels", type=positive_int)
-    amp: str = hardware("off", "level of automatic mixed precision, on a GPU only", choices=AMP_LEVELS)
+    amp: str = hardware(
+        "off",
+        "automatic mixed precision, on a GPU only: with float16 (O1, O2: also the weights) or bfloat16",
+        choices=AMP_LEVELS,
+    )
     image_cache: str | None = data(
         None, "image cache made by tools/build_cache.py, read instead of the image files", metavar="DIR"
     )
@@ -147,6 +153,9 @@ class TrainConfig:
         "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 instead of 65535",
         type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
         metavar="N",
+    )
+    tf32: str = hardware(
+        "off", "let a GPU round the factors of float32 products to TF32, which is faster", choices=("on", "off")
     )
 
     @classmethod
@@ -193,6 +202,7 @@ class InferenceConfig:
     precision: str = hardware(
         "float32", "precision of the computation, if the hardware supports it", choices=PRECISIONS
     )
+    tf32: str = same_setting(TrainConfig, "tf32")
     backbone: str | None = model(
         None,
         f"backbone, if the checkpoint does not name one: %(choices)s (default: {DEFAULT_BACKBONE})",

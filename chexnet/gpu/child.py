@@ -38,20 +38,17 @@ class ChildResult:
     failure: str
 
 
-def call_in_child(
-    function: str, *arguments: Any, timeout: float, environment: dict[str, str] | None = None
-) -> ChildResult:
+def call_in_child(function: str, *arguments: Any, timeout: float) -> ChildResult:
     """Call a generator function that yields dictionaries for JSON, in a new Python process.
 
     Args:
         function: `module:name` of the function.
         arguments: its arguments, values for JSON.
         timeout: seconds after which the process is killed.
-        environment: additional environment variables.
     """
     module, _, name = function.partition(":")
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    variables = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore", **(environment or {})}
+    variables = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
     with temporary_folder() as folder:
         results = folder / "results"
         command = [sys.executable, "-c", _CALL, module, name, json.dumps(arguments), str(results)]

@@ -70,12 +70,7 @@ def check_gpu(device: str = "gpu") -> GpuCheck:
     facts, steps = _facts(cards, paddle), tuple(_steps(cards, paddle))
     if steps and device == "gpu":
         return GpuCheck(facts, steps, {})
-    result = call_in_child(
-        "chexnet.gpu.device_comparison:compare_devices",
-        device,
-        timeout=COMPARISON_TIMEOUT,
-        environment={"NVIDIA_TF32_OVERRIDE": "0"},
-    )
+    result = call_in_child("chexnet.gpu.device_comparison:compare_devices", device, timeout=COMPARISON_TIMEOUT)
     return _compared(facts, result)
 
 

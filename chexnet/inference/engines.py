@@ -14,12 +14,13 @@ from types import ModuleType
 
 import numpy as np
 
-from chexnet import device
+from chexnet import device, gpu_memory
 from chexnet.config import CPUS, ENGINES
 from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.files import temporary_folder
 from chexnet.inference import graph_export, onnx_sessions
+from chexnet.inference.onnx_sessions import Cuda
 from chexnet.model import CheXNet
 
 EAGER_MAX_CROPS = 40
@@ -53,14 +54,14 @@ class EngineSpec:
         precision: `float32`, `bfloat16` or `float16`.
         threads: number of CPU threads.
         description: engine, precision, device and threads, as text.
-        cuda: True if ONNX Runtime computes on the GPU, while Paddle's device is the CPU.
+        cuda: settings of ONNX Runtime's CUDA; None if it is not used.
     """
 
     engine: str
     precision: str
     threads: int
     description: str
-    cuda: bool = False
+    cuda: Cuda | None = None
 
     def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
         """Compile a network for square images of `crop` pixels, to return probabilities or, with `maps`, class maps.
@@ -68,7 +69,7 @@ class EngineSpec:
         `chexnet.inference.cam.probabilities` computes probabilities from class maps, so one pass gives both.
         """
         if device.is_gpu():
-            return _EagerEngine(network, maps, self.precision, preferred_batch_size=640)
+            return _EagerEngine(network, maps, self.precision, gpu_memory.crops_per_pass(crop))
         with temporary_folder() as folder:
             if self.engine == "paddle":
                 return _PaddleInference(
@@ -87,26 +88,42 @@ class _EagerSpec(EngineSpec):
         return _EagerEngine(network, maps)
 
 
-def uses_cuda(engine: str, choice: str) -> bool:
-    """Return whether an engine computes on the GPU without Paddle: ONNX Runtime, unless CUDA is missing or not wanted.
+def set_device(engine: str, choice: str, tf32: str = "off") -> Cuda | None:
+    """Set Paddle's device for an engine. If ONNX Runtime computes on the GPU, Paddle's device is the CPU.
 
     Args:
         engine: see `select_engine`.
-        choice: one of `chexnet.config.DEVICES`.
+        choice: one of `chexnet.config.DEVICES`. With `auto`, ONNX Runtime uses the CPU if it cannot use CUDA.
+        tf32: `on` or `off`, see `device.set_device`.
+
+    Returns:
+        The settings of ONNX Runtime's CUDA for `select_engine`, None if it is not used.
 
     Raises:
-        InputError: `choice` is `gpu`, but ONNX Runtime cannot use it.
+        InputError: `choice` is `gpu`, but the engine cannot use it; or `tf32` is `on`, but the device has no TF32.
     """
-    if engine != "onnxruntime" or choice == "cpu" or not graph_export.ONNX_POSSIBLE:
-        return False
+    if engine != "onnxruntime":
+        device.set_device(choice, tf32)
+        return None
+    if choice == "cpu" or not graph_export.ONNX_POSSIBLE:
+        device.set_device("cpu", tf32)
+        return None
     reason = onnx_sessions.why_no_cuda()
     if reason and choice == "gpu":
         raise InputError(f"--engine {engine} --device gpu: {reason}")
-    return not reason
+    device.set_device("cpu", tf32 if reason else "off")
+    if reason:
+        return None
+    gpu = onnx_sessions.cuda_device()
+    if tf32 == "on" and gpu.capability < device.TF32_CAPABILITY:
+        raise InputError(
+            f"--tf32 on: needs a GPU of compute capability 8.0 or later (Ampere), {gpu.name}; use --tf32 off"
+        )
+    return Cuda(gpu.name, tf32 == "on")
 
 
 def select_engine(
-    engine: str = "auto", precision: str = "float32", crops: int | None = None, cuda: bool = False
+    engine: str = "auto", precision: str = "float32", crops: int | None = None, cuda: Cuda | None = None
 ) -> EngineSpec:
     """Choose an engine for Paddle's current device.
 
@@ -114,7 +131,7 @@ def select_engine(
         engine: one of `chexnet.config.ENGINES`, or `auto`: Paddle on a GPU, otherwise the fastest installed engine.
         precision: one of `chexnet.config.PRECISIONS`. Weights are float32; lower precision is faster.
         crops: total number of crops to compute, None if unknown. On a CPU, `auto` does not compile for few crops.
-        cuda: result of `uses_cuda`.
+        cuda: result of `set_device`.
 
     Raises:
         InputError: the engine is not installed, does not run on this device, or does not support the precision.
@@ -122,10 +139,10 @@ def select_engine(
     if device.is_gpu():
         if engine not in ("auto", "paddle"):
             raise InputError(f"--engine {engine}: runs on the CPU only; add --device cpu, or use --engine paddle")
-        if not device.gpu_supports(precision):
-            raise InputError(f"--precision {precision}: {device.device_name()} does not support it; use float32")
+        check_gpu_precision(precision)
+        computed = f"{precision}{device.tf32_note()}"
         return EngineSpec(
-            "paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.device_name()}, 1 thread"
+            "paddle", precision, 1, f"paddle {paddle.__version__}, {computed}, {device.device_name()}, 1 thread"
         )
     if crops is not None and crops <= EAGER_MAX_CROPS and (engine, precision) == ("auto", "float32"):
         description = f"paddle {paddle.__version__}, not compiled for few images, float32, {device.device_name()}"
@@ -138,12 +155,18 @@ def select_engine(
     if cuda:
         if precision != "float32":
             raise InputError(f"--precision {precision}: {name} supports float32 only on a GPU; use float32")
-        gpu = onnx_sessions.cuda_device_name()
-        return EngineSpec(engine, precision, CPUS, f"{name}, float32 without TF32, {gpu}", cuda)
+        description = f"{name}, float32{' with TF32' * cuda.tf32}, {cuda.device}"
+        return EngineSpec(engine, precision, CPUS, description, cuda)
     if precision not in _precisions(engine):
         raise InputError(f"--precision {precision}: {name} does not support it on this CPU; use float32")
     threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
     return EngineSpec(engine, precision, CPUS, f"{name}, {precision}, {device.device_name()}, {threads}")
+
+
+def check_gpu_precision(precision: str) -> None:
+    """Raise InputError if Paddle's current device is a GPU that does not support a precision."""
+    if device.is_gpu():
+        device.check_gpu_precision(f"--precision {precision}", precision, "use float32")
 
 
 def load_exported(path: Path) -> Engine:
@@ -163,7 +186,12 @@ class _EagerEngine(Engine):
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         reduced = self.precision != "float32"
-        with paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"):
+        with (
+            gpu_memory.out_of_memory_as_input_error(
+                f"a pass of {len(images)} crops", "use a lower --batch_size, --crops 1 or --device cpu"
+            ),
+            paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"),
+        ):
             return self._predict(images)
 
 
@@ -232,7 +260,7 @@ class _OpenVINO(Engine):
 class _OnnxRuntime(Engine):
     """ONNX Runtime."""
 
-    def __init__(self, path: Path, threads: int = CPUS, cuda: bool = False) -> None:
+    def __init__(self, path: Path, threads: int = CPUS, cuda: Cuda | None = None) -> None:
         self._session = onnx_sessions.create_session(str(path), threads, cuda)
         self.preferred_batch_size = 160 if cuda else 20
         self._padded_size = 1 if cuda else 0

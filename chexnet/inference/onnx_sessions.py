@@ -10,9 +10,10 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +24,25 @@ INSTALL = 'pip uninstall -y onnxruntime; pip install "onnxruntime-gpu[cuda,cudnn
 
 CUDA = "CUDAExecutionProvider"
 
-_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "EXHAUSTIVE"}
-"""float32 without TF32; cuDNN tries its algorithms once per shape of the input."""
+
+@dataclass(frozen=True)
+class Cuda:
+    """Settings of a session with CUDA.
+
+    Attributes:
+        device: name of the device.
+        tf32: True lets it round the factors of float32 products to TF32.
+    """
+
+    device: str
+    tf32: bool = False
+
+
+class CudaDevice(NamedTuple):
+    """CUDA's first device, according to the driver: `GPU <name>`, and compute capability, (0, 0) if unknown."""
+
+    name: str
+    capability: tuple[int, int]
 
 
 def import_onnxruntime() -> ModuleType:
@@ -36,24 +54,26 @@ def import_onnxruntime() -> ModuleType:
     return onnxruntime
 
 
-def create_session(model: str | bytes, threads: int, cuda: bool = False) -> Any:
+def create_session(model: str | bytes, threads: int, cuda: Cuda | None = None) -> Any:
     """Return an `onnxruntime.InferenceSession`.
 
     Args:
         model: path of an ONNX file, or its content.
         threads: number of CPU threads.
-        cuda: whether to compute on the GPU.
+        cuda: settings for the GPU; None computes on the CPU.
 
     Raises:
-        InputError: `cuda` is true, but ONNX Runtime uses the CPU instead.
+        InputError: `cuda` is given, but ONNX Runtime uses the CPU instead.
     """
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors only; the warnings are about unused constants of the export
-    if not cuda:
+    if cuda is None:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    providers = [(CUDA, _CUDA_OPTIONS), "CPUExecutionProvider"]  # the CPU computes shapes only
+    # cuDNN tries its algorithms once per shape of the input.
+    settings = {"use_tf32": str(int(cuda.tf32)), "cudnn_conv_algo_search": "EXHAUSTIVE"}
+    providers = [(CUDA, settings), "CPUExecutionProvider"]  # the CPU computes shapes only
     with _captured_output():
         # Finds the libraries in NVIDIA's packages. onnxruntime-gpu before 1.21 needs LD_LIBRARY_PATH instead.
         getattr(onnxruntime, "preload_dlls", lambda: None)()
@@ -76,7 +96,7 @@ def why_no_cuda() -> str:
     if CUDA not in onnxruntime.get_available_providers():
         return f"ONNX Runtime {onnxruntime.__version__} is the CPU build: {INSTALL}"
     try:
-        session = create_session(_sigmoid(), threads=1, cuda=True)
+        session = create_session(_sigmoid(), threads=1, cuda=Cuda("GPU"))
         with _captured_output():
             session.run(None, {"x": np.zeros(1, np.float32)})  # fails if the package has no code for the card
     except InputError as error:
@@ -86,16 +106,21 @@ def why_no_cuda() -> str:
     return ""
 
 
-def cuda_device_name() -> str:
-    """Return the name of CUDA's first device, according to the driver."""
+def cuda_device() -> CudaDevice:
+    """Return CUDA's first device."""
     name, device = ctypes.create_string_buffer(256), ctypes.c_int()
+    major, minor = ctypes.c_int(), ctypes.c_int()
     try:
         driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         failed = driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), 0)
         failed = failed or driver.cuDeviceGetName(name, len(name), device)
+        for number, attribute in ((major, 75), (minor, 76)):  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+            failed = failed or driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, device)
     except (OSError, AttributeError):
         failed = True
-    return "GPU" if failed else f"GPU {name.value.decode(errors='replace')}"
+    if failed:
+        return CudaDevice("GPU", (0, 0))
+    return CudaDevice(f"GPU {name.value.decode(errors='replace')}", (major.value, minor.value))
 
 
 def _sigmoid() -> bytes:

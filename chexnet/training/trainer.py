@@ -35,6 +35,7 @@ from paddle.callbacks import Callback
 from paddle.optimizer import Adam, Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
+from chexnet import gpu_memory
 from chexnet._types import LogFn
 from chexnet.config import TrainConfig
 from chexnet.data import Augmentation, LabeledImages, SkippedImage
@@ -223,11 +224,14 @@ def _fit(
     metadata = run_inputs.weights_metadata(config, data, trained_on)
     with GracefulStop(log_line) as stop:
         restored = saved.optimizer if saved else {}
-        checkpoints = CheckpointCallback(config, input_hashes, metadata, progress, metric, restored, stop)
+        history = HistoryCallback(progress, folder, metric, train_loader, val_loader)
+        checkpoints = CheckpointCallback(
+            config, input_hashes, metadata, progress, metric, restored, stop, history.collect_losses
+        )
         callbacks = [
             ProgressLogger(progress, config.epoch, verbose=2 if log else 0),
             StepCallback(progress, train_loader, metric),
-            HistoryCallback(progress, folder, metric, train_loader, val_loader),
+            history,
             BestModel(progress, log_line),
             EarlyStopping(progress, log_line),
             LearningRateStep(schedule),
@@ -240,7 +244,11 @@ def _fit(
             checkpoints.set_model(model)
             checkpoints.write_outputs()
         else:
-            model.fit(train_loader, val_loader, epochs=config.epoch - progress.epoch, callbacks=callbacks)
+            with gpu_memory.out_of_memory_as_input_error(
+                f"a step of {config.batch_size} images",
+                "use a lower --batch_size or --accumulate or, on a GPU, --amp",
+            ):
+                model.fit(train_loader, val_loader, epochs=config.epoch - progress.epoch, callbacks=callbacks)
     skipped = {images.source: images.skipped for images in (data.train, data.val)}
     best_model = folder / f"best_model.{config.format}"
     return TrainResult(config, best_model, progress.best_epoch, progress.best_auroc, progress.rows, skipped)

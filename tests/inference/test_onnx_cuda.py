@@ -52,7 +52,7 @@ def stub(monkeypatch):
     def inference_session(model, options, providers, **kwargs):
         names = [provider if isinstance(provider, str) else provider[0] for provider in providers]
         if onnx_sessions.CUDA in names:
-            assert dict([providers[0]])[onnx_sessions.CUDA]["use_tf32"] == "0"
+            module.tf32 = providers[0][1]["use_tf32"]
             assert kwargs["enable_fallback"] == 0
             names = module.start(names)
         return Session(onnxruntime.InferenceSession(model, options, providers=[CPU_PROVIDER]), names)
@@ -66,7 +66,7 @@ def stub(monkeypatch):
         start=lambda names: names,
     )
     monkeypatch.setattr(onnx_sessions, "import_onnxruntime", lambda: module)
-    monkeypatch.setattr(onnx_sessions, "cuda_device_name", lambda: "GPU of 2022")
+    monkeypatch.setattr(onnx_sessions, "cuda_device", lambda: onnx_sessions.CudaDevice("GPU of 2022", (9, 0)))
     return module
 
 
@@ -93,7 +93,7 @@ def refuses(message: str):
 @pytest.mark.parametrize("choice", ["auto", "gpu"])
 def test_cuda_computes_the_same_and_is_named(choice, stub, ckpt):
     predictor = Predictor(ckpt, engine="onnxruntime", device=choice)
-    assert predictor.engine == "onnxruntime 1.99, float32 without TF32, GPU of 2022"
+    assert predictor.engine == "onnxruntime 1.99, float32, GPU of 2022"
     assert paddle.get_device() == "cpu"
     crops = np.random.default_rng(0).integers(0, 256, (7, 1, CROP, CROP), np.uint8)
     Session.batches.clear()
@@ -102,6 +102,20 @@ def test_cuda_computes_the_same_and_is_named(choice, stub, ckpt):
     np.testing.assert_allclose(predictor.predict_crops(crops[:3]), expected[:3], rtol=0, atol=1e-5)
     np.testing.assert_allclose(predictor.predict_crops(np.tile(crops, (2, 1, 1, 1)))[7:], expected, rtol=0, atol=1e-5)
     assert Session.batches == [7, 7, 14]  # a smaller batch has the shape of an earlier one
+
+
+@exports
+def test_tf32_is_on_if_it_is_asked_for_and_the_card_has_it(stub, ckpt, monkeypatch):
+    Predictor(ckpt, engine="onnxruntime", device="gpu").compile(maps=False)
+    assert stub.tf32 == "0"
+    predictor = Predictor(ckpt, engine="onnxruntime", device="gpu", tf32="on")
+    predictor.compile(maps=False)
+    assert stub.tf32 == "1"
+    assert "float32 with TF32" in predictor.engine
+    monkeypatch.setattr(onnx_sessions, "cuda_device", lambda: onnx_sessions.CudaDevice("GPU of 2018", (7, 5)))
+    for choice in ("gpu", "cpu"):
+        with pytest.raises(InputError, match="--tf32 on: "):
+            Predictor(ckpt, engine="onnxruntime", device=choice, tf32="on")
 
 
 @exports
@@ -176,11 +190,11 @@ def test_the_cpu_build_is_refused_with_the_command_that_replaces_it(stub, monkey
 def test_only_onnx_runtime_computes_on_a_gpu_without_paddle(stub):
     stub.start = lambda names: pytest.fail("CUDA")
     for engine in ("auto", "paddle", "openvino"):
-        assert not engines.uses_cuda(engine, "gpu")
+        assert engines.set_device(engine, "cpu") is None
 
 
-def test_the_name_of_a_missing_device_is_general():
-    assert onnx_sessions.cuda_device_name().startswith("GPU")
+def test_a_missing_device_has_a_general_name():
+    assert onnx_sessions.cuda_device().name.startswith("GPU")
 
 
 @exports
