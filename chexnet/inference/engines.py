@@ -1,10 +1,9 @@
 """Run a network with Paddle, OpenVINO or ONNX Runtime.
 
-On a GPU, the network runs in Paddle's eager mode. On a CPU, it is exported and compiled, which is several times faster
-than eager mode; see docs/performance.md.
+On a GPU, the network runs in Paddle's eager mode or in ONNX Runtime. On a CPU, it is exported and compiled, which is
+several times faster than eager mode; see docs/performance.md.
 """
 
-import os
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from chexnet.config import CPUS, ENGINES
 from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.files import temporary_folder
-from chexnet.inference import graph_export
+from chexnet.inference import graph_export, onnx_sessions
+from chexnet.inference.onnx_sessions import Cuda
 from chexnet.model import CheXNet
 
 EAGER_MAX_CROPS = 40
@@ -54,12 +54,14 @@ class EngineSpec:
         precision: `float32`, `bfloat16` or `float16`.
         threads: number of CPU threads.
         description: engine, precision, device and threads, as text.
+        cuda: settings of ONNX Runtime's CUDA; None if it is not used.
     """
 
     engine: str
     precision: str
     threads: int
     description: str
+    cuda: Cuda | None = None
 
     def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
         """Compile a network for square images of `crop` pixels, to return probabilities or, with `maps`, class maps.
@@ -74,7 +76,7 @@ class EngineSpec:
                     graph_export.save_program(network, folder, crop, maps), self.precision, self.threads
                 )
             if self.engine == "onnxruntime":
-                return _OnnxRuntime(graph_export.save_onnx(network, folder, crop, maps), self.threads)
+                return _OnnxRuntime(graph_export.save_onnx(network, folder, crop, maps), self.threads, self.cuda)
             return _OpenVINO(network, folder, crop, maps, self.precision, self.threads)
 
 
@@ -86,13 +88,50 @@ class _EagerSpec(EngineSpec):
         return _EagerEngine(network, maps)
 
 
-def select_engine(engine: str = "auto", precision: str = "float32", crops: int | None = None) -> EngineSpec:
+def set_device(engine: str, choice: str, tf32: str = "off") -> Cuda | None:
+    """Set Paddle's device for an engine. If ONNX Runtime computes on the GPU, Paddle's device is the CPU.
+
+    Args:
+        engine: see `select_engine`.
+        choice: one of `chexnet.config.DEVICES`. With `auto`, ONNX Runtime uses the CPU if it cannot use CUDA.
+        tf32: `on` or `off`, see `device.set_device`.
+
+    Returns:
+        The settings of ONNX Runtime's CUDA for `select_engine`, None if it is not used.
+
+    Raises:
+        InputError: `choice` is `gpu`, but the engine cannot use it; or `tf32` is `on`, but the device has no TF32.
+    """
+    if engine != "onnxruntime":
+        device.set_device(choice, tf32)
+        return None
+    if choice == "cpu" or not graph_export.ONNX_POSSIBLE:
+        device.set_device("cpu", tf32)
+        return None
+    reason = onnx_sessions.why_no_cuda()
+    if reason and choice == "gpu":
+        raise InputError(f"--engine {engine} --device gpu: {reason}")
+    device.set_device("cpu", tf32 if reason else "off")
+    if reason:
+        return None
+    gpu = onnx_sessions.cuda_device()
+    if tf32 == "on" and gpu.capability < device.TF32_CAPABILITY:
+        raise InputError(
+            f"--tf32 on: needs a GPU of compute capability 8.0 or later (Ampere), {gpu.name}; use --tf32 off"
+        )
+    return Cuda(gpu.name, tf32 == "on")
+
+
+def select_engine(
+    engine: str = "auto", precision: str = "float32", crops: int | None = None, cuda: Cuda | None = None
+) -> EngineSpec:
     """Choose an engine for Paddle's current device.
 
     Args:
         engine: one of `chexnet.config.ENGINES`, or `auto`: Paddle on a GPU, otherwise the fastest installed engine.
         precision: one of `chexnet.config.PRECISIONS`. Weights are float32; lower precision is faster.
         crops: total number of crops to compute, None if unknown. On a CPU, `auto` does not compile for few crops.
+        cuda: result of `set_device`.
 
     Raises:
         InputError: the engine is not installed, does not run on this device, or does not support the precision.
@@ -113,6 +152,11 @@ def select_engine(engine: str = "auto", precision: str = "float32", crops: int |
     elif why := why_unavailable(engine):
         raise InputError(f"--engine {engine}: {why}")
     name = f"{engine} {_version(engine)}"
+    if cuda:
+        if precision != "float32":
+            raise InputError(f"--precision {precision}: {name} supports float32 only on a GPU; use float32")
+        description = f"{name}, float32{' with TF32' * cuda.tf32}, {cuda.device}"
+        return EngineSpec(engine, precision, CPUS, description, cuda)
     if precision not in _precisions(engine):
         raise InputError(f"--precision {precision}: {name} does not support it on this CPU; use float32")
     threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
@@ -216,17 +260,18 @@ class _OpenVINO(Engine):
 class _OnnxRuntime(Engine):
     """ONNX Runtime."""
 
-    preferred_batch_size = 20
-
-    def __init__(self, path: Path, threads: int = CPUS) -> None:
-        onnxruntime = _onnxruntime()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors only; the warnings are about unused constants of the export
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    def __init__(self, path: Path, threads: int = CPUS, cuda: Cuda | None = None) -> None:
+        self._session = onnx_sessions.create_session(str(path), threads, cuda)
+        self.preferred_batch_size = 160 if cuda else 20
+        self._padded_size = 1 if cuda else 0
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {graph_export.INPUT: images})[0]
+        count = len(images)
+        if self._padded_size:
+            # cuDNN tries its algorithms for each new batch size, so a smaller batch is padded to an earlier size.
+            self._padded_size = max(self._padded_size, count)
+            images = np.concatenate([images, np.repeat(images[-1:], self._padded_size - count, axis=0)])
+        return self._session.run(None, {graph_export.INPUT: images})[0][:count]
 
 
 def why_unavailable(engine: str) -> str:
@@ -239,6 +284,8 @@ def why_unavailable(engine: str) -> str:
 
 
 def _version(engine: str) -> str:
+    if engine == "onnxruntime":  # onnxruntime or onnxruntime-gpu
+        return str(onnx_sessions.import_onnxruntime().__version__)
     return paddle.__version__ if engine == "paddle" else version(engine)
 
 
@@ -264,12 +311,3 @@ def _openvino() -> ModuleType:
         if hidden is None:
             del sys.modules["openvino_telemetry"]
     return openvino
-
-
-def _onnxruntime() -> ModuleType:
-    """Import ONNX Runtime without its telemetry, which exists since version 1.29."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read once, at import
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()  # in case another module imported it before
-    return onnxruntime

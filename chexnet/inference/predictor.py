@@ -74,7 +74,7 @@ class Predictor:
         if not isinstance(config, InferenceConfig):
             config = InferenceConfig(ckpt=os.fspath(config))
         self.config = config = replace(config, **options)
-        device.set_device(config.device, config.tf32)
+        cuda = engines.set_device(config.engine, config.device, config.tf32)
         engines.check_gpu_precision(config.precision)  # before the checkpoint is read
         names = class_names(config.classes_file) if config.classes_file else None
         checkpoint = model.open_checkpoint(config.ckpt, config.backbone, names, config.sample_bits)
@@ -84,7 +84,7 @@ class Predictor:
         self.cam_max = cam.heatmap_range(checkpoint.metadata, checkpoint.metadata_source)
         self.classes, self.preprocessing = description.classes, description.preprocessing
         self.crops = config.crops or description.crops
-        self.engine_spec = engines.select_engine(config.engine, config.precision, images and images * self.crops)
+        self.engine_spec = engines.select_engine(config.engine, config.precision, images and images * self.crops, cuda)
         self.engine = self.engine_spec.description
         self._grad_cam = maps
         self._checkpoint: model.Checkpoint | None = checkpoint

@@ -21,17 +21,19 @@ WINGS = {
     "inference": GROUND | {"metrics", "data", "model"},
     "evaluation": GROUND | {"metrics", "data", "model", "inference"},
     "web": GROUND | {"metrics", "data", "phantom", "model", "inference"},
+    "gpu": GROUND | {"model", "training"},
 }
 """Package -> packages that it may import."""
 
 WITHOUT_PADDLE = (
     *("_lazy", "_types", "cli", "config", "errors", "files", "labels", "prefetch"),
     *("metrics", "phantom", "evaluation.report", "evaluation.predictions"),
+    *(f"gpu.{module}" for module in ("gpu_check", "libraries", "paddle_build")),
     *(f"data.{package}" for package in ("audit", "cache", "download", "images", "lists", "transforms")),
 )
 LIBRARY = ROOT / "chexnet"
 EXAMPLES = tuple(ROOT / f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist"))
-BENCHMARKS = (ROOT / "benchmarks/__main__.py", ROOT / "benchmarks/backbones.py")
+BENCHMARKS = tuple(ROOT / f"benchmarks/{name}.py" for name in ("__main__", "backbones", "gpu"))
 SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py"), *EXAMPLES, *BENCHMARKS])
 
 
