@@ -20,11 +20,12 @@ _PROBE_SIZE = 1 << 16
 """Bytes to append in a test for free space: more than the largest block of common file systems."""
 
 
-def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int | None, maps: bool = False) -> Path:
     """Write the network as an inference program of this Paddle version.
 
     The program maps uint8 [N, 1, crop, crop] to probabilities float32 [N, out_size] or, with `maps`, to class maps
-    float32 [N, out_size, h, w], see `CheXNet.class_activation_maps`. It includes normalization and sigmoid.
+    float32 [N, out_size, h, w], see `CheXNet.class_activation_maps`. It includes normalization and sigmoid. With
+    `crop=None`, it takes images of any height and width.
 
     Returns:
         The program file, `model.json` (Paddle 3) or `model.pdmodel`. Its weights are in `model.pdiparams` in the same
@@ -41,7 +42,7 @@ def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, ma
     return _check_free_space(program if program.exists() else prefix.with_suffix(".pdmodel"))
 
 
-def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int | None, maps: bool = False) -> Path:
     """Write the network up to its logits in the program format of Paddle 2, which OpenVINO reads.
 
     The program has no sigmoid, because Paddle 3 cannot write that operation in the old format. With `maps`, it
@@ -62,7 +63,7 @@ def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: 
     return _check_free_space(prefix.with_suffix(".pdmodel"))
 
 
-def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int | None, maps: bool = False) -> Path:
     """Write the network as ONNX, with the input and output of `save_program`.
 
     Requires the package paddle2onnx, and that ONNX_POSSIBLE is true.
@@ -115,7 +116,7 @@ class _Graph(paddle.nn.Layer):
         return getattr(self.network, self.method)(images)
 
 
-def _input(crop: int) -> paddle.static.InputSpec:
+def _input(crop: int | None) -> paddle.static.InputSpec:
     return paddle.static.InputSpec([None, 1, crop, crop], "uint8", name=INPUT)
 
 
