@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT, make_folder, run_script
+from dense_data import CROP, RESIZE, SHAPES, save_network, shape_image
 from PIL import Image
-from test_dense import CROP, RESIZE, SHAPES, save_network, shape_image
 
 from chexnet.config import EXPORT_FORMATS, InferenceConfig
 from chexnet.inference import Predictor, engines
