@@ -31,6 +31,9 @@ ENGINES = ("openvino", "onnxruntime", "paddle")
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
+GRAPH_CACHE_VARIABLE, GRAPH_CACHE_OFF = "CHEXNET_GRAPH_CACHE", "off"
+"""Environment variable with the default of `--graph_cache`, and the value that turns the cache off."""
+
 AMP_LEVELS = ("off", "O1", "O2")
 
 ON_BAD_IMAGE = ("error", "skip")
@@ -192,6 +195,12 @@ class InferenceConfig:
     )
     precision: str = hardware(
         "float32", "precision of the computation, if the hardware supports it", choices=PRECISIONS
+    )
+    graph_cache: str | None = hardware(
+        None,
+        "folder for compiled graphs, which make the next start faster, or off for none (default: "
+        f"${GRAPH_CACHE_VARIABLE}, else one in the user's cache folder)",
+        metavar="DIR",
     )
     backbone: str | None = model(
         None,

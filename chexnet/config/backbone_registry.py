@@ -15,6 +15,11 @@ _BUILT_IN = (
 """Compared in docs/backbones.md. Importing `chexnet.model.backbones`, which needs Paddle, registers their classes. The
 command-line flags need only the names."""
 
+DEFAULT_MIN_INPUT_SIZE = 32
+
+MIN_INPUT_SIZES = {"densenet_cifar": 8, "googlenet": 61, "alexnet": 63}
+"""`min_input_size` of the built-in backbones that do not have the default. It is checked without their classes."""
+
 BACKBONES: dict[str, Any] = {}
 """Name -> class, a subclass of `chexnet.model.backbones.Backbone`, of every backbone registered so far."""
 
@@ -31,6 +36,18 @@ def list_backbones() -> tuple[str, ...]:
     ('densenet121', 'densenet161')
     """
     return tuple(dict.fromkeys((*_BUILT_IN, *BACKBONES)))
+
+
+def is_built_in(name: str) -> bool:
+    """Return whether a backbone is defined in this package."""
+    return name in _BUILT_IN
+
+
+def min_input_size(name: str) -> int:
+    """Return the smallest height and width of the images of a backbone, in pixels."""
+    if name in BACKBONES:
+        return int(BACKBONES[name].min_input_size)
+    return MIN_INPUT_SIZES.get(name, DEFAULT_MIN_INPUT_SIZE)
 
 
 def register_backbone(name: str) -> Callable[[BackboneType], BackboneType]:

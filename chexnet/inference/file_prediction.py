@@ -72,7 +72,7 @@ def predict_files(
         paths = list(paths)
         number = sum(isinstance(path, Path) for path in paths)
     pictures = OverlayWriter(config.cam) if config.cam else None
-    predictor = Predictor(config, images=number, maps=pictures is not None)
+    predictor = Predictor(config, images=number, maps=pictures is not None, log=log)
     found_thresholds = predictor.find_thresholds(config.thresholds, log)
     thresholds = found_thresholds[1] if found_thresholds else None
     predictor.load(log)

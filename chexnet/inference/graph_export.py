@@ -5,14 +5,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chexnet.device import paddle
-from chexnet.model import CheXNet
+from chexnet import device
+
+if TYPE_CHECKING:
+    from chexnet.device import paddle
+    from chexnet.model import CheXNet
 
 INPUT = "images"
 """Name of the only input of a graph."""
 
-ONNX_POSSIBLE = not paddle.__version__.startswith("2.")
+ONNX_POSSIBLE = not device.paddle_version().startswith("2.")
 """paddle2onnx reads only the programs of Paddle 3."""
 
 
@@ -20,7 +24,7 @@ _PROBE_SIZE = 1 << 16
 """Bytes to append in a test for free space: more than the largest block of common file systems."""
 
 
-def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_program(network: "CheXNet", folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
     """Write the network as an inference program of this Paddle version.
 
     The program maps uint8 [N, 1, crop, crop] to probabilities float32 [N, out_size] or, with `maps`, to class maps
@@ -35,13 +39,13 @@ def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, ma
     """
     prefix = Path(folder) / "model"
     network.eval()
-    graph = _Graph(network, "class_activation_maps" if maps else "forward")
-    paddle.jit.save(graph, str(prefix), input_spec=[_input(crop)])
+    graph = _graph(network, "class_activation_maps" if maps else "forward")
+    device.paddle.jit.save(graph, str(prefix), input_spec=[_input(crop)])
     program = prefix.with_suffix(".json")
     return _check_free_space(program if program.exists() else prefix.with_suffix(".pdmodel"))
 
 
-def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_logits_program(network: "CheXNet", folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
     """Write the network up to its logits in the program format of Paddle 2, which OpenVINO reads.
 
     The program has no sigmoid, because Paddle 3 cannot write that operation in the old format. With `maps`, it
@@ -56,13 +60,13 @@ def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: 
     prefix = Path(folder) / "model"
     network.eval()
     with _old_format():
-        graph = _Graph(network, "class_activation_maps" if maps else "logits")
-        program = paddle.jit.to_static(graph, input_spec=[_input(crop)], full_graph=True)
-        paddle.jit.save(program, str(prefix))
+        graph = _graph(network, "class_activation_maps" if maps else "logits")
+        program = device.paddle.jit.to_static(graph, input_spec=[_input(crop)], full_graph=True)
+        device.paddle.jit.save(program, str(prefix))
     return _check_free_space(prefix.with_suffix(".pdmodel"))
 
 
-def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_onnx(network: "CheXNet", folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
     """Write the network as ONNX, with the input and output of `save_program`.
 
     Requires the package paddle2onnx, and that ONNX_POSSIBLE is true.
@@ -98,25 +102,27 @@ def _check_free_space(program: Path) -> Path:
     return program
 
 
-class _Graph(paddle.nn.Layer):
-    """One method of a network, to be traced.
+def _graph(network: "CheXNet", method: str) -> "paddle.nn.Layer":
+    """Return one method of a network, to be traced.
 
     `not_to_static` keeps Paddle from rewriting the code for control flow that depends on tensors, and from storing the
     result in the home folder.
     """
 
-    def __init__(self, network: CheXNet, method: str) -> None:
-        super().__init__()
-        self.network = network
-        self.method = method
+    class Graph(device.paddle.nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
 
-    @paddle.jit.not_to_static  # type: ignore[untyped-decorator]
-    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
-        return getattr(self.network, self.method)(images)
+        @device.paddle.jit.not_to_static  # type: ignore[untyped-decorator]
+        def forward(self, images: "paddle.Tensor") -> "paddle.Tensor":
+            return getattr(self.network, method)(images)
+
+    return Graph()
 
 
-def _input(crop: int) -> paddle.static.InputSpec:
-    return paddle.static.InputSpec([None, 1, crop, crop], "uint8", name=INPUT)
+def _input(crop: int) -> "paddle.static.InputSpec":
+    return device.paddle.static.InputSpec([None, 1, crop, crop], "uint8", name=INPUT)
 
 
 def _old_format() -> AbstractContextManager[None]:

@@ -14,10 +14,10 @@ from PIL import Image
 from chexnet import device, model
 from chexnet._types import LogFn, ProgressFn
 from chexnet.config import InferenceConfig
-from chexnet.data import BatchLoader, ChestXrayDataSet, images
+from chexnet.data import BatchLoader, ListDataSet, images
 from chexnet.data.lists import class_names
 from chexnet.errors import InputError
-from chexnet.inference import cam, engines, image_checks
+from chexnet.inference import cam, engines, graph_cache, image_checks
 from chexnet.inference.prediction import Prediction, PreparedImage
 from chexnet.inference.thresholds import Thresholds, find_thresholds
 from chexnet.labels import CLASS_NAMES
@@ -43,6 +43,8 @@ class Predictor:
         config: how to load and run the checkpoint, or the path of the weight file.
         images: expected number of images, None if unknown. On a CPU, `engine="auto"` does not compile for few images.
         maps: True runs Grad-CAM, a second pass, for a backbone without class maps.
+        log: receives a line about each compiled graph that is written to the graph cache (docs/predict.md), and about
+            one that cannot be used.
         options: fields of `InferenceConfig` that replace those of `config`, such as `crops=1` or `device="cpu"`.
 
     Attributes:
@@ -69,6 +71,7 @@ class Predictor:
         *,
         images: int | None = None,
         maps: bool = True,
+        log: LogFn | None = None,
         **options: Any,
     ) -> None:
         if not isinstance(config, InferenceConfig):
@@ -83,10 +86,17 @@ class Predictor:
         self.cam_max = cam.heatmap_range(checkpoint.metadata, checkpoint.metadata_source)
         self.classes, self.preprocessing = description.classes, description.preprocessing
         self.crops = config.crops or description.crops
-        self.engine_spec = engines.select_engine(config.engine, config.precision, images and images * self.crops)
+        self._graphs: graph_cache.GraphCache | None = None
+        if graph_cache.cache_folder(config.graph_cache):
+            spec = engines.select_engine(config.engine, config.precision, None)
+            self._graphs = graph_cache.open_cache(config.graph_cache, spec, checkpoint, log or (lambda line: None))
+        # A graph in the cache needs no compilation, so that it serves few images, too.
+        few = None if self._graphs else images and images * self.crops
+        self.engine_spec = engines.select_engine(config.engine, config.precision, few)
         self.engine = self.engine_spec.description
         self._grad_cam = maps
         self._checkpoint: model.Checkpoint | None = checkpoint
+        self._info: graph_cache.NetworkInfo | None = None
         self._compiled: dict[bool, engines.Engine] = {}
 
     @property
@@ -95,25 +105,35 @@ class Predictor:
         return f"{self.crops} crop{'s' * (self.crops > 1)} of {self.preprocessing.description}"
 
     @property
-    def network(self) -> model.CheXNet:
-        """The network with the checkpoint's weights."""
-        self.load()
-        return self._network
-
-    def load(self, log: LogFn | None = None) -> None:
-        """Build the network on the first call; `log` receives two lines about the engine and the crops."""
-        if log:
-            log(f"=> {self.engine}")
-            log(f"=> {self.crops_description}")
+    def network(self) -> "model.CheXNet":
+        """The network with the checkpoint's weights. Building it imports Paddle."""
         if self._checkpoint:
             self._network = self._checkpoint.build_network()
             self._checkpoint = None  # frees the arrays of the file
+        return self._network
+
+    @property
+    def info(self) -> graph_cache.NetworkInfo:
+        """Facts about the network, from the graph cache if it has them."""
+        if self._info is None:
+            self._info = (self._graphs and self._graphs.info()) or graph_cache.NetworkInfo.of(self.network)
+        return self._info
+
+    def load(self, log: LogFn | None = None) -> None:
+        """Check that the weights fit the network; `log` receives two lines about the engine and the crops."""
+        if log:
+            log(f"=> {self.engine}")
+            log(f"=> {self.crops_description}")
+        _ = self.info  # a graph in the cache was made of the same weights
 
     def compile(self, maps: bool = True) -> engines.Engine:
         """Return the compiled engine, for class maps if the backbone supports them, otherwise for probabilities."""
-        maps = maps and self.network.supports_cam
+        maps = maps and self.info.supports_cam
         if maps not in self._compiled:
-            self._compiled[maps] = self.engine_spec.compile(self.network, self.preprocessing.crop, maps)
+            if self._graphs:
+                self._compiled[maps] = self._graphs.engine(maps, lambda: self.network)
+            else:
+                self._compiled[maps] = self.engine_spec.compile(self.network, self.preprocessing.crop, maps)
         return self._compiled[maps]
 
     def release(self) -> None:
@@ -157,9 +177,7 @@ class Predictor:
                 for item in batch:
                     yield item if isinstance(item, InputError) else next(predictions)
 
-    def predict_dataset(
-        self, dataset: ChestXrayDataSet, batch_size: int, progress: ProgressFn | None = None
-    ) -> np.ndarray:
+    def predict_dataset(self, dataset: ListDataSet, batch_size: int, progress: ProgressFn | None = None) -> np.ndarray:
         """Predict every image of a data set, in its order.
 
         Args:
@@ -198,11 +216,11 @@ class Predictor:
         Raises:
             InputError: a number is not finite.
         """
-        if not self.network.supports_cam:
+        if not self.info.supports_cam:
             maps = cam.grad_cam(self.network, crops) if self._grad_cam else None
             return self.predict_crops(crops), maps
         maps = self._finite(self.compile().predict(crops), "class maps")
-        return cam.probabilities(maps, self.network.bias()), maps
+        return cam.probabilities(maps, self.info.bias), maps
 
     def _finite(self, values: np.ndarray, name: str) -> np.ndarray:
         if not np.isfinite(values).all():
@@ -234,7 +252,6 @@ class Predictor:
             return []
         probabilities, maps = self.predict_cam(np.concatenate([image.crops for image in batch]))
         means = _mean_over_crops(probabilities, len(batch)).astype(np.float32)
-        bias = self.network.bias() if self.network.supports_cam else np.zeros(len(self.classes), np.float32)
         per_image = [None] * len(batch) if maps is None else maps.reshape(len(batch), self.crops, *maps.shape[1:])
         return [
             Prediction(
@@ -244,8 +261,8 @@ class Predictor:
                 classes=self.classes,
                 probabilities=image_probabilities,
                 maps=image_maps,
-                bias=bias,
-                grid=self.network.grid,
+                bias=self.info.bias,
+                grid=self.info.grid,
                 geometry=image.geometry,
                 cam_max=self.cam_max,
             )
@@ -271,7 +288,7 @@ def load_for_scoring(config: InferenceConfig, ckpts: Sequence[str], log: LogFn) 
     """
     predictors: list[Predictor] = []
     for ckpt in ckpts:
-        predictor = Predictor(config, ckpt=ckpt)
+        predictor = Predictor(config, ckpt=ckpt, log=log)
         if not predictors:
             log(f"=> {predictor.engine}")
         log(f"=> {f'{ckpt}: ' * (len(ckpts) > 1)}{predictor.crops_description}")

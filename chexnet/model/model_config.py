@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chexnet.config import CROPS, DEFAULT_CROPS, NORMALIZATIONS, present_names
-from chexnet.config.backbone_registry import DEFAULT_BACKBONE, check_backbone
+from chexnet.config.backbone_registry import DEFAULT_BACKBONE, check_backbone, min_input_size
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, validate_class_names
 from chexnet.model import checkpoint
-from chexnet.model.backbones import BACKBONES
 
 MAX_CROP = 2048
 """Largest crop, in pixels. Ten crops of twice this side take 12 GB; metadata must not exhaust the memory."""
@@ -94,7 +93,7 @@ def parse_model_config(
 def check_input_size(crop: int, backbone: str = DEFAULT_BACKBONE) -> None:
     """Raise InputError if the backbone is unknown, or `crop` pixels are too few for it or more than MAX_CROP."""
     check_backbone(backbone, "--backbone")
-    minimum = BACKBONES[backbone].min_input_size
+    minimum = min_input_size(backbone)
     if crop > MAX_CROP:
         raise InputError(f"crop {crop} is too large for a network, expected at most {MAX_CROP} pixels")
     if crop < minimum:
