@@ -39,8 +39,8 @@ def list_backbones() -> tuple[str, ...]:
 
 
 def is_built_in(name: str) -> bool:
-    """Return whether a backbone is defined in this package."""
-    return name in _BUILT_IN
+    """Return whether a backbone is one of this package, and not replaced by another class."""
+    return name in _BUILT_IN and (name not in BACKBONES or BACKBONES[name].__module__.startswith("chexnet."))
 
 
 def min_input_size(name: str) -> int:

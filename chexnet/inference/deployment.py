@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image
 
 import chexnet
-from chexnet import model
+from chexnet import device, model
 from chexnet.config import EXPORT_FORMATS, InferenceConfig
-from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.files import atomic_directory, check_folder, sha256, write_text
 from chexnet.inference import Predictor, engines, graph_export
@@ -109,7 +108,7 @@ def _describe(predictor: Predictor, graph: Path, files: Sequence[Path], differen
         "ckpt_sha256": predictor.ckpt_sha256,
         "largest_difference": difference,
         "chexnet": chexnet.__version__,
-        "paddle": paddle.__version__,
+        "paddle": device.paddle_version(),
     }
 
 
@@ -117,12 +116,14 @@ def _check_possible(form: str) -> None:
     if form != "onnx":
         return
     if not graph_export.ONNX_POSSIBLE:
-        raise InputError(f"--format onnx: requires Paddle 3, this is Paddle {paddle.__version__}; use --format paddle")
+        raise InputError(
+            f"--format onnx: requires Paddle 3, this is Paddle {device.paddle_version()}; use --format paddle"
+        )
     if why := engines.why_unavailable("onnxruntime"):
         raise InputError(f"--format onnx: {why}")
 
 
-def _difference(network: model.CheXNet, graph: Path, crop: int) -> float:
+def _difference(network: "model.CheXNet", graph: Path, crop: int) -> float:
     """Return the largest difference of probabilities, for smooth images and noise, as a batch and alone."""
     rng = np.random.default_rng(0)
     coarse = (Image.fromarray(rng.integers(0, 256, (6, 6), np.uint8)) for _ in range(3))

@@ -25,9 +25,10 @@ WINGS = {
 """Package -> packages that it may import."""
 
 WITHOUT_PADDLE = (
-    *("_lazy", "_types", "cli", "config", "errors", "files", "labels", "prefetch"),
-    *("metrics", "phantom", "evaluation.report", "evaluation.predictions"),
-    *(f"data.{package}" for package in ("audit", "cache", "download", "images", "lists", "transforms")),
+    *("_lazy", "_types", "cli", "config", "device", "errors", "files", "labels", "prefetch"),
+    *("metrics", "phantom", "inference", "evaluation", "web"),
+    *(f"data.{name}" for name in ("audit", "cache", "download", "images", "lists", "transforms", "loader")),
+    *(f"model.{name}" for name in ("checkpoint", "class_maps", "feature_grid", "loading", "model_config")),
 )
 LIBRARY = ROOT / "chexnet"
 EXAMPLES = tuple(ROOT / f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist"))
