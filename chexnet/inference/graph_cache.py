@@ -84,14 +84,16 @@ class GraphCache:
         folder: folder of the entries of all checkpoints.
         spec: the engine.
         key: what all entries of this checkpoint have in common.
-        crop: side of the network's input.
+        crop: side of the network's input, or None for any height and width.
+        probe: fixed image, uint8 [1, 1, H, W].
         log: receives a line about each entry that is written, refused or cannot be written.
     """
 
     folder: Path
     spec: EngineSpec
     key: Mapping[str, Any]
-    crop: int
+    crop: int | None
+    probe: np.ndarray
     log: LogFn
 
     def __post_init__(self) -> None:
@@ -133,7 +135,7 @@ class GraphCache:
         network = build_network()
         graph = self.spec.export(network, self.crop, maps)
         engine = self.spec.load(graph)
-        self._write(maps, _Entry(graph, NetworkInfo.of(network), engine.predict(_probe(self.crop))))
+        self._write(maps, _Entry(graph, NetworkInfo.of(network), engine.predict(self.probe)))
         return engine
 
     def _key(self, maps: bool) -> str:
@@ -156,7 +158,7 @@ class GraphCache:
         path = self.path(maps)
         try:
             engine = self.spec.load(entry.graph)
-            found, expected = engine.predict(_probe(self.crop)), entry.probe_output
+            found, expected = engine.predict(self.probe), entry.probe_output
         except InputError:
             raise
         except Exception as error:  # an engine raises almost anything for a graph that it does not understand
@@ -193,13 +195,16 @@ class GraphCache:
         _remove_oldest(self.folder, keep=path)
 
 
-def open_cache(choice: str | None, spec: EngineSpec, opened: "model.Checkpoint", log: LogFn) -> GraphCache | None:
+def open_cache(
+    choice: str | None, spec: EngineSpec, opened: "model.Checkpoint", crop: int | None, log: LogFn
+) -> GraphCache | None:
     """Return the entries of a checkpoint for an engine.
 
     Args:
         choice: value of `--graph_cache`.
         spec: the engine.
         opened: the checkpoint.
+        crop: side of the network's input, or None for any height and width.
         log: see `GraphCache`.
 
     Returns:
@@ -214,7 +219,7 @@ def open_cache(choice: str | None, spec: EngineSpec, opened: "model.Checkpoint",
         "backbone": config.backbone,
         "classes": len(config.classes),
         "normalization": config.preprocessing.scaling,
-        "crop": config.preprocessing.crop,
+        "crop": crop,
         "engine": spec.engine,
         "engine_version": spec.version,
         "precision": spec.precision,
@@ -223,7 +228,7 @@ def open_cache(choice: str | None, spec: EngineSpec, opened: "model.Checkpoint",
         "source": _source_checksum(),
         "processor": _processor(),
     }
-    graphs = GraphCache(folder, spec, key, config.preprocessing.crop, log)
+    graphs = GraphCache(folder, spec, key, crop, _probe(config.preprocessing.crop), log)
     return graphs if graphs.usable() else None
 
 
@@ -250,10 +255,10 @@ def _parse(path: Path, key: str) -> _Entry:
     return _Entry(Graph(state["program"], state["weights"]), info, state["probe_output"])
 
 
-def _probe(crop: int) -> np.ndarray:
-    """Return a fixed image with large and small structures, uint8 [1, 1, crop, crop]."""
-    y, x = np.mgrid[:crop, :crop] / crop
-    waves = np.sin(7 * x + 3 * y) + np.sin(31 * x * y) + np.random.default_rng(0).normal(0, 0.3, (crop, crop))
+def _probe(side: int) -> np.ndarray:
+    """Return a fixed image with large and small structures, uint8 [1, 1, side, side]."""
+    y, x = np.mgrid[:side, :side] / side
+    waves = np.sin(7 * x + 3 * y) + np.sin(31 * x * y) + np.random.default_rng(0).normal(0, 0.3, (side, side))
     return np.clip(128 + 50 * waves, 0, 255).astype(np.uint8)[None, None]
 
 

@@ -24,11 +24,15 @@ _PROBE_SIZE = 1 << 16
 """Bytes to append in a test for free space: more than the largest block of common file systems."""
 
 
-def save_program(network: "CheXNet", folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_program(
+    network: "CheXNet", folder: str | os.PathLike[str], crop: int | None, maps: bool = False, window: int | None = None
+) -> Path:
     """Write the network as an inference program of this Paddle version.
 
     The program maps uint8 [N, 1, crop, crop] to probabilities float32 [N, out_size] or, with `maps`, to class maps
-    float32 [N, out_size, h, w], see `CheXNet.class_activation_maps`. It includes normalization and sigmoid.
+    float32 [N, out_size, h, w], see `CheXNet.class_activation_maps`. It includes normalization and sigmoid. With
+    `crop=None`, it takes images uint8 [N, 1, H, W] of any size. With `window` as well, the probabilities are those of
+    dense evaluation of each image and its mirror image, see `chexnet.inference.cam.dense_probabilities`.
 
     Returns:
         The program file, `model.json` (Paddle 3) or `model.pdmodel`. Its weights are in `model.pdiparams` in the same
@@ -39,13 +43,15 @@ def save_program(network: "CheXNet", folder: str | os.PathLike[str], crop: int, 
     """
     prefix = Path(folder) / "model"
     network.eval()
-    graph = _graph(network, "class_activation_maps" if maps else "forward")
+    graph = _dense_graph(network, window) if window else _graph(network, "class_activation_maps" if maps else "forward")
     device.paddle.jit.save(graph, str(prefix), input_spec=[_input(crop)])
     program = prefix.with_suffix(".json")
     return _check_free_space(program if program.exists() else prefix.with_suffix(".pdmodel"))
 
 
-def save_logits_program(network: "CheXNet", folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_logits_program(
+    network: "CheXNet", folder: str | os.PathLike[str], crop: int | None, maps: bool = False
+) -> Path:
     """Write the network up to its logits in the program format of Paddle 2, which OpenVINO reads.
 
     The program has no sigmoid, because Paddle 3 cannot write that operation in the old format. With `maps`, it
@@ -66,7 +72,9 @@ def save_logits_program(network: "CheXNet", folder: str | os.PathLike[str], crop
     return _check_free_space(prefix.with_suffix(".pdmodel"))
 
 
-def save_onnx(network: "CheXNet", folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_onnx(
+    network: "CheXNet", folder: str | os.PathLike[str], crop: int | None, maps: bool = False, window: int | None = None
+) -> Path:
     """Write the network as ONNX, with the input and output of `save_program`.
 
     Requires the package paddle2onnx, and that ONNX_POSSIBLE is true.
@@ -79,7 +87,7 @@ def save_onnx(network: "CheXNet", folder: str | os.PathLike[str], crop: int, map
     """
     import paddle2onnx
 
-    program = save_program(network, folder, crop, maps)
+    program = save_program(network, folder, crop, maps, window)
     path = program.with_suffix(".onnx")
     with _stdout_redirected():
         # The default optimize_tool installs a package.
@@ -121,7 +129,30 @@ def _graph(network: "CheXNet", method: str) -> "paddle.nn.Layer":
     return Graph()
 
 
-def _input(crop: int) -> "paddle.static.InputSpec":
+def _dense_graph(network: "CheXNet", window: int) -> "paddle.nn.Layer":
+    """Return dense evaluation of images and their mirror images, to be traced as `_graph` is."""
+    from chexnet.model.backbones.base import global_avg_pool
+
+    functional = device.paddle.nn.functional
+
+    class Graph(device.paddle.nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        @device.paddle.jit.not_to_static  # type: ignore[untyped-decorator]
+        def forward(self, images: "paddle.Tensor") -> "paddle.Tensor":
+            bias = network.backbone.classifier.bias.reshape([1, -1, 1, 1])
+            means = []
+            for view in (images, images[:, :, :, ::-1]):  # paddle2onnx cannot export `flip`
+                windows = functional.avg_pool2d(network.class_activation_maps(view), window, stride=1)
+                means.append(global_avg_pool(functional.sigmoid(windows + bias)))
+            return (means[0] + means[1]) / 2
+
+    return Graph()
+
+
+def _input(crop: int | None) -> "paddle.static.InputSpec":
     return device.paddle.static.InputSpec([None, 1, crop, crop], "uint8", name=INPUT)
 
 

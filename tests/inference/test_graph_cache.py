@@ -69,6 +69,10 @@ def predictor(ckpt, folder, **options):
     return Predictor(ckpt, **{"images": 1, "maps": False, "device": "cpu", "graph_cache": str(folder), **options})
 
 
+def opened_cache(folder, opened, spec=None, crop=61):
+    return graph_cache.open_cache(str(folder), spec or engines.select_engine(), opened, crop, print)
+
+
 def entries(folder):
     return sorted(folder.glob("*.graph"))
 
@@ -86,16 +90,17 @@ def refuse(*_):
 
 
 @pytest.mark.parametrize("name", COMPILED)
-@pytest.mark.parametrize("kind", ["ckpt", "cam_ckpt"])
+@pytest.mark.parametrize("kind", ["ckpt", "cam_ckpt", "dense"])
 def test_a_cached_graph_gives_the_bits_of_a_new_one(request, tmp_path, monkeypatch, kind, name):
-    ckpt = request.getfixturevalue(kind)
+    ckpt = request.getfixturevalue("cam_ckpt" if kind == "dense" else kind)
+    ways = {"crops": "dense" if kind == "dense" else 10, "engine": name}
     crops = np.random.default_rng(0).integers(0, 256, (5, 1, 61, 61), dtype=np.uint8)
     outcomes = []
     for folder in ("off", tmp_path, tmp_path):
         if outcomes[1:]:
             monkeypatch.setattr(engines.EngineSpec, "export", refuse)
             monkeypatch.setattr(type(open_checkpoint(ckpt)), "build_network", refuse)
-        opened = predictor(ckpt, folder, engine=name)
+        opened = predictor(ckpt, folder, **ways)
         found = opened.predict(IMAGE)
         outcomes.append((found.probabilities, found.maps, found.bias, found.grid, opened.predict_crops(crops)))
     for outcome in outcomes[1:]:
@@ -124,8 +129,8 @@ def test_a_released_predictor_takes_the_graph_again(ckpt, folder, written, monke
 def test_each_part_of_the_key_has_its_own_entry(ckpt, cam_ckpt, tmp_path, monkeypatch):
     opened, spec = open_checkpoint(ckpt), engines.select_engine(COMPILED[0])
 
-    def path(opened=opened, spec=spec, maps=False):
-        return graph_cache.open_cache(str(tmp_path), spec, opened, print).path(maps)
+    def path(opened=opened, spec=spec, maps=False, crop=61):
+        return opened_cache(tmp_path, opened, spec, crop).path(maps)
 
     def changed(target, name, value):
         with monkeypatch.context() as patch:
@@ -137,12 +142,13 @@ def test_each_part_of_the_key_has_its_own_entry(ckpt, cam_ckpt, tmp_path, monkey
         replace(config, backbone="alexnet"),
         replace(config, classes=config.classes[:2]),
         replace(config, preprocessing=replace(config.preprocessing, scaling="zero_one")),
-        replace(config, preprocessing=replace(config.preprocessing, crop=63)),
     ]
     assert path() == path()
     found = [
         path(),
         path(maps=True),
+        path(crop=64),
+        path(crop=None),
         path(replace(opened, sha256="0" * 64)),
         *(path(replace(opened, config=other)) for other in configs),
         path(spec=replace(spec, precision="bfloat16")),
@@ -190,7 +196,7 @@ def test_the_entry_of_other_weights_is_refused(tmp_path, folder, written, ckpt):
     expected = predictor(other, "off", engine=COMPILED[0]).predict(IMAGE).probabilities
     assert np.abs(expected - written[1]).max() > 1e-3
     spec = engines.select_engine(COMPILED[0])
-    path = graph_cache.open_cache(str(folder), spec, open_checkpoint(other), print).path(False)
+    path = opened_cache(folder, open_checkpoint(other), spec).path(False)
     entries(folder)[0].rename(path)
     lines = []
     found = predictor(other, folder, engine=COMPILED[0], log=lines.append).predict(IMAGE).probabilities
@@ -290,17 +296,17 @@ def test_a_read_only_folder_serves_its_entries(ckpt, folder, written, mount):
 
 def test_graphs_of_backbones_from_outside_are_not_kept(ckpt, tmp_path, monkeypatch):
     """Their code may change between two runs."""
-    assert graph_cache.open_cache(str(tmp_path), engines.select_engine(), open_checkpoint(ckpt), print)
+    assert opened_cache(tmp_path, open_checkpoint(ckpt))
     monkeypatch.setitem(BACKBONES, "lenet", Miniature)
-    assert not graph_cache.open_cache(str(tmp_path), engines.select_engine(), open_checkpoint(ckpt), print)
+    assert not opened_cache(tmp_path, open_checkpoint(ckpt))
     monkeypatch.undo()
-    assert not graph_cache.open_cache(str(tmp_path), engines.select_engine("paddle"), open_checkpoint(ckpt), print)
+    assert not opened_cache(tmp_path, open_checkpoint(ckpt), engines.select_engine("paddle"))
 
 
 def test_numbers_that_are_not_finite_are_not_kept(tmp_path):
     path = save_random(tmp_path / "model.pdparams", "lenet")
     network = open_checkpoint(path).build_network()
-    graphs = graph_cache.open_cache(str(tmp_path / "graphs"), engines.select_engine(), open_checkpoint(path), print)
+    graphs = opened_cache(tmp_path / "graphs", open_checkpoint(path))
     network.backbone.fc2.weight.set_value(network.backbone.fc2.weight * np.float32("nan"))
     graphs.engine(False, lambda: network)
     assert not entries(tmp_path / "graphs")
