@@ -41,7 +41,7 @@ if not TYPE_CHECKING:
         {
             "CLASS_NAMES": "labels",
             "CheXNet": "model.network",
-            "ChestXrayDataSet": "data.dataset",
+            "ChestXrayDataSet": "data.paddle_dataset",
             "EvalConfig": "config",
             "Predictor": "inference.predictor",
             "TrainConfig": "config",

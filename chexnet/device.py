@@ -3,26 +3,84 @@
 By itself, importing Paddle writes a note about ccache to standard error and installs a handler for SIGTERM, which
 prints a crash report. Paddle 2.6 also contains a zlib. If the system's libz is loaded after it, the two are mixed and
 Pillow cannot read PNG files.
+
+The attribute `paddle` of this module imports Paddle on first use, because that takes a second or more and inference
+with a cached graph does not need it. A module that needs Paddle as it is imported has `from chexnet.device import
+paddle`; all others have `from chexnet import device` and use `device.paddle`.
 """
 
 import os
+import re
 import signal
 import sys
 import threading
 import warnings
+from functools import cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np  # before `catch_warnings`: the warning filters that it adds are kept
 import PIL.Image  # noqa: F401 - loads libz before Paddle
 
 from chexnet.errors import InputError
 
-_terminate = None if "paddle" in sys.modules else signal.getsignal(signal.SIGTERM)
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", message="No ccache found")
+if TYPE_CHECKING:
     import paddle as paddle
 
-if _terminate is not None and threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGTERM, _terminate)
+_cpu_chosen = False
+"""True if `set_device` chose the CPU before Paddle was imported. Paddle is told as soon as it is."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "paddle":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _import_paddle()
+
+
+def _import_paddle() -> ModuleType:
+    """Import Paddle on the first call."""
+    global _cpu_chosen
+    terminate = None if "paddle" in sys.modules else signal.getsignal(signal.SIGTERM)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No ccache found")
+        import paddle
+    if terminate is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)
+    if _cpu_chosen:
+        paddle.set_device("cpu")
+        _cpu_chosen = False
+    globals()["paddle"] = paddle
+    return paddle
+
+
+def _is_imported() -> bool:
+    return sys.modules.get("paddle") is not None
+
+
+@cache
+def _installed_build() -> dict[str, str]:
+    """Return what the installed Paddle says about its build, without importing it; empty if it is not found."""
+    spec = PathFinder.find_spec("paddle")
+    if spec is None or spec.origin is None:
+        return {}
+    try:
+        text = Path(spec.origin).with_name("version").joinpath("__init__.py").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    return dict(re.findall(r"(?m)^(\w+)\s*=\s*'([^'\n]*)'", text))
+
+
+def paddle_version() -> str:
+    """Return Paddle's version. Paddle is imported only if its files do not tell."""
+    return _installed_build().get("full_version") or str(_import_paddle().__version__)
+
+
+def _is_cpu_build() -> bool:
+    """Return whether Paddle is known to be built without CUDA and ROCm; False if only its import can tell."""
+    build = _installed_build()
+    return build.get("cuda_version") == "False" and build.get("hip_version", "False") == "False"
 
 
 TF32_CAPABILITY = (8, 0)
@@ -43,6 +101,12 @@ def set_device(choice: str, tf32: str = "off") -> None:
     """
     if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1:
         raise InputError("launched as several processes, expected one: runs on several devices are not supported yet")
+    global _cpu_chosen
+    chooses_cpu = choice == "cpu" or (choice == "auto" and _is_cpu_build())
+    if chooses_cpu and tf32 == "off" and not _is_imported():
+        _cpu_chosen = True
+        return
+    paddle = _import_paddle()
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
     if choice == "gpu" and not gpus:
         reason = "finds none" if paddle.is_compiled_with_cuda() else "is the CPU build (see requirements-gpu.txt)"
@@ -67,16 +131,19 @@ def expect_equal_shapes() -> None:
 
 
 def _search_algorithms(exhaustively: bool) -> None:
-    paddle.set_flags({"FLAGS_cudnn_exhaustive_search": exhaustively})
+    _import_paddle().set_flags({"FLAGS_cudnn_exhaustive_search": exhaustively})
 
 
 def is_gpu() -> bool:
     """Return whether Paddle's current device is a GPU."""
-    return str(paddle.get_device()).startswith("gpu")
+    if not _is_imported() and (_cpu_chosen or _is_cpu_build()):
+        return False
+    return str(_import_paddle().get_device()).startswith("gpu")
 
 
 def gpu_supports(precision: str) -> bool:
     """Return whether the GPU supports a precision of `chexnet.config.PRECISIONS`, according to Paddle."""
+    paddle = _import_paddle()
     supported = {"bfloat16": paddle.amp.is_bfloat16_supported, "float16": paddle.amp.is_float16_supported}
     return precision == "float32" or bool(supported[precision](paddle.get_device()))
 
@@ -95,24 +162,25 @@ def check_gpu_precision(flag: str, precision: str, remedy: str) -> None:
 
 def tf32_note() -> str:
     """Return ` with TF32` if Paddle's current GPU rounds the factors of float32 products to it, else nothing."""
-    return " with TF32" if _has_tf32() and paddle.base.core.get_cudnn_switch() else ""
+    return " with TF32" if _has_tf32() and _import_paddle().base.core.get_cudnn_switch() else ""
 
 
 def _has_tf32() -> bool:
-    return is_gpu() and paddle.device.cuda.get_device_capability() >= TF32_CAPABILITY
+    return is_gpu() and _import_paddle().device.cuda.get_device_capability() >= TF32_CAPABILITY
 
 
 def device_name() -> str:
     """Return a description of Paddle's current device."""
-    return f"GPU {paddle.device.cuda.get_device_name()}" if is_gpu() else "CPU"
+    return f"GPU {_import_paddle().device.cuda.get_device_name()}" if is_gpu() else "CPU"
 
 
-def to_device(array: np.ndarray | paddle.Tensor) -> paddle.Tensor:
+def to_device(array: "np.ndarray | paddle.Tensor") -> "paddle.Tensor":
     """Copy an array to Paddle's current device; a tensor is returned as it is.
 
     The copy to a GPU is asynchronous: it goes through page-locked memory and is queued after the kernels of the
     previous step.
     """
+    paddle = _import_paddle()
     if isinstance(array, paddle.Tensor):
         return array
     if not is_gpu():

@@ -11,11 +11,14 @@ from chexnet import device
 from chexnet.config.backbone_registry import DEFAULT_BACKBONE
 from chexnet.errors import InputError
 
+SIDE = 224
+"""Height and width of the crops for which the bytes are given, pixels."""
+
 TRAINING_BYTES = 135e6
-"""Bytes per image of 224 x 224 pixels in a training step in float32."""
+"""Bytes per image of SIDE x SIDE pixels in a training step in float32."""
 
 EVALUATION_BYTES = 12e6
-"""Bytes per crop of 224 x 224 pixels in a pass of the network in float32."""
+"""Bytes per crop of SIDE x SIDE pixels in a pass of the network in float32."""
 
 MAX_CROPS = 640
 """Maximum number of crops per pass: more are not faster."""
@@ -36,9 +39,12 @@ def free_bytes() -> int:
     return int(device.paddle.base.core.gpu_memory_available() + unused)
 
 
-def crops_per_pass(crop: int) -> int:
-    """Return how many crops of `crop` pixels fit into the free memory of the GPU in one pass, 1 to MAX_CROPS."""
-    return max(1, min(MAX_CROPS, int(_USABLE * free_bytes() / (EVALUATION_BYTES * _area(crop)))))
+def crops_per_pass(crop: int | None) -> int:
+    """Return how many crops of `crop` pixels fit into the free memory of the GPU in one pass, 1 to MAX_CROPS.
+
+    None stands for images of any size and counts them in crops of SIDE pixels.
+    """
+    return max(1, min(MAX_CROPS, int(_USABLE * free_bytes() / (EVALUATION_BYTES * _area(crop or SIDE)))))
 
 
 def training_warning(images: int, crop: int, backbone: str, amp: str) -> str:
@@ -83,5 +89,5 @@ def out_of_memory_as_input_error(task: str, remedy: str) -> Iterator[None]:
 
 
 def _area(crop: int) -> float:
-    """Return the area of a crop, compared with 224 x 224 pixels."""
-    return (crop / 224) ** 2
+    """Return the area of a crop, compared with one of SIDE pixels."""
+    return (crop / SIDE) ** 2

@@ -25,6 +25,9 @@ pytest_plugins = [
 
 ROOT = Path(__file__).parent.parent
 
+# No test writes to the user's cache folder. Tests of the graph cache have their own folders.
+os.environ["CHEXNET_GRAPH_CACHE"] = "off"
+
 # A background job or nohup ignores signals. The programs that tests start would inherit that; a handler they do not.
 for _name in ("SIGHUP", "SIGINT"):
     if hasattr(signal, _name) and signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:

@@ -59,7 +59,7 @@ def draw_contact_sheet(args: argparse.Namespace) -> None:
     from chexnet.inference import Predictor, check_rows, contact_sheet
 
     check_rows(len(files))
-    predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt), images=len(paths))
+    predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt), images=len(paths), log=cli.echo)
     if unknown := [name for name in args.findings if name not in predictor.classes]:
         raise InputError(f"--findings {' '.join(unknown)}: unknown, expected names from {', '.join(predictor.classes)}")
     predictor.load(cli.echo)

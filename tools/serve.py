@@ -37,7 +37,7 @@ def serve_page(args: argparse.Namespace) -> None:
     from chexnet.inference import Predictor
     from chexnet.web import InferenceService, serve
 
-    predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt))
+    predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt), log=cli.echo)
     path_and_thresholds = predictor.find_thresholds(args.thresholds, cli.echo)
     predictor.load(cli.echo)
     predictor.compile()

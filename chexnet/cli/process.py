@@ -13,7 +13,9 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from types import FrameType
 from typing import IO, Any, TextIO, cast
 
+from chexnet.config import GRAPH_CACHE_OFF, GRAPH_CACHE_VARIABLE
 from chexnet.errors import InputError, InputWarning, printable
+from chexnet.files.user_cache import default_graph_cache
 
 CACHE = os.path.join(".cache", "paddle", "dataset")
 """Folder that Paddle creates when it is imported, relative to the home folder."""
@@ -139,7 +141,8 @@ def quiet_libraries() -> Iterator[None]:
 def usable_home() -> Iterator[None]:
     """Give the process a temporary home folder if its own one is not writable.
 
-    Paddle and Matplotlib store files there, and Paddle cannot be imported without it.
+    Paddle and Matplotlib store files there, and Paddle cannot be imported without it. The graph cache, whose files
+    outlive the process, stays in the own home folder, where it may still be readable.
     """
     with ExitStack() as stack:
         if not _is_writable(os.path.expanduser(os.path.join("~", CACHE))):
@@ -148,9 +151,11 @@ def usable_home() -> Iterator[None]:
             except OSError:  # nothing is writable; code that has to write will report it
                 yield
                 return
-            variable = "USERPROFILE" if os.name == "nt" else "HOME"
-            stack.callback(_set, variable, os.environ.get(variable))
-            _set(variable, folder)
+            home = "USERPROFILE" if os.name == "nt" else "HOME"
+            changes = {GRAPH_CACHE_VARIABLE: default_graph_cache() or GRAPH_CACHE_OFF, home: folder}
+            for variable, value in changes.items():
+                stack.callback(_set, variable, os.environ.get(variable))
+                _set(variable, value)
         yield
 
 

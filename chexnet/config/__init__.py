@@ -32,6 +32,9 @@ ENGINES = ("openvino", "onnxruntime", "paddle")
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
+GRAPH_CACHE_VARIABLE, GRAPH_CACHE_OFF = "CHEXNET_GRAPH_CACHE", "off"
+"""Environment variable with the default of `--graph_cache`, and the value that turns the cache off."""
+
 AMP_LEVELS = ("off", "O1", "O2", "bf16")
 """Mixed precision: none; float16 for convolutions and matrix products; float16 also for their weights; bfloat16 for
 convolutions and matrix products."""
@@ -200,6 +203,12 @@ class InferenceConfig:
         "float32", "precision of the computation, if the hardware supports it", choices=PRECISIONS
     )
     tf32: str = same_setting(TrainConfig, "tf32")
+    graph_cache: str | None = hardware(
+        None,
+        "folder for compiled graphs, which make the next start faster, or off for none (default: "
+        f"${GRAPH_CACHE_VARIABLE}, else one in the user's cache folder)",
+        metavar="DIR",
+    )
     backbone: str | None = model(
         None,
         f"backbone, if the checkpoint does not name one: %(choices)s (default: {DEFAULT_BACKBONE})",

@@ -15,6 +15,14 @@ _BUILT_IN = (
 """Compared in docs/backbones.md. Importing `chexnet.model.backbones`, which needs Paddle, registers their classes. The
 command-line flags need only the names."""
 
+DEFAULT_MIN_INPUT_SIZE = 32
+
+MIN_INPUT_SIZES = {"densenet_cifar": 8, "googlenet": 61, "alexnet": 63}
+"""`min_input_size` of the built-in backbones that do not have the default. It is checked without their classes."""
+
+WITHOUT_LINEAR_HEAD = ("vgg16", "alexnet", "lenet")
+"""The built-in backbones whose `has_linear_head` is False."""
+
 BACKBONES: dict[str, Any] = {}
 """Name -> class, a subclass of `chexnet.model.backbones.Backbone`, of every backbone registered so far."""
 
@@ -31,6 +39,23 @@ def list_backbones() -> tuple[str, ...]:
     ('densenet121', 'densenet161')
     """
     return tuple(dict.fromkeys((*_BUILT_IN, *BACKBONES)))
+
+
+def is_built_in(name: str) -> bool:
+    """Return whether a backbone is one of this package, and not replaced by another class."""
+    return name in _BUILT_IN and (name not in BACKBONES or BACKBONES[name].__module__.startswith("chexnet."))
+
+
+def min_input_size(name: str) -> int:
+    """Return the smallest height and width of the images of a backbone, in pixels."""
+    if name in BACKBONES:
+        return int(BACKBONES[name].min_input_size)
+    return MIN_INPUT_SIZES.get(name, DEFAULT_MIN_INPUT_SIZE)
+
+
+def has_linear_head(name: str) -> bool:
+    """Return whether a backbone's head is linear in the pooled feature map, so that it has class maps."""
+    return bool(BACKBONES[name].has_linear_head) if name in BACKBONES else name not in WITHOUT_LINEAR_HEAD
 
 
 def register_backbone(name: str) -> Callable[[BackboneType], BackboneType]:

@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from chexnet.data.bad_images import find_bad_images as find_bad_images
     from chexnet.data.bad_images import format_skipped as format_skipped
     from chexnet.data.dataset import Augmentation as Augmentation
-    from chexnet.data.dataset import ChestXrayDataSet as ChestXrayDataSet
     from chexnet.data.dataset import CropMode as CropMode
+    from chexnet.data.dataset import ListDataSet as ListDataSet
     from chexnet.data.dataset import augmentation_params as augmentation_params
     from chexnet.data.external import ExternalDataSet as ExternalDataSet
     from chexnet.data.external import LabeledImages as LabeledImages
     from chexnet.data.loader import Batch as Batch
     from chexnet.data.loader import BatchLoader as BatchLoader
     from chexnet.data.loader import DataSet as DataSet
+    from chexnet.data.paddle_dataset import ChestXrayDataSet as ChestXrayDataSet
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
@@ -27,13 +28,14 @@ else:
             "find_bad_images": "bad_images",
             "format_skipped": "bad_images",
             "Augmentation": "dataset",
-            "ChestXrayDataSet": "dataset",
             "CropMode": "dataset",
+            "ListDataSet": "dataset",
             "augmentation_params": "dataset",
             "ExternalDataSet": "external",
             "LabeledImages": "external",
             "Batch": "loader",
             "BatchLoader": "loader",
             "DataSet": "loader",
+            "ChestXrayDataSet": "paddle_dataset",
         },
     )

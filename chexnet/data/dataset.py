@@ -4,20 +4,23 @@ import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
 
+from chexnet import device
 from chexnet.data import images
 from chexnet.data.bad_images import SkippedImage
 from chexnet.data.cache import ImageCache
 from chexnet.data.images import survey
 from chexnet.data.lists import ImageList, check_images, read_list
 from chexnet.data.transforms import Preprocessing
-from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
+
+if TYPE_CHECKING:
+    from chexnet.device import paddle
 
 CropMode = Literal["train", "center", "ten", "dense"]
 
@@ -33,8 +36,8 @@ EarlierTransform = Callable[[Image.Image], Any]
 """A transform of the earlier Paddle-CheXNet: maps a PIL image, mode RGB, to the network's input."""
 
 
-class ChestXrayDataSet(paddle.io.Dataset):
-    """The images and labels of a list file.
+class ListDataSet:
+    """The images and labels of a list file. Needs no Paddle; `ChestXrayDataSet` is the same as a Paddle data set.
 
     The constructor checks the whole list. Images are decoded when samples are read.
 
@@ -119,7 +122,7 @@ class ChestXrayDataSet(paddle.io.Dataset):
     def __len__(self) -> int:
         return len(self.list)
 
-    def __getitem__(self, index: int) -> Sample | tuple[Any, paddle.Tensor]:
+    def __getitem__(self, index: int) -> "Sample | tuple[Any, paddle.Tensor]":
         """Return the crop(s) of an image and its labels, see `Sample`.
 
         Raises:
@@ -128,7 +131,7 @@ class ChestXrayDataSet(paddle.io.Dataset):
         labels = self.list.labels[index].astype(np.float32)
         if self.as_pil:
             image = Image.fromarray(np.asarray(self._gray(index))).convert("RGB")
-            return self.transform(image) if self.transform else image, paddle.to_tensor(labels)
+            return self.transform(image) if self.transform else image, device.paddle.to_tensor(labels)
         resized = self._resized(index)
         if self.crop_mode == "ten":
             return self.preprocessing.ten_crop(resized), labels

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from chexnet.data.dataset import ChestXrayDataSet, Sample
+from chexnet.data.dataset import ListDataSet, Sample
 from chexnet.data.external import ExternalDataSet
 from chexnet.device import is_gpu, to_device
 from chexnet.prefetch import prefetch_map
@@ -17,7 +17,7 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 Images of an ExternalDataSet may also be float32 [B, 3, crop, crop]."""
 
-DataSet = ChestXrayDataSet | ExternalDataSet
+DataSet = ListDataSet | ExternalDataSet
 """The data sets that `BatchLoader` reads."""
 
 PREFETCH_BATCHES = 2

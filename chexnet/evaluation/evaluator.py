@@ -11,7 +11,7 @@ import numpy as np
 from chexnet._types import LogFn, ProgressFn
 from chexnet.config import EvalConfig
 from chexnet.config.crops import DENSE, Crops
-from chexnet.data import ChestXrayDataSet, CropMode, SkippedImage, audit, find_bad_images
+from chexnet.data import CropMode, ListDataSet, SkippedImage, audit, find_bad_images
 from chexnet.data.lists import check_classes
 from chexnet.errors import InputError
 from chexnet.evaluation.predictions import Predictions
@@ -102,9 +102,9 @@ class _ImageLists:
 
     config: EvalConfig
     progress: ProgressFn | None
-    datasets: dict[tuple[object, ...], ChestXrayDataSet] = field(default_factory=dict)
+    datasets: dict[tuple[object, ...], ListDataSet] = field(default_factory=dict)
 
-    def open(self, path: str, predictor: Predictor) -> ChestXrayDataSet:
+    def open(self, path: str, predictor: Predictor) -> ListDataSet:
         """Open the images of a list with the crops and the preprocessing of a checkpoint."""
         config, preprocessing, n_classes = self.config, predictor.preprocessing, len(predictor.classes)
         key = path, preprocessing, predictor.crops
@@ -121,7 +121,7 @@ class _ImageLists:
                     workers=config.num_workers,
                     progress=self.progress,
                 )
-            self.datasets[key] = ChestXrayDataSet(
+            self.datasets[key] = ListDataSet(
                 config.data_dir,
                 path,
                 modes[predictor.crops],

@@ -1,7 +1,7 @@
 """Build a report from an evaluation."""
 
+from chexnet import device
 from chexnet.data import audit
-from chexnet.device import paddle
 from chexnet.evaluation.report import Report, build_report
 from chexnet.evaluation.result import CheckpointResult, EvalResult
 
@@ -16,7 +16,7 @@ def report_from_evaluation(result: EvalResult) -> Report:
         result.predictions,
         result.validation,
         audit=notes,
-        run={**result.run, "paddle": paddle.__version__},
+        run={**result.run, "paddle": device.paddle_version()},
         ckpt_sha256=result.run["sha256"]["ckpt"],
         one_checkpoint=len(result.members) == 1,
     )

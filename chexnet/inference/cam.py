@@ -3,17 +3,19 @@
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from chexnet import device
 from chexnet.data.transforms import CropGeometry
-from chexnet.device import paddle
 from chexnet.errors import InputError
-from chexnet.model import CheXNet
-from chexnet.model.backbones import Backbone, FeatureGrid
 from chexnet.model.class_maps import DISPLAY_LIMIT, to_opacity, upsample
+from chexnet.model.feature_grid import DEFAULT_GRID, FeatureGrid
+
+if TYPE_CHECKING:
+    from chexnet.model import CheXNet
 
 __all__ = [
     "DISPLAY_LIMIT",
@@ -81,7 +83,7 @@ def window_cells(predict: Callable[[np.ndarray], np.ndarray], crop: int) -> int:
     return predict(np.zeros((1, 1, crop, crop), np.uint8)).shape[-1]
 
 
-def upsample_to_image(maps: np.ndarray, geometry: CropGeometry, grid: FeatureGrid = Backbone.grid) -> np.ndarray:
+def upsample_to_image(maps: np.ndarray, geometry: CropGeometry, grid: FeatureGrid = DEFAULT_GRID) -> np.ndarray:
     """Combine the crops' maps of one finding into one map at the size of the original image.
 
     Each map is upsampled bicubically to its crop, so its maximum may lie between cell centers. Beyond the centers of
@@ -98,7 +100,7 @@ def upsample_to_image(maps: np.ndarray, geometry: CropGeometry, grid: FeatureGri
     return geometry.stitch(np.stack([upsample(crop_map, geometry.size, grid) for crop_map in maps]))
 
 
-def grad_cam(network: CheXNet, images: np.ndarray) -> np.ndarray:
+def grad_cam(network: "CheXNet", images: np.ndarray) -> np.ndarray:
     """Compute Grad-CAM for every output of a network whose head is not linear in the pooled features.
 
     The method is that of Selvaraju et al., Grad-CAM, ICCV 2017, section 3, with two changes that keep logit units. The
@@ -113,13 +115,13 @@ def grad_cam(network: CheXNet, images: np.ndarray) -> np.ndarray:
         float32 [N, C, h, w].
     """
     network.eval()
-    with paddle.no_grad():
-        features = network.features(paddle.to_tensor(images))
+    with device.paddle.no_grad():
+        features = network.features(device.paddle.to_tensor(images))
     features.stop_gradient = False
     sums = network.classify(features).sum(axis=0)  # [C]
     maps = []
     for logit_sum in sums:
-        (gradient,) = paddle.grad(logit_sum, features, retain_graph=True)
+        (gradient,) = device.paddle.grad(logit_sum, features, retain_graph=True)
         weights = gradient.sum(axis=[2, 3], keepdim=True)  # [N, channels, 1, 1]
         maps.append((weights * features.detach()).sum(axis=1).astype("float32").numpy())
     return np.stack(maps, axis=1)

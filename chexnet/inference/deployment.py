@@ -11,11 +11,10 @@ import numpy as np
 from PIL import Image
 
 import chexnet
-from chexnet import model
+from chexnet import device, model
 from chexnet.config import EXPORT_FORMATS, InferenceConfig
 from chexnet.config.crops import DENSE
 from chexnet.data.transforms import Preprocessing
-from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.files import atomic_directory, check_folder, sha256, write_text
 from chexnet.inference import Predictor, cam, engines, graph_export
@@ -114,7 +113,7 @@ def _describe(predictor: Predictor, graph: Path, files: Sequence[Path], differen
         "ckpt_sha256": predictor.ckpt_sha256,
         "largest_difference": difference,
         "chexnet": chexnet.__version__,
-        "paddle": paddle.__version__,
+        "paddle": device.paddle_version(),
     }
 
 
@@ -122,12 +121,14 @@ def _check_possible(form: str) -> None:
     if form != "onnx":
         return
     if not graph_export.ONNX_POSSIBLE:
-        raise InputError(f"--format onnx: requires Paddle 3, this is Paddle {paddle.__version__}; use --format paddle")
+        raise InputError(
+            f"--format onnx: requires Paddle 3, this is Paddle {device.paddle_version()}; use --format paddle"
+        )
     if why := engines.why_unavailable("onnxruntime"):
         raise InputError(f"--format onnx: {why}")
 
 
-def _difference(network: model.CheXNet, graph: Path, preprocessing: Preprocessing, window: int | None) -> float:
+def _difference(network: "model.CheXNet", graph: Path, preprocessing: Preprocessing, window: int | None) -> float:
     """Return the largest difference of probabilities, for smooth images and noise, as a batch and alone.
 
     With `window`, these are images of several shapes, in dense evaluation.
@@ -151,7 +152,7 @@ def _test_images(size: tuple[int, int]) -> np.ndarray:
     return np.stack([*smooth, *rng.integers(0, 256, (2, *size), np.uint8)])[:, None]
 
 
-def _predict_dense(network: model.CheXNet, images: np.ndarray, window: int) -> np.ndarray:
+def _predict_dense(network: "model.CheXNet", images: np.ndarray, window: int) -> np.ndarray:
     """Predict images uint8 [N, 1, H, W] by dense evaluation of them and their mirror images: float64 [N, C]."""
     views = (images, np.ascontiguousarray(images[..., ::-1]))
     bias = network.bias()

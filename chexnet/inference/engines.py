@@ -11,17 +11,19 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from chexnet import device, gpu_memory
 from chexnet.config import CPUS, ENGINES
-from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.files import temporary_folder
 from chexnet.inference import graph_export, onnx_sessions
 from chexnet.inference.onnx_sessions import Cuda
-from chexnet.model import CheXNet
+
+if TYPE_CHECKING:
+    from chexnet.model import CheXNet
 
 EAGER_MAX_CROPS = 40
 """On a CPU, eager Paddle predicts up to this number of crops in less time than another engine needs to compile."""
@@ -45,6 +47,13 @@ class Engine(ABC):
         """
 
 
+class Graph(NamedTuple):
+    """A network as OpenVINO (its IR) or ONNX Runtime (ONNX, with the weights in the program) reads it."""
+
+    program: bytes
+    weights: bytes
+
+
 @dataclass(frozen=True)
 class EngineSpec:
     """An engine that is available on this machine.
@@ -63,7 +72,7 @@ class EngineSpec:
     description: str
     cuda: Cuda | None = None
 
-    def compile(self, network: CheXNet, crop: int | None, maps: bool = False) -> Engine:
+    def compile(self, network: "CheXNet", crop: int | None, maps: bool = False) -> Engine:
         """Compile a network for square images of `crop` pixels, or with None for images of any height and width.
 
         It returns probabilities or, with `maps`, class maps.
@@ -72,21 +81,42 @@ class EngineSpec:
         """
         if device.is_gpu():
             return _EagerEngine(network, maps, self.precision, gpu_memory.crops_per_pass(crop))
+        if self.loads_graphs:
+            return self.load(self.export(network, crop, maps))
         with temporary_folder() as folder:
-            if self.engine == "paddle":
-                return _PaddleInference(
-                    graph_export.save_program(network, folder, crop, maps), self.precision, self.threads
-                )
+            return _PaddleInference(
+                graph_export.save_program(network, folder, crop, maps), self.precision, self.threads
+            )
+
+    @property
+    def version(self) -> str:
+        """Version of the engine's package."""
+        return _version(self.engine)
+
+    @property
+    def loads_graphs(self) -> bool:
+        """True if `load` compiles what `export` returns, without Paddle."""
+        return self.engine != "paddle"
+
+    def export(self, network: "CheXNet", crop: int | None, maps: bool = False) -> Graph:
+        """Export a network as a graph; the arguments are those of `compile`."""
+        with temporary_folder() as folder:
             if self.engine == "onnxruntime":
-                return _OnnxRuntime(graph_export.save_onnx(network, folder, crop, maps), self.threads, self.cuda)
-            return _OpenVINO(network, folder, crop, maps, self.precision, self.threads)
+                return Graph(graph_export.save_onnx(network, folder, crop, maps).read_bytes(), b"")
+            return _export_ir(network, folder, crop, maps)
+
+    def load(self, graph: Graph) -> Engine:
+        """Compile a graph that `export` returned."""
+        if self.engine == "onnxruntime":
+            return _OnnxRuntime(graph.program, self.threads, self.cuda)
+        return _OpenVINO(graph, self.precision, self.threads)
 
 
 @dataclass(frozen=True)
 class _EagerSpec(EngineSpec):
     """Paddle's eager mode on a CPU, for few images."""
 
-    def compile(self, network: CheXNet, crop: int | None, maps: bool = False) -> Engine:
+    def compile(self, network: "CheXNet", crop: int | None, maps: bool = False) -> Engine:
         return _EagerEngine(network, maps)
 
 
@@ -144,10 +174,10 @@ def select_engine(
         check_gpu_precision(precision)
         computed = f"{precision}{device.tf32_note()}"
         return EngineSpec(
-            "paddle", precision, 1, f"paddle {paddle.__version__}, {computed}, {device.device_name()}, 1 thread"
+            "paddle", precision, 1, f"paddle {device.paddle_version()}, {computed}, {device.device_name()}, 1 thread"
         )
     if crops is not None and crops <= EAGER_MAX_CROPS and (engine, precision) == ("auto", "float32"):
-        description = f"paddle {paddle.__version__}, not compiled for few images, float32, {device.device_name()}"
+        description = f"paddle {device.paddle_version()}, not compiled for few images, float32, {device.device_name()}"
         return _EagerSpec("paddle", "float32", CPUS, description)
     if engine == "auto":
         engine = next(name for name in ENGINES if not why_unavailable(name))
@@ -173,14 +203,14 @@ def check_gpu_precision(precision: str) -> None:
 
 def load_exported(path: Path) -> Engine:
     """Load an exported file on the CPU: `.onnx` with ONNX Runtime, a Paddle program with Paddle Inference."""
-    return _OnnxRuntime(path) if path.suffix == ".onnx" else _PaddleInference(path)
+    return _OnnxRuntime(str(path)) if path.suffix == ".onnx" else _PaddleInference(path)
 
 
 class _EagerEngine(Engine):
     """A network in Paddle's eager mode."""
 
     def __init__(
-        self, network: CheXNet, maps: bool, precision: str = "float32", preferred_batch_size: int = 10
+        self, network: "CheXNet", maps: bool, precision: str = "float32", preferred_batch_size: int = 10
     ) -> None:
         self._predict = network.predict_cam if maps else network.predict
         self.precision = precision
@@ -192,7 +222,7 @@ class _EagerEngine(Engine):
             gpu_memory.out_of_memory_as_input_error(
                 f"a pass of {len(images)} crops", "use a lower --batch_size, --crops 1 or --device cpu"
             ),
-            paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"),
+            device.paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"),
         ):
             return self._predict(images)
 
@@ -230,17 +260,10 @@ class _OpenVINO(Engine):
 
     preferred_batch_size = 80
 
-    def __init__(
-        self, network: CheXNet, folder: Path, crop: int | None, maps: bool, precision: str, threads: int
-    ) -> None:
+    def __init__(self, graph: Graph, precision: str, threads: int) -> None:
         openvino = _openvino()
         core = openvino.Core()
-        model = core.read_model(graph_export.save_logits_program(network, folder, crop, maps))
-        if not maps:
-            sigmoid = openvino.opset13.sigmoid(model.get_results()[0].input_value(0))
-            model = openvino.Model([sigmoid], model.get_parameters())
-        side = crop or -1  # -1: any; as fast as a fixed size, and the memory does not grow with the number of sizes
-        model.reshape([1, 1, side, side])
+        model = core.read_model(graph.program, graph.weights)
         settings = {
             # By default, OpenVINO computes in bfloat16 where the CPU supports it.
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision],
@@ -261,11 +284,25 @@ class _OpenVINO(Engine):
         return np.concatenate([output[0] for output in outputs])
 
 
+def _export_ir(network: "CheXNet", folder: Path, crop: int | None, maps: bool) -> Graph:
+    """Convert a network to OpenVINO's IR for batches of one image, with float32 weights."""
+    openvino = _openvino()
+    model = openvino.Core().read_model(graph_export.save_logits_program(network, folder, crop, maps))
+    if not maps:
+        sigmoid = openvino.opset13.sigmoid(model.get_results()[0].input_value(0))
+        model = openvino.Model([sigmoid], model.get_parameters())
+    side = crop or -1  # -1: any; as fast as a fixed size, and the memory does not grow with the number of sizes
+    model.reshape([1, 1, side, side])
+    path = folder / "ir.xml"
+    openvino.save_model(model, path, compress_to_fp16=False)
+    return Graph(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+
+
 class _OnnxRuntime(Engine):
     """ONNX Runtime."""
 
-    def __init__(self, path: Path, threads: int = CPUS, cuda: Cuda | None = None) -> None:
-        self._session = onnx_sessions.create_session(str(path), threads, cuda)
+    def __init__(self, model: str | bytes, threads: int = CPUS, cuda: Cuda | None = None) -> None:
+        self._session = onnx_sessions.create_session(model, threads, cuda)
         self.preferred_batch_size = 160 if cuda else 20
         self._padded_size = 1 if cuda else 0
 
@@ -281,7 +318,9 @@ class _OnnxRuntime(Engine):
 def why_unavailable(engine: str) -> str:
     """Return the reason why an engine cannot run here, with a remedy, or an empty string."""
     if engine == "onnxruntime" and not graph_export.ONNX_POSSIBLE:
-        return f"requires Paddle 3 for the export to ONNX, this is Paddle {paddle.__version__}; use openvino or paddle"
+        return (
+            f"needs Paddle 3 for the export to ONNX, this is Paddle {device.paddle_version()}; use openvino or paddle"
+        )
     required = {"paddle": [], "openvino": ["openvino"], "onnxruntime": ["onnxruntime", "paddle2onnx"]}[engine]
     missing = [package for package in required if not find_spec(package)]
     return f"is not installed: pip install {' '.join(missing)}" if missing else ""
@@ -290,7 +329,7 @@ def why_unavailable(engine: str) -> str:
 def _version(engine: str) -> str:
     if engine == "onnxruntime":  # onnxruntime or onnxruntime-gpu
         return str(onnx_sessions.import_onnxruntime().__version__)
-    return paddle.__version__ if engine == "paddle" else version(engine)
+    return device.paddle_version() if engine == "paddle" else version(engine)
 
 
 def _precisions(engine: str) -> set[str]:
@@ -301,8 +340,8 @@ def _precisions(engine: str) -> set[str]:
         names = {"BF16": "bfloat16", "FP16": "float16"}
         return {"float32"} | {name for capability, name in names.items() if capability in capabilities}
     # Paddle 2.6 reports bfloat16 on CPUs with AVX512_BF16, but has no dequantize kernel for it there.
-    if engine == "paddle" and not paddle.__version__.startswith("2."):
-        return {"float32", *(["bfloat16"] if paddle.base.core.supports_bfloat16_fast_performance() else [])}
+    if engine == "paddle" and not device.paddle_version().startswith("2."):
+        return {"float32", *(["bfloat16"] if device.paddle.base.core.supports_bfloat16_fast_performance() else [])}
     return {"float32"}
 
 

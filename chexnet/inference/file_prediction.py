@@ -73,7 +73,7 @@ def predict_files(
     if count_known:
         paths, number = _count_few(paths, everything=config.cam is not None)
     pictures = OverlayWriter(config.cam) if config.cam else None
-    predictor = Predictor(config, images=number, maps=pictures is not None)
+    predictor = Predictor(config, images=number, maps=pictures is not None, log=log)
     found_thresholds = predictor.find_thresholds(config.thresholds, log)
     thresholds = found_thresholds[1] if found_thresholds else None
     predictor.load(log)

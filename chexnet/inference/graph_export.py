@@ -5,15 +5,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chexnet.device import paddle
-from chexnet.model import CheXNet
-from chexnet.model.backbones.base import global_avg_pool
+from chexnet import device
+
+if TYPE_CHECKING:
+    from chexnet.device import paddle
+    from chexnet.model import CheXNet
 
 INPUT = "images"
 """Name of the only input of a graph."""
 
-ONNX_POSSIBLE = not paddle.__version__.startswith("2.")
+ONNX_POSSIBLE = not device.paddle_version().startswith("2.")
 """paddle2onnx reads only the programs of Paddle 3."""
 
 
@@ -22,7 +25,7 @@ _PROBE_SIZE = 1 << 16
 
 
 def save_program(
-    network: CheXNet, folder: str | os.PathLike[str], crop: int | None, maps: bool = False, window: int | None = None
+    network: "CheXNet", folder: str | os.PathLike[str], crop: int | None, maps: bool = False, window: int | None = None
 ) -> Path:
     """Write the network as an inference program of this Paddle version.
 
@@ -40,13 +43,15 @@ def save_program(
     """
     prefix = Path(folder) / "model"
     network.eval()
-    graph = _DenseGraph(network, window) if window else _Graph(network, "class_activation_maps" if maps else "forward")
-    paddle.jit.save(graph, str(prefix), input_spec=[_input(crop)])
+    graph = _dense_graph(network, window) if window else _graph(network, "class_activation_maps" if maps else "forward")
+    device.paddle.jit.save(graph, str(prefix), input_spec=[_input(crop)])
     program = prefix.with_suffix(".json")
     return _check_free_space(program if program.exists() else prefix.with_suffix(".pdmodel"))
 
 
-def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int | None, maps: bool = False) -> Path:
+def save_logits_program(
+    network: "CheXNet", folder: str | os.PathLike[str], crop: int | None, maps: bool = False
+) -> Path:
     """Write the network up to its logits in the program format of Paddle 2, which OpenVINO reads.
 
     The program has no sigmoid, because Paddle 3 cannot write that operation in the old format. With `maps`, it
@@ -61,14 +66,14 @@ def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: 
     prefix = Path(folder) / "model"
     network.eval()
     with _old_format():
-        graph = _Graph(network, "class_activation_maps" if maps else "logits")
-        program = paddle.jit.to_static(graph, input_spec=[_input(crop)], full_graph=True)
-        paddle.jit.save(program, str(prefix))
+        graph = _graph(network, "class_activation_maps" if maps else "logits")
+        program = device.paddle.jit.to_static(graph, input_spec=[_input(crop)], full_graph=True)
+        device.paddle.jit.save(program, str(prefix))
     return _check_free_space(prefix.with_suffix(".pdmodel"))
 
 
 def save_onnx(
-    network: CheXNet, folder: str | os.PathLike[str], crop: int | None, maps: bool = False, window: int | None = None
+    network: "CheXNet", folder: str | os.PathLike[str], crop: int | None, maps: bool = False, window: int | None = None
 ) -> Path:
     """Write the network as ONNX, with the input and output of `save_program`.
 
@@ -105,43 +110,50 @@ def _check_free_space(program: Path) -> Path:
     return program
 
 
-class _Graph(paddle.nn.Layer):
-    """One method of a network, to be traced.
+def _graph(network: "CheXNet", method: str) -> "paddle.nn.Layer":
+    """Return one method of a network, to be traced.
 
     `not_to_static` keeps Paddle from rewriting the code for control flow that depends on tensors, and from storing the
     result in the home folder.
     """
 
-    def __init__(self, network: CheXNet, method: str) -> None:
-        super().__init__()
-        self.network = network
-        self.method = method
+    class Graph(device.paddle.nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
 
-    @paddle.jit.not_to_static  # type: ignore[untyped-decorator]
-    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
-        return getattr(self.network, self.method)(images)
+        @device.paddle.jit.not_to_static  # type: ignore[untyped-decorator]
+        def forward(self, images: "paddle.Tensor") -> "paddle.Tensor":
+            return getattr(self.network, method)(images)
 
-
-class _DenseGraph(paddle.nn.Layer):
-    """Dense evaluation of images and their mirror images, to be traced as `_Graph` is."""
-
-    def __init__(self, network: CheXNet, window: int) -> None:
-        super().__init__()
-        self.network = network
-        self.window = window
-
-    @paddle.jit.not_to_static  # type: ignore[untyped-decorator]
-    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
-        bias = self.network.backbone.classifier.bias.reshape([1, -1, 1, 1])
-        means = []
-        for view in (images, images[:, :, :, ::-1]):  # paddle2onnx cannot export `flip`
-            windows = paddle.nn.functional.avg_pool2d(self.network.class_activation_maps(view), self.window, stride=1)
-            means.append(global_avg_pool(paddle.nn.functional.sigmoid(windows + bias)))
-        return (means[0] + means[1]) / 2
+    return Graph()
 
 
-def _input(crop: int | None) -> paddle.static.InputSpec:
-    return paddle.static.InputSpec([None, 1, crop, crop], "uint8", name=INPUT)
+def _dense_graph(network: "CheXNet", window: int) -> "paddle.nn.Layer":
+    """Return dense evaluation of images and their mirror images, to be traced as `_graph` is."""
+    from chexnet.model.backbones.base import global_avg_pool
+
+    functional = device.paddle.nn.functional
+
+    class Graph(device.paddle.nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        @device.paddle.jit.not_to_static  # type: ignore[untyped-decorator]
+        def forward(self, images: "paddle.Tensor") -> "paddle.Tensor":
+            bias = network.backbone.classifier.bias.reshape([1, -1, 1, 1])
+            means = []
+            for view in (images, images[:, :, :, ::-1]):  # paddle2onnx cannot export `flip`
+                windows = functional.avg_pool2d(network.class_activation_maps(view), window, stride=1)
+                means.append(global_avg_pool(functional.sigmoid(windows + bias)))
+            return (means[0] + means[1]) / 2
+
+    return Graph()
+
+
+def _input(crop: int | None) -> "paddle.static.InputSpec":
+    return device.paddle.static.InputSpec([None, 1, crop, crop], "uint8", name=INPUT)
 
 
 def _old_format() -> AbstractContextManager[None]:

@@ -6,14 +6,14 @@ from itertools import islice
 
 import numpy as np
 
-from chexnet.data import BatchLoader, ChestXrayDataSet
+from chexnet.data import BatchLoader, ListDataSet
 from chexnet.prefetch import prefetch_map
 
 ImageOutput = tuple[np.ndarray, np.ndarray | None]
 """Probabilities of an image, float64 [C], and the class maps of its K crops, float32 [K, C, h, w], or None."""
 
 
-def read_batches(dataset: ChestXrayDataSet, size: int, workers: int) -> Iterator[list[np.ndarray]]:
+def read_batches(dataset: ListDataSet, size: int, workers: int) -> Iterator[list[np.ndarray]]:
     """Yield the crops of `size` images at a time, uint8 [K, 1, H, W] for each image, in the order of the data set."""
     if dataset.crop_mode != "dense":
         for images, _ in BatchLoader(dataset, size, shuffle=False, workers=workers):

@@ -9,7 +9,7 @@ from chexnet.data.transforms import CropGeometry
 from chexnet.errors import InputError
 from chexnet.inference import cam, image_checks
 from chexnet.inference.thresholds import Thresholds
-from chexnet.model.backbones import FeatureGrid
+from chexnet.model.feature_grid import FeatureGrid
 
 MEANINGLESS = "meaningless"
 """Printed next to each number of an image that is not a frontal chest radiograph."""

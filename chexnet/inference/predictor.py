@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from chexnet import device, model
+from chexnet import device, gpu_memory, model
 from chexnet._types import LogFn, ProgressFn
 from chexnet.config import InferenceConfig
 from chexnet.config.crops import DENSE, format_crops
-from chexnet.data import ChestXrayDataSet, images
+from chexnet.data import ListDataSet, images
 from chexnet.data.lists import class_names
 from chexnet.errors import InputError
-from chexnet.inference import cam, engines, image_checks
+from chexnet.inference import cam, engines, graph_cache, image_checks
 from chexnet.inference.image_batches import ImageOutput, predict_images, read_batches
 from chexnet.inference.prediction import Prediction, PreparedImage
 from chexnet.inference.thresholds import Thresholds, find_thresholds
@@ -45,6 +45,8 @@ class Predictor:
         config: how to load and run the checkpoint, or the path of the weight file.
         images: expected number of images, None if unknown. On a CPU, `engine="auto"` does not compile for few images.
         maps: True runs Grad-CAM, a second pass, for a backbone without class maps.
+        log: receives a line about each compiled graph that is written to the graph cache (docs/predict.md), and about
+            one that cannot be used.
         options: fields of `InferenceConfig` that replace those of `config`, such as `crops=1` or `device="cpu"`.
 
     Attributes:
@@ -71,6 +73,7 @@ class Predictor:
         *,
         images: int | None = None,
         maps: bool = True,
+        log: LogFn | None = None,
         **options: Any,
     ) -> None:
         if not isinstance(config, InferenceConfig):
@@ -91,14 +94,26 @@ class Predictor:
         # Computation per image, in crops: dense evaluation of a square image takes its pixels and those of its mirror.
         pixels = 2 * self.preprocessing.resize**2
         self._cost = -(-pixels // self.preprocessing.crop**2) if self.crops == DENSE else self.crops
-        self.engine_spec = engines.select_engine(
-            config.engine, config.precision, images and images * self._cost, cuda
-        )
+        self._graphs: graph_cache.GraphCache | None = None
+        if graph_cache.cache_folder(config.graph_cache):
+            spec = engines.select_engine(config.engine, config.precision, None, cuda)
+            self._graphs = graph_cache.open_cache(
+                config.graph_cache, spec, checkpoint, self._input_size, log or (lambda line: None)
+            )
+        # A graph in the cache needs no compilation, so that it serves few images, too.
+        few = None if self._graphs else images and images * self._cost
+        self.engine_spec = engines.select_engine(config.engine, config.precision, few, cuda)
         self.engine = self.engine_spec.description
         self._grad_cam = maps
         self._checkpoint: model.Checkpoint | None = checkpoint
+        self._info: graph_cache.NetworkInfo | None = None
         self._compiled: dict[bool, engines.Engine] = {}
         self._window = 0  # side of a crop's class map in cells, for dense evaluation
+
+    @property
+    def _input_size(self) -> int | None:
+        """Side of the network's input, or None for any height and width."""
+        return None if self.crops == DENSE else self.preprocessing.crop
 
     @property
     def crops_description(self) -> str:
@@ -106,30 +121,38 @@ class Predictor:
         return f"{format_crops(self.crops)} of {self.preprocessing.description}"
 
     @property
-    def network(self) -> model.CheXNet:
-        """The network with the checkpoint's weights."""
-        self.load()
-        return self._network
-
-    def load(self, log: LogFn | None = None) -> None:
-        """Build the network on the first call; `log` receives two lines about the engine and the crops."""
-        if log:
-            log(f"=> {self.engine}")
-            log(f"=> {self.crops_description}")
+    def network(self) -> "model.CheXNet":
+        """The network with the checkpoint's weights. Building it imports Paddle."""
         if self._checkpoint:
             self._network = self._checkpoint.build_network()
             self._checkpoint = None  # frees the arrays of the file
+        return self._network
+
+    @property
+    def info(self) -> graph_cache.NetworkInfo:
+        """Facts about the network, from the graph cache if it has them."""
+        if self._info is None:
+            self._info = (self._graphs and self._graphs.info()) or graph_cache.NetworkInfo.of(self.network)
+        return self._info
+
+    def load(self, log: LogFn | None = None) -> None:
+        """Check that the weights fit the network; `log` receives two lines about the engine and the crops."""
+        if log:
+            log(f"=> {self.engine}")
+            log(f"=> {self.crops_description}")
+        _ = self.info  # a graph in the cache was made of the same weights
 
     def compile(self, maps: bool = True) -> engines.Engine:
         """Return the compiled engine, for class maps if the backbone supports them, otherwise for probabilities.
 
         Dense evaluation always needs class maps, of images of any size.
         """
-        dense = self.crops == DENSE
-        maps = dense or (maps and self.network.supports_cam)
+        maps = self.crops == DENSE or (maps and self.info.supports_cam)
         if maps not in self._compiled:
-            size = None if dense else self.preprocessing.crop
-            self._compiled[maps] = self.engine_spec.compile(self.network, size, maps)
+            if self._graphs:
+                self._compiled[maps] = self._graphs.engine(maps, lambda: self.network)
+            else:
+                self._compiled[maps] = self.engine_spec.compile(self.network, self._input_size, maps)
         return self._compiled[maps]
 
     def release(self) -> None:
@@ -173,9 +196,7 @@ class Predictor:
                 for item in batch:
                     yield item if isinstance(item, InputError) else next(predictions)
 
-    def predict_dataset(
-        self, dataset: ChestXrayDataSet, batch_size: int, progress: ProgressFn | None = None
-    ) -> np.ndarray:
+    def predict_dataset(self, dataset: ListDataSet, batch_size: int, progress: ProgressFn | None = None) -> np.ndarray:
         """Predict every image of a data set, in its order.
 
         Args:
@@ -216,15 +237,15 @@ class Predictor:
         Raises:
             InputError: a number is not finite.
         """
-        if not self.network.supports_cam:
+        if not self.info.supports_cam:
             maps = cam.grad_cam(self.network, crops) if self._grad_cam else None
             return self.predict_crops(crops), maps
         engine = self.compile()
         maps = self._finite(engine.predict(crops), "class maps")
         if self.crops == DENSE:
             self._window = self._window or cam.window_cells(engine.predict, self.preprocessing.crop)
-            return cam.dense_probabilities(maps, self.network.bias(), self._window), maps
-        return cam.probabilities(maps, self.network.bias()), maps
+            return cam.dense_probabilities(maps, self.info.bias, self._window), maps
+        return cam.probabilities(maps, self.info.bias), maps
 
     def _finite(self, values: np.ndarray, name: str) -> np.ndarray:
         if not np.isfinite(values).all():
@@ -238,8 +259,8 @@ class Predictor:
     def _predict_images(self, batch: Sequence[np.ndarray], maps: bool) -> list[ImageOutput]:
         """Predict images by their crops, with or without class maps, see `image_batches.predict_images`."""
         predict = self.predict_cam if maps else lambda crops: (self.predict_crops(crops), None)
-        pixels = self.compile(maps).preferred_batch_size * self.preprocessing.crop**2
-        return predict_images(batch, predict, pixels)
+        side = self._input_size or gpu_memory.SIDE
+        return predict_images(batch, predict, self.compile(maps).preferred_batch_size * side**2)
 
     def _from_file(self, path: Path) -> PreparedImage:
         return self._prepared(images.open_image(path, self.preprocessing.sample_bits), str(path))
@@ -261,7 +282,6 @@ class Predictor:
         if not batch:
             return []
         results = self._predict_images([image.crops for image in batch], maps=True)
-        bias = self.network.bias() if self.network.supports_cam else np.zeros(len(self.classes), np.float32)
         return [
             Prediction(
                 name=image.name,
@@ -270,8 +290,8 @@ class Predictor:
                 classes=self.classes,
                 probabilities=probabilities.astype(np.float32),
                 maps=maps,
-                bias=bias,
-                grid=self.network.grid,
+                bias=self.info.bias,
+                grid=self.info.grid,
                 geometry=image.geometry,
                 cam_max=self.cam_max,
             )
@@ -289,7 +309,7 @@ def load_for_scoring(config: InferenceConfig, ckpts: Sequence[str], log: LogFn) 
     """
     predictors: list[Predictor] = []
     for ckpt in ckpts:
-        predictor = Predictor(config, ckpt=ckpt)
+        predictor = Predictor(config, ckpt=ckpt, log=log)
         if not predictors:
             log(f"=> {predictor.engine}")
         log(f"=> {f'{ckpt}: ' * (len(ckpts) > 1)}{predictor.crops_description}")

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from chexnet.model.backbones import FeatureGrid
+from chexnet.model.feature_grid import FeatureGrid
 
 DISPLAY_LIMIT = 10.0
 """Logit shown at full opacity, unless the checkpoint's metadata has another value.

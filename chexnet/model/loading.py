@@ -4,15 +4,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chexnet.files.shipped_weights import check_exists
 from chexnet.model import checkpoint
-from chexnet.model.initial_weights import check_fit, rename_to_chexnet
 from chexnet.model.model_config import ModelConfig, parse_model_config
-from chexnet.model.network import CheXNet
+
+if TYPE_CHECKING:
+    from chexnet.model.network import CheXNet
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,11 @@ class Checkpoint:
     config: ModelConfig
     disclaimer: str
 
-    def build_network(self) -> CheXNet:
+    def build_network(self) -> "CheXNet":
         """Build a CheXNet in evaluation mode with these weights. Raises InputError if they do not fit."""
+        from chexnet.model.initial_weights import check_fit, rename_to_chexnet
+        from chexnet.model.network import CheXNet
+
         config = self.config
         check_fit(self.weights, config.backbone, len(config.classes), self.path)
         network = CheXNet(len(config.classes), config.backbone, config.preprocessing.scaling)
@@ -75,7 +79,7 @@ def open_checkpoint(
     return Checkpoint(file.path, file.sha256, file.weights, file.metadata, file.metadata_source, config, disclaimer)
 
 
-def load(path: str | os.PathLike[str], backbone: str | None = None, classes: Sequence[str] | None = None) -> CheXNet:
+def load(path: str | os.PathLike[str], backbone: str | None = None, classes: Sequence[str] | None = None) -> "CheXNet":
     """Load a CheXNet, in evaluation mode, with its `classes` and its `preprocessing`.
 
     Args:
@@ -88,6 +92,7 @@ def load(path: str | os.PathLike[str], backbone: str | None = None, classes: Seq
 
     Example:
         >>> import tempfile, chexnet
+        >>> from chexnet import CheXNet
         >>> folder = tempfile.TemporaryDirectory()
         >>> path = folder.name + "/lenet.safetensors"
         >>> _ = checkpoint.save_weights(CheXNet(2, "lenet").state_dict(), path)

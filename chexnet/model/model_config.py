@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from chexnet.config import NORMALIZATIONS, present_names
-from chexnet.config.backbone_registry import DEFAULT_BACKBONE, check_backbone
+from chexnet.config.backbone_registry import (
+    DEFAULT_BACKBONE,
+    check_backbone,
+    has_linear_head,
+    list_backbones,
+    min_input_size,
+)
 from chexnet.config.crops import CROPS_TEXT, DEFAULT_CROPS, DENSE, Crops, is_valid_crops
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, validate_class_names
 from chexnet.model import checkpoint
-from chexnet.model.backbones import BACKBONES
 
 MAX_CROP = 2048
 """Largest crop, in pixels. Ten crops of twice this side take 12 GB; metadata must not exhaust the memory."""
@@ -95,8 +100,8 @@ def check_crops(crops: Any, backbone: str, name: str) -> None:
     """Raise InputError unless the value is one of CROPS that the backbone supports; `name` begins the message."""
     if not is_valid_crops(crops):
         raise InputError(f"{name} is {repr(crops)[:60]}, expected {CROPS_TEXT}")
-    if crops == DENSE and not BACKBONES[backbone].has_linear_head:
-        able = ", ".join(known for known, kind in BACKBONES.items() if kind.has_linear_head)
+    if crops == DENSE and not has_linear_head(backbone):
+        able = ", ".join(filter(has_linear_head, list_backbones()))
         raise InputError(
             f"{name} is {DENSE}, which needs a head that is linear in the pooled feature map; {backbone} has another, "
             f"expected 10 or 1, or one of the backbones {able}"
@@ -106,7 +111,7 @@ def check_crops(crops: Any, backbone: str, name: str) -> None:
 def check_input_size(crop: int, backbone: str = DEFAULT_BACKBONE) -> None:
     """Raise InputError if the backbone is unknown, or `crop` pixels are too few for it or more than MAX_CROP."""
     check_backbone(backbone, "--backbone")
-    minimum = BACKBONES[backbone].min_input_size
+    minimum = min_input_size(backbone)
     if crop > MAX_CROP:
         raise InputError(f"crop {crop} is too large for a network, expected at most {MAX_CROP} pixels")
     if crop < minimum:

@@ -12,7 +12,8 @@ from chexnet.data.transforms import MEAN_AND_STD, Preprocessing
 from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
-from chexnet.model.backbones import BACKBONES, Backbone, FeatureGrid
+from chexnet.model.backbones import BACKBONES, Backbone
+from chexnet.model.feature_grid import FeatureGrid
 from chexnet.model.initial_weights import init_weights
 
 

@@ -9,7 +9,7 @@ import paddle
 
 from chexnet import __version__
 from chexnet.config import TrainConfig, present_names
-from chexnet.data import ChestXrayDataSet, DataSet, ExternalDataSet, audit
+from chexnet.data import DataSet, ExternalDataSet, ListDataSet, audit
 from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.model import InitialWeights
@@ -101,7 +101,7 @@ def check_same_inputs(saved: RunState, now: Mapping[str, str], config: TrainConf
 
 def trained_on(images: DataSet, initial: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the fingerprint of the training images, see `audit.fingerprint`; `initial` is the metadata of `--init`."""
-    if isinstance(images, ChestXrayDataSet):
+    if isinstance(images, ListDataSet):
         return audit.fingerprint(images.names, initial, images.list.patients)
     if images.has_names:
         return audit.fingerprint(images.names, initial)
@@ -117,7 +117,7 @@ def weights_metadata(config: TrainConfig, data: TrainingData, fingerprint: Mappi
         "crop": config.crop,
         "normalization": config.normalization,
         "sample_bits": config.sample_bits,
-        "train_list": config.train_list if isinstance(data.train, ChestXrayDataSet) else data.train.source,
+        "train_list": config.train_list if isinstance(data.train, ListDataSet) else data.train.source,
         "skipped": {
             split: [asdict(skipped) for skipped in images.skipped]
             for split, images in (("train", data.train), ("val", data.val))

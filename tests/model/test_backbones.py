@@ -10,7 +10,7 @@ import pytest
 from miniature import small_config
 
 from chexnet import model
-from chexnet.config import EvalConfig, TrainConfig
+from chexnet.config import EvalConfig, TrainConfig, backbone_registry
 from chexnet.config.backbone_registry import list_backbones
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
@@ -81,6 +81,15 @@ def crops(network) -> np.ndarray:
 
 def test_every_listed_backbone_is_registered():
     assert set(BACKBONES) == set(list_backbones())
+
+
+def test_the_registry_knows_sizes_and_heads_without_the_classes(monkeypatch):
+    expected = {name: (kind.min_input_size, kind.has_linear_head) for name, kind in BACKBONES.items()}
+    built_in = [name for name in BACKBONES if backbone_registry.is_built_in(name)]
+    monkeypatch.setattr(backbone_registry, "BACKBONES", {})
+    assert len(built_in) >= 14
+    for name in built_in:
+        assert (backbone_registry.min_input_size(name), backbone_registry.has_linear_head(name)) == expected[name]
 
 
 def test_golden_counts():

@@ -1,21 +1,12 @@
 """The interface of a backbone."""
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import paddle
 from paddle import nn
 
-
-class FeatureGrid(NamedTuple):
-    """Position of the cells of a feature map in the input image, in pixels, along both axes.
-
-    Attributes:
-        stride: distance between the centers of neighboring cells.
-        offset: distance from the image's upper left corner to the center of the first cell.
-    """
-
-    stride: int = 32
-    offset: int = 16
+from chexnet.config.backbone_registry import DEFAULT_MIN_INPUT_SIZE
+from chexnet.model.feature_grid import DEFAULT_GRID, FeatureGrid
 
 
 class Backbone(nn.Layer):
@@ -33,8 +24,8 @@ class Backbone(nn.Layer):
         weights_url: address and MD5 of Paddle's ImageNet weights, or None.
     """
 
-    grid: ClassVar[FeatureGrid] = FeatureGrid()
-    min_input_size: ClassVar[int] = 32
+    grid: ClassVar[FeatureGrid] = DEFAULT_GRID
+    min_input_size: ClassVar[int] = DEFAULT_MIN_INPUT_SIZE
     head_prefixes: ClassVar[tuple[str, ...]]
     has_linear_head: ClassVar[bool] = False
     weights_url: ClassVar[tuple[str, str] | None] = None

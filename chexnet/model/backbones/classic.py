@@ -11,8 +11,9 @@ from paddle.vision.models.googlenet import model_urls as googlenet_urls
 from paddle.vision.models.vgg import cfgs, make_layers
 from paddle.vision.models.vgg import model_urls as vgg_urls
 
-from chexnet.config.backbone_registry import register_backbone
-from chexnet.model.backbones.base import Backbone, FeatureGrid, GlobalPoolBackbone, global_avg_pool
+from chexnet.config.backbone_registry import MIN_INPUT_SIZES, register_backbone
+from chexnet.model.backbones.base import Backbone, GlobalPoolBackbone, global_avg_pool
+from chexnet.model.feature_grid import FeatureGrid
 
 
 @register_backbone("lenet")
@@ -54,7 +55,7 @@ class AlexNet(Backbone, models.AlexNet):
     """
 
     grid = FeatureGrid(stride=32, offset=32)
-    min_input_size = 63
+    min_input_size = MIN_INPUT_SIZES["alexnet"]
     head_prefixes = ("_fc8.",)
     weights_url = alexnet_urls["alexnet"]
 
@@ -105,7 +106,7 @@ class GoogLeNet(GlobalPoolBackbone, models.GoogLeNet):
     """
 
     grid = FeatureGrid(stride=32, offset=30)
-    min_input_size = 61
+    min_input_size = MIN_INPUT_SIZES["googlenet"]
     head_prefixes = ("_fc_out.", "_out1.", "_out2.")
     weights_url = googlenet_urls["googlenet"]
 

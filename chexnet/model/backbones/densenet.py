@@ -7,8 +7,9 @@ from paddle import nn
 from paddle.vision import models
 from paddle.vision.models.densenet import DenseBlock, TransitionLayer, model_urls
 
-from chexnet.config.backbone_registry import register_backbone
-from chexnet.model.backbones.base import FeatureGrid, GlobalPoolBackbone
+from chexnet.config.backbone_registry import MIN_INPUT_SIZES, register_backbone
+from chexnet.model.backbones.base import GlobalPoolBackbone
+from chexnet.model.feature_grid import FeatureGrid
 
 
 class DenseNet(GlobalPoolBackbone, models.DenseNet):
@@ -90,7 +91,7 @@ class DenseNetCIFAR(GlobalPoolBackbone):
     """
 
     grid = FeatureGrid(stride=8, offset=4)
-    min_input_size = 8
+    min_input_size = MIN_INPUT_SIZES["densenet_cifar"]
     head_prefixes = ("fc.",)
 
     def __init__(self, out_size: int, growth: int = 12, blocks: tuple[int, ...] = (6, 12, 24, 16)) -> None:

@@ -12,7 +12,8 @@ from paddle.vision import models
 from paddle.vision.models.resnet import BottleneckBlock, model_urls
 
 from chexnet.config.backbone_registry import register_backbone
-from chexnet.model.backbones.base import FeatureGrid, GlobalPoolBackbone
+from chexnet.model.backbones.base import GlobalPoolBackbone
+from chexnet.model.feature_grid import FeatureGrid
 
 
 class ResNet(GlobalPoolBackbone, models.ResNet):
