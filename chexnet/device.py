@@ -73,9 +73,14 @@ def device_name() -> str:
     return f"GPU {paddle.device.cuda.get_device_name()}" if is_gpu() else "CPU"
 
 
-def to_device(array: np.ndarray) -> paddle.Tensor:
-    """Copy an array to the GPU asynchronously.
+def to_device(array: np.ndarray | paddle.Tensor) -> paddle.Tensor:
+    """Copy an array to Paddle's current device; a tensor is returned as it is.
 
-    The copy goes through page-locked memory and is queued after the kernels of the previous step.
+    The copy to a GPU is asynchronous: it goes through page-locked memory and is queued after the kernels of the
+    previous step.
     """
+    if isinstance(array, paddle.Tensor):
+        return array
+    if not is_gpu():
+        return paddle.to_tensor(array)
     return paddle.to_tensor(array, place=paddle.CUDAPinnedPlace()).cuda(blocking=False)

@@ -31,7 +31,9 @@ ENGINES = ("openvino", "onnxruntime", "paddle")
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-AMP_LEVELS = ("off", "O1", "O2")
+AMP_LEVELS = ("off", "O1", "O2", "bf16")
+"""Mixed precision: none; float16 for convolutions and matrix products; float16 also for their weights; bfloat16 for
+convolutions and matrix products."""
 
 ON_BAD_IMAGE = ("error", "skip")
 """Reactions to an image that is missing or cannot be decoded: stop, or skip the image and report it."""

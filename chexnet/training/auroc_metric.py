@@ -43,23 +43,24 @@ class AUROC(paddle.metric.Metric):
     def reset(self) -> None:
         """Forget all samples."""
         self._labels: list[np.ndarray] = []
-        self._probabilities: list[np.ndarray] = []
+        self._probabilities: list[np.ndarray | paddle.Tensor] = []
 
     def compute(self, probabilities: paddle.Tensor, *others: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         """Return the probabilities of the main head and the labels, without the outputs of auxiliary heads."""
         return probabilities, others[-1]
 
-    def update(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
-        """Add a batch: probabilities and labels, 0 or 1, [B, C] each."""
-        self._probabilities.append(np.asarray(probabilities))
+    def update(self, probabilities: np.ndarray | paddle.Tensor, labels: np.ndarray) -> None:
+        """Add a batch: probabilities and labels, 0 or 1, [B, C] each. Tensors stay on their device until needed."""
+        self._probabilities.append(probabilities)
         self._labels.append(np.asarray(labels).astype(np.uint8))  # a quarter of the memory of float32
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return `labels` uint8 and `probabilities` of all samples since the last reset, [N, C] each; N is above 0."""
         # Stored concatenated, so that the next call concatenates only the batches since this one.
         self._labels = [np.concatenate(self._labels)]
-        self._probabilities = [np.concatenate(self._probabilities)]
-        return {"labels": self._labels[0], "probabilities": self._probabilities[0]}
+        probabilities = np.concatenate([np.asarray(batch) for batch in self._probabilities])
+        self._probabilities = [probabilities]
+        return {"labels": self._labels[0], "probabilities": probabilities}
 
     def accumulate(self) -> list[float]:
         """Return the values in the order of `name()`; all NaN unless `compute_now`, or if some input is not finite."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class CheckpointCallback(Callback):
         metric: its samples are part of the state.
         restored: optimizer state that the run was resumed with. Paddle 2.6 does not return it before the first step.
         stop: signal to stop, checked between two steps.
+        collect_losses: brings `progress` up to date before it is saved.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class CheckpointCallback(Callback):
         metric: AUROC,
         restored: Mapping[str, Any],
         stop: GracefulStop,
+        collect_losses: Callable[[], None],
     ) -> None:
         super().__init__()
         self.config = config
@@ -57,6 +59,7 @@ class CheckpointCallback(Callback):
         self.metric = metric
         self.restored = restored
         self.stop = stop
+        self.collect_losses = collect_losses
         self.folder = Path(config.save_dir)
         self.best_written = 0
 
@@ -111,6 +114,7 @@ class CheckpointCallback(Callback):
         checkpoint.save_checkpoint(weights, self.folder / f"{name}.{self.config.format}", metadata)
 
     def _save_state(self) -> None:
+        self.collect_losses()
         weights = {name: tensor.numpy() for name, tensor in self.model.network.state_dict().items()}
         if broken := [name for name, value in weights.items() if not np.isfinite(value).all()]:
             raise run_state.divergence_error(

@@ -18,6 +18,8 @@ from chexnet.data import audit
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
+    import paddle
+
     from chexnet.training.run_state import RunState, TrainProgress
 
 _CHOICES = {field.name: field for field in dataclasses.fields(TrainConfig) if choices_of(field)}
@@ -90,21 +92,31 @@ def check_state(state: "RunState", source: str) -> None:
         audit.training_overlap({audit.KEY: state.trained_on}, [])
 
 
-def check_fits(state: "RunState", parameters: Mapping[str, tuple[int, ...]], n_classes: int) -> None:
-    """Check the shapes that Paddle checks only in the first step.
+def check_fits(state: "RunState", parameters: "Iterable[paddle.Tensor]", n_classes: int) -> None:
+    """Check the shapes and types that Paddle checks only in the first step.
 
     Args:
         state: state that `check_state` accepts.
-        parameters: Paddle's name -> shape of the network's parameters; names in the optimizer begin with these.
+        parameters: parameters of the network; names in the optimizer begin with theirs.
         n_classes: number of outputs of the network.
 
     Raises:
         InputError: the optimizer belongs to another network, or the metric to other classes.
     """
-    for name, value in state.optimizer.items():
-        shape = next((shape for owner, shape in parameters.items() if name.startswith(f"{owner}_")), None)
-        if isinstance(value, np.ndarray) and value.size != 1 and value.shape != shape:
-            raise InputError(f"the saved state: {name[:80]} of the optimizer does not fit the network")
+    shapes = {parameter.name: tuple(parameter.shape) for parameter in parameters}
+    rounded = {parameter.name for parameter in parameters if "float16" in str(parameter.dtype)}
+    master = state.optimizer.get("master_weights", {})
+    misfits = [f"{name}, a master weight," for name, value in master.items() if value.shape != shapes.get(name)]
+    if master and (differing := sorted(master.keys() ^ rounded)):  # none before the first step
+        misfits.append(f"{differing[0]}, a master weight in only one of them,")
+    arrays = {name: value for name, value in state.optimizer.items() if isinstance(value, np.ndarray)}
+    for name, value in arrays.items():
+        shape = next((shape for owner, shape in shapes.items() if name.startswith(f"{owner}_")), None)
+        if value.size != 1 and value.shape != shape:
+            misfits.append(name)
+    misfits += [name for name, value in {**master, **arrays}.items() if value.dtype != np.float32]
+    if misfits:
+        raise InputError(f"the saved state: {misfits[0][:80]} of the optimizer does not fit the network")
     if state.metric_state and (found := state.metric_state["labels"].shape[1]) != n_classes:
         raise InputError(f"the saved state: labels of {found} classes, expected {n_classes}")
 

@@ -223,11 +223,14 @@ def _fit(
     metadata = run_inputs.weights_metadata(config, data, trained_on)
     with GracefulStop(log_line) as stop:
         restored = saved.optimizer if saved else {}
-        checkpoints = CheckpointCallback(config, input_hashes, metadata, progress, metric, restored, stop)
+        history = HistoryCallback(progress, folder, metric, train_loader, val_loader)
+        checkpoints = CheckpointCallback(
+            config, input_hashes, metadata, progress, metric, restored, stop, history.collect_losses
+        )
         callbacks = [
             ProgressLogger(progress, config.epoch, verbose=2 if log else 0),
             StepCallback(progress, train_loader, metric),
-            HistoryCallback(progress, folder, metric, train_loader, val_loader),
+            history,
             BestModel(progress, log_line),
             EarlyStopping(progress, log_line),
             LearningRateStep(schedule),

@@ -81,11 +81,12 @@ class AmpSkipCounter(Callback):
         self.progress = progress
         self.log = log
 
-    def on_train_batch_begin(self, step: int, logs: Logs = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         self.before = self.model.scaler.state_dict()
 
     def on_train_batch_end(self, step: int, logs: Logs = None) -> None:
         before, after = self.before, self.model.scaler.state_dict()
+        self.before = after
         # A skipped step lowers the scale, or is counted towards lowering it.
         self.progress.skipped_steps += bool(
             after["scale"] < before["scale"] or after["decr_count"] > before["decr_count"]
@@ -98,7 +99,8 @@ class AmpSkipCounter(Callback):
 class HistoryCallback(Callback):
     """Collect the row of each epoch and, when it has been validated, move the progress to the next epoch.
 
-    Losses are means over the samples of the epoch (`paddle.Model` itself shows that of the last batch).
+    Losses are means over the samples of the epoch (`paddle.Model` itself shows that of the last batch). On a GPU they
+    are copied and checked in logged steps and before the run is saved, so that other steps do not wait for the GPU.
 
     Raises (during training):
         InputError: the loss is not finite.
@@ -113,6 +115,7 @@ class HistoryCallback(Callback):
         self.metric = metric
         self.train_loader = train_loader
         self.val_loader = val_loader
+        self.uncollected: list[tuple[int, int]] = []
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         progress = self.progress
@@ -120,17 +123,19 @@ class HistoryCallback(Callback):
             progress.row = {"epoch": progress.epoch + 1, "learning_rate": float(self.model.optimizer.get_lr())}
             progress.loss_sum, progress.samples, progress.seconds = 0.0, 0, 0.0
         self.started = time.monotonic() - progress.seconds
+        self.phase, self.loader = "", self.train_loader
 
     def on_train_batch_end(self, step: int, logs: Logs = None) -> None:
-        self._add(logs, "", self.progress.step, self.train_loader)
+        self._add(self.progress.step, logs)
         if self.progress.step == self.params["steps"]:
             self._record("train", logs)
 
     def on_eval_begin(self, logs: Logs = None) -> None:
         self.progress.loss_sum, self.progress.samples = 0.0, 0
+        self.phase, self.loader = "validation ", self.val_loader
 
     def on_eval_batch_end(self, step: int, logs: Logs = None) -> None:
-        self._add(logs, "validation ", step + 1, self.val_loader)
+        self._add(step + 1, logs)
 
     def on_eval_end(self, logs: Logs = None) -> None:
         self._record("val", logs)
@@ -140,6 +145,21 @@ class HistoryCallback(Callback):
         progress.rows.append({**progress.row, "seconds": round(progress.seconds, 1)})
         progress.epoch, progress.step = progress.epoch + 1, 0
 
+    def collect_losses(self) -> None:
+        """Add the losses of all steps since the last call. Raises InputError if one of them is not finite."""
+        steps, self.uncollected = self.uncollected, []
+        for (step, samples), loss in zip(steps, self.model.take_losses(), strict=True):
+            if not math.isfinite(loss):
+                row = self.progress.row
+                raise divergence_error(
+                    f"epoch {row['epoch']:.0f}, {self.phase}step {step}: the loss is {loss} at learning rate "
+                    f"{row['learning_rate']:g}, expected a finite number; images of the batch: "
+                    f"{', '.join(self.loader.names(step - 1))}",
+                    self.folder,
+                )
+            self.progress.loss_sum += loss * samples
+            self.progress.samples += samples
+
     def _record(self, split: str, logs: Logs) -> None:
         assert logs is not None
         row = self.progress.row
@@ -147,19 +167,11 @@ class HistoryCallback(Callback):
         # By name: `logs` is one dictionary for all models of a process, and may hold the classes of another run.
         row.update({f"{split}_{name}": logs[name] for name in self.metric.name()})
 
-    def _add(self, logs: Logs, phase: str, step: int, loader: BatchLoader) -> None:
+    def _add(self, step: int, logs: Logs) -> None:
         assert logs is not None
-        loss = logs["loss"][0]
-        if not math.isfinite(loss):
-            row = self.progress.row
-            raise divergence_error(
-                f"epoch {row['epoch']:.0f}, {phase}step {step}: the loss is {loss} at learning rate "
-                f"{row['learning_rate']:g}, expected a finite number; images of the batch: "
-                f"{', '.join(loader.names(step - 1))}",
-                self.folder,
-            )
-        self.progress.loss_sum += loss * logs["batch_size"]
-        self.progress.samples += logs["batch_size"]
+        self.uncollected.append((step, logs["batch_size"]))
+        if self.model.fetches_losses:
+            self.collect_losses()
         self.progress.seconds = time.monotonic() - self.started
 
 

@@ -99,13 +99,14 @@ def test_steps_skipped_by_the_loss_scaler_are_counted(monkeypatch):
     progress = run_state.TrainProgress()
     counting = training_callbacks.AmpSkipCounter(progress, print)
     states = iter([
-        *({"scale": 8.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 0}),  # not skipped
-        *({"scale": 8.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 1}),  # skipped, the scale is unchanged
-        *({"scale": 8.0, "decr_count": 1}, {"scale": 4.0, "decr_count": 0}),  # skipped, the scale falls
-        *({"scale": 4.0, "decr_count": 0}, {"scale": 8.0, "decr_count": 0}),  # not skipped, the scale rises
+        {"scale": 8.0, "decr_count": 0},  # before the first step
+        {"scale": 8.0, "decr_count": 0},  # not skipped
+        {"scale": 8.0, "decr_count": 1},  # skipped, the scale is unchanged
+        {"scale": 4.0, "decr_count": 0},  # skipped, the scale falls
+        {"scale": 8.0, "decr_count": 0},  # not skipped, the scale rises
     ])  # fmt: skip
     counting.model = SimpleNamespace(scaler=SimpleNamespace(state_dict=lambda: next(states)))
+    counting.on_train_begin()
     for _ in range(4):
-        counting.on_train_batch_begin(0)
         counting.on_train_batch_end(0)
     assert progress.skipped_steps == 2
