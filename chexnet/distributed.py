@@ -9,17 +9,19 @@ Paddle's distributed engine does the work; this module says which part of it is 
 In one process nothing here does anything: the functions return what they are given.
 """
 
+import io
 import os
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from typing import Any, TypeVar
 
 import numpy as np
 
 from chexnet import device
-from chexnet.device import launched, paddle
+from chexnet.device import launched as launched
+from chexnet.device import paddle
 from chexnet.errors import InputError, Interrupted
 
 T = TypeVar("T")
@@ -27,17 +29,15 @@ T = TypeVar("T")
 POLL = 0.05
 """Seconds between two looks into the store."""
 
-PATIENCE = 5.0
-"""Seconds that a process waits for others at the end of a run, before it ends without them."""
-
-_FAILED = 1 << 16
-"""Added to a counter by a process that failed, besides the 1 that every process adds."""
+PATIENCE = 3.0
+"""Seconds that a process that ends waits for what others have to say or to read."""
 
 
-class _Meetings:
-    """Number of calls of `together` so far, the same in every process."""
+class _Job:
+    """This process's view of the job: whether a session is open, and the number of meetings so far."""
 
-    count = 0
+    open = False
+    meetings = 0
 
 
 def rank() -> int:
@@ -52,14 +52,15 @@ def is_first() -> bool:
 
 @contextmanager
 def session() -> Iterator[None]:
-    """End together: if one process of a job fails in this block, the others raise its error too.
+    """End together: an error of one process in this block is raised in the others too, as far as they can be reached.
 
     Raises:
         InputError: another process failed; the message is that of its error.
     """
-    if launched() == 1:
+    if launched() == 1 or _Job.open:
         yield
         return
+    _Job.open = True
     try:
         yield
         _leave()
@@ -70,11 +71,13 @@ def session() -> Iterator[None]:
         if not _is_lost_connection(error):
             _leave(f"process {rank()}: {type(error).__name__}: {error}")
             raise
-        reason = _failure_of_another() or (
-            f"process {rank()}: another process of this job has ended, or is more than 30 seconds behind; states saved "
-            "before are intact: train.py --resume"
+        lost = (
+            f"process {rank()}: another process of this job has ended, or is more than 30 seconds behind; the states "
+            "saved before are intact, see train.py --resume"
         )
-        raise InputError(reason) from error
+        raise InputError(_failure_of_another() or lost) from error
+    finally:
+        _Job.open = False
 
 
 def join(choice: str) -> None:
@@ -89,51 +92,48 @@ def join(choice: str) -> None:
     if launched() > 1 and not paddle.distributed.is_initialized():
         no_gpus = os.environ.get("PADDLE_DISTRI_BACKEND") == "gloo"
         if choice == "gpu" and no_gpus:
-            raise InputError("--device gpu: the launcher gave this process no GPU, expected --gpus 0,1,... before train.py")
+            raise InputError(
+                "--device gpu: the launcher gave this process no GPU, expected --gpus 0,1,... before train.py"
+            )
         choice = "cpu" if no_gpus else choice
         os.environ["PADDLE_DISTRI_BACKEND"] = "nccl" if choice != "cpu" and device.count_gpus() else "gloo"
-        paddle.distributed.init_parallel_env()
+        with redirect_stderr(io.StringIO()):  # it lists every flag that Paddle itself has changed
+            paddle.distributed.init_parallel_env()
     device.set_device(choice)
 
 
 def together(work: Callable[[], T]) -> T:
-    """Call `work` in every process and wait until all are done, however long that takes.
-
-    Returns:
-        The result of this process.
+    """Call `work` in every process and wait until all are done, however long that takes; return its result.
 
     Raises:
-        InputError: `work` failed in a process; every process raises the error of the first that failed.
+        InputError: another process failed, see `session`.
     """
-    if launched() == 1:
-        return work()
-    _Meetings.count += 1
-    key = f"chexnet/{_Meetings.count}"
-    try:
-        result = work()
-    except Exception as error:
-        _meet(key, error)
-        raise
-    _meet(key)
+    result = work()
+    if launched() > 1:
+        _meet()
     return result
 
 
 def from_first(work: Callable[[], T]) -> T:
-    """Call `work` in the first process and return its result in all; a result of up to a megabyte.
+    """Call `work` in the first process and return its result, of up to a megabyte, in all.
 
     Raises:
-        InputError: `work` failed.
+        InputError: it failed, see `session`.
     """
     if launched() == 1:
         return work()
-    key = f"chexnet/value/{_Meetings.count + 1}"
-    together(lambda: _store().set(key, pickle.dumps(work())) if is_first() else None)
-    return pickle.loads(_store().get(key))  # noqa: S301 - written by this program a moment ago
+    key = f"chexnet/value/{_Job.meetings}"
+    on_first(lambda: _store().set(key, pickle.dumps(work())))
+    return pickle.loads(_store().get(key))
 
 
-def on_first(work: Callable[[], object]) -> None:
-    """Call `work` in the first process; the others wait until it is done. Raises what `together` raises."""
-    together(lambda: work() if is_first() else None)
+def on_first(work: Callable[[], T]) -> T | None:
+    """Call `work` in the first process, for which the others wait; return its result there and None in the others.
+
+    Raises:
+        InputError: it failed, see `session`.
+    """
+    return together(lambda: work() if is_first() else None)
 
 
 def gathered(rows: np.ndarray) -> np.ndarray:
@@ -180,8 +180,8 @@ def check_same(facts: Mapping[str, str]) -> None:
     Args:
         facts: name -> value, for example the path of a file -> its checksum.
     """
-    for process, others in enumerate(gathered_lists([dict(facts)])):
-        first = facts if process == 0 else first
+    first, *following = gathered_lists([dict(facts)])
+    for process, others in enumerate(following, start=1):
         for name in first:
             if others.get(name) != first[name]:
                 raise InputError(
@@ -218,25 +218,25 @@ def _store() -> Any:
     return paddle.base.core.create_or_get_global_tcp_store()
 
 
-def _meet(key: str, error: Exception | None = None) -> None:
-    store = _store()
-    if error is not None and store.add(f"{key}/failed", 1) == 1:
-        store.set(f"{key}/error", str(error).encode() or type(error).__name__.encode())
-    total = store.add(key, 1 if error is None else 1 + _FAILED)
-    while total % _FAILED < launched():
+def _meet() -> None:
+    _Job.meetings += 1
+    store, key = _store(), f"chexnet/meeting/{_Job.meetings}"
+    present = store.add(key, 1)
+    while present < launched():
+        if store.add("chexnet/failed", 0):
+            raise InputError(_error())
         time.sleep(POLL)
-        total = store.add(key, 0)
-    if total >= _FAILED:
-        raise InputError(store.get(f"{key}/error").decode()) from error
+        present = store.add(key, 0)
 
 
 def _leave(error: str = "") -> None:
-    """Say that this process ends. The store is in the first process, which waits for the others."""
+    """Say that this process ends, and why. The store is in the first process, which lets the others read it."""
     with suppress(Exception):  # the store has ended
         store = _store()
-        if error and store.add("chexnet/failed", 1) == 1:
-            store.set("chexnet/error", error.encode())
-            store.add("chexnet/told", 1)
+        if error:
+            store.set(f"chexnet/error/{rank()}", error.encode())
+            if store.add("chexnet/reporter", 1) == 1:
+                store.add("chexnet/failed", 1 + rank())
         left = store.add("chexnet/left", 1)
         deadline = time.monotonic() + PATIENCE
         while is_first() and left < launched() and time.monotonic() < deadline:
@@ -245,15 +245,20 @@ def _leave(error: str = "") -> None:
 
 
 def _failure_of_another() -> str:
-    """Return the message of a process that failed, or an empty text if none has left one."""
-    message = ""
+    """Return the message of the process that failed first, or an empty text if there is none."""
     with suppress(Exception):  # the store has ended
-        store = _store()
         deadline = time.monotonic() + PATIENCE
-        while not (told := store.add("chexnet/told", 0)) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            if _store().add("chexnet/failed", 0):
+                return _error()
             time.sleep(POLL)
-        message = store.get("chexnet/error").decode() if told else ""
-    return message
+    return ""
+
+
+def _error() -> str:
+    """Return the message of the process that failed first, after it has said so."""
+    store = _store()
+    return str(store.get(f"chexnet/error/{store.add('chexnet/failed', 0) - 1}").decode())
 
 
 def _is_lost_connection(error: Exception) -> bool:
