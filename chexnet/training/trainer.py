@@ -230,7 +230,7 @@ def _fit(
     train_loader, val_loader = data.loaders(config)
     metadata = run_inputs.weights_metadata(config, data, trained_on)
     with GracefulStop(log_line) as stop:
-        agreement = Agreement(stop, config.save_every_minutes)
+        agreement = Agreement(stop, config.save_every_minutes, (train_loader, val_loader))
         model = TrainingModel(network, loss, metric, optimizer, config.amp, agreement, config.sync_bn)
         if saved:
             model.restore(saved)
