@@ -75,7 +75,7 @@ def next_command(config: TrainConfig, best_model: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    return cli.run(build_parser(), train_or_resume, argv)
+    return cli.run(build_parser(), train_or_resume, argv, several_processes=True)
 
 
 if __name__ == "__main__":
