@@ -34,9 +34,10 @@ PATIENCE = 3.0
 
 
 class _Job:
-    """This process's view of the job: whether a session is open, and the number of meetings so far."""
+    """This process's view of the job: whether a session is open, or left, and the number of meetings so far."""
 
     open = False
+    left = False
     meetings = 0
 
 
@@ -60,16 +61,16 @@ def session() -> Iterator[None]:
     if launched() == 1 or _Job.open:
         yield
         return
-    _Job.open = True
+    _Job.open, _Job.left = True, False
     try:
         yield
-        _leave()
+        leave()
     except (InputError, Interrupted) as error:
-        _leave(str(error))
+        leave(str(error))
         raise
     except Exception as error:
         if not _is_lost_connection(error):
-            _leave(f"process {rank()}: {type(error).__name__}: {error}")
+            leave(f"process {rank()}: {type(error).__name__}: {error}")
             raise
         lost = (
             f"process {rank()}: another process of this job has ended, or is more than 30 seconds behind; the states "
@@ -202,6 +203,27 @@ def average_statistics(network: "paddle.nn.Layer") -> None:
         tensor.set_value(values.reshape(tensor.shape).astype(tensor.numpy().dtype))
 
 
+def leave(error: str = "") -> None:
+    """Tell the others that this process ends and why, unless it has done so. The first one waits until all have.
+
+    It contains the store, from which the others read.
+    """
+    if launched() == 1 or _Job.left:
+        return
+    _Job.left = True
+    with suppress(Exception):  # the store has ended
+        store = _store()
+        if error:
+            store.set(f"chexnet/error/{rank()}", error.encode())
+            if store.add("chexnet/reporter", 1) == 1:
+                store.add("chexnet/failed", 1 + rank())
+        left = store.add("chexnet/left", 1)
+        deadline = time.monotonic() + PATIENCE
+        while is_first() and left < launched() and time.monotonic() < deadline:
+            time.sleep(POLL)
+            left = store.add("chexnet/left", 0)
+
+
 @contextmanager
 def as_one_process() -> Iterator[None]:
     """Hide from Paddle in this block that there are several processes."""
@@ -227,21 +249,6 @@ def _meet() -> None:
             raise InputError(_error())
         time.sleep(POLL)
         present = store.add(key, 0)
-
-
-def _leave(error: str = "") -> None:
-    """Say that this process ends, and why. The store is in the first process, which lets the others read it."""
-    with suppress(Exception):  # the store has ended
-        store = _store()
-        if error:
-            store.set(f"chexnet/error/{rank()}", error.encode())
-            if store.add("chexnet/reporter", 1) == 1:
-                store.add("chexnet/failed", 1 + rank())
-        left = store.add("chexnet/left", 1)
-        deadline = time.monotonic() + PATIENCE
-        while is_first() and left < launched() and time.monotonic() < deadline:
-            time.sleep(POLL)
-            left = store.add("chexnet/left", 0)
 
 
 def _failure_of_another() -> str:
