@@ -113,7 +113,7 @@ def check_same_everywhere(hashes: Mapping[str, str], config: TrainConfig, data: 
     """Check that all processes, possibly on several machines, were given the same run. Raises InputError."""
     own = {"data_dir", "train_list", "val_list", "classes_file", "image_cache", "num_workers", "save_dir"}
     settings = {f"--{name}": str(value) for name, value in vars(config).items() if name not in own}
-    counts = {f"images in {images.source}": str(len(images)) for images in (data.train, data.val)}
+    counts = {"images to train on": str(len(data.train)), "images to validate on": str(len(data.val))}
     distributed.check_same({**counts, **hashes, **settings})
 
 
