@@ -81,14 +81,15 @@ def session() -> Iterator[None]:
         _Job.open = False
 
 
-def join(choice: str) -> None:
+def join(choice: str, tf32: str = "off") -> None:
     """Set Paddle's device and, if several processes were launched, connect them: by NCCL on GPUs, by gloo on CPUs.
 
     Args:
         choice: `auto`, `cpu` or `gpu`, see `device.set_device`. `auto` is the CPU if the launcher chose no GPUs.
+        tf32: see `device.set_device`.
 
     Raises:
-        InputError: `choice` is `gpu` and there is none, or the launcher gave this process none.
+        InputError: the device cannot be used, or `choice` is `gpu` and the launcher gave this process none.
     """
     if launched() > 1 and not paddle.distributed.is_initialized():
         no_gpus = os.environ.get("PADDLE_DISTRI_BACKEND") == "gloo"
@@ -100,7 +101,7 @@ def join(choice: str) -> None:
         os.environ["PADDLE_DISTRI_BACKEND"] = "nccl" if choice != "cpu" and device.count_gpus() else "gloo"
         with redirect_stderr(io.StringIO()):  # it lists every flag that Paddle itself has changed
             paddle.distributed.init_parallel_env()
-    device.set_device(choice)
+    device.set_device(choice, tf32)
 
 
 def together(work: Callable[[], T]) -> T:

@@ -36,7 +36,7 @@ from paddle.callbacks import Callback
 from paddle.optimizer import Adam, Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
-from chexnet import distributed
+from chexnet import distributed, gpu_memory
 from chexnet._types import LogFn
 from chexnet.config import TrainConfig
 from chexnet.data import Augmentation, LabeledImages, SkippedImage
@@ -258,7 +258,11 @@ def _fit(
             checkpoints.set_model(model)
             checkpoints.write_outputs()
         else:
-            model.fit(train_loader, val_loader, epochs=config.epoch - progress.epoch, callbacks=callbacks)
+            with gpu_memory.out_of_memory_as_input_error(
+                f"a step of {config.batch_size} images",
+                "use a lower --batch_size or --accumulate or, on a GPU, --amp",
+            ):
+                model.fit(train_loader, val_loader, epochs=config.epoch - progress.epoch, callbacks=callbacks)
     skipped = {images.source: images.skipped for images in (data.train, data.val)}
     best_model = folder / f"best_model.{config.format}"
     return TrainResult(config, best_model, progress.best_epoch, progress.best_auroc, progress.rows, skipped)

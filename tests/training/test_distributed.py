@@ -70,7 +70,9 @@ def assert_close(ours: Path, theirs: Path) -> None:
         assert our_row.keys() == their_row.keys()
         for name in our_row.keys() - {"seconds"}:
             # Two of several thousand pairs may be ordered differently.
-            assert our_row[name] == pytest.approx(their_row[name], abs=1e-6 if "loss" in name else 2e-3, nan_ok=True), name
+            assert our_row[name] == pytest.approx(their_row[name], abs=1e-6 if "loss" in name else 2e-3, nan_ok=True), (
+                name
+            )
 
 
 @pytest.mark.parametrize("processes", ["2", "3", "4"])

@@ -101,9 +101,7 @@ def two_nodes(root: Path, first: list[str], second: list[str]) -> list[Job]:
         free.bind(("127.0.0.1", 0))
         master = f"127.0.0.1:{free.getsockname()[1]}"
     node = ["--nnodes", "2", "--master", master, "--rank"]
-    return [
-        Job(root / str(rank), 1, arguments, [*node, str(rank)]) for rank, arguments in enumerate((first, second))
-    ]
+    return [Job(root / str(rank), 1, arguments, [*node, str(rank)]) for rank, arguments in enumerate((first, second))]
 
 
 def test_two_nodes_give_what_two_processes_of_one_give(lists, reference, tmp_path):
