@@ -87,6 +87,17 @@ TF32_CAPABILITY = (8, 0)
 """First compute capability of NVIDIA GPUs with TF32: 8 bits of exponent and 10 of mantissa."""
 
 
+def launched() -> int:
+    """Return the number of processes that Paddle's launcher started for this job; 1 without the launcher."""
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+
+
+def count_gpus() -> int:
+    """Return the number of GPUs that Paddle finds; 0 if it is built without CUDA."""
+    paddle = _import_paddle()
+    return paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+
+
 def set_device(choice: str, tf32: str = "off") -> None:
     """Set Paddle's device and the precision of its float32 products.
 
@@ -97,9 +108,9 @@ def set_device(choice: str, tf32: str = "off") -> None:
 
     Raises:
         InputError: `choice` is `gpu` and there is none, `tf32` is `on` and the device has no TF32, or several processes
-            were launched.
+            were launched but have not been connected (`chexnet.distributed.join`).
     """
-    if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1:
+    if launched() > 1 and not _import_paddle().distributed.is_initialized():
         raise InputError("launched as several processes, expected one: runs on several devices are not supported yet")
     global _cpu_chosen
     chooses_cpu = choice == "cpu" or (choice == "auto" and _is_cpu_build())
@@ -107,7 +118,7 @@ def set_device(choice: str, tf32: str = "off") -> None:
         _cpu_chosen = True
         return
     paddle = _import_paddle()
-    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+    gpus = count_gpus()
     if choice == "gpu" and not gpus:
         reason = "finds none" if paddle.is_compiled_with_cuda() else "is the CPU build (see requirements-gpu.txt)"
         raise InputError(f"--device gpu: no GPU, Paddle {paddle.__version__} {reason}; use --device cpu")

@@ -19,7 +19,7 @@ from chexnet.data.lists import format_list
 from chexnet.labels import N_CLASSES
 
 pytest_plugins = [
-    *("label_files", "miniature", "half_precision", "fake_gpu", "mounts", "faults.nursery", "originals"),
+    *("label_files", "launcher", "miniature", "half_precision", "fake_gpu", "mounts", "faults.nursery", "originals"),
     *("torch_layouts", "web_server"),
 ]
 

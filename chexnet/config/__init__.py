@@ -91,7 +91,7 @@ class TrainConfig:
         "dataset/labels/val_list.txt", "list file to validate on; it selects the best epoch", metavar="FILE"
     )
     save_dir: str = outputs("save", "folder for checkpoints, saved states, history and curves", metavar="DIR")
-    batch_size: int = training(128, "images per step", type=positive_int)
+    batch_size: int = training(128, "images per step, of all processes together", type=positive_int)
     learning_rate: float = training(0.001, "learning rate before any decay", type=positive_float)
     epoch: int = training(20, "number of epochs", type=positive_int)
     decay_epochs: tuple[int, ...] = training(
@@ -152,6 +152,15 @@ class TrainConfig:
         "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 instead of 65535",
         type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
         metavar="N",
+    )
+    accumulate: int = training(
+        1,
+        "parts of a batch, computed one after another before each optimizer step to save memory",
+        type=positive_int,
+        metavar="N",
+    )
+    sync_bn: bool = training(
+        False, "in several processes: normalize by the statistics of the whole batch, not of each process's part"
     )
     tf32: str = hardware(
         "off", "let a GPU round the factors of float32 products to TF32, which is faster", choices=("on", "off")
