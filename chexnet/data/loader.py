@@ -84,23 +84,23 @@ class BatchLoader:
         read = _read(copy.copy(self.dataset), batches, self.workers)
         return prefetch_map(_copy_to_device, read, workers=1, buffer_size=1) if self.to_device and is_gpu() else read
 
-    def _batches(self) -> list[list[int]]:
-        """Return the image indices of each batch of the current epoch."""
-        order = self.order().tolist()
+    def _batches(self) -> list[np.ndarray]:
+        """Return the image indices of each batch of the current epoch, views of one int64 [N]."""
+        order = self.order()
         return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 
 
-def _read(dataset: DataSet, batches: list[list[int]], workers: int) -> Iterator[Batch]:
+def _read(dataset: DataSet, batches: list[np.ndarray], workers: int) -> Iterator[Batch]:
     """Yield the batches in order. The unit of work of a thread is a whole batch with a cache, one image without."""
     if dataset.cache is not None:
         yield from prefetch_map(
-            lambda batch: _stack([dataset[index] for index in batch]),
+            lambda batch: _stack([dataset[index] for index in batch.tolist()]),
             batches,
             min(workers, CACHE_READERS),
             PREFETCH_BATCHES,
         )
         return
-    indices = [index for batch in batches for index in batch]
+    indices = (index for batch in batches for index in batch.tolist())
     buffer_size = PREFETCH_BATCHES * max(map(len, batches), default=0)
     with closing(prefetch_map(dataset.__getitem__, indices, workers, buffer_size)) as samples:
         for batch in batches:
