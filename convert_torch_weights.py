@@ -14,8 +14,9 @@ import sys
 from collections.abc import Sequence
 
 from chexnet.cli import Parser, run
-from chexnet.config import CROPS, DEFAULT_CROPS, NORMALIZATIONS
+from chexnet.config import NORMALIZATIONS
 from chexnet.config.argument_types import positive_int
+from chexnet.config.crops import CROPS, DEFAULT_CROPS, crops_argument
 from chexnet.errors import InputError
 
 
@@ -63,9 +64,9 @@ def build_parser() -> Parser:
     )
     add(
         "--crops",
-        type=int,
+        type=crops_argument,
         choices=CROPS,
-        help=f"crops per image that eval.py and predict.py average (default: {DEFAULT_CROPS})",
+        help=f"crops per image that eval.py and predict.py average, or dense evaluation (default: {DEFAULT_CROPS})",
     )
     add(
         "--normalization",

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 from chexnet import cli
 from chexnet.config import EXPORT_FORMATS, InferenceConfig
+from chexnet.config.crops import DENSE
 
 
 def build_parser() -> cli.Parser:
     """Return the parser."""
     parser = cli.Parser("Export a checkpoint as a graph for other programs, and verify it.", __doc__)
-    cli.add_config_arguments(parser, InferenceConfig, ("ckpt", "backbone", "classes_file"))
+    cli.add_config_arguments(parser, InferenceConfig, ("ckpt", "crops", "backbone", "classes_file"))
     add = parser.group("outputs").add_argument
     add("--output_dir", required=True, metavar="DIR", help="folder for the export; an earlier export is replaced")
     add(
@@ -38,7 +39,8 @@ def export_checkpoint(args: argparse.Namespace) -> None:
     done = deploy(cli.config_from_args(InferenceConfig, args), args.output_dir, args.format)
     description, outputs = done.description, len(done.description["classes"])
     backbone, crop, difference = description["backbone"], description["crop"], description["largest_difference"]
-    print(f"{done.graph}: {backbone}, {outputs} output{'s' * (outputs > 1)}, crops of {crop} px")
+    takes = f"{'whole images, windows' if description['crops'] == DENSE else 'crops'} of {crop} px"
+    print(f"{done.graph}: {backbone}, {outputs} output{'s' * (outputs > 1)}, {takes}")
     print(f"Verified: its probabilities differ from those of {args.ckpt} by at most {difference:.1e}.")
     print(f"{done.folder / DESCRIPTION} describes how to prepare images; docs/export.md has an example.")
 

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from chexnet.config.argument_types import (
     epoch_list,
@@ -17,6 +17,7 @@ from chexnet.config.argument_types import (
     random_seed,
 )
 from chexnet.config.backbone_registry import DEFAULT_BACKBONE, list_backbones
+from chexnet.config.crops import CROPS, DEFAULT_CROPS, crops_argument
 from chexnet.config.settings import data, hardware, inference, model, outputs, same_setting, training
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -39,11 +40,6 @@ ON_BAD_IMAGE = ("error", "skip")
 WEIGHT_FORMATS = ("pdparams", "safetensors")
 
 EXPORT_FORMATS = ("paddle", "onnx")
-
-CROPS = (10, 1)
-"""Crops per image: the four corners and the center, each also flipped, or the center alone."""
-
-DEFAULT_CROPS = CROPS[0]
 
 NORMALIZATIONS = ("imagenet", "minus_one_one", "zero_one")
 """Pixel values that the network receives: normalized by ImageNet's mean and standard deviation per channel, or scaled
@@ -175,10 +171,11 @@ class InferenceConfig:
     ckpt: str = model(
         "pretrained_models/model_paddle.pdparams", "checkpoint, .pdparams or .safetensors", metavar="FILE"
     )
-    crops: int | None = inference(
+    crops: int | Literal["dense"] | None = inference(
         None,
-        f"crops per image, averaged (default: that of the checkpoint, else {DEFAULT_CROPS})",
-        type=int,
+        "crops per image, averaged; dense: all windows of the whole image, in one pass "
+        f"(default: that of the checkpoint, else {DEFAULT_CROPS})",
+        type=crops_argument,
         choices=CROPS,
     )
     device: str = same_setting(TrainConfig, "device")

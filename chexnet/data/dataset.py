@@ -19,10 +19,12 @@ from chexnet.device import paddle
 from chexnet.errors import InputError
 from chexnet.labels import N_CLASSES
 
-CropMode = Literal["train", "center", "ten"]
+CropMode = Literal["train", "center", "ten", "dense"]
 
 Sample = tuple[np.ndarray, np.ndarray]
-"""The crop(s) of an image, uint8 [1, crop, crop] or [10, 1, crop, crop], and its labels, float32 [C]."""
+"""The crop(s) of an image, uint8 [1, crop, crop] or [10, 1, crop, crop], and its labels, float32 [C].
+
+For dense evaluation, the whole image and its mirror image, uint8 [2, 1, h, w]."""
 
 Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Maps a resized image, gray uint8 [h, w], and a random generator to a gray uint8 image at least as large as a crop."""
@@ -44,7 +46,8 @@ class ChestXrayDataSet(paddle.io.Dataset):
         data_dir: folder of the images.
         list_file: list of images and labels, see `chexnet.data.lists`.
         crop_mode: `train` for one random crop, flipped with probability 0.5; `center` for the center crop; `ten` for
-            ten crops.
+            ten crops; `dense` for the whole image and its mirror image, which have the image's own size, so
+            that `BatchLoader` takes them only from images of one size.
         preprocessing: image sizes; None for the defaults.
         seed: random seed. The augmentation depends only on (seed, epoch, index).
         n_classes: labels per line of the list.
@@ -117,7 +120,7 @@ class ChestXrayDataSet(paddle.io.Dataset):
         return len(self.list)
 
     def __getitem__(self, index: int) -> Sample | tuple[Any, paddle.Tensor]:
-        """Return the crop(s) of an image, uint8 [1, crop, crop] or [10, 1, crop, crop], and its labels, float32 [C].
+        """Return the crop(s) of an image and its labels, see `Sample`.
 
         Raises:
             InputError: the image does not decode, or the augmentation does not return a suitable image.
@@ -129,6 +132,8 @@ class ChestXrayDataSet(paddle.io.Dataset):
         resized = self._resized(index)
         if self.crop_mode == "ten":
             return self.preprocessing.ten_crop(resized), labels
+        if self.crop_mode == "dense":
+            return self.preprocessing.mirror_pair(resized), labels
         if self.crop_mode == "center":
             return self.preprocessing.center_crop(resized), labels
         if self.transform:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from chexnet.config import MAX_SAMPLE_BITS, MIN_SAMPLE_BITS, NORMALIZATIONS
+from chexnet.config.crops import DENSE, Crops
 from chexnet.errors import InputError
 
 MEAN = (0.485, 0.456, 0.406)
@@ -115,13 +116,17 @@ class Preprocessing:
         """
         return self._crop_geometry(resized.shape, resized.shape, crops=10).extract(resized)
 
-    def geometry(self, height: int, width: int, crops: int) -> "CropGeometry":
+    def mirror_pair(self, resized: np.ndarray) -> np.ndarray:
+        """Return the whole image and its mirror image, for dense evaluation: uint8 [h, w] -> uint8 [2, 1, h, w]."""
+        return self._crop_geometry(resized.shape, resized.shape, crops=DENSE).extract(resized)
+
+    def geometry(self, height: int, width: int, crops: Crops) -> "CropGeometry":
         """Return the positions of the crops of an image.
 
         Args:
             height: height of the image before resizing, pixels.
             width: width of the image before resizing, pixels.
-            crops: 10 for `ten_crop`, 1 for `center_crop`.
+            crops: 10 for `ten_crop`, 1 for `center_crop`, `dense` for `mirror_pair`.
 
         Example:
             >>> Preprocessing(resize=256, crop=224).geometry(1024, 2048, crops=1).crops
@@ -129,13 +134,16 @@ class Preprocessing:
         """
         return self._crop_geometry((height, width), self._resized_size(height, width), crops)
 
-    def _crop_geometry(self, original: tuple[int, ...], resized: tuple[int, ...], crops: int) -> "CropGeometry":
+    def _crop_geometry(self, original: tuple[int, ...], resized: tuple[int, ...], crops: Crops) -> "CropGeometry":
         height, width = resized
+        whole = (original[0], original[1]), (height, width)
+        if crops == DENSE:
+            return CropGeometry(*whole, (height, width), (Crop(0, 0, False), Crop(0, 0, True)))
         offsets = five_crop_offsets(height, width, self.crop)
         # A crop of the flipped image, at `left` there, starts at `width - crop - left` in the image itself.
         flipped = [Crop(top, width - self.crop - left, True) for top, left in offsets]
         ten = (*(Crop(top, left, False) for top, left in offsets), *flipped)
-        return CropGeometry((original[0], original[1]), (height, width), self.crop, ten if crops == 10 else ten[4:5])
+        return CropGeometry(*whole, (self.crop, self.crop), ten if crops == 10 else ten[4:5])
 
     def _resized_size(self, height: int, width: int) -> tuple[int, int]:
         shorter = min(height, width)
@@ -143,7 +151,7 @@ class Preprocessing:
 
 
 class Crop(NamedTuple):
-    """A square crop: its upper left corner in the resized image, and whether it is flipped left to right."""
+    """A crop: its upper left corner in the resized image, and whether it is flipped left to right."""
 
     top: int
     left: int
@@ -157,17 +165,18 @@ class CropGeometry:
     Attributes:
         original: height and width of the image, pixels.
         resized: height and width after resizing, pixels.
-        side: side of every crop, pixels of the resized image.
-        crops: the crops in the order of `Preprocessing.ten_crop`, or only the center crop.
+        size: height and width of every crop, pixels of the resized image.
+        crops: the crops in the order of `Preprocessing.ten_crop`, only the center crop, or those of
+            `Preprocessing.mirror_pair`, which are the whole image.
     """
 
     original: tuple[int, int]
     resized: tuple[int, int]
-    side: int
+    size: tuple[int, int]
     crops: tuple[Crop, ...]
 
     def extract(self, resized: np.ndarray) -> np.ndarray:
-        """Return the crops of the resized image: [h, w] -> [K, 1, side, side]."""
+        """Return the crops of the resized image: [h, w] -> [K, 1, height, width]."""
         return np.stack([_maybe_flip(self._window(resized, crop), crop)[None] for crop in self.crops])
 
     def stitch(self, values: np.ndarray) -> np.ndarray:
@@ -177,7 +186,7 @@ class CropGeometry:
         original size with bilinear interpolation.
 
         Args:
-            values: float32 [K, side, side], in the order of the crops.
+            values: float32 [K, *size], in the order of the crops.
 
         Returns:
             float32 [height, width] of the original, NaN where there is no crop.
@@ -197,7 +206,8 @@ class CropGeometry:
         return self._to_original(mean) / weight
 
     def _window(self, resized: np.ndarray, crop: Crop) -> np.ndarray:
-        return resized[crop.top : crop.top + self.side, crop.left : crop.left + self.side]
+        height, width = self.size
+        return resized[crop.top : crop.top + height, crop.left : crop.left + width]
 
     def _to_original(self, values: np.ndarray, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> np.ndarray:
         height, width = self.original

@@ -10,6 +10,7 @@ import numpy as np
 
 from chexnet._types import LogFn, ProgressFn
 from chexnet.config import EvalConfig
+from chexnet.config.crops import DENSE, Crops
 from chexnet.data import ChestXrayDataSet, CropMode, SkippedImage, audit, find_bad_images
 from chexnet.data.lists import check_classes
 from chexnet.errors import InputError
@@ -108,7 +109,7 @@ class _ImageLists:
         config, preprocessing, n_classes = self.config, predictor.preprocessing, len(predictor.classes)
         key = path, preprocessing, predictor.crops
         if key not in self.datasets:
-            crop_mode: CropMode = "ten" if predictor.crops == 10 else "center"
+            modes: dict[Crops, CropMode] = {10: "ten", 1: "center", DENSE: "dense"}
             skipped: tuple[SkippedImage, ...] = ()
             if config.on_bad_image == "skip":
                 skipped = find_bad_images(
@@ -123,7 +124,7 @@ class _ImageLists:
             self.datasets[key] = ChestXrayDataSet(
                 config.data_dir,
                 path,
-                crop_mode,
+                modes[predictor.crops],
                 preprocessing,
                 n_classes=n_classes,
                 image_cache=config.image_cache,

@@ -63,7 +63,7 @@ class EvalResult:
     """Result of an evaluation.
 
     Attributes:
-        config: the configuration, with the number of crops that was used.
+        config: the configuration, with the `crops` that were used.
         engine: engine, precision, device and threads, as text.
         members: results of the checkpoints, at least one.
         predictions: predictions for the N images that were scored, in list order, averaged over crops and members.

@@ -2,10 +2,11 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from chexnet.data.transforms import CropGeometry
 from chexnet.device import paddle
@@ -16,11 +17,13 @@ from chexnet.model.class_maps import DISPLAY_LIMIT, to_opacity, upsample
 
 __all__ = [
     "DISPLAY_LIMIT",
+    "dense_probabilities",
     "grad_cam",
     "heatmap_range",
     "probabilities",
     "to_opacity",
     "upsample_to_image",
+    "window_cells",
 ]
 
 
@@ -57,6 +60,27 @@ def probabilities(maps: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(logits / 2)  # the sigmoid, without overflow
 
 
+def dense_probabilities(maps: np.ndarray, bias: np.ndarray, window: int) -> np.ndarray:
+    """Compute the probabilities of a network as the mean over all windows of its class maps, with a stride of one cell.
+
+    Args:
+        maps: float32 [N, C, h, w], from `CheXNet.predict_cam`.
+        bias: float32 [C], from `CheXNet.bias`.
+        window: side of a window in cells, at most h and w; see `window_cells`.
+
+    Returns:
+        float64 [N, C] in 0..1. Saturated probabilities would become equal in float32.
+    """
+    windows = sliding_window_view(maps, (window, window), axis=(-2, -1))  # [N, C, h', w', window, window]
+    means = probabilities(np.moveaxis(windows, 1, 3), bias)  # [N, h', w', C]
+    return means.mean(axis=(1, 2), dtype=np.float64)
+
+
+def window_cells(predict: Callable[[np.ndarray], np.ndarray], crop: int) -> int:
+    """Return the side of a crop's class map in cells; `predict` returns class maps, see `CheXNet.predict_cam`."""
+    return predict(np.zeros((1, 1, crop, crop), np.uint8)).shape[-1]
+
+
 def upsample_to_image(maps: np.ndarray, geometry: CropGeometry, grid: FeatureGrid = Backbone.grid) -> np.ndarray:
     """Combine the crops' maps of one finding into one map at the size of the original image.
 
@@ -71,7 +95,7 @@ def upsample_to_image(maps: np.ndarray, geometry: CropGeometry, grid: FeatureGri
     Returns:
         float32 [height, width] in logit units; NaN outside all crops.
     """
-    return geometry.stitch(np.stack([upsample(crop_map, geometry.side, grid) for crop_map in maps]))
+    return geometry.stitch(np.stack([upsample(crop_map, geometry.size, grid) for crop_map in maps]))
 
 
 def grad_cam(network: CheXNet, images: np.ndarray) -> np.ndarray:

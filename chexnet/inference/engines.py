@@ -40,8 +40,8 @@ class Engine(ABC):
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predict crops: uint8 [N, 1, crop, crop] -> probabilities float32 [N, out_size].
 
-        An engine compiled with `maps` returns class maps float32 [N, out_size, h, w] instead, see
-        `CheXNet.class_activation_maps`.
+        An engine compiled for any size takes uint8 [N, 1, H, W]. One compiled with `maps` returns class maps float32
+        [N, out_size, h, w], see `CheXNet.class_activation_maps`.
         """
 
 
@@ -61,8 +61,10 @@ class EngineSpec:
     threads: int
     description: str
 
-    def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
-        """Compile a network for square images of `crop` pixels, to return probabilities or, with `maps`, class maps.
+    def compile(self, network: CheXNet, crop: int | None, maps: bool = False) -> Engine:
+        """Compile a network for square images of `crop` pixels, or with None for images of any height and width.
+
+        It returns probabilities or, with `maps`, class maps.
 
         `chexnet.inference.cam.probabilities` computes probabilities from class maps, so one pass gives both.
         """
@@ -82,7 +84,7 @@ class EngineSpec:
 class _EagerSpec(EngineSpec):
     """Paddle's eager mode on a CPU, for few images."""
 
-    def compile(self, network: CheXNet, crop: int, maps: bool = False) -> Engine:
+    def compile(self, network: CheXNet, crop: int | None, maps: bool = False) -> Engine:
         return _EagerEngine(network, maps)
 
 
@@ -173,14 +175,17 @@ class _OpenVINO(Engine):
 
     preferred_batch_size = 80
 
-    def __init__(self, network: CheXNet, folder: Path, crop: int, maps: bool, precision: str, threads: int) -> None:
+    def __init__(
+        self, network: CheXNet, folder: Path, crop: int | None, maps: bool, precision: str, threads: int
+    ) -> None:
         openvino = _openvino()
         core = openvino.Core()
         model = core.read_model(graph_export.save_logits_program(network, folder, crop, maps))
         if not maps:
             sigmoid = openvino.opset13.sigmoid(model.get_results()[0].input_value(0))
             model = openvino.Model([sigmoid], model.get_parameters())
-        model.reshape([1, 1, crop, crop])
+        side = crop or -1  # -1: any; as fast as a fixed size, and the memory does not grow with the number of sizes
+        model.reshape([1, 1, side, side])
         settings = {
             # By default, OpenVINO computes in bfloat16 where the CPU supports it.
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision],
@@ -190,16 +195,15 @@ class _OpenVINO(Engine):
         compiled = core.compile_model(model, "CPU", settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != settings["INFERENCE_PRECISION_HINT"]:
             raise InputError(f"--precision {precision}: OpenVINO does not support it on this CPU; use float32")
-        self._shape = tuple(compiled.output(0).shape)[1:]
         self._queue = openvino.AsyncInferQueue(compiled, threads)
-        self._queue.set_callback(lambda request, row: np.copyto(row, request.get_output_tensor(0).data[0]))
+        self._queue.set_callback(lambda request, output: output.append(request.get_output_tensor(0).data.copy()))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        outputs = np.empty((len(images), *self._shape), dtype=np.float32)
-        for image, row in zip(images, outputs, strict=True):
-            self._queue.start_async({0: image[None]}, row)
+        outputs: list[list[np.ndarray]] = [[] for _ in images]
+        for image, output in zip(images, outputs, strict=True):
+            self._queue.start_async({0: image[None]}, output)
         self._queue.wait_all()
-        return outputs
+        return np.concatenate([output[0] for output in outputs])
 
 
 class _OnnxRuntime(Engine):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chexnet.device import paddle
 from chexnet.model import CheXNet
+from chexnet.model.backbones.base import global_avg_pool
 
 INPUT = "images"
 """Name of the only input of a graph."""
@@ -20,11 +21,15 @@ _PROBE_SIZE = 1 << 16
 """Bytes to append in a test for free space: more than the largest block of common file systems."""
 
 
-def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_program(
+    network: CheXNet, folder: str | os.PathLike[str], crop: int | None, maps: bool = False, window: int | None = None
+) -> Path:
     """Write the network as an inference program of this Paddle version.
 
     The program maps uint8 [N, 1, crop, crop] to probabilities float32 [N, out_size] or, with `maps`, to class maps
-    float32 [N, out_size, h, w], see `CheXNet.class_activation_maps`. It includes normalization and sigmoid.
+    float32 [N, out_size, h, w], see `CheXNet.class_activation_maps`. It includes normalization and sigmoid. With
+    `crop=None`, it takes images uint8 [N, 1, H, W] of any size. With `window` as well, the probabilities are those of
+    dense evaluation of each image and its mirror image, see `chexnet.inference.cam.dense_probabilities`.
 
     Returns:
         The program file, `model.json` (Paddle 3) or `model.pdmodel`. Its weights are in `model.pdiparams` in the same
@@ -35,13 +40,13 @@ def save_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, ma
     """
     prefix = Path(folder) / "model"
     network.eval()
-    graph = _Graph(network, "class_activation_maps" if maps else "forward")
+    graph = _DenseGraph(network, window) if window else _Graph(network, "class_activation_maps" if maps else "forward")
     paddle.jit.save(graph, str(prefix), input_spec=[_input(crop)])
     program = prefix.with_suffix(".json")
     return _check_free_space(program if program.exists() else prefix.with_suffix(".pdmodel"))
 
 
-def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: int | None, maps: bool = False) -> Path:
     """Write the network up to its logits in the program format of Paddle 2, which OpenVINO reads.
 
     The program has no sigmoid, because Paddle 3 cannot write that operation in the old format. With `maps`, it
@@ -62,7 +67,9 @@ def save_logits_program(network: CheXNet, folder: str | os.PathLike[str], crop: 
     return _check_free_space(prefix.with_suffix(".pdmodel"))
 
 
-def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps: bool = False) -> Path:
+def save_onnx(
+    network: CheXNet, folder: str | os.PathLike[str], crop: int | None, maps: bool = False, window: int | None = None
+) -> Path:
     """Write the network as ONNX, with the input and output of `save_program`.
 
     Requires the package paddle2onnx, and that ONNX_POSSIBLE is true.
@@ -75,7 +82,7 @@ def save_onnx(network: CheXNet, folder: str | os.PathLike[str], crop: int, maps:
     """
     import paddle2onnx
 
-    program = save_program(network, folder, crop, maps)
+    program = save_program(network, folder, crop, maps, window)
     path = program.with_suffix(".onnx")
     with _stdout_redirected():
         # The default optimize_tool installs a package.
@@ -115,7 +122,25 @@ class _Graph(paddle.nn.Layer):
         return getattr(self.network, self.method)(images)
 
 
-def _input(crop: int) -> paddle.static.InputSpec:
+class _DenseGraph(paddle.nn.Layer):
+    """Dense evaluation of images and their mirror images, to be traced as `_Graph` is."""
+
+    def __init__(self, network: CheXNet, window: int) -> None:
+        super().__init__()
+        self.network = network
+        self.window = window
+
+    @paddle.jit.not_to_static  # type: ignore[untyped-decorator]
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        bias = self.network.backbone.classifier.bias.reshape([1, -1, 1, 1])
+        means = []
+        for view in (images, images[:, :, :, ::-1]):  # paddle2onnx cannot export `flip`
+            windows = paddle.nn.functional.avg_pool2d(self.network.class_activation_maps(view), self.window, stride=1)
+            means.append(global_avg_pool(paddle.nn.functional.sigmoid(windows + bias)))
+        return (means[0] + means[1]) / 2
+
+
+def _input(crop: int | None) -> paddle.static.InputSpec:
     return paddle.static.InputSpec([None, 1, crop, crop], "uint8", name=INPUT)
 
 

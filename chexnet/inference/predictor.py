@@ -14,10 +14,12 @@ from PIL import Image
 from chexnet import device, model
 from chexnet._types import LogFn, ProgressFn
 from chexnet.config import InferenceConfig
-from chexnet.data import BatchLoader, ChestXrayDataSet, images
+from chexnet.config.crops import DENSE, format_crops
+from chexnet.data import ChestXrayDataSet, images
 from chexnet.data.lists import class_names
 from chexnet.errors import InputError
 from chexnet.inference import cam, engines, image_checks
+from chexnet.inference.image_batches import ImageOutput, predict_images, read_batches
 from chexnet.inference.prediction import Prediction, PreparedImage
 from chexnet.inference.thresholds import Thresholds, find_thresholds
 from chexnet.labels import CLASS_NAMES
@@ -53,7 +55,7 @@ class Predictor:
         disclaimer: notice of the checkpoint, shown next to its results; may be empty.
         classes: names of the findings.
         preprocessing: how images are resized and cropped.
-        crops: crops per image, 10 or 1.
+        crops: crops per image, one of `chexnet.config.crops.CROPS`.
         engine: engine, precision, device and threads, as text.
         engine_spec: engine that `compile` uses.
         cam_max: see `Prediction`.
@@ -82,17 +84,23 @@ class Predictor:
         self.disclaimer = checkpoint.disclaimer
         self.cam_max = cam.heatmap_range(checkpoint.metadata, checkpoint.metadata_source)
         self.classes, self.preprocessing = description.classes, description.preprocessing
+        if config.crops is not None:
+            model.check_crops(config.crops, description.backbone, f"{config.ckpt}: --crops")
         self.crops = config.crops or description.crops
-        self.engine_spec = engines.select_engine(config.engine, config.precision, images and images * self.crops)
+        sides = self.preprocessing.resize, self.preprocessing.crop
+        # Computation per image, in crops; that of dense evaluation is for square images.
+        self._cost = -(-2 * sides[0] ** 2 // sides[1] ** 2) if self.crops == DENSE else self.crops
+        self.engine_spec = engines.select_engine(config.engine, config.precision, images and images * self._cost)
         self.engine = self.engine_spec.description
         self._grad_cam = maps
         self._checkpoint: model.Checkpoint | None = checkpoint
         self._compiled: dict[bool, engines.Engine] = {}
+        self._window = 0  # side of a crop's class map in cells, for dense evaluation
 
     @property
     def crops_description(self) -> str:
         """Number and size of the crops, as text."""
-        return f"{self.crops} crop{'s' * (self.crops > 1)} of {self.preprocessing.description}"
+        return f"{format_crops(self.crops)} of {self.preprocessing.description}"
 
     @property
     def network(self) -> model.CheXNet:
@@ -110,10 +118,15 @@ class Predictor:
             self._checkpoint = None  # frees the arrays of the file
 
     def compile(self, maps: bool = True) -> engines.Engine:
-        """Return the compiled engine, for class maps if the backbone supports them, otherwise for probabilities."""
-        maps = maps and self.network.supports_cam
+        """Return the compiled engine, for class maps if the backbone supports them, otherwise for probabilities.
+
+        Dense evaluation always needs class maps, of images of any size.
+        """
+        dense = self.crops == DENSE
+        maps = dense or (maps and self.network.supports_cam)
         if maps not in self._compiled:
-            self._compiled[maps] = self.engine_spec.compile(self.network, self.preprocessing.crop, maps)
+            size = None if dense else self.preprocessing.crop
+            self._compiled[maps] = self.engine_spec.compile(self.network, size, maps)
         return self._compiled[maps]
 
     def release(self) -> None:
@@ -163,20 +176,16 @@ class Predictor:
         """Predict every image of a data set, in its order.
 
         Args:
-            dataset: a data set with `crops` crops per image.
+            dataset: a data set with `crops` crops per image, or crop mode `dense`.
             batch_size: maximum number of images per batch.
             progress: called after every batch.
 
         Returns:
             float64 [N, C], averaged over the crops.
         """
-        loader = BatchLoader(
-            dataset, self._batch_size(batch_size, maps=False), shuffle=False, workers=self.config.num_workers
-        )
         rows: list[np.ndarray] = []
-        for batch, _ in loader:
-            crops = batch.reshape(-1, *batch.shape[-3:])  # [B or B x 10, 1, crop, crop]
-            rows.extend(_mean_over_crops(self.predict_crops(crops), len(batch)))
+        for batch in read_batches(dataset, self._batch_size(batch_size, maps=False), self.config.num_workers):
+            rows.extend(probabilities for probabilities, _ in self._predict_images(batch, maps=False))
             if progress:
                 progress(len(rows), len(dataset))
         return np.stack(rows)
@@ -184,16 +193,22 @@ class Predictor:
     def predict_crops(self, crops: np.ndarray) -> np.ndarray:
         """Predict crops: uint8 [N, 1, crop, crop] -> probabilities float32 [N, C].
 
+        With dense evaluation, these are images uint8 [N, 1, H, W] of any size, and the means over their windows,
+        float64 [N, C].
+
         Raises:
             InputError: a probability is not finite.
         """
+        if self.crops == DENSE:
+            return self.predict_cam(crops)[0]
         return self._finite(self.compile(maps=False).predict(crops), "probabilities")
 
     def predict_cam(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Predict crops with class maps: uint8 [N, 1, crop, crop] -> float32 [N, C], and float32 [N, C, h, w] or None.
 
         One pass of the engine gives class maps and probabilities. A backbone without class maps needs a second pass for
-        Grad-CAM; with `maps=False` it returns None.
+        Grad-CAM; with `maps=False` it returns None. Dense evaluation takes images and returns float64, see
+        `predict_crops`.
 
         Raises:
             InputError: a number is not finite.
@@ -201,7 +216,11 @@ class Predictor:
         if not self.network.supports_cam:
             maps = cam.grad_cam(self.network, crops) if self._grad_cam else None
             return self.predict_crops(crops), maps
-        maps = self._finite(self.compile().predict(crops), "class maps")
+        engine = self.compile()
+        maps = self._finite(engine.predict(crops), "class maps")
+        if self.crops == DENSE:
+            self._window = self._window or cam.window_cells(engine.predict, self.preprocessing.crop)
+            return cam.dense_probabilities(maps, self.network.bias(), self._window), maps
         return cam.probabilities(maps, self.network.bias()), maps
 
     def _finite(self, values: np.ndarray, name: str) -> np.ndarray:
@@ -211,7 +230,13 @@ class Predictor:
 
     def _batch_size(self, limit: int, maps: bool) -> int:
         """Return the number of images per batch that suits the engine, at most `limit`."""
-        return min(limit, max(1, self.compile(maps).preferred_batch_size // self.crops))
+        return min(limit, max(1, self.compile(maps).preferred_batch_size // self._cost))
+
+    def _predict_images(self, batch: Sequence[np.ndarray], maps: bool) -> list[ImageOutput]:
+        """Predict images by their crops, with or without class maps, see `image_batches.predict_images`."""
+        predict = self.predict_cam if maps else lambda crops: (self.predict_crops(crops), None)
+        pixels = self.compile(maps).preferred_batch_size * self.preprocessing.crop**2
+        return predict_images(batch, predict, pixels)
 
     def _from_file(self, path: Path) -> PreparedImage:
         return self._prepared(images.open_image(path, self.preprocessing.sample_bits), str(path))
@@ -232,33 +257,23 @@ class Predictor:
     def _predictions(self, batch: list[PreparedImage]) -> list[Prediction]:
         if not batch:
             return []
-        probabilities, maps = self.predict_cam(np.concatenate([image.crops for image in batch]))
-        means = _mean_over_crops(probabilities, len(batch)).astype(np.float32)
+        results = self._predict_images([image.crops for image in batch], maps=True)
         bias = self.network.bias() if self.network.supports_cam else np.zeros(len(self.classes), np.float32)
-        per_image = [None] * len(batch) if maps is None else maps.reshape(len(batch), self.crops, *maps.shape[1:])
         return [
             Prediction(
                 name=image.name,
                 gray=image.gray,
                 warnings=image.warnings,
                 classes=self.classes,
-                probabilities=image_probabilities,
-                maps=image_maps,
+                probabilities=probabilities.astype(np.float32),
+                maps=maps,
                 bias=bias,
                 grid=self.network.grid,
                 geometry=image.geometry,
                 cam_max=self.cam_max,
             )
-            for image, image_probabilities, image_maps in zip(batch, means, per_image, strict=True)
+            for image, (probabilities, maps) in zip(batch, results, strict=True)
         ]
-
-
-def _mean_over_crops(probabilities: np.ndarray, count: int) -> np.ndarray:
-    """Average over crops in float64, because saturated probabilities would become equal in float32.
-
-    float32 [count x crops, C] -> float64 [count, C].
-    """
-    return probabilities.reshape(count, -1, probabilities.shape[-1]).mean(axis=1, dtype=np.float64)
 
 
 def load_for_scoring(config: InferenceConfig, ckpts: Sequence[str], log: LogFn) -> list[Predictor]:

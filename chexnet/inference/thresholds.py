@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chexnet._types import LogFn
+from chexnet.config.crops import CROPS_TEXT, Crops, is_valid_crops
 from chexnet.errors import InputError
 from chexnet.files.json_files import read_json
 from chexnet.labels import CLASS_NAMES
@@ -44,13 +45,13 @@ class Thresholds:
         chosen: description of the selection rule and of the images used for selection.
         points: finding -> operating point, in the order of the network's classes.
         ckpt_sha256: SHA-256 of the weights that the thresholds belong to; None if the file does not contain it.
-        crops: number of crops per image during selection; None if unknown.
+        crops: crops per image during selection; None if unknown.
     """
 
     chosen: str
     points: dict[str, OperatingPoint]
     ckpt_sha256: str | None = None
-    crops: int | None = None
+    crops: Crops | None = None
 
 
 def thresholds_path(ckpt: str | os.PathLike[str]) -> Path:
@@ -63,7 +64,7 @@ def find_thresholds(
     ckpt: str | os.PathLike[str],
     ckpt_sha256: str,
     classes: Sequence[str],
-    crops: int,
+    crops: Crops,
     log: LogFn,
 ) -> tuple[str, Thresholds] | None:
     """Read the operating points of a run, from the given file or else from the checkpoint's own file, if it exists.
@@ -73,7 +74,7 @@ def find_thresholds(
         ckpt: the weight file.
         ckpt_sha256: see `read_thresholds`.
         classes: see `read_thresholds`.
-        crops: number of crops per image in this run.
+        crops: crops per image in this run.
         log: receives lines about the file and its weaknesses.
 
     Returns:
@@ -107,7 +108,7 @@ def read_thresholds(
          "thresholds": {"Atelectasis": {"threshold": 0.21, "sensitivity": 0.8, "specificity": 0.72}, ...}}
 
     with all classes. `ckpt_sha256`, the checksum of the weights that the thresholds were selected for, and `crops`, the
-    number of crops per image, are optional.
+    crops per image (10, 1 or "dense"), are optional.
 
     Args:
         path: the file.
@@ -116,7 +117,7 @@ def read_thresholds(
 
     Raises:
         InputError: the file cannot be read, is not a threshold file, or belongs to other classes or weights; or a
-            number is outside 0..1, or `crops` is neither 1 nor 10.
+            number is outside 0..1, or `crops` is not one of `chexnet.config.crops.CROPS`.
     """
     content = read_json(path)
     if (
@@ -132,8 +133,8 @@ def read_thresholds(
         parts = [f"{kind} {_listed(names)}" for kind, names in (("unknown", unknown), ("missing", missing)) if names]
         raise InputError(f"{path}: classes differ from those of the network: {'; '.join(parts)}")
     crops = content.get("crops")
-    if crops is not None and (type(crops) is not int or crops not in (1, 10)):
-        raise InputError(f"{path}: crops is {repr(crops)[:60]}, expected 1 or 10")
+    if crops is not None and not is_valid_crops(crops):
+        raise InputError(f"{path}: crops is {repr(crops)[:60]}, expected {CROPS_TEXT}")
     expected, chosen = content.get("ckpt_sha256"), content.get("chosen", "")
     if not isinstance(expected, str | None) or not isinstance(chosen, str) or not chosen.isprintable():
         raise InputError(

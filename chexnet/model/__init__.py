@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from chexnet.model.loading import load as load
     from chexnet.model.loading import open_checkpoint as open_checkpoint
     from chexnet.model.model_config import ModelConfig as ModelConfig
+    from chexnet.model.model_config import check_crops as check_crops
     from chexnet.model.model_config import check_input_size as check_input_size
     from chexnet.model.model_config import load_model_config as load_model_config
     from chexnet.model.network import CheXNet as CheXNet
@@ -28,6 +29,7 @@ else:
             "load": "loading",
             "open_checkpoint": "loading",
             "ModelConfig": "model_config",
+            "check_crops": "model_config",
             "check_input_size": "model_config",
             "load_model_config": "model_config",
             "CheXNet": "network",

@@ -29,7 +29,7 @@ class CheXNetCAM(CheXNet):
             maps = self.class_activation_maps(images).numpy()
         opacity = [
             [
-                to_opacity(upsample(class_map, height, self.grid), bias)
+                to_opacity(upsample(class_map, (height, width), self.grid), bias)
                 for class_map, bias in zip(image_maps, self.bias(), strict=True)
             ]
             for image_maps in maps

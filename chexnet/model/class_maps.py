@@ -34,19 +34,24 @@ def to_opacity(values: np.ndarray, bias: float, limit: float = DISPLAY_LIMIT) ->
     return np.clip((values + np.float32(bias)) / np.float32(limit), 0, 1)
 
 
-def upsample(values: np.ndarray, side: int, grid: FeatureGrid) -> np.ndarray:
-    """Upsample a map bicubically: [n, n] -> [side, side], constant beyond the centers of its border cells.
+def upsample(values: np.ndarray, size: tuple[int, int], grid: FeatureGrid) -> np.ndarray:
+    """Upsample a map bicubically: [h, w] -> [H, W], constant beyond the centers of its border cells.
 
     The map is mirrored at these centers, so that it has no slope there. Otherwise the cubic kernel would overshoot and
     put a maximum at the very edge.
     """
-    count = len(values)
     stride, offset = grid
-    if count == 1:
-        return np.full((side, side), values[0, 0], np.float32)
-    image = Image.fromarray(np.pad(values.astype(np.float32), 2, mode="reflect"))
-    pixels = np.asarray(image.resize(((count + 4) * stride,) * 2, Image.Resampling.BICUBIC))
+    axes = (_mirrored_indices(count) for count in values.shape)
+    image = Image.fromarray(values[np.ix_(*axes)].astype(np.float32))
+    pixels = np.asarray(image.resize((image.width * stride, image.height * stride), Image.Resampling.BICUBIC))
     half = stride // 2
-    inner = slice(2 * stride + half, (count + 2) * stride - half)
-    rest = side - offset - (count - 1) * stride
-    return np.pad(pixels[inner, inner], (offset, rest), mode="edge")
+    rows, columns = (
+        2 * stride + half + np.clip(np.arange(length) - offset, 0, max(0, count * stride - 2 * half - 1))
+        for length, count in zip(size, values.shape, strict=True)
+    )
+    return pixels[np.ix_(rows, columns)]
+
+
+def _mirrored_indices(count: int) -> np.ndarray:
+    """Return the indices of `count` cells with two more on each side, mirrored at the border cells' centers."""
+    return np.pad(np.arange(count), 2, mode="reflect" if count > 1 else "edge")

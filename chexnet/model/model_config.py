@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chexnet.config import CROPS, DEFAULT_CROPS, NORMALIZATIONS, present_names
+from chexnet.config import NORMALIZATIONS, present_names
 from chexnet.config.backbone_registry import DEFAULT_BACKBONE, check_backbone
+from chexnet.config.crops import CROPS_TEXT, DEFAULT_CROPS, DENSE, Crops, is_valid_crops
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, validate_class_names
@@ -27,13 +28,13 @@ class ModelConfig:
         backbone: one of `chexnet.list_backbones()`.
         classes: names of the outputs.
         preprocessing: how images are resized, cropped and normalized.
-        crops: crops per image to average the results over, 10 or 1.
+        crops: crops per image to average the results over, one of `chexnet.config.crops.CROPS`.
     """
 
     backbone: str
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    crops: int = DEFAULT_CROPS
+    crops: Crops = DEFAULT_CROPS
 
 
 def load_model_config(
@@ -86,9 +87,20 @@ def parse_model_config(
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
     crops = metadata.get("crops", DEFAULT_CROPS)
-    if crops not in CROPS or type(crops) is not int:
-        raise InputError(f"{source}: crops is {crops!r}, expected {' or '.join(map(str, CROPS))}")
+    check_crops(crops, name, f"{source}: crops")
     return ModelConfig(name, tuple(names), preprocessing, crops)
+
+
+def check_crops(crops: Any, backbone: str, name: str) -> None:
+    """Raise InputError unless the value is one of CROPS that the backbone supports; `name` begins the message."""
+    if not is_valid_crops(crops):
+        raise InputError(f"{name} is {repr(crops)[:60]}, expected {CROPS_TEXT}")
+    if crops == DENSE and not BACKBONES[backbone].has_linear_head:
+        able = ", ".join(known for known, kind in BACKBONES.items() if kind.has_linear_head)
+        raise InputError(
+            f"{name} is {DENSE}, which needs a head that is linear in the pooled feature map; {backbone} has another, "
+            f"expected 10 or 1, or one of the backbones {able}"
+        )
 
 
 def check_input_size(crop: int, backbone: str = DEFAULT_BACKBONE) -> None:

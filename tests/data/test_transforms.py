@@ -112,7 +112,8 @@ def covered_pixels(geometry) -> np.ndarray:
             y = (row + 0.5) * geometry.resized[0] / height
             x = (column + 0.5) * geometry.resized[1] / width
             covered[row, column] = any(
-                top <= y < top + geometry.side and left <= x < left + geometry.side for top, left, _ in geometry.crops
+                top <= y < top + geometry.size[0] and left <= x < left + geometry.size[1]
+                for top, left, _ in geometry.crops
             )
     return covered
 

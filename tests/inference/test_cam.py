@@ -77,7 +77,7 @@ def cell_centers(geometry, side: int) -> tuple[np.ndarray, np.ndarray]:
     scale_y, scale_x = (n / m for n, m in zip(geometry.original, geometry.resized, strict=True))
     rows, columns = [], []
     for crop in geometry.crops:
-        across = geometry.side - center if crop.flipped else center
+        across = geometry.size[1] - center if crop.flipped else center
         rows.append(np.repeat((center[:, None] + crop.top) * scale_y, side, axis=1))
         columns.append(np.repeat((across[None] + crop.left) * scale_x, side, axis=0))
     return np.stack(rows), np.stack(columns)

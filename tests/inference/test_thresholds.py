@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from chexnet.config.crops import CROPS
 from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.inference.thresholds import (
@@ -91,14 +92,14 @@ def test_given_thresholds_take_precedence(ckpt):
     assert lines[0].startswith(f"=> warning: {given}: ")
 
 
-@pytest.mark.parametrize("crops", [0, 5, True, "10", 10.0])
+@pytest.mark.parametrize("crops", [0, 5, True, "10", 10.0, "Dense"])
 def test_an_impossible_number_of_crops_is_refused(ckpt, crops):
-    with pytest.raises(InputError, match="expected 1 or 10"):
+    with pytest.raises(InputError, match="expected 10, 1 or dense"):
         read({**SOUND, "crops": crops}, ckpt)
 
 
 def test_written_thresholds_are_read_back(ckpt):
-    for crops in (None, 1, 10):
+    for crops in (None, *CROPS):
         thresholds = Thresholds("by hand", read(SOUND, ckpt).points, sha256(ckpt), crops)
         assert read(json.loads(format_thresholds(thresholds)), ckpt) == thresholds
 

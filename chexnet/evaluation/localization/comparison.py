@@ -46,7 +46,7 @@ class LocalizationResult:
     """Result of a localization run.
 
     Attributes:
-        config: the configuration, with the number of crops that was used.
+        config: the configuration, with the `crops` that were used.
         engine: engine, precision, device and threads, as text.
         preprocessing: how the images were resized and cropped.
         cases: one case per image and finding, in the order of the box file.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import chexnet
+from chexnet.config.crops import format_crops
 from chexnet.data.lists import check_classes, class_names, read_list
 from chexnet.errors import InputError
 from chexnet.evaluation.predictions import Predictions, read_predictions
@@ -186,7 +187,7 @@ def _thresholds(
     if not one_checkpoint:
         return "", "predict.py uses one checkpoint; thresholds of an ensemble do not apply to it"
     crops = run.get("config", {}).get("crops")
-    thresholds = fitted.thresholds(f", {crops} crop{'s' * (crops > 1)}" if crops else "")
+    thresholds = fitted.thresholds(f", {format_crops(crops)}" if crops else "")
     if thresholds is None:
         return "", f"the validation set has only positives or only negatives for {', '.join(fitted.left_out)}"
     return format_thresholds(replace(thresholds, ckpt_sha256=ckpt_sha256, crops=crops)), ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chexnet.config.crops import format_crops
 from chexnet.errors import printable
 from chexnet.labels import CLASS_NAMES
 from chexnet.model.convert import weight_names
@@ -123,7 +124,7 @@ def _describe_model(model: SourceModel) -> list[str]:
         lines = [f"class order assumed: {order}{CLASS_NAMES[0]} ... {CLASS_NAMES[-1]}"]
     else:
         lines = [f"classes: {order}{weight_names.summarize(model.classes, most=20)}"]
-    crops = "" if model.crops is None else f", {model.crops} crop{'s' * (model.crops > 1)}"
+    crops = "" if model.crops is None else f", {format_crops(model.crops)}"
     origin = f"as in {model.program}" if model.certain else "assumed:"
     lines.append(
         f"preprocessing {origin} shorter side {model.resize} pixels, crop {model.crop}{crops}, "

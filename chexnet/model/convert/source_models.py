@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from chexnet.config.crops import Crops
 from chexnet.errors import InputError
 from chexnet.labels import CLASS_NAMES, N_CLASSES
 from chexnet.model.convert.torch_contents import has_module_of
@@ -53,7 +54,7 @@ class SourceModel:
     program: str
     resize: int
     crop: int
-    crops: int | None
+    crops: Crops | None
     normalization: str
     classes: tuple[str, ...] = ()
     certain: bool = False
@@ -74,7 +75,7 @@ class ConversionOptions:
         classes: names of the outputs, in their order.
         resize: shorter side after resizing, pixels.
         crop: side of the crop, pixels.
-        crops: crops per image, 10 or 1.
+        crops: crops per image, one of `chexnet.config.crops.CROPS`.
         normalization: one of SOURCE_NORMALIZATIONS.
         key: key of one of several networks in the file, see `weight_search.find_densenet`.
     """
@@ -82,7 +83,7 @@ class ConversionOptions:
     classes: Sequence[str] | None = None
     resize: int | None = None
     crop: int | None = None
-    crops: int | None = None
+    crops: Crops | None = None
     normalization: str | None = None
     key: str | None = None
 
