@@ -120,7 +120,7 @@ class ListDataSet:
         return self.list.labels
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def names(self) -> Sequence[str]:
         """Names of all images in the list's order."""
         return self.list.names
 
@@ -194,7 +194,7 @@ def _without(image_list: ImageList, skipped: Sequence[SkippedImage]) -> ImageLis
     return image_list.without({image.line for image in skipped}) if skipped else image_list
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def augmentation_params(seed: int, epoch: int, count: int) -> np.ndarray:
     """Return the random numbers in [0, 1) for `Preprocessing.train_crop`, read-only float64 [count, 3].
 

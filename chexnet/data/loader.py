@@ -83,13 +83,13 @@ class BatchLoader:
         read = self._read(self._batches()[self.start_batch :])
         return prefetch_map(_copy_to_device, read, workers=1, buffer_size=1) if self.to_device and is_gpu() else read
 
-    def _read(self, batches: list[list[int]]) -> Iterator[Any]:
+    def _read(self, batches: list[np.ndarray]) -> Iterator[Any]:
         # The pass reads a copy of the data set, so that `set_epoch` does not change a pass that has begun.
         return _read(copy.copy(self.dataset), batches, self.workers)
 
-    def _batches(self) -> list[list[int]]:
-        """Return the image indices of each batch of the current epoch."""
-        order = self.order().tolist()
+    def _batches(self) -> list[np.ndarray]:
+        """Return the image indices of each batch of the current epoch, views of one int64 [N]."""
+        order = self.order()
         return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 
 
@@ -138,14 +138,14 @@ class PieceLoader(BatchLoader):
         """Return the number of images in a batch of all processes."""
         return min(self.batch_size, len(self.dataset) - batch * self.batch_size)
 
-    def _read(self, batches: list[list[int]]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _read(self, batches: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         parts = [[batch[at : at + self.part_size] for at in range(0, len(batch), self.part_size)] for batch in batches]
-        pieces = [[self._piece(part) or part[-1:] for part in batch] for batch in parts]
-        read = super()._read([[index for piece in batch for index in piece] for batch in pieces])
-        for whole, own in zip(parts, pieces, strict=True):
-            images, labels = self._next(read, sum(map(len, own)))
-            sizes = [(len(self._piece(part)), min(self.piece_size, len(part)), len(part)) for part in whole]
-            rows = _repeated_rows([len(piece) for piece in own], [given for _, given, _ in sizes])
+        read = super()._read([np.concatenate([self._piece(part) for part in batch]) for batch in parts])
+        for batch in parts:
+            sizes = [(self._own(part), min(self.piece_size, len(part)), len(part)) for part in batch]
+            lengths = [max(own, 1) for own, _, _ in sizes]
+            images, labels = self._next(read, sum(lengths))
+            rows = _repeated_rows(lengths, [given for _, given, _ in sizes])
             if len(rows) > len(images):
                 images, labels = images[rows], labels[rows]
             yield images, labels, np.array(sizes)
@@ -161,8 +161,14 @@ class PieceLoader(BatchLoader):
         crop = self.dataset.crop
         return np.zeros((count, 1, crop, crop), np.uint8), np.zeros((count, self.dataset.labels.shape[1]), np.float32)
 
-    def _piece(self, part: list[int]) -> list[int]:
-        return part[self.rank * self.piece_size : (self.rank + 1) * self.piece_size]
+    def _own(self, part: np.ndarray) -> int:
+        """Return how many images of a part belong to this process, possibly none."""
+        return min(max(len(part) - self.rank * self.piece_size, 0), self.piece_size)
+
+    def _piece(self, part: np.ndarray) -> np.ndarray:
+        """Return the images of a part that belong to this process; if there are none, its last image."""
+        own = part[self.rank * self.piece_size : (self.rank + 1) * self.piece_size]
+        return own if len(own) else part[-1:]
 
 
 def _repeated_rows(lengths: Sequence[int], wanted: Sequence[int]) -> list[int]:
@@ -175,17 +181,17 @@ def _repeated_rows(lengths: Sequence[int], wanted: Sequence[int]) -> list[int]:
     ]
 
 
-def _read(dataset: DataSet, batches: list[list[int]], workers: int) -> Iterator[Batch]:
+def _read(dataset: DataSet, batches: list[np.ndarray], workers: int) -> Iterator[Batch]:
     """Yield the batches in order. The unit of work of a thread is a whole batch with a cache, one image without."""
     if dataset.cache is not None:
         yield from prefetch_map(
-            lambda batch: _stack([dataset[index] for index in batch]),
+            lambda batch: _stack([dataset[index] for index in batch.tolist()]),
             batches,
             min(workers, CACHE_READERS),
             PREFETCH_BATCHES,
         )
         return
-    indices = [index for batch in batches for index in batch]
+    indices = (index for batch in batches for index in batch.tolist())
     buffer_size = PREFETCH_BATCHES * max(map(len, batches), default=0)
     with closing(prefetch_map(dataset.__getitem__, indices, workers, buffer_size)) as samples:
         for batch in batches:

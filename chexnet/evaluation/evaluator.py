@@ -154,9 +154,9 @@ class _CheckpointEvaluator:
         predictions = {}
         for path, dataset in self.datasets.items():
             probabilities = self.predictor.predict_dataset(dataset, self.batch_size, progress)
-            images = dataset.list
+            images, names = dataset.list, tuple(dataset.names)
             predictions[path] = Predictions(
-                path, images.names, images.labels, probabilities, self.predictor.classes, given_patients=images.patients
+                path, names, images.labels, probabilities, self.predictor.classes, given_patients=images.patients
             )
         self.predictor.release()
         return predictions

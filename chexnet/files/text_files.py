@@ -12,7 +12,10 @@ from pathlib import Path
 from chexnet.errors import InputError, InputWarning
 
 MAX_BYTES = 2**28
-"""Limit on the uncompressed text. The largest label files have about 100 MB; 300 KB of gzip can expand to this."""
+"""Default limit on the uncompressed text. The largest label files have about 100 MB; 300 KB of gzip expand to this."""
+
+_BLOCK = 2**20
+"""Bytes to read at a time: `read(MAX_BYTES)` would allocate all of them."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -36,7 +39,7 @@ _BEGINNINGS = {
 }
 
 
-def read_text(path: str | os.PathLike[str], what: str) -> str:
+def read_text(path: str | os.PathLike[str], what: str, max_bytes: int = MAX_BYTES) -> str:
     """Read a text file, without its byte order mark and with `\\n` as line end.
 
     UTF-8 is recognized, and so are UTF-16 and UTF-32 with a byte order mark. For any other text, `_guess` chooses
@@ -45,11 +48,12 @@ def read_text(path: str | os.PathLike[str], what: str) -> str:
     Args:
         path: text file; one that ends in .gz is decompressed.
         what: kind of file that is expected, for messages.
+        max_bytes: maximum size, uncompressed.
 
     Raises:
-        InputError: the file is missing, damaged, not text, or larger than MAX_BYTES.
+        InputError: the file is missing, damaged, not text, or larger than `max_bytes`.
     """
-    data = _read_bytes(Path(path), what)
+    data = _read_bytes(Path(path), what, max_bytes)
     for beginning, kind in _BEGINNINGS.items():
         if data.startswith(beginning):
             raise InputError(f"{path}: is {kind}; expected a {what}")
@@ -90,18 +94,20 @@ def shorten_all(names: Sequence[str], limit: int = 20) -> str:
     return listed if len(names) <= limit else f"{listed} and {len(names) - limit:,} more"
 
 
-def _read_bytes(path: Path, what: str) -> bytes:
+def _read_bytes(path: Path, what: str, max_bytes: int) -> bytearray:
     """Return all bytes of a file, decompressed."""
     opener = gzip.open if path.suffix == ".gz" else open
+    data = bytearray()
     try:
         with opener(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            while len(data) <= max_bytes and (block := file.read(_BLOCK)):
+                data += block
     except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: the {what} cannot be read: {reason}") from error
-    if len(data) > MAX_BYTES:
+    if len(data) > max_bytes:
         raise InputError(
-            f"{path}: contains more than {MAX_BYTES // 2**20} MiB, expected a {what}; keep only the needed part"
+            f"{path}: contains more than {max_bytes // 2**20} MiB, expected a {what}; keep only the needed part"
         )
     return data
 
@@ -110,7 +116,7 @@ _CHINESE = re.compile(rb"(?:[\xb0-\xf7][\xa1-\xfe]|[\xa1-\xa9][\xa1-\xfe])+")
 _HIGH = re.compile(rb"[\x80-\xff]")
 
 
-def _guess(data: bytes, path: str | os.PathLike[str], what: str) -> str:
+def _guess(data: bytearray, path: str | os.PathLike[str], what: str) -> str:
     """Decode bytes that are not UTF-8.
 
     In GB18030, nearly all bytes of 0x80 and above come in pairs that encode the characters of GB2312. In Windows-1252

@@ -226,4 +226,5 @@ def test_dicom_files_can_be_cached(tmp_path):
     small = Preprocessing(resize=32, crop=32)
     build_cache(tmp_path, ["a.dcm", "b.png"], tmp_path / "cache", small, workers=1)
     cache = ImageCache(tmp_path / "cache", small)
-    np.testing.assert_array_equal(cache.image(0), cache.image(1))
+    first, second = cache.rows(["a.dcm", "b.png"], "list", tmp_path)
+    np.testing.assert_array_equal(cache.image(first), cache.image(second))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import write_png
 
-from chexnet.data import ChestXrayDataSet, find_bad_images
+from chexnet.data import ChestXrayDataSet, find_bad_images, images
 from chexnet.data.cache import ImageCache, build_cache
 from chexnet.data.lists import check_images, find_images, find_missing, format_list, read_list
 from chexnet.data.transforms import Preprocessing
@@ -39,7 +39,7 @@ def a_folder(tmp_path, files, names):
 )
 def test_an_image_is_found_in_more_or_fewer_folders(tmp_path, file, name):
     data_dir, listed = a_folder(tmp_path, [file], [name])
-    assert check_images(listed, data_dir) == [data_dir / file]
+    assert list(check_images(listed, data_dir)) == [data_dir / file]
     assert find_missing(listed, data_dir) == []
 
 
@@ -54,7 +54,7 @@ def test_an_image_is_found_in_more_or_fewer_folders(tmp_path, file, name):
 )
 def test_an_image_in_other_folders_is_another_image(tmp_path, file, name):
     data_dir, listed = a_folder(tmp_path, [file], [name])
-    assert find_images(listed.names, data_dir, "list") == [None]
+    assert list(find_images(listed.names, data_dir, "list")) == [None]
     with pytest.raises(InputError, match=r"1 of 1 images.*images.* 1 files"):
         check_images(listed, data_dir)
 
@@ -68,7 +68,7 @@ def test_the_error_for_a_missing_image_names_a_similar_file(tmp_path, file, name
 
 def test_the_exact_path_has_priority(tmp_path):
     data_dir, listed = a_folder(tmp_path, ["a.png", "more/a.png", "more/b.png"], ["a.png", "b.png"])
-    assert check_images(listed, data_dir) == [data_dir / "a.png", data_dir / "more/b.png"]
+    assert list(check_images(listed, data_dir)) == [data_dir / "a.png", data_dir / "more/b.png"]
 
 
 def test_an_image_that_matches_two_files_is_an_error_that_names_both(tmp_path):
@@ -90,7 +90,7 @@ def test_an_empty_folder_and_circular_links_are_handled(tmp_path):
     os.symlink(data_dir, data_dir / "circular")
     os.symlink(data_dir / "images_001", data_dir / "z_the_same")
     found = find_images(listed.names, data_dir, "list")
-    assert found == [data_dir / "images_001/a.png", None]
+    assert list(found) == [data_dir / "images_001/a.png", None]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"2 of 2 images.*no files"):
         check_images(listed, tmp_path / "empty")
@@ -125,5 +125,6 @@ def test_a_name_with_spaces_is_cached_and_a_missing_image_is_left_out(tmp_path):
     assert [image.image for image in skipped] == ["7.png"]
     build_cache(data_dir, names[:2], tmp_path / "cache", SMALL, workers=0)
     cache = ImageCache(tmp_path / "cache", replace(SMALL, crop=16))
-    assert cache.rows(names[:2], "list", data_dir).tolist() == [0, 1]
+    for name, row in zip(names, cache.rows(names[:2], "list", data_dir), strict=False):
+        np.testing.assert_array_equal(cache.image(row), SMALL.resize_image(images.open_gray(data_dir / name)))
     assert cache.find_damaged() == []

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from chexnet import cli
 from chexnet.errors import InputError, InputWarning
-from chexnet.files import text_files
 from chexnet.files.csv_files import CsvFile
 from chexnet.files.text_files import read_text, shorten, shorten_all
 
@@ -86,16 +85,15 @@ def test_a_warning_is_one_printable_line(tmp_path, capsys):
     assert "\x1b" not in error
 
 
-def test_too_large_a_text_is_refused_also_if_it_is_compressed(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_files, "MAX_BYTES", 2**20)
+def test_too_large_a_text_is_refused_also_if_it_is_compressed(tmp_path):
     (tmp_path / "bomb.txt.gz").write_bytes(gzip.compress(b"a.png 0\n" * 2**18))
     with pytest.raises(InputError, match=r"bomb\.txt\.gz: .*1 MiB, expected a list file"):
-        read_text(tmp_path / "bomb.txt.gz", "list file")
+        read_text(tmp_path / "bomb.txt.gz", "list file", 2**20)
     (tmp_path / "long.txt").write_bytes(b"a" * (2**20 + 1))
     with pytest.raises(InputError, match=r"long\.txt: .*1 MiB"):
-        read_text(tmp_path / "long.txt", "list file")
+        read_text(tmp_path / "long.txt", "list file", 2**20)
     (tmp_path / "just.txt.gz").write_bytes(gzip.compress(b"a" * 2**20))
-    assert len(read_text(tmp_path / "just.txt.gz", "list file")) == 2**20
+    assert len(read_text(tmp_path / "just.txt.gz", "list file", 2**20)) == 2**20
 
 
 def test_line_ends_are_unified(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 from chexnet._types import ProgressFn
 from chexnet.config import MAX_SAMPLE_BITS
 from chexnet.data.cache.building import BuildResult, build_cache
-from chexnet.data.cache.manifest import PIXELS, checksum, file_stamp, format_line, read_manifest
+from chexnet.data.cache.manifest import PIXELS, Entry, checksum, file_stamp, read_manifest
 from chexnet.data.cache.merging import merge_caches
 from chexnet.data.lists import find_images
 from chexnet.data.transforms import Preprocessing
@@ -36,18 +36,16 @@ class ImageCache:
         size = os.path.getsize(self.folder / PIXELS)
         # A plain array, because slicing np.memmap itself is slow.
         self._pixels = np.asarray(np.memmap(self.folder / PIXELS, np.uint8, "r")) if size else np.empty(0, np.uint8)
-        self._regions = np.ascontiguousarray(self._manifest.numbers[:, :3])  # offset, height, width
 
     def __len__(self) -> int:
-        return len(self._manifest.row_by_name)
+        return len(self._manifest)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._manifest.row_by_name
+        return bool(self._manifest.find([name])[0] >= 0)
 
     def image(self, row: int) -> np.ndarray:
         """Return the resized image of a row (see `rows`): uint8 [h, w], a read-only view of the mapped file."""
-        offset, height, width = self._regions[row].tolist()
-        return self._pixels[offset : offset + height * width].reshape(height, width)
+        return self._view(self._manifest.entry(int(row)))
 
     def rows(
         self,
@@ -56,7 +54,7 @@ class ImageCache:
         data_dir: str | os.PathLike[str],
         lines: Sequence[int] | None = None,
     ) -> np.ndarray:
-        """Return the rows of images in the cache, int64 [N], for `image`.
+        """Return the rows of images in the cache, int64 [N], for `image`: the positions of their manifest lines.
 
         Args:
             names: N image names.
@@ -69,13 +67,15 @@ class ImageCache:
             InputError: images are not in the cache, or originals have changed. The message lists the first ten with
                 their lines.
         """
-        row_by_name = self._manifest.row_by_name
-        rows = np.fromiter((row_by_name.get(name, -1) for name in names), np.int64, len(names))
+        rows = self._manifest.find(names)
         lines = lines or range(1, len(names) + 1)
         self._refuse(np.flatnonzero(rows < 0), "are not in the cache", names, lines, list_file, data_dir)
         files = find_images(names, data_dir, list_file) if os.path.isdir(data_dir) else ()
-        originals = zip(files, self._manifest.file_stamps(rows), strict=bool(files))
-        changed = [index for index, (file, source) in enumerate(originals) if file_stamp(file) not in (None, source)]
+        changed = [
+            index
+            for index, (file, row) in enumerate(zip(files, rows, strict=bool(files)))
+            if file_stamp(file) not in (None, self._manifest.entry(int(row)).source_stamp)
+        ]
         fault = f"have changed in {data_dir} since they were put in the cache"
         self._refuse(changed, fault, names, lines, list_file, data_dir)
         return rows
@@ -83,13 +83,17 @@ class ImageCache:
     def find_damaged(self, progress: ProgressFn | None = None) -> list[str]:
         """Read the whole cache and return the names of the images whose pixels or manifest lines are damaged."""
         found = []
-        for done, (name, row) in enumerate(self._manifest.row_by_name.items(), start=1):
-            *numbers, expected = self._manifest.numbers[row].tolist()
-            if checksum(format_line(name, *numbers), self.image(row)) != expected:
-                found.append(name)
+        for done, position in enumerate(self._manifest.positions, start=1):
+            entry = self._manifest.entry(int(position))
+            if checksum(entry.text, self._view(entry)) != entry.checksum:
+                found.append(entry.name)
             if progress is not None:
                 progress(done, len(self))
         return found
+
+    def _view(self, entry: Entry) -> np.ndarray:
+        end = entry.offset + entry.height * entry.width
+        return self._pixels[entry.offset : end].reshape(entry.height, entry.width)
 
     def _refuse(
         self,

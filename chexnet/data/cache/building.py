@@ -85,9 +85,13 @@ def build_cache(
     check_apart(folder, data_dir)
     with exclusive_lock(folder):
         manifest = open_or_create(folder, preprocessing)
-        rows = manifest.row_by_name
-        recorded = dict(zip(rows, manifest.file_stamps(list(rows.values())), strict=True))
         names = list(dict.fromkeys(names))
+        positions = manifest.find(names).tolist()
+        recorded = {
+            name: manifest.entry(position).source_stamp
+            for name, position in zip(names, positions, strict=True)
+            if position >= 0
+        }
         root = Path(data_dir)
         files = dict(zip(names, find_images(names, root, "the lists"), strict=True))
         stamps = {name: file_stamp(path) for name, path in files.items()}
@@ -141,7 +145,7 @@ class Appender:
         self.folder = folder
         self.end = manifest.end
         self.pixels: list[bytes] = []
-        self.lines: list[str] = []
+        self.lines: list[bytes] = []
         self.buffered = 0
         with _write_errors(folder):
             os.truncate(folder / PIXELS, manifest.end)
@@ -150,7 +154,7 @@ class Appender:
     def add(self, name: str, stamp: tuple[int, int], image: np.ndarray) -> None:
         """Add an image, uint8 [h, w], with size and mtime of its source file."""
         line = format_line(name, self.end, *image.shape, *stamp)
-        self.lines.append(f"{line} {checksum(line, image)}\n")
+        self.lines.append(b"%b %d\n" % (line, checksum(line, image)))
         self.pixels.append(image.tobytes())
         self.end += image.size
         self.buffered += image.size
@@ -163,7 +167,7 @@ class Appender:
             return
         with _write_errors(self.folder):
             _append(self.folder / PIXELS, b"".join(self.pixels))
-            _append(self.folder / MANIFEST, "".join(self.lines).encode())
+            _append(self.folder / MANIFEST, b"".join(self.lines))
         self.pixels.clear()
         self.lines.clear()
         self.buffered = 0

@@ -1,14 +1,14 @@
 """Merge image caches that several machines built from parts of a list."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from chexnet._types import ProgressFn
 from chexnet.data.cache.building import Appender, open_or_create
-from chexnet.data.cache.manifest import MANIFEST, PIXELS, Manifest, checksum, format_line, read_manifest
+from chexnet.data.cache.manifest import MANIFEST, PIXELS, Entry, Manifest, checksum, read_manifest
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.files import atomic_directory, check_apart, check_folder
@@ -42,25 +42,26 @@ def merge_caches(
     for source in folders:
         check_apart(folder, source)
     manifests = [read_manifest(Path(source), preprocessing) for source in folders]
-    total = sum(len(manifest.row_by_name) for manifest in manifests)
+    total = sum(len(manifest) for manifest in manifests)
     with atomic_directory(folder, (PIXELS, MANIFEST)) as new:
         appender = Appender(new, open_or_create(new, preprocessing))
-        copied: dict[str, tuple[int, int]] = {}  # cache and row
+        copied: dict[str, tuple[int, Entry]] = {}  # cache and manifest line
         images = [_Images(Path(source), manifest) for source, manifest in zip(folders, manifests, strict=True)]
         done = 0
         for index, cache in enumerate(images):
-            for name, row in cache.in_order():
-                image = cache.read(name, row)
-                if name in copied:
-                    first, first_row = copied[name]
-                    if not np.array_equal(images[first].read(name, first_row), image):
+            for position in cache.manifest.positions.tolist():
+                entry = cache.manifest.entry(position)
+                image = cache.read(entry)
+                if entry.name in copied:
+                    first, first_entry = copied[entry.name]
+                    if not np.array_equal(images[first].read(first_entry), image):
                         raise InputError(
-                            f"{folders[index]}: {name} has other pixels than in {folders[first]}, expected the same "
+                            f"{folders[index]}: {entry.name} has other pixels than in {folders[first]}, expected the same "
                             "image; remove one of the two caches and build it again"
                         )
                 else:
-                    copied[name] = index, row
-                    appender.add(name, cache.stamp(row), image)
+                    copied[entry.name] = index, entry
+                    appender.add(entry.name, entry.source_stamp, image)
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -76,19 +77,10 @@ class _Images:
         size = os.path.getsize(folder / PIXELS)
         self._pixels = np.memmap(folder / PIXELS, np.uint8, "r") if size else np.empty(0, np.uint8)
 
-    def in_order(self) -> Iterator[tuple[str, int]]:
-        """Yield names and rows in the order in which the images were added; replaced images are left out."""
-        yield from sorted(self.manifest.row_by_name.items(), key=lambda item: item[1])
-
-    def stamp(self, row: int) -> tuple[int, int]:
-        """Return size and mtime of the source file."""
-        return self.manifest.file_stamps([row])[0]
-
-    def read(self, name: str, row: int) -> np.ndarray:
+    def read(self, entry: Entry) -> np.ndarray:
         """Return an image, uint8 [h, w]. Raises InputError if it is damaged."""
-        *numbers, expected = self.manifest.numbers[row].tolist()
-        offset, height, width = numbers[:3]
-        image = np.array(self._pixels[offset : offset + height * width]).reshape(height, width)
-        if checksum(format_line(name, *numbers), image) != expected:
-            raise InputError(f"{self.folder}: {name} is damaged; remove the folder and build it again")
+        end = entry.offset + entry.height * entry.width
+        image = np.array(self._pixels[entry.offset : end]).reshape(entry.height, entry.width)
+        if checksum(entry.text, image) != entry.checksum:
+            raise InputError(f"{self.folder}: {entry.name} is damaged; remove the folder and build it again")
         return image

@@ -3,6 +3,9 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast, overload
+
+import numpy as np
 
 from chexnet.data.lists.image_names import image_id
 from chexnet.data.lists.list_files import ImageList
@@ -10,9 +13,54 @@ from chexnet.errors import InputError
 from chexnet.files.text_files import shorten
 
 
-def find_images(
-    names: Sequence[str], data_dir: str | os.PathLike[str], source: str | os.PathLike[str]
-) -> list[Path | None]:
+class FoundImages(Sequence[Path | None]):
+    """The files of N images in a folder and its subfolders; None for a missing image.
+
+    A file has the name of its image, except for folders. So only the number of its folder is stored per image, and
+    paths are made on demand.
+
+    Args:
+        names: N image names.
+        root: image folder.
+    """
+
+    def __init__(self, names: Sequence[str], root: Path) -> None:
+        self._names = names
+        self._root = root
+        self._folders: list[str] = []
+        self._number_by_folder: dict[str, int] = {}
+        self._numbers = np.full(len(names), -1, np.int32)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, row: int) -> Path | None: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Path | None]: ...
+    def __getitem__(self, row: int | slice) -> Path | list[Path | None] | None:
+        if isinstance(row, slice):
+            return [self[index] for index in range(*row.indices(len(self)))]
+        return self._root / path if (path := self.relative(row)) else None
+
+    def relative(self, row: int) -> str:
+        """Return the path of a file relative to the image folder; empty for a missing image."""
+        number = self._numbers[row]
+        return "" if number < 0 else self._folders[number] + self._names[row].rpartition("/")[2]
+
+    def missing(self) -> list[int]:
+        """Return the rows of the missing images."""
+        return np.flatnonzero(self._numbers < 0).tolist()
+
+    def add(self, row: int, folder: str) -> None:
+        """Store the folder of a file relative to the image folder, `a/b/` or empty."""
+        number = self._number_by_folder.setdefault(folder, len(self._folders))
+        if number == len(self._folders):
+            self._folders.append(folder)
+        self._numbers[row] = number
+
+
+def find_images(names: Sequence[str], data_dir: str | os.PathLike[str], source: str | os.PathLike[str]) -> FoundImages:
     """Find the files of images in a folder and its subfolders. Each folder is listed once.
 
     The path `data_dir/name` has priority. Otherwise, all subfolders are searched for the file name. The file may be in
@@ -26,7 +74,7 @@ def find_images(
         source: file that contains the names, for messages.
 
     Returns:
-        N paths, None for a missing image.
+        N paths.
 
     Raises:
         InputError: the folder is missing, an image matches two files, or two images match the same file.
@@ -35,23 +83,20 @@ def find_images(
     if not root.is_dir():
         raise InputError(f"{root}: no such image folder (--data_dir) for {source}")
     folders: dict[str, set[str]] = {}
-    found: list[Path | None] = []
-    elsewhere: list[int] = []
+    found = FoundImages(names, root)
     for row, name in enumerate(names):
-        folder, _, base = name.rpartition("/")
+        folder, separator, base = name.rpartition("/")
         if folder not in folders:
             path = root / folder
             folders[folder] = set(os.listdir(path)) if path.is_dir() else set()
-        exists = base in folders[folder]
-        found.append(root / name if exists else None)
-        if not exists:
-            elsewhere.append(row)
-    if elsewhere:
+        if base in folders[folder]:
+            found.add(row, folder + separator)
+    if elsewhere := found.missing():
         _find_elsewhere(names, root, source, found, elsewhere)
     return found
 
 
-def check_images(image_list: ImageList, data_dir: str | os.PathLike[str]) -> list[Path]:
+def check_images(image_list: ImageList, data_dir: str | os.PathLike[str]) -> Sequence[Path]:
     """Find the files of all images of a list, see `find_images`.
 
     Raises:
@@ -59,16 +104,15 @@ def check_images(image_list: ImageList, data_dir: str | os.PathLike[str]) -> lis
             example of the files in the folder.
     """
     found = find_images(image_list.names, data_dir, image_list.path)
-    missing = [row for row, path in enumerate(found) if path is None]
-    if missing:
+    if missing := found.missing():
         shown = [f"{image_list.names[row]} (line {image_list.lines[row]})" for row in missing]
         raise missing_images_error(image_list.path, data_dir, len(image_list), shown)
-    return [path for path in found if path is not None]
+    return cast(Sequence[Path], found)
 
 
 def find_missing(image_list: ImageList, data_dir: str | os.PathLike[str]) -> list[int]:
     """Return the rows of a list, from 0, whose images are missing. Raises InputError as `find_images`."""
-    return [row for row, path in enumerate(find_images(image_list.names, data_dir, image_list.path)) if path is None]
+    return find_images(image_list.names, data_dir, image_list.path).missing()
 
 
 def missing_images_error(
@@ -95,14 +139,14 @@ def _stem(name: str) -> str:
 
 
 def _find_elsewhere(
-    names: Sequence[str], root: Path, source: str | os.PathLike[str], found: list[Path | None], rows: Sequence[int]
+    names: Sequence[str], root: Path, source: str | os.PathLike[str], found: FoundImages, rows: Sequence[int]
 ) -> None:
     """Search the subfolders for the images in `rows`, and store their paths in `found`."""
     wanted: dict[str, list[int]] = {}
     for row in rows:
         wanted.setdefault(names[row].rpartition("/")[2], []).append(row)
     path_by_row: dict[int, str] = {}
-    image_by_path = {name: name for name, path in zip(names, found, strict=True) if path is not None}
+    image_by_path = {path: name for row, name in enumerate(names) if (path := found.relative(row))}
     for folder, base in _files(root):
         for row in wanted.get(base, ()):
             path = f"{folder}{base}"
@@ -114,7 +158,7 @@ def _find_elsewhere(
                     "expected one file: set --data_dir to the folder with the right files, or write the names in the "
                     "list with their folders"
                 )
-            found[row] = root / path
+            found.add(row, folder)
     for row, path in path_by_row.items():
         if (other := image_by_path.setdefault(path, names[row])) != names[row]:
             raise InputError(

@@ -1,7 +1,8 @@
 """List files: `name v1 ... v14`, separated by white space, one image per line."""
 
 import os
-from collections.abc import Collection, Sequence
+from array import array
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from chexnet.data.lists.image_names import clean_name
 from chexnet.data.lists.label_values import UNCERTAIN, parse_label
+from chexnet.data.lists.packed_names import PackedNames
 from chexnet.data.lists.patients import Patients, read_patients
 from chexnet.errors import InputError
 from chexnet.files.text_files import read_text, shorten
@@ -28,7 +30,7 @@ class ImageList:
     """
 
     path: Path
-    names: tuple[str, ...]
+    names: Sequence[str]
     labels: np.ndarray
     lines: Sequence[int]
     patients: Patients
@@ -38,9 +40,10 @@ class ImageList:
 
     def without(self, lines: Collection[int]) -> "ImageList":
         """Return the list without the images in the given lines."""
-        kept = [index for index, line in enumerate(self.lines) if line not in lines]
+        kept = array("q", (index for index, line in enumerate(self.lines) if line not in lines))
         patients = self.patients.select(kept)
-        return ImageList(self.path, patients.names, self.labels[kept], [self.lines[index] for index in kept], patients)
+        numbers = array("q", (self.lines[index] for index in kept))
+        return ImageList(self.path, patients.names, self.labels[kept], numbers, patients)
 
 
 def read_list(path: str | os.PathLike[str], n_classes: int = N_CLASSES) -> ImageList:
@@ -63,34 +66,41 @@ def read_list(path: str | os.PathLike[str], n_classes: int = N_CLASSES) -> Image
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "val.txt").write_text("a.png 0 1\\nb.png 1 1\\n")
         ...     images = read_list(Path(folder, "val.txt"), n_classes=2)
-        >>> images.names, images.labels.tolist()
-        (('a.png', 'b.png'), [[0, 1], [1, 1]])
+        >>> list(images.names), images.labels.tolist()
+        (['a.png', 'b.png'], [[0, 1], [1, 1]])
     """
     path = Path(path)
-    lines = _read_lines(path)
     file = str(path)
+    names = PackedNames()
     # Most lines have the same label text as an earlier one, so each text is parsed once.
     index_by_text: dict[str, int] = {}
     parsed: list[list[int]] = []
-    indices = np.empty(len(lines), dtype=np.int64)
-    first_line: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        name, values = (*line.rstrip().split(None, 1), "", "")[:2]
-        index = index_by_text.get(values) if n_classes else None
-        if index is None:
-            name, values, row = _parse_line(line, n_classes, f"{file}:{number}")
-            index = index_by_text.setdefault(values, len(parsed))
-            if index == len(parsed):
-                parsed.append(row)
-        indices[number - 1] = index
-        name = clean_name(name, f"{file}:{number}")
-        if first_line.setdefault(name, number) != number:
-            raise InputError(
-                f"{path}:{number}: {shorten(name)} is already in line {first_line[name]}, expected each image once"
-            )
-    names = tuple(first_line)
-    labels = np.array(parsed, dtype=np.uint8)[indices]
-    return ImageList(path, names, labels, range(1, len(lines) + 1), read_patients(path, names))
+    indices = array("i")
+    try:
+        for number, line in enumerate(_read_lines(path), start=1):
+            name, values = (*line.rstrip().split(None, 1), "", "")[:2]
+            index = index_by_text.get(values) if n_classes else None
+            if index is None:
+                name, values, row = _parse_line(line, n_classes, f"{file}:{number}")
+                index = index_by_text.setdefault(values, len(parsed))
+                if index == len(parsed):
+                    parsed.append(row)
+            names.append(clean_name(name, f"{file}:{number}"))
+            indices.append(index)
+    except InputError:
+        _refuse_repeats(path, names)  # the first error in the file is reported
+        raise
+    _refuse_repeats(path, names)
+    labels = np.array(parsed, dtype=np.uint8)[np.frombuffer(indices, dtype="i")]
+    return ImageList(path, names, labels, range(1, len(names) + 1), read_patients(path, names))
+
+
+def _refuse_repeats(path: Path, names: PackedNames) -> None:
+    if repeat := names.first_repeat():
+        earlier, row = repeat
+        raise InputError(
+            f"{path}:{row + 1}: {shorten(names[row])} is already in line {earlier + 1}, expected each image once"
+        )
 
 
 def format_list(names: Sequence[str], labels: np.ndarray) -> str:
@@ -108,12 +118,24 @@ def format_list(names: Sequence[str], labels: np.ndarray) -> str:
     return "".join(lines)
 
 
-def _read_lines(path: Path) -> list[str]:
-    text = read_text(path, "list file").rstrip()
-    if not text:
+def _read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a list up to the last that is not white space, without copies of the whole text."""
+    text = read_text(path, "list file", MAX_BYTES)
+    end = len(text)
+    while end and text[end - 1].isspace():
+        end -= 1
+    if not end:
         raise InputError(f"{path}: the list is empty, expected one image per line")
-    return text.split("\n")
+    start = 0
+    while start < end:
+        stop = text.find("\n", start, end)
+        stop = end if stop < 0 else stop
+        yield text[start:stop]
+        start = stop + 1
 
+
+MAX_BYTES = 2**30
+"""Maximum size of a list, uncompressed: twice that of 10 million lines with 14 labels."""
 
 _LONGEST_NAME = 10_000
 _LONGEST_LABEL = 16

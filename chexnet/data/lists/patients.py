@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from chexnet.data.lists.image_names import clean_name, patient_id
+from chexnet.data.lists.packed_names import PackedNames
 from chexnet.errors import InputError
 from chexnet.files.csv_files import CsvFile
 from chexnet.files.text_files import shorten
@@ -30,7 +31,7 @@ class Patients:
         source: origin of the patients, for messages.
     """
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     file_ids: tuple[str | None, ...] | None = None
     source: str = BY_NAME
 
@@ -87,7 +88,7 @@ class Patients:
     def select(self, rows: Sequence[int]) -> "Patients":
         """Return the patients of the images in the given rows."""
         file_ids = self.file_ids and tuple(self.file_ids[row] for row in rows)
-        return Patients(tuple(self.names[row] for row in rows), file_ids, self.source)
+        return Patients(PackedNames(self.names[row] for row in rows), file_ids, self.source)
 
 
 def check_agreement(names: Sequence[str], patients: Sequence[str | None], wheres: Sequence[str]) -> None:
@@ -137,7 +138,7 @@ def read_patients(list_file: str | os.PathLike[str], names: Sequence[str]) -> Pa
     """
     path = patients_path(list_file)
     if not path.exists():
-        return Patients(tuple(names))
+        return Patients(names)
     table = CsvFile(path, "patient file")
     found: dict[str, tuple[str, str]] = {}
     for line, (image, patient) in table.rows([table.find(column) for column in _COLUMNS]):
@@ -155,7 +156,7 @@ def read_patients(list_file: str | os.PathLike[str], names: Sequence[str]) -> Pa
             f"again with tools/prepare_lists.py, or remove {path.name} to take the patients from the image names"
         )
     check_agreement(names, [found[name][0] for name in names], [found[name][1] for name in names])
-    return Patients(tuple(names), tuple(found[name][0] for name in names), str(path))
+    return Patients(names, tuple(found[name][0] for name in names), str(path))
 
 
 def format_patients(names: Sequence[str], patients: Sequence[str]) -> str:
