@@ -41,32 +41,23 @@ def merge_caches(
     check_folder(folder, (), protected=folders)
     for source in folders:
         check_apart(folder, source)
-    manifests = [read_manifest(Path(source), preprocessing) for source in folders]
-    total = sum(len(manifest) for manifest in manifests)
+    caches = [_Images(Path(source), read_manifest(Path(source), preprocessing)) for source in folders]
+    total = sum(len(cache.manifest) for cache in caches)
+    copied = done = 0
     with atomic_directory(folder, (PIXELS, MANIFEST)) as new:
         appender = Appender(new, open_or_create(new, preprocessing))
-        copied: dict[str, tuple[int, Entry]] = {}  # cache and manifest line
-        images = [_Images(Path(source), manifest) for source, manifest in zip(folders, manifests, strict=True)]
-        done = 0
-        for index, cache in enumerate(images):
+        for index, cache in enumerate(caches):
             for position in cache.manifest.positions.tolist():
                 entry = cache.manifest.entry(position)
                 image = cache.read(entry)
-                if entry.name in copied:
-                    first, first_entry = copied[entry.name]
-                    if not np.array_equal(images[first].read(first_entry), image):
-                        raise InputError(
-                            f"{folders[index]}: {entry.name} has other pixels than in {folders[first]}, expected the same "
-                            "image; remove one of the two caches and build it again"
-                        )
-                else:
-                    copied[entry.name] = index, entry
+                if not _is_copied(entry, image, cache, caches[:index]):
+                    copied += 1
                     appender.add(entry.name, entry.source_stamp, image)
                 done += 1
                 if progress is not None:
                     progress(done, total)
         appender.flush()
-    return len(copied)
+    return copied
 
 
 class _Images:
@@ -77,6 +68,11 @@ class _Images:
         size = os.path.getsize(folder / PIXELS)
         self._pixels = np.memmap(folder / PIXELS, np.uint8, "r") if size else np.empty(0, np.uint8)
 
+    def find(self, name: str) -> np.ndarray | None:
+        """Return an image by its name, or None if the cache does not have it."""
+        position = int(self.manifest.find([name])[0])
+        return None if position < 0 else self.read(self.manifest.entry(position))
+
     def read(self, entry: Entry) -> np.ndarray:
         """Return an image, uint8 [h, w]. Raises InputError if it is damaged."""
         end = entry.offset + entry.height * entry.width
@@ -84,3 +80,16 @@ class _Images:
         if checksum(entry.text, image) != entry.checksum:
             raise InputError(f"{self.folder}: {entry.name} is damaged; remove the folder and build it again")
         return image
+
+
+def _is_copied(entry: Entry, image: np.ndarray, cache: _Images, earlier: Sequence[_Images]) -> bool:
+    """Return whether an earlier cache has an image. Raises InputError if its pixels are different."""
+    for other in earlier:
+        if (copied := other.find(entry.name)) is not None:
+            if not np.array_equal(copied, image):
+                raise InputError(
+                    f"{cache.folder}: {entry.name} has other pixels than in {other.folder}, expected the same image; "
+                    "remove one of the two caches and build it again"
+                )
+            return True
+    return False
