@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import paddle as paddle
 
 _cpu_chosen = False
-"""True if `set_device` chose the CPU before Paddle was imported. Paddle is told as soon as it is."""
+"""True if `set_device` chose the CPU before Paddle was imported. It is set as soon as Paddle is."""
 
 
 def __getattr__(name: str) -> Any:

@@ -51,7 +51,7 @@ _ENTRY = re.compile(r"[0-9a-f]{32}\.graph")
 
 
 class NetworkInfo(NamedTuple):
-    """What a `Predictor` needs of a network besides its engine.
+    """Facts about a network that a `Predictor` needs besides its engine.
 
     Attributes:
         supports_cam: see `CheXNet.supports_cam`.
