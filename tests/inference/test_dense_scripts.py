@@ -16,6 +16,7 @@ from chexnet.config import EXPORT_FORMATS, InferenceConfig
 from chexnet.inference import Predictor, engines
 from chexnet.inference.deployment import DESCRIPTION, deploy
 from chexnet.labels import CLASS_NAMES
+from chexnet.web import InferenceService
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +121,17 @@ def test_a_checkpoint_may_ask_for_dense_evaluation(tmp_path):
     path = save_network(tmp_path / "model.pdparams", "densenet_cifar", crops="dense")
     assert Predictor(path, device="cpu", images=1).crops_description == f"dense windows of {CROP} px from {RESIZE} px"
     assert Predictor(path, crops=10, device="cpu", images=1).crops == 10
+
+
+def test_the_page_and_sheets_show_the_whole_image(tmp_path):
+    path = save_network(tmp_path / "model.pdparams", "densenet_cifar")
+    Image.fromarray(shape_image((120, 200))).save(tmp_path / "wide.png")
+    predictor = Predictor(path, crops="dense", device="cpu", images=1)
+    service = InferenceService(predictor)
+    answer = service.predict((tmp_path / "wide.png").read_bytes())
+    assert service.render(answer["image"], 0).startswith(b"\x89PNG")
+    expected = predictor.predict(tmp_path / "wide.png")
+    for finding in answer["findings"]:
+        assert finding["probability"] == pytest.approx(expected.probability(finding["name"]), abs=1e-5)
+    flags = ["--ckpt", str(path), "--crops", "dense", "--device", "cpu", "--output", str(tmp_path / "sheet.png")]
+    assert run_script("tools/contact_sheet.py", str(tmp_path / "wide.png"), *flags) == 0
