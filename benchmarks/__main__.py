@@ -4,8 +4,8 @@
     python -m benchmarks ten_crop loader --data_dir dataset/images --list dataset/labels/test_list.txt
 
 Everything runs on the CPU. Without --data_dir the benchmark draws phantoms of 1024 pixels, which decode somewhat faster
-than real radiographs. Paddle's eager mode uses one thread, as it does by default unless OMP_NUM_THREADS is set; PyTorch
-and this library use all cores.
+than real radiographs. The baseline in Paddle runs with one thread, its default, and with OMP_NUM_THREADS set to the
+number of cores; PyTorch and this library use all cores.
 """
 
 import argparse
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CASE_MODULES = {
     "ten_crop": "networks",
+    "dense": "networks",
     "one_crop": "networks",
     "network": "networks",
     "loader": "inputs",

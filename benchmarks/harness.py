@@ -3,8 +3,9 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, ParamSpec, TypeVar
@@ -95,6 +96,24 @@ def in_subprocess(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -
     """Call a function of a module in a new process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *args, **kwargs).result()
+
+
+@contextmanager
+def process_with_threads(threads: int) -> Iterator[Callable[..., Any]]:
+    """Yield a function that calls a function of a module, with its arguments, in one process with OMP_NUM_THREADS set.
+
+    Libraries read the variable when they are loaded, so the process of the benchmarks cannot change its own.
+    """
+    before = os.environ.get("OMP_NUM_THREADS")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        try:
+            pool.submit(os.getpid).result()
+        finally:
+            del os.environ["OMP_NUM_THREADS"]
+            if before is not None:
+                os.environ["OMP_NUM_THREADS"] = before
+        yield lambda *call: pool.submit(*call).result()
 
 
 def on_one_core(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

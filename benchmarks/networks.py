@@ -1,6 +1,8 @@
 """Benchmarks of evaluation and of the network alone, on the CPU, for each engine and precision of this machine."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,9 @@ import paddle
 
 from benchmarks import baseline_paddle, machine
 from benchmarks.benchmark_data import BenchmarkData, ListedImages, Sizes
-from benchmarks.harness import Comparison, interleaved, rate
+from benchmarks.harness import Comparison, interleaved, process_with_threads, rate
 from chexnet import device, model
-from chexnet.config import ENGINES, EvalConfig
+from chexnet.config import CPUS, ENGINES, EvalConfig
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
 from chexnet.inference import engines
@@ -53,42 +55,70 @@ def network(data: BenchmarkData, sizes: Sizes) -> list[Comparison]:
 
 def ten_crop(data: BenchmarkData, sizes: Sizes) -> list[Comparison]:
     """Ten-crop evaluation from PNG to AUROC, compared with plain baselines in Paddle and PyTorch."""
-    device.set_device("cpu")
-    single, few, many = (data.repeated(count) for count in (1, sizes.reference, sizes.evaluated))
-    preprocessing, images = data.preprocessing, CROPS_PER_BATCH // 10
-    eager, transform = model.load(data.ckpt), baseline_paddle.ten_transform(preprocessing)
-    baseline_paddle.evaluate(eager, single, transform, images)
-    references = {
-        "Paddle baseline": rate(lambda: baseline_paddle.evaluate(eager, few, transform, images), sizes.reference)
-    }
-    if find_spec("torch"):
-        from benchmarks import baseline_torch
-
-        torch = baseline_torch.load(data.ckpt)
-        baseline_torch.evaluate(torch, single, preprocessing, images)
-        references["PyTorch baseline"] = rate(
-            lambda: baseline_torch.evaluate(torch, few, preprocessing, images), sizes.reference
-        )
+    many = data.repeated(sizes.evaluated)
 
     def ours(spec: engines.EngineSpec) -> Candidate:
         return _evaluation(many, data.ckpt, spec)
 
-    return _compare("ten_crop", "images/s", references, ours, ENGINES, sizes)
+    with _ten_crop_references(data, sizes) as references:
+        return _compare("ten_crop", "images/s", references, ours, ENGINES, sizes)
+
+
+def dense(data: BenchmarkData, sizes: Sizes) -> list[Comparison]:
+    """Dense evaluation from PNG to AUROC with the default engine, compared with ten crops of the plain baselines."""
+    many = data.repeated(4 * sizes.evaluated)
+
+    def ours(spec: engines.EngineSpec) -> Candidate:
+        return _evaluation(many, data.ckpt, spec, crops="dense")
+
+    with _ten_crop_references(data, sizes) as references:
+        return _compare("dense", "images/s", references, ours, ["auto"], sizes)
 
 
 def one_crop(data: BenchmarkData, sizes: Sizes) -> list[Comparison]:
     """One-crop evaluation from the image cache with the default engine, compared with plain Paddle from PNG."""
-    device.set_device("cpu")
-    count, reference = 10 * sizes.evaluated, ONE_CROP_FACTOR * sizes.reference
-    single, few, many = (data.repeated(images) for images in (1, reference, count))
-    eager, transform = model.load(data.ckpt), baseline_paddle.center_transform(data.preprocessing)
-    baseline_paddle.evaluate(eager, single, transform, CROPS_PER_BATCH)
-    candidate = rate(lambda: baseline_paddle.evaluate(eager, few, transform, CROPS_PER_BATCH), reference)
+    count = 10 * sizes.evaluated
+    many = data.repeated(count)
 
     def ours(spec: engines.EngineSpec) -> Candidate:
         return _evaluation(many, data.ckpt, spec, crops=1, image_cache=str(data.cache(count)))
 
-    return _compare("one_crop", "images/s", {"Paddle baseline, one crop": candidate}, ours, ["auto"], sizes)
+    with _paddle_references(data, ONE_CROP_FACTOR * sizes.reference, CROPS_PER_BATCH, crops=1) as references:
+        return _compare("one_crop", "images/s", references, ours, ["auto"], sizes)
+
+
+@contextmanager
+def _paddle_references(data: BenchmarkData, images: int, batch_size: int, crops: int) -> Iterator[dict[str, Candidate]]:
+    """Yield the Paddle baseline with one thread, its default, and with all cores, each in a process of its own."""
+    single, few = data.repeated(1), data.repeated(images)
+    threads = {"Paddle baseline": 1, "Paddle baseline, all cores": CPUS}
+    with ExitStack() as stack:
+        calls = {name: stack.enter_context(process_with_threads(count)) for name, count in threads.items()}
+
+        def candidate(name: str, listed: ListedImages = few) -> float:
+            return calls[name](
+                baseline_paddle.images_per_second, data.ckpt, listed, data.preprocessing, batch_size, crops
+            )
+
+        for name in threads:
+            candidate(name, single)
+        yield {name: partial(candidate, name) for name in threads}
+
+
+@contextmanager
+def _ten_crop_references(data: BenchmarkData, sizes: Sizes) -> Iterator[dict[str, Candidate]]:
+    """Yield the ten-crop baselines in Paddle and, if it is installed, in PyTorch, which uses all cores."""
+    images = CROPS_PER_BATCH // 10
+    with _paddle_references(data, sizes.reference, images, crops=10) as references:
+        if find_spec("torch"):
+            from benchmarks import baseline_torch
+
+            torch, few = baseline_torch.load(data.ckpt), data.repeated(sizes.reference)
+            baseline_torch.evaluate(torch, data.repeated(1), data.preprocessing, images)
+            references["PyTorch baseline"] = rate(
+                lambda: baseline_torch.evaluate(torch, few, data.preprocessing, images), sizes.reference
+            )
+        yield references
 
 
 def _evaluation(listed: ListedImages, ckpt: Path, spec: engines.EngineSpec, **changes: Any) -> Candidate:

@@ -55,11 +55,13 @@ class Target:
 TARGETS = (
     Target("ten-crop evaluation end to end, float32", "ten_crop", "Paddle baseline", 7, precision="float32"),
     Target("ten-crop evaluation end to end, float32", "ten_crop", "PyTorch baseline", 4.5, precision="float32"),
+    Target("dense evaluation end to end, float32", "dense", "Paddle baseline", 18, precision="float32"),
+    Target("dense evaluation end to end, float32", "dense", "Paddle baseline, all cores", 14, precision="float32"),
     Target("ten-crop evaluation end to end, bfloat16", "ten_crop", "Paddle baseline", 33, precision="bfloat16"),
     Target(
         "one-crop evaluation from the cache, bfloat16",
         "one_crop",
-        "Paddle baseline, one crop",
+        "Paddle baseline",
         20,
         precision="bfloat16",
     ),

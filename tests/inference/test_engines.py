@@ -130,6 +130,12 @@ def test_a_precision_that_an_engine_lacks_is_refused():
         engines.select_engine("onnxruntime", "bfloat16")
 
 
+def test_paddle_on_a_cpu_without_bfloat16_refuses_it_before_the_export(monkeypatch):
+    monkeypatch.setattr(paddle.base.core, "supports_bfloat16_fast_performance", lambda: False)
+    with pytest.raises(InputError, match=r"--precision bfloat16: paddle .* use float32"):
+        engines.select_engine("paddle", "bfloat16")
+
+
 @pytest.mark.parametrize(
     ("has", "precisions"),
     [

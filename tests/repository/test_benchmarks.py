@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from importlib.util import find_spec
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from conftest import ROOT
 from benchmarks import baseline, baseline_paddle, machine, networks, processes
 from benchmarks.__main__ import CASE_MODULES, main, measure
 from benchmarks.benchmark_data import BenchmarkData, ListedImages, Sizes
-from benchmarks.harness import Comparison, in_subprocess, interleaved, on_one_core, rate
+from benchmarks.harness import Comparison, in_subprocess, interleaved, on_one_core, process_with_threads, rate
 from benchmarks.targets import Target, format_table
 from chexnet import model
 from chexnet.config import EvalConfig
@@ -57,7 +58,7 @@ def eagerly(monkeypatch):
     """Engines are not compiled, which would take most of the time; tests/inference/test_engines.py tests them."""
 
     def compiled(spec, network, crop, maps=False):
-        return SimpleNamespace(predict=network.predict, preferred_batch_size=20)
+        return SimpleNamespace(predict=network.predict_cam if maps else network.predict, preferred_batch_size=20)
 
     monkeypatch.setattr(engines.EngineSpec, "compile", compiled)
 
@@ -172,6 +173,7 @@ def test_every_case_runs_and_provides_the_targets(data, tmp_path, capsys, monkey
     monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
     monkeypatch.setattr(networks, "ENGINES", ("paddle",))
     monkeypatch.setattr(processes, "in_subprocess", lambda function, *args: function(*args))
+    monkeypatch.setattr(networks, "process_with_threads", lambda threads: nullcontext(lambda call, *args: call(*args)))
     path = tmp_path / "results.json"
     comparisons = measure(list(CASE_MODULES), data, MINIATURE, str(path))
     assert {comparison.case for comparison in comparisons} == set(CASE_MODULES)
@@ -183,6 +185,14 @@ def test_every_case_runs_and_provides_the_targets(data, tmp_path, capsys, monkey
     missing = [row for row in rows if "not measured" in row]
     assert all("10,000 images" in row or "PyTorch" in row for row in missing)  # the miniature's runs are shorter
     assert len(missing) == 1 + (find_spec("torch") is None)
+
+
+def test_a_process_has_its_own_number_of_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    with process_with_threads(3) as first, process_with_threads(2) as second:
+        assert [call(os.getenv, "OMP_NUM_THREADS") for call in (first, second)] == ["3", "2"]
+        assert len({first(os.getpid), first(os.getpid), second(os.getpid), os.getpid()}) == 3
+    assert os.environ["OMP_NUM_THREADS"] == "5"
 
 
 def test_an_engine_that_is_not_installed_is_reported(data, monkeypatch, eagerly):
