@@ -85,7 +85,7 @@ class Job:
 
     @property
     def output(self) -> str:
-        """What the user of the launcher sees."""
+        """Output that the user of the launcher sees."""
         return (self.folder / "output").read_text()
 
     def log(self, rank: int) -> str:
