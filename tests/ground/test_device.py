@@ -1,5 +1,7 @@
 """The device, its precision and the search for cuDNN's algorithms."""
 
+import numpy as np
+import paddle
 import pytest
 
 from chexnet import device
@@ -66,3 +68,19 @@ def test_a_precision_that_the_gpu_does_not_have_is_refused(fake_gpu, capability,
     else:
         with pytest.raises(InputError, match=f"--amp: GPU Fake .*{precision}; use another"):
             device.check_gpu_precision("--amp", precision, "use another")
+
+
+@pytest.mark.gpu
+def test_products_are_rounded_with_tf32_only():
+    if not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
+        pytest.skip("no GPU that Paddle can use")
+    device.set_device("gpu")
+    if paddle.device.cuda.get_device_capability() < device.TF32_CAPABILITY:
+        pytest.skip("a GPU without TF32")
+    factors = np.random.default_rng(0).normal(size=(2, 512, 512)).astype(np.float32)
+    errors = {}
+    for tf32 in ("on", "off"):
+        device.set_device("gpu", tf32)
+        product = paddle.matmul(*map(paddle.to_tensor, factors)).numpy()
+        errors[tf32] = np.abs(product - np.matmul(*factors.astype(np.float64))).max()
+    assert errors["on"] > 10 * errors["off"]
