@@ -2,8 +2,10 @@
 
     python train.py --data_dir dataset/images --decay_epochs 10,15,18
     python train.py --resume
+    python -m paddle.distributed.launch --gpus 0,1,2,3 --log_dir /tmp/log --log_level ERROR train.py --sync_bn
 
-The second command resumes an interrupted run from the saved states in --save_dir.
+The second command resumes an interrupted run from the saved states in --save_dir. The third trains on several GPUs
+(docs/scaling.md).
 
 The defaults are those of Paddle-CheXNet's train.py: ImageNet weights, Adam at 0.001, times 0.1 after epochs 10, 15 and
 18, 20 epochs with batches of 128. They did not produce its published mean AUROC of 0.847: its logs show a run of 10

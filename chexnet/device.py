@@ -89,7 +89,8 @@ TF32_CAPABILITY = (8, 0)
 
 def launched() -> int:
     """Return the number of processes that Paddle's launcher started for this job; 1 without the launcher."""
-    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+    number = os.environ.get("PADDLE_TRAINERS_NUM", "")
+    return int(number) if number.isdecimal() else 1
 
 
 def count_gpus() -> int:

@@ -34,8 +34,9 @@ PATIENCE = 3.0
 
 
 class _Job:
-    """This process's view of the job: whether a session is open, or left, and the number of meetings so far."""
+    """This process's view of the job: its sessions so far, whether one is open, or left, and the meetings so far."""
 
+    sessions = 0
     open = False
     left = False
     meetings = 0
@@ -61,7 +62,7 @@ def session() -> Iterator[None]:
     if launched() == 1 or _Job.open:
         yield
         return
-    _Job.open, _Job.left = True, False
+    _Job.sessions, _Job.open, _Job.left = _Job.sessions + 1, True, False
     try:
         yield
         leave()
@@ -124,7 +125,7 @@ def from_first(work: Callable[[], T]) -> T:
     """
     if launched() == 1:
         return work()
-    key = f"chexnet/value/{_Job.meetings}"
+    key = _key(f"value/{_Job.meetings}")
     on_first(lambda: _store().set(key, pickle.dumps(work())))
     return pickle.loads(_store().get(key))
 
@@ -215,14 +216,14 @@ def leave(error: str = "") -> None:
     with suppress(Exception):  # the store has ended
         store = _store()
         if error:
-            store.set(f"chexnet/error/{rank()}", error.encode())
-            if store.add("chexnet/reporter", 1) == 1:
-                store.add("chexnet/failed", 1 + rank())
-        left = store.add("chexnet/left", 1)
+            store.set(_key(f"error/{rank()}"), error.encode())
+            if store.add(_key("reporter"), 1) == 1:
+                store.add(_key("failed"), 1 + rank())
+        left = store.add(_key("left"), 1)
         deadline = time.monotonic() + PATIENCE
         while is_first() and left < launched() and time.monotonic() < deadline:
             time.sleep(POLL)
-            left = store.add("chexnet/left", 0)
+            left = store.add(_key("left"), 0)
 
 
 @contextmanager
@@ -241,12 +242,16 @@ def _store() -> Any:
     return paddle.base.core.create_or_get_global_tcp_store()
 
 
+def _key(name: str) -> str:
+    return f"chexnet/{_Job.sessions}/{name}"
+
+
 def _meet() -> None:
     _Job.meetings += 1
-    store, key = _store(), f"chexnet/meeting/{_Job.meetings}"
+    store, key = _store(), _key(f"meeting/{_Job.meetings}")
     present = store.add(key, 1)
     while present < launched():
-        if store.add("chexnet/failed", 0):
+        if store.add(_key("failed"), 0):
             raise InputError(_error())
         time.sleep(POLL)
         present = store.add(key, 0)
@@ -257,7 +262,7 @@ def _failure_of_another() -> str:
     with suppress(Exception):  # the store has ended
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            if _store().add("chexnet/failed", 0):
+            if _store().add(_key("failed"), 0):
                 return _error()
             time.sleep(POLL)
     return ""
@@ -266,7 +271,8 @@ def _failure_of_another() -> str:
 def _error() -> str:
     """Return the message of the process that failed first, after it has said so."""
     store = _store()
-    return str(store.get(f"chexnet/error/{store.add('chexnet/failed', 0) - 1}").decode())
+    first = store.add(_key("failed"), 0) - 1
+    return str(store.get(_key(f"error/{first}")).decode())
 
 
 def _is_lost_connection(error: Exception) -> bool:

@@ -114,7 +114,7 @@ class PieceLoader(BatchLoader):
 
     Attributes:
         failure: error of reading an image, or None. Of several processes, one that ends in the middle of a step aborts
-            the others. It therefore continues with black images until all have been told.
+            the others. It therefore continues with black images until all of them end after the same step.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the processes of a run agree on between two steps: losses, the signal to stop, and that it is time to save."""
+"""Agreement of the processes of a run between two steps: losses, the signal to stop, and the time to save."""
 
 import signal
 import time
@@ -39,7 +39,7 @@ class Agreement:
 
     @property
     def due(self) -> bool:
-        """Whether the last saved state is older than it should be, by the clock of the first process."""
+        """True if the last saved state is older than it should be, by the clock of the first process."""
         return self._is_old() if launched() == 1 else self._due
 
     def saved(self) -> None:

@@ -1,6 +1,7 @@
 """train.py with a miniature network without dropout, for tests that start it with Paddle's launcher.
 
-The variable CHEXNET_TEST_PAUSE is the number of seconds that every training step takes longer, 0 by default.
+The variables CHEXNET_TEST_PAUSE and CHEXNET_TEST_SLOW_SAVE are the numbers of seconds that every training step and the
+first saving of a state take longer, 0 by default.
 """
 
 import os
@@ -20,7 +21,7 @@ from paddle import nn  # noqa: E402
 
 from chexnet.files import write_text  # noqa: E402
 from chexnet.model.backbones import BACKBONES  # noqa: E402
-from chexnet.training import checkpoint_callback, training_callbacks  # noqa: E402
+from chexnet.training import checkpoint_callback, run_state, training_callbacks  # noqa: E402
 
 
 class WithoutDropout(Miniature):
@@ -37,4 +38,7 @@ if __name__ == "__main__":
     if pause := float(os.environ.get("CHEXNET_TEST_PAUSE", "0")):
         seeding = training_callbacks.seed_everything
         training_callbacks.seed_everything = lambda seed: (time.sleep(pause), seeding(seed))
+    if seconds := float(os.environ.get("CHEXNET_TEST_SLOW_SAVE", "0")):
+        pauses, saving = [seconds], run_state.save
+        run_state.save = lambda *args: (time.sleep(pauses.pop() if pauses else 0), saving(*args))[1]
     sys.exit(run_script("train.py", *sys.argv[1:]))

@@ -85,7 +85,7 @@ class Job:
 
     @property
     def output(self) -> str:
-        """What the user of the launcher sees."""
+        """Output that the user of the launcher sees."""
         return (self.folder / "output").read_text()
 
     def log(self, rank: int) -> str:
@@ -104,12 +104,10 @@ class Job:
     def send(self, number: signal.Signals, rank: int) -> None:
         """Send a signal to one process."""
         for entry in Path("/proc").glob("[0-9]*"):
-            if (variables := _read(entry / "environ")) and _read(entry / "stat").split(") ")[1].split()[1] == str(
-                self.process.pid
-            ):
-                if f"PADDLE_TRAINER_ID={rank}" in variables.split("\0"):
-                    os.kill(int(entry.name), number)
-                    return
+            variables = _read(entry / "environ").split("\0")
+            if f"PADDLE_TRAINER_ID={rank}" in variables and f"PADDLE_LOG_DIR={self.folder / 'logs'}" in variables:
+                os.kill(int(entry.name), number)
+                return
         raise AssertionError(f"no process {rank}")
 
     def end(self) -> int:

@@ -36,7 +36,9 @@ def jobs(lists, tmp_path_factory):
     }
     for job in first.values():
         job.end()
+    slow = flags(lists, root / "slow" / "save", "--epoch", 1)
     return first | {
+        "slow": Job(root / "slow", 2, slow, CHEXNET_TEST_SLOW_SAVE="32"),
         "plain": start("plain", 2),
         "accumulated 1": start("accumulated 1", 1, "--accumulate", 4),
         "accumulated 2": start("accumulated 2", 2, "--accumulate", 4, "--sync_bn", *every_step),
@@ -131,6 +133,11 @@ def test_accumulating_does_not_change_the_weights_of_a_network_without_batch_nor
         runs.append(tmp_path / str(parts))
     assert_close(runs[1], runs[0])
     assert_close(runs[2], runs[0])
+
+
+def test_processes_wait_longer_for_the_disk_of_the_first_than_a_collective_may_take(folder):
+    """The first state takes 32 seconds to save; gloo waits 30 seconds."""
+    assert (folder("slow") / "final.pdparams").exists()
 
 
 def dataset(lists: Path) -> ChestXrayDataSet:
