@@ -21,7 +21,6 @@ import numpy as np
 
 from chexnet import device
 from chexnet.device import launched as launched
-from chexnet.device import paddle
 from chexnet.errors import InputError, Interrupted
 
 T = TypeVar("T")
@@ -92,7 +91,7 @@ def join(choice: str, tf32: str = "off") -> None:
     Raises:
         InputError: the device cannot be used, or `choice` is `gpu` and the launcher gave this process none.
     """
-    if launched() > 1 and not paddle.distributed.is_initialized():
+    if launched() > 1 and not device.paddle.distributed.is_initialized():
         no_gpus = os.environ.get("PADDLE_DISTRI_BACKEND") == "gloo"
         if choice == "gpu" and no_gpus:
             raise InputError(
@@ -101,7 +100,7 @@ def join(choice: str, tf32: str = "off") -> None:
         choice = "cpu" if no_gpus else choice
         os.environ["PADDLE_DISTRI_BACKEND"] = "nccl" if choice != "cpu" and device.count_gpus() else "gloo"
         with redirect_stderr(io.StringIO()):  # it lists every flag that Paddle itself has changed
-            paddle.distributed.init_parallel_env()
+            device.paddle.distributed.init_parallel_env()
     device.set_device(choice, tf32)
 
 
@@ -144,7 +143,7 @@ def gathered(rows: np.ndarray) -> np.ndarray:
     if launched() == 1:
         return rows[None]
     received: list[Any] = []
-    paddle.distributed.all_gather(received, paddle.to_tensor(rows))
+    device.paddle.distributed.all_gather(received, device.paddle.to_tensor(rows))
     return np.stack([tensor.numpy() for tensor in received])
 
 
@@ -173,7 +172,7 @@ def gathered_lists(items: Sequence[T]) -> list[T]:
     if launched() == 1:
         return list(items)
     received: list[Any] = []
-    paddle.distributed.all_gather_object(received, list(items))
+    device.paddle.distributed.all_gather_object(received, list(items))
     return [item for part in received for item in part]
 
 
@@ -193,11 +192,11 @@ def check_same(facts: Mapping[str, str]) -> None:
                 )
 
 
-def average_statistics(network: "paddle.nn.Layer") -> None:
+def average_statistics(network: "device.paddle.nn.Layer") -> None:
     """Replace the running statistics of batch normalization by their mean over the processes, in every process."""
-    if launched() == 1:
-        return
     statistics = [tensor for tensor in network.state_dict().values() if tensor.stop_gradient]
+    if launched() == 1 or not statistics:
+        return
     own = np.concatenate([tensor.astype("float32").numpy().ravel() for tensor in statistics])
     mean = gathered(own).astype(np.float64).mean(axis=0).astype(np.float32)
     ends = np.cumsum([tensor.size for tensor in statistics])[:-1]
@@ -239,7 +238,7 @@ def as_one_process() -> Iterator[None]:
 
 
 def _store() -> Any:
-    return paddle.base.core.create_or_get_global_tcp_store()
+    return device.paddle.base.core.create_or_get_global_tcp_store()
 
 
 def _key(name: str) -> str:
