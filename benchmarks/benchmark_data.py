@@ -41,7 +41,7 @@ class Sizes:
     passes: int = 20
     listed: int = 112_120
     steps: int = 614
-    trained: int = 256
+    trained: int = 160
     runs: tuple[int, ...] = (100, 1000, 10_000)
 
 

@@ -18,6 +18,7 @@ from chexnet.config import TrainConfig
 from chexnet.data.transforms import Preprocessing
 
 BATCH = 32
+VALIDATED = 20
 GRADIENTS = 6_968_206
 """Number of trainable values of DenseNet-121 with 14 outputs; their gradients are exchanged in every step."""
 
@@ -55,8 +56,7 @@ def _measure(data: BenchmarkData, images: int, processes: int, run: int) -> dict
     config = TrainConfig(
         data_dir=str(listed.data_dir),
         train_list=str(listed.list_file),
-        val_list=str(listed.list_file),
-        image_cache=str(data.cache(images)),
+        val_list=str(data.repeated(VALIDATED).list_file),
         save_dir=str(folder / "save"),
         batch_size=BATCH,
         epoch=1,

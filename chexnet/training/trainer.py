@@ -260,7 +260,7 @@ def _fit(
         else:
             with gpu_memory.out_of_memory_as_input_error(
                 f"a step of {config.batch_size} images",
-                "use a higher --accumulate, a lower --batch_size or, on a GPU, --amp",
+                "use a lower --batch_size, a higher --accumulate or, on a GPU, --amp",
             ):
                 model.fit(train_loader, val_loader, epochs=config.epoch - progress.epoch, callbacks=callbacks)
     skipped = {images.source: images.skipped for images in (data.train, data.val)}
