@@ -47,12 +47,15 @@ def train_or_resume(args: argparse.Namespace) -> None:
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     changes = {name: value for name, value in args.explicit_args.items() if name in names}
     from chexnet.data import format_skipped
+    from chexnet.distributed import is_first
     from chexnet.training import resume, train
 
     if args.resume is None:
         result = train(TrainConfig(**changes), log=cli.echo)
     else:
         result = resume(Path(args.resume) if args.resume else None, changes, args.force, log=cli.echo)
+    if not is_first():
+        return
     for list_file, skipped in result.skipped.items():
         if skipped:
             print(format_skipped(skipped, list_file))

@@ -25,17 +25,28 @@ if _terminate is not None and threading.current_thread() is threading.main_threa
     signal.signal(signal.SIGTERM, _terminate)
 
 
+def launched() -> int:
+    """Return the number of processes that Paddle's launcher started for this job; 1 without the launcher."""
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+
+
+def count_gpus() -> int:
+    """Return the number of GPUs that Paddle finds; 0 if it is built without CUDA."""
+    return paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+
+
 def set_device(choice: str) -> None:
     """Set Paddle's device: `auto`, `cpu` or `gpu`.
 
     `auto` is the GPU if Paddle is built with CUDA and finds one, else the CPU.
 
     Raises:
-        InputError: `choice` is `gpu` and there is none, or several processes were launched.
+        InputError: `choice` is `gpu` and there is none, or several processes were launched but have not been connected
+            (`chexnet.distributed.join`).
     """
-    if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1:
+    if launched() > 1 and not paddle.distributed.is_initialized():
         raise InputError("launched as several processes, expected one: runs on several devices are not supported yet")
-    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+    gpus = count_gpus()
     if choice == "gpu" and not gpus:
         reason = "finds none" if paddle.is_compiled_with_cuda() else "is the CPU build (see requirements-gpu.txt)"
         raise InputError(f"--device gpu: no GPU, Paddle {paddle.__version__} {reason}; use --device cpu")

@@ -112,7 +112,7 @@ class TrainConfig:
         "dataset/labels/val_list.txt", "list file to validate on; it selects the best epoch", metavar="FILE"
     )
     save_dir: str = outputs("save", "folder for checkpoints, saved states, history and curves", metavar="DIR")
-    batch_size: int = training(128, "images per step", type=positive_int)
+    batch_size: int = training(128, "images per step, of all processes together", type=positive_int)
     learning_rate: float = training(0.001, "learning rate before any decay", type=positive_float)
     epoch: int = training(20, "number of epochs", type=positive_int)
     decay_epochs: tuple[int, ...] = training(
@@ -170,6 +170,14 @@ class TrainConfig:
         type=int_between(MIN_SAMPLE_BITS, MAX_SAMPLE_BITS),
         metavar="N",
     )
+    accumulate: int = training(
+        1,
+        "parts of a batch, computed one after another before each optimizer step to save memory",
+        type=positive_int,
+        metavar="N",
+    )
+    sync_bn: bool = training(
+        False, "in several processes: normalize by the statistics of the whole batch, not of each process's part"
     recipe: str = training(
         RECIPE_NAMES[0],
         "set of defaults for the flags of a run (docs/recipes.md); any flag overrides it: %(choices)s",
@@ -227,7 +235,7 @@ class TrainConfig:
         choices=AUGMENTATIONS,
     )
     no_flip: bool = data(
-        False, "do not flip training images left to right; in a flipped chest the heart is on the right"
+        False, "do not flip training images; in a flipped chest the heart is on the right"
     )
     logger: str = outputs(
         LOGGERS[0], "also write the history to a tracker, into a folder of this name in --save_dir", choices=LOGGERS

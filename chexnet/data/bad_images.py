@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from chexnet import distributed
 from chexnet._types import ProgressFn
 from chexnet.data import images
 from chexnet.data.cache import ImageCache
@@ -50,7 +51,8 @@ def find_bad_images(
 ) -> tuple[SkippedImage, ...]:
     """Decode every image of a list once and return those that are missing or do not decode.
 
-    With a cache nothing is decoded: the images that are not in the cache are returned.
+    With a cache nothing is decoded: the images that are not in the cache are returned. Several processes share the
+    work, and all return the same.
 
     Args:
         data_dir: folder of the images, as for `ChestXrayDataSet`.
@@ -77,13 +79,8 @@ def find_bad_images(
     else:
         check = partial(_check_cache, ImageCache(image_cache, preprocessing or Preprocessing()))
         workers = 0
-    bad = []
-    with closing(prefetch_map(check, image_list.names, workers, PREFETCH_IMAGES)) as reasons:
-        for line, (name, reason) in enumerate(zip(image_list.names, reasons, strict=True), start=1):
-            if reason is not None:
-                bad.append(SkippedImage(name, line, reason))
-            if progress is not None:
-                progress(line, len(image_list))
+    found = distributed.together(lambda: _check_share(check, image_list.names, workers, progress))
+    bad = sorted(distributed.gathered_lists(found), key=lambda image: image.line)
     if 100 * len(bad) > MAX_SKIPPED * len(image_list):
         shown = ", ".join(f"{image.image} (line {image.line})" for image in bad[:10]) + ", ..." * (len(bad) > 10)
         raise InputError(
@@ -91,6 +88,22 @@ def find_bad_images(
             f"out at most {MAX_SKIPPED} %: {shown}; the first: {bad[0].reason}"
         )
     return tuple(bad)
+
+
+def _check_share(
+    check: Callable[[str], str | None], names: Sequence[str], workers: int, progress: ProgressFn | None
+) -> list[SkippedImage]:
+    """Check every n-th image, if this is one of n processes, and return the unusable ones."""
+    step = distributed.launched()
+    lines = range(1 + distributed.rank(), len(names) + 1, step)
+    bad = []
+    with closing(prefetch_map(check, names[distributed.rank() :: step], workers, PREFETCH_IMAGES)) as reasons:
+        for line, reason in zip(lines, reasons, strict=True):
+            if reason is not None:
+                bad.append(SkippedImage(names[line - 1], line, reason))
+            if progress is not None:
+                progress(line, len(names))
+    return bad
 
 
 def format_skipped(skipped: Sequence[SkippedImage], list_file: str | os.PathLike[str]) -> str:

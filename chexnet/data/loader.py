@@ -1,9 +1,10 @@
 """Batches of a data set, prefetched by threads."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -78,16 +79,82 @@ class BatchLoader:
         """Return the image names of a batch of the current epoch; batch 0 is the first of the whole epoch."""
         return tuple(self.dataset.names[index] for index in self._batches()[batch])
 
-    def __iter__(self) -> Iterator[Batch]:
-        batches = self._batches()[self.start_batch :]
-        # The pass reads a copy of the data set, so that `set_epoch` does not change a pass that has begun.
-        read = _read(copy.copy(self.dataset), batches, self.workers)
+    def __iter__(self) -> Iterator[Any]:
+        read = self._read(self._batches()[self.start_batch :])
         return prefetch_map(_copy_to_device, read, workers=1, buffer_size=1) if self.to_device and is_gpu() else read
+
+    def _read(self, batches: list[list[int]]) -> Iterator[Any]:
+        # The pass reads a copy of the data set, so that `set_epoch` does not change a pass that has begun.
+        return _read(copy.copy(self.dataset), batches, self.workers)
 
     def _batches(self) -> list[list[int]]:
         """Return the image indices of each batch of the current epoch."""
         order = self.order().tolist()
         return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+
+
+class PieceLoader(BatchLoader):
+    """The pieces of this process of every batch, for training in several processes.
+
+    Every batch is cut, in order, into parts of one size, and every part into pieces of one size, one for each process.
+    The last batch may end within a part. Then the pieces in this part are as long as the first one, and where one of
+    them has fewer images, its last image (if it has none, the last one of the batch) is repeated; it must not count.
+
+    A pass yields images and labels like `BatchLoader`, the parts one after another, and the sizes of the parts,
+    int64 [parts, 3]: the images of this process that count, those it was given, those of all processes that count.
+
+    Args:
+        dataset: the data set.
+        batch_size: images per batch of all processes together, divisible by `processes * parts`.
+        shuffle: as for `BatchLoader`.
+        workers: as for `BatchLoader`.
+        rank: number of this process, from 0.
+        processes: number of processes.
+        parts: parts per batch.
+    """
+
+    def __init__(
+        self,
+        dataset: DataSet,
+        batch_size: int,
+        shuffle: bool,
+        workers: int,
+        rank: int = 0,
+        processes: int = 1,
+        parts: int = 1,
+    ) -> None:
+        super().__init__(dataset, batch_size, shuffle, workers, to_device=True)
+        self.rank = rank
+        self.part_size = batch_size // parts
+        self.piece_size = self.part_size // processes
+
+    def size(self, batch: int) -> int:
+        """Return the number of images in a batch of all processes."""
+        return min(self.batch_size, len(self.dataset) - batch * self.batch_size)
+
+    def _read(self, batches: list[list[int]]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        parts = [[batch[at : at + self.part_size] for at in range(0, len(batch), self.part_size)] for batch in batches]
+        pieces = [[self._piece(part) or part[-1:] for part in batch] for batch in parts]
+        read = super()._read([[index for piece in batch for index in piece] for batch in pieces])
+        for whole, own, (images, labels) in zip(parts, pieces, read, strict=True):
+            sizes = [(len(self._piece(part)), min(self.piece_size, len(part)), len(part)) for part in whole]
+            rows = _repeated_rows([len(piece) for piece in own], [given for _, given, _ in sizes])
+            if len(rows) > len(images):
+                images, labels = images[rows], labels[rows]
+            yield images, labels, np.array(sizes)
+
+    def _piece(self, part: list[int]) -> list[int]:
+        return part[self.rank * self.piece_size : (self.rank + 1) * self.piece_size]
+
+
+def _repeated_rows(lengths: Sequence[int], wanted: Sequence[int]) -> list[int]:
+    """Return the rows of concatenated pieces that give each its wanted length by repeating its last row."""
+    ends = np.cumsum(lengths)
+    return [
+        min(end - length + row, end - 1)
+        for end, length, count in zip(ends.tolist(), lengths, wanted, strict=True)
+        for row in range(count)
+    ]
 
 
 def _read(dataset: DataSet, batches: list[list[int]], workers: int) -> Iterator[Batch]:
@@ -112,6 +179,6 @@ def _stack(samples: list[Sample]) -> Batch:
     return np.stack(crops), np.stack(labels)
 
 
-def _copy_to_device(batch: Batch) -> Batch:
-    images, labels = batch
-    return to_device(images), labels
+def _copy_to_device(batch: Sequence[Any]) -> tuple[Any, ...]:
+    images, *others = batch
+    return to_device(images), *others

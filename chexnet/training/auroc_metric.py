@@ -1,11 +1,12 @@
 """AUROC as a metric of `paddle.Model`."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import paddle
 
+from chexnet import distributed
 from chexnet.labels import CLASS_NAMES, N_CLASSES
 from chexnet.metrics import UndefinedAUROCWarning, class_aurocs, mean_auroc
 
@@ -62,6 +63,11 @@ class AUROC(paddle.metric.Metric):
         self._probabilities = [probabilities]
         return {"labels": self._labels[0], "probabilities": probabilities}
 
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Add the samples that `state_dict` returned."""
+        self._labels.append(state["labels"])
+        self._probabilities.append(state["probabilities"])
+
     def accumulate(self) -> list[float]:
         """Return the values in the order of `name()`; all NaN unless `compute_now`, or if some input is not finite."""
         undefined = [float("nan")] * (len(self.class_names) + 1)
@@ -75,3 +81,38 @@ class AUROC(paddle.metric.Metric):
             # Expected after few batches. train() logs the classes that are undefined over the whole list.
             warnings.simplefilter("ignore", UndefinedAUROCWarning)
             return [*aurocs.tolist(), mean_auroc(aurocs)]
+
+
+class SharedAUROC(AUROC):
+    """The AUROC over the samples of all processes, in the order of the list; every process adds its own.
+
+    `update` is called equally often in all processes, possibly with empty arrays. `accumulate`, if `compute_now`, and
+    `state_dict` are called in all of them after the same step.
+    """
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        super().reset()
+        self._own: list[tuple[np.ndarray | paddle.Tensor, np.ndarray]] = []
+
+    def update(self, probabilities: np.ndarray | paddle.Tensor, labels: np.ndarray) -> None:
+        """Add a piece of a batch: probabilities and labels, [B, C] each."""
+        self._own.append((probabilities, labels))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Return `labels` and `probabilities` of all samples of all processes since the last reset, [N, C] each."""
+        self._gather()
+        return super().state_dict()
+
+    def accumulate(self) -> list[float]:
+        """Return the values in the order of `name()`, see `AUROC`."""
+        if self.compute_now:
+            self._gather()
+        return super().accumulate()
+
+    def _gather(self) -> None:
+        own, self._own = self._own, []
+        rows = [np.concatenate([np.asarray(values, np.float32) for values in pair], axis=1) for pair in own]
+        for batch in distributed.gathered_rows(rows, 2 * len(self.class_names)):
+            probabilities, labels = np.split(batch, 2, axis=1)
+            super().update(probabilities, labels)

@@ -1,7 +1,6 @@
 """Saving a run: its state, the best and the last weights, the history and its curves."""
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,14 +9,15 @@ from typing import Any
 import numpy as np
 from paddle.callbacks import Callback
 
+from chexnet import distributed
 from chexnet.config import TrainConfig
 from chexnet.data import audit
 from chexnet.errors import InputError, Interrupted
 from chexnet.model import checkpoint
 from chexnet.training import run_state
+from chexnet.training.agreement import Agreement
 from chexnet.training.auroc_metric import AUROC
 from chexnet.training.epoch_history import draw_curves, write_csv
-from chexnet.training.graceful_stop import GracefulStop
 from chexnet.training.progress_logger import Logs
 from chexnet.training.run_state import RunState, TrainProgress
 
@@ -36,7 +36,7 @@ class CheckpointCallback(Callback):
         progress: progress of the run.
         metric: its samples are part of the state.
         restored: optimizer state that the run was resumed with. Paddle 2.6 does not return it before the first step.
-        stop: signal to stop, checked between two steps.
+        agreement: says between two steps whether to stop or to save.
         collect_losses: brings `progress` up to date before it is saved.
     """
 
@@ -48,7 +48,7 @@ class CheckpointCallback(Callback):
         progress: TrainProgress,
         metric: AUROC,
         restored: Mapping[str, Any],
-        stop: GracefulStop,
+        agreement: Agreement,
         collect_losses: Callable[[], None],
     ) -> None:
         super().__init__()
@@ -58,28 +58,30 @@ class CheckpointCallback(Callback):
         self.progress = progress
         self.metric = metric
         self.restored = restored
-        self.stop = stop
+        self.agreement = agreement
         self.collect_losses = collect_losses
         self.folder = Path(config.save_dir)
         self.best_written = 0
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        if not run_state.paths(self.folder):
+        if distributed.from_first(lambda: not run_state.paths(self.folder)):
             self._save_state()
-        self.saved = time.monotonic()
+        self.agreement.saved()
         self.write_outputs()
 
     def on_train_batch_end(self, step: int, logs: Logs = None) -> None:
         self.restored = {}
-        every, minutes = self.config.save_every_steps, self.config.save_every_minutes
+        every = self.config.save_every_steps
         by_steps = every and self.progress.step % every == 0
-        by_time = minutes and time.monotonic() - self.saved >= 60 * minutes
-        if by_steps or by_time or self.stop.signal:
+        if by_steps or self.agreement.due or self.agreement.signal:
             self._save_state()
         self._stop_if_requested()
 
+    def on_eval_begin(self, logs: Logs = None) -> None:
+        self._average_statistics()
+
     def on_eval_batch_end(self, step: int, logs: Logs = None) -> None:
-        if self.stop.signal:
+        if self.agreement.signal:
             self._save_state()
         self._stop_if_requested()
 
@@ -97,9 +99,11 @@ class CheckpointCallback(Callback):
 
     def write_outputs(self) -> None:
         """Write `history.csv`, `curves.png`, `best_model` and, at the end, `final`, all from the state."""
+        if self.progress.rows:
+            distributed.on_first(self._write_outputs)
+
+    def _write_outputs(self) -> None:
         progress = self.progress
-        if not progress.rows:
-            return
         write_csv(progress.rows, self.folder / "history.csv")
         draw_curves(progress.rows, self.folder / "curves.png")
         if progress.best_epoch != self.best_written:
@@ -115,12 +119,18 @@ class CheckpointCallback(Callback):
 
     def _save_state(self) -> None:
         self.collect_losses()
+        self._average_statistics()
+        within_training = 0 < self.progress.step < self.params["steps"]
+        metric_state = self.metric.state_dict() if within_training else {}
+        distributed.on_first(lambda: self._write_state(metric_state))
+        self.agreement.saved()
+
+    def _write_state(self, metric_state: Mapping[str, np.ndarray]) -> None:
         weights = {name: tensor.numpy() for name, tensor in self.model.network.state_dict().items()}
         if broken := [name for name, value in weights.items() if not np.isfinite(value).all()]:
             raise run_state.divergence_error(
                 f"{self.progress}: {len(broken)} weights are no longer finite numbers ({broken[0]}, ...)", self.folder
             )
-        within_training = 0 < self.progress.step < self.params["steps"]
         state = RunState(
             config=asdict(self.config),
             input_hashes=self.input_hashes,
@@ -130,7 +140,7 @@ class CheckpointCallback(Callback):
             weights=weights,
             optimizer={**self.restored, **self.model.optimizer.state_dict()},
             scaler=self.model.scaler.state_dict(),
-            metric_state=self.metric.state_dict() if within_training else {},
+            metric_state=metric_state,
         )
         try:
             run_state.save(state, self.folder, self.config.keep_states)
@@ -138,12 +148,15 @@ class CheckpointCallback(Callback):
             raise InputError(
                 f"{error}; the states saved before are intact: free some space, then run train.py --resume"
             ) from error
-        self.saved = time.monotonic()
+
+    def _average_statistics(self) -> None:
+        if not self.config.sync_bn:  # otherwise they are the same in all processes
+            distributed.average_statistics(self.model.network)
 
     def _stop_if_requested(self) -> None:
-        if self.stop.signal:
+        if number := self.agreement.signal:
             raise Interrupted(
-                f"{self.stop.signal.name}: stopped at {self.progress}, and saved; "
+                f"{number.name}: stopped at {self.progress}, and saved; "
                 f"to resume: python train.py --resume --save_dir {self.folder}",
-                self.stop.signal,
+                number,
             )

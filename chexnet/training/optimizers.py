@@ -19,8 +19,8 @@ def build_optimizer(config: TrainConfig, schedule: LRScheduler, network: paddle.
       rate times `weight_decay` times the weight. Biases and batch norm, which have one axis, do not decay.
     - `sgd`: with momentum 0.9, and L2 regularization of all parameters.
 
-    With `clip_grad_norm`, gradients are scaled down to that norm over all parameters (Pascanu et al., ICML 2013), before
-    L2 regularization.
+    With `clip_grad_norm`, gradients are scaled down to that norm over all parameters, before L2 regularization (Pascanu
+    et al., ICML 2013).
     """
     parameters = network.parameters()
     shared: dict[str, Any] = {"parameters": parameters}

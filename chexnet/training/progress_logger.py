@@ -7,6 +7,7 @@ from typing import Any
 from paddle.callbacks import ProgBarLogger
 from tqdm import tqdm
 
+from chexnet.data.loader import PieceLoader
 from chexnet.training.run_state import TrainProgress
 
 Logs = Mapping[str, Any] | None
@@ -31,9 +32,10 @@ class ProgressLogger(ProgBarLogger):
     Paddle's progress bar, because a resumed epoch must include the time before the interruption.
     """
 
-    def __init__(self, progress: TrainProgress, epochs: int, verbose: int) -> None:
+    def __init__(self, progress: TrainProgress, val_loader: PieceLoader, epochs: int, verbose: int) -> None:
         super().__init__(LOG_FREQUENCY, verbose)
         self.progress = progress
+        self.val_loader = val_loader
         self.all_epochs = epochs
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -48,6 +50,10 @@ class ProgressLogger(ProgBarLogger):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self.train_step > self.first_step:
             super().on_epoch_end(epoch, logs)
+
+    def on_eval_batch_end(self, step: int, logs: Logs = None) -> None:
+        # Paddle multiplies the images of this process by the number of processes.
+        super().on_eval_batch_end(step, {**(logs or {}), "batch_size": self.val_loader.size(step)})
 
     def _updates(self, logs: Mapping[str, Any], mode: str) -> None:
         done, steps = (self.train_step, self.steps) if mode == "train" else (self.eval_step, self.eval_steps)

@@ -7,9 +7,10 @@ from typing import Any
 
 import paddle
 
-from chexnet import __version__
+from chexnet import __version__, distributed
 from chexnet.config import TrainConfig, present_names
 from chexnet.data import ChestXrayDataSet, DataSet, ExternalDataSet, audit
+from chexnet.device import launched
 from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.model import InitialWeights
@@ -25,6 +26,9 @@ ENVIRONMENT_FIELDS = frozenset(
     {"epoch", "num_workers", "device", "data_dir", "train_list", "val_list", "classes_file", "image_cache"}
 )
 """Fields that --force may change. List files may move, but their contents must be the same."""
+
+PROCESSES = "processes"
+"""Name of the number of processes in `input_hashes`. A resumed run may have another."""
 
 
 def resumed_config(saved: RunState, file: Path, changes: Mapping[str, Any], force: bool) -> TrainConfig:
@@ -70,9 +74,12 @@ def check_extensions(saved: RunState, extensions: Extensions, file: Path) -> Non
 def input_hashes(config: TrainConfig, extensions: Extensions, data: TrainingData) -> dict[str, str]:
     """Return what determines the results of a run besides its configuration.
 
-    These are hashes of the input files, the names of the extensions, and the version of Paddle.
+    These are hashes of the input files, the names of the extensions, the version of Paddle, and the number of processes
+    if there are several.
     """
     hashes = {"Paddle": paddle.__version__, **extensions.names()}
+    if launched() > 1:
+        hashes[PROCESSES] = str(launched())
     for field, images, list_file in (
         ("train_set", data.train, config.train_list),
         ("val_set", data.val, config.val_list),
@@ -88,15 +95,37 @@ def input_hashes(config: TrainConfig, extensions: Extensions, data: TrainingData
 
 def check_same_inputs(saved: RunState, now: Mapping[str, str], config: TrainConfig, file: Path) -> None:
     """Check that a resumed run has its original inputs, see `input_hashes`. Raises InputError."""
-    differing = [name for name in {**saved.input_hashes, **now} if saved.input_hashes.get(name) != now.get(name)]
+    names = [name for name in {**saved.input_hashes, **now} if name != PROCESSES]
+    differing = [name for name in names if saved.input_hashes.get(name) != now.get(name)]
     if differing:
         files = {"train_list": config.train_list, "val_list": config.val_list, "classes": config.classes_file}
-        names = [name.removeprefix("content of ") for name in differing]
-        changed = ", ".join(f"{name} ({files[name]})" if files.get(name) else name for name in names)
+        changed = ", ".join(
+            f"{name} ({files[name]})" if files.get(name) else name
+            for name in (name.removeprefix("content of ") for name in differing)
+        )
         raise InputError(
             f"{file}: {changed} changed since this run began, so it cannot be resumed exactly; start a new run, for "
             "example with --init best_model.pdparams"
         )
+
+
+def check_same_everywhere(hashes: Mapping[str, str], config: TrainConfig, data: TrainingData) -> None:
+    """Check that all processes, possibly on several machines, were given the same run. Raises InputError."""
+    own = {"data_dir", "train_list", "val_list", "classes_file", "image_cache", "num_workers", "save_dir"}
+    settings = {f"--{name}": str(value) for name, value in vars(config).items() if name not in own}
+    counts = {f"images in {images.source}": str(len(images)) for images in (data.train, data.val)}
+    distributed.check_same({**counts, **hashes, **settings})
+
+
+def describe_processes(saved: RunState, config: TrainConfig) -> str:
+    """Say what another number of processes changes in a resumed run; empty if the number is the same."""
+    before = int(saved.input_hashes.get(PROCESSES, "1"))
+    if before == launched():
+        return ""
+    same = "rounding differs" if config.sync_bn else "batch normalization uses the statistics of other parts of a batch"
+    return (
+        f"=> this run had {before} process{'es' * (before > 1)} and now has {launched()}: the same batches, but {same}"
+    )
 
 
 def trained_on(images: DataSet, initial: Mapping[str, Any] | None) -> dict[str, Any]:

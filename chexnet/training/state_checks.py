@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from chexnet.training.run_state import RunState, TrainProgress
 
 _CHOICES = {field.name: field for field in dataclasses.fields(TrainConfig) if choices_of(field)}
-_MINIMA = {"batch_size": 1, "epoch": 1, "resize": 1, "crop": 1, "keep_states": 1, "save_every_steps": 0, "seed": 0}
+_MINIMA = {
+    "batch_size": 1,
+    "epoch": 1,
+    "resize": 1,
+    "crop": 1,
+    "keep_states": 1,
+    "accumulate": 1,
+    "save_every_steps": 0,
+    "seed": 0,
+}
 _POSITIVE = ("learning_rate", "decay_factor")
 _TEXTS = ("data_dir", "train_list", "val_list", "save_dir", "init")
 _OPTIONAL_PATHS = ("image_cache", "classes_file")
@@ -56,6 +65,8 @@ def _is_valid(name: str, value: Any) -> bool:
         return value in (choices_of(_CHOICES[name]) or ())
     if name in _MINIMA:
         return _is_int(value, _MINIMA[name])
+    if name == "sync_bn":
+        return type(value) is bool
     if name == "num_workers":
         return _is_int(value) and value <= _MAX_WORKERS
     if name == "sample_bits":

@@ -26,6 +26,7 @@ process, so they use its numbers instead.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,16 @@ from paddle.callbacks import Callback
 from paddle.optimizer import Adam, Momentum
 from paddle.optimizer.lr import MultiStepDecay
 
+from chexnet import distributed
 from chexnet._types import LogFn
 from chexnet.config import TrainConfig
 from chexnet.data import Augmentation, LabeledImages, SkippedImage
 from chexnet.errors import InputError
 from chexnet.files import check_apart, exclusive_lock, remove_leftovers, write_text
-from chexnet.model import CheXNet, checkpoint, init_weights
+from chexnet.model import CheXNet, InitialWeights, checkpoint, init_weights
 from chexnet.training import run_inputs, run_state
-from chexnet.training.auroc_metric import AUROC
+from chexnet.training.agreement import Agreement
+from chexnet.training.auroc_metric import SharedAUROC
 from chexnet.training.checkpoint_callback import CheckpointCallback
 from chexnet.training.epoch_history import Row
 from chexnet.training.extensions import Extensions
@@ -87,6 +90,7 @@ class TrainResult:
     skipped: Mapping[str, Sequence[SkippedImage]]
 
 
+@distributed.session()
 def train(
     config: TrainConfig,
     log: LogFn | None = None,
@@ -117,26 +121,30 @@ def train(
         Interrupted: the process received SIGINT or SIGTERM; the state is saved.
     """
     extensions = Extensions(train_set, val_set, loss, transform, callbacks)
+    log = log if distributed.is_first() else None
     log_line = log or silent
     check_apart(config.save_dir, config.data_dir)
-    data = open_data(config, extensions, log_line)
+    data = distributed.together(lambda: open_data(config, extensions, log_line))
+    hashes = run_inputs.input_hashes(config, extensions, data)
+    run_inputs.check_same_everywhere(hashes, config, data)
     seed_everything(config.seed)
     # The optimizer state is keyed by parameter names. The guard numbers them from 0 for this network.
     with paddle.utils.unique_name.guard():
         network = CheXNet(len(data.classes), config.backbone, config.normalization)
         if config.init == "imagenet":
             log_line("=> taking Paddle's ImageNet weights from its cache, or downloading them")
-        first = init_weights(network, config.init)
+        first = distributed.on_first(lambda: init_weights(network, config.init))  # the others receive them later
+        first = first or InitialWeights("the weights of process 0", None)
         log_line(f"=> starting from {first.description}")
         for line in run_inputs.differences(first, config, data):
             log_line(f"=> warning: {config.init}: {line}")
-        with exclusive_lock(config.save_dir):
-            run_state.check_unused(Path(config.save_dir))
+        with _lock(Path(config.save_dir)):
+            distributed.on_first(lambda: run_state.check_unused(Path(config.save_dir)))
             trained_on = run_inputs.trained_on(data.train, first.metadata)
-            hashes = run_inputs.input_hashes(config, extensions, data)
             return _fit(config, network, data, extensions, log, hashes, trained_on)
 
 
+@distributed.session()
 def resume(
     path: Path | None,
     changes: Mapping[str, Any],
@@ -171,25 +179,29 @@ def resume(
         Interrupted: as for `train`.
     """
     extensions = Extensions(train_set, val_set, loss, transform, callbacks)
+    log = log if distributed.is_first() else None
     log_line = log or silent
     if path is not None and not path.exists():
         raise InputError(f"{path}: no such file or folder, expected a saved state to resume from")
     origin = Path(changes.get("save_dir", TrainConfig.save_dir)) if path is None else path
     source = origin.parent if origin.is_file() else origin
-    if path is None and not run_state.paths(source):
+    if path is None and distributed.from_first(lambda: not run_state.paths(source)):
         log_line(f"=> {source} has no state yet: starting from the beginning")
         return train(TrainConfig(**changes), log, **vars(extensions))
     folder = Path(changes.get("save_dir", source))
-    with exclusive_lock(folder):
-        run_state.check_free(folder, origin, source)
-        file, saved = run_state.newest(source, log_line) if origin.is_dir() else (origin, run_state.load(origin))
+    with _lock(folder):
+        distributed.on_first(lambda: run_state.check_free(folder, origin, source))
+        file, saved = _saved_state(origin, log_line)
         config = run_inputs.resumed_config(saved, file, {**changes, "save_dir": str(folder)}, force)
         run_inputs.check_extensions(saved, extensions, file)
         check_apart(folder, config.data_dir)
-        data = open_data(config, extensions, log_line, saved)
+        data = distributed.together(lambda: open_data(config, extensions, log_line, saved))
         hashes = run_inputs.input_hashes(config, extensions, data)
+        run_inputs.check_same_everywhere({**hashes, "state": str(saved.progress)}, config, data)
         run_inputs.check_same_inputs(saved, hashes, config, file)
         log_line(f"=> resuming from {file}: {saved.progress}")
+        if changed := run_inputs.describe_processes(saved, config):
+            log_line(changed)
         with paddle.utils.unique_name.guard():
             network = CheXNet(len(data.classes), config.backbone, config.normalization)
             checkpoint.load_state_dict(network, saved.weights, str(file))
@@ -210,25 +222,28 @@ def _fit(
     """Train to the end, from the beginning or from `saved`. The caller has locked the folder."""
     folder, log_line = Path(config.save_dir), log or silent
     progress = saved.progress if saved else TrainProgress()
-    metric = AUROC(len(data.classes), data.classes)
+    metric = SharedAUROC(len(data.classes), data.classes)
     schedule = MultiStepDecay(config.learning_rate, list(config.decay_epochs), config.decay_factor)
     optimizers = {"adam": Adam, "sgd": Momentum}  # the default momentum is 0.9
     optimizer = optimizers[config.optimizer](schedule, parameters=network.parameters(), use_multi_tensor=True)
-    model = TrainingModel(network, extensions.loss or BinaryCrossEntropy(), metric, optimizer, config.amp)
-    if saved:
-        model.restore(saved)
-    remove_leftovers(folder, OUTPUTS)
-    write_text(folder / "config.json", config.to_json())
+    loss = extensions.loss or BinaryCrossEntropy()
     train_loader, val_loader = data.loaders(config)
     metadata = run_inputs.weights_metadata(config, data, trained_on)
     with GracefulStop(log_line) as stop:
+        agreement = Agreement(stop, config.save_every_minutes)
+        model = TrainingModel(network, loss, metric, optimizer, config.amp, agreement, config.sync_bn)
+        if saved:
+            model.restore(saved)
+        if distributed.is_first():
+            remove_leftovers(folder, OUTPUTS)
+            write_text(folder / "config.json", config.to_json())
         restored = saved.optimizer if saved else {}
         history = HistoryCallback(progress, folder, metric, train_loader, val_loader)
         checkpoints = CheckpointCallback(
-            config, input_hashes, metadata, progress, metric, restored, stop, history.collect_losses
+            config, input_hashes, metadata, progress, metric, restored, agreement, history.collect_losses
         )
         callbacks = [
-            ProgressLogger(progress, config.epoch, verbose=2 if log else 0),
+            ProgressLogger(progress, val_loader, config.epoch, verbose=2 if log else 0),
             StepCallback(progress, train_loader, metric),
             history,
             BestModel(progress, log_line),
@@ -247,6 +262,24 @@ def _fit(
     skipped = {images.source: images.skipped for images in (data.train, data.val)}
     best_model = folder / f"best_model.{config.format}"
     return TrainResult(config, best_model, progress.best_epoch, progress.best_auroc, progress.rows, skipped)
+
+
+def _lock(folder: Path) -> AbstractContextManager[None]:
+    """Lock the folder in the process that writes into it."""
+    return exclusive_lock(folder) if distributed.is_first() else nullcontext()
+
+
+def _saved_state(origin: Path, log: LogFn) -> tuple[Path, RunState]:
+    """Return the state file that all processes resume from, and its contents, which every process reads by itself."""
+    states: list[RunState] = []
+
+    def choose() -> str:
+        file, saved = run_state.newest(origin, log) if origin.is_dir() else (origin, run_state.load(origin))
+        states.append(saved)
+        return str(file)
+
+    file = Path(distributed.from_first(choose))
+    return file, states[0] if states else run_state.load(file)
 
 
 def _fingerprint_training_images(config: TrainConfig, data: TrainingData) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from paddle.optimizer.lr import LRScheduler as Schedule
 from tqdm import tqdm
 
 from chexnet._types import LogFn
-from chexnet.data import BatchLoader
+from chexnet.data.loader import PieceLoader
+from chexnet.distributed import rank
 from chexnet.training.auroc_metric import AUROC
 from chexnet.training.progress_logger import LOG_FREQUENCY, Logs
 from chexnet.training.run_state import TrainProgress, divergence_error
@@ -31,7 +32,7 @@ class StepCallback(Callback):
     if that is a terminal.
     """
 
-    def __init__(self, progress: TrainProgress, loader: BatchLoader, metric: AUROC) -> None:
+    def __init__(self, progress: TrainProgress, loader: PieceLoader, metric: AUROC) -> None:
         super().__init__()
         self.progress = progress
         self.loader = loader
@@ -42,7 +43,7 @@ class StepCallback(Callback):
         self._begin(self.params["steps"], f"epoch {self.progress.epoch + 1}", self.progress.step)
 
     def on_train_batch_begin(self, step: int, logs: Logs = None) -> None:
-        position = (self.loader.dataset.seed, self.progress.epoch, self.progress.step)
+        position = (self.loader.dataset.seed, self.progress.epoch, self.progress.step, rank())  # without a 0 the same
         seed_everything(int(np.random.SeedSequence(position).generate_state(1)[0]))
         self._request_metric(self.progress.step + 1)
 
@@ -107,7 +108,7 @@ class HistoryCallback(Callback):
     """
 
     def __init__(
-        self, progress: TrainProgress, folder: Path, metric: AUROC, train_loader: BatchLoader, val_loader: BatchLoader
+        self, progress: TrainProgress, folder: Path, metric: AUROC, train_loader: PieceLoader, val_loader: PieceLoader
     ) -> None:
         super().__init__()
         self.progress = progress
@@ -115,7 +116,7 @@ class HistoryCallback(Callback):
         self.metric = metric
         self.train_loader = train_loader
         self.val_loader = val_loader
-        self.uncollected: list[tuple[int, int]] = []
+        self.uncollected: list[int] = []
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         progress = self.progress
@@ -126,7 +127,7 @@ class HistoryCallback(Callback):
         self.phase, self.loader = "", self.train_loader
 
     def on_train_batch_end(self, step: int, logs: Logs = None) -> None:
-        self._add(self.progress.step, logs)
+        self._add(self.progress.step)
         if self.progress.step == self.params["steps"]:
             self._record("train", logs)
 
@@ -135,7 +136,7 @@ class HistoryCallback(Callback):
         self.phase, self.loader = "validation ", self.val_loader
 
     def on_eval_batch_end(self, step: int, logs: Logs = None) -> None:
-        self._add(step + 1, logs)
+        self._add(step + 1)
 
     def on_eval_end(self, logs: Logs = None) -> None:
         self._record("val", logs)
@@ -148,7 +149,7 @@ class HistoryCallback(Callback):
     def collect_losses(self) -> None:
         """Add the losses of all steps since the last call. Raises InputError if one of them is not finite."""
         steps, self.uncollected = self.uncollected, []
-        for (step, samples), loss in zip(steps, self.model.take_losses(), strict=True):
+        for step, loss in zip(steps, self.model.take_losses(), strict=True):
             if not math.isfinite(loss):
                 row = self.progress.row
                 raise divergence_error(
@@ -157,6 +158,7 @@ class HistoryCallback(Callback):
                     f"{', '.join(self.loader.names(step - 1))}",
                     self.folder,
                 )
+            samples = self.loader.size(step - 1)
             self.progress.loss_sum += loss * samples
             self.progress.samples += samples
 
@@ -167,9 +169,8 @@ class HistoryCallback(Callback):
         # By name: `logs` is one dictionary for all models of a process, and may hold the classes of another run.
         row.update({f"{split}_{name}": logs[name] for name in self.metric.name()})
 
-    def _add(self, step: int, logs: Logs) -> None:
-        assert logs is not None
-        self.uncollected.append((step, logs["batch_size"]))
+    def _add(self, step: int) -> None:
+        self.uncollected.append(step)
         if self.model.fetches_losses:
             self.collect_losses()
         self.progress.seconds = time.monotonic() - self.started

@@ -7,17 +7,22 @@ import numpy as np
 import paddle
 from tqdm import tqdm
 
-from chexnet import device
+from chexnet import device, distributed
 from chexnet._types import LogFn
 from chexnet.config import TrainConfig
-from chexnet.data import BatchLoader, ChestXrayDataSet, DataSet, ExternalDataSet, SkippedImage, find_bad_images
+from chexnet.data import ChestXrayDataSet, DataSet, ExternalDataSet, SkippedImage, find_bad_images
 from chexnet.data.lists import check_classes, class_names
+from chexnet.data.loader import PieceLoader
 from chexnet.data.transforms import Preprocessing
+from chexnet.device import launched
 from chexnet.errors import InputError
 from chexnet.model import check_input_size
 from chexnet.training.extensions import Extensions
 from chexnet.training.run_state import RunState
 from chexnet.training.state_checks import check_config
+
+MAX_VALIDATION_BATCH = 128
+"""Maximum number of images that a process validates on at once, because `--batch_size` is that of all processes."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,18 @@ class TrainingData:
     train: DataSet
     val: DataSet
 
-    def loaders(self, config: TrainConfig) -> tuple[BatchLoader, BatchLoader]:
-        """Return the loaders of the training batches, shuffled per epoch, and of the validation batches."""
+    def loaders(self, config: TrainConfig) -> tuple[PieceLoader, PieceLoader]:
+        """Return the loaders of the training batches, shuffled per epoch, and of the validation batches.
+
+        A process validates on as many images at once as one process would alone: kernels round differently for batches
+        of another size.
+        """
+        rank, processes = distributed.rank(), launched()
         size, workers = config.batch_size, config.num_workers
+        at_once = min(size, MAX_VALIDATION_BATCH)
         return (
-            BatchLoader(self.train, size, shuffle=True, workers=workers, to_device=True),
-            BatchLoader(self.val, size, shuffle=False, workers=workers, to_device=True),
+            PieceLoader(self.train, size, True, workers, rank, processes, config.accumulate),
+            PieceLoader(self.val, at_once * processes, False, workers, rank, processes),
         )
 
 
@@ -56,18 +67,32 @@ def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: Ru
         InputError: the configuration, the device, a list or an image cannot be used.
     """
     check_config(config, "the configuration")
+    pieces = launched() * config.accumulate
+    if config.batch_size % pieces:
+        raise InputError(
+            f"--batch_size {config.batch_size}: expected a multiple of {pieces}, for {launched()} processes and "
+            f"--accumulate {config.accumulate}"
+        )
     check_input_size(config.crop, config.backbone)
     classes = class_names(config.classes_file)
     for list_file, given in ((config.train_list, extensions.train_set), (config.val_list, extensions.val_set)):
         if given is None:
             check_classes(list_file, classes)
-    device.set_device(config.device)
+    distributed.join(config.device)
     if config.amp != "off" and not device.is_gpu():
         raise InputError(f"--amp {config.amp}: mixed precision needs a GPU, and Paddle uses none; use --amp off")
     train, val = (_open(split, config, extensions, len(classes), saved) for split in ("train", "val"))
     undefined = _undefined_classes(val, classes)
     precision = "float32" if config.amp == "off" else f"AMP {config.amp}"
     log(f"=> Paddle {paddle.__version__}, {device.device_name()}, {precision}, seed {config.seed}")
+    if launched() > 1:
+        statistics = (
+            "of the whole batch" if config.sync_bn else "of each process's part (--sync_bn: of the whole batch)"
+        )
+        log(
+            f"=> {launched()} processes, each with {config.batch_size // launched()} of the {config.batch_size} images "
+            f"of a batch; batch normalization by the statistics {statistics}"
+        )
     log(f"=> {len(train)} images to train on, {len(val)} to validate on")
     for images in (train, val):
         if isinstance(images, ChestXrayDataSet) and (warning := images.range_warning(config.num_workers)):

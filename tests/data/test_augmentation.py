@@ -78,11 +78,10 @@ def slow_affine(image: np.ndarray, crop: int, u: np.ndarray) -> np.ndarray:
     values = np.zeros((crop, crop))
     for row in range(crop):
         for column in range(crop):
-            right = ((column + 0.5) / crop - 0.5) * w * math.cos(angle) - ((row + 0.5) / crop - 0.5) * h * math.sin(
-                angle
-            )
-            down = ((column + 0.5) / crop - 0.5) * w * math.sin(angle) + ((row + 0.5) / crop - 0.5) * h * math.cos(
-                angle
+            right, down = ((column + 0.5) / crop - 0.5) * w, ((row + 0.5) / crop - 0.5) * h
+            right, down = (
+                right * math.cos(angle) - down * math.sin(angle),
+                right * math.sin(angle) + down * math.cos(angle),
             )
             x, y = left + w / 2 + right, top + h / 2 + down
             if 0 <= x < image.shape[1] and 0 <= y < image.shape[0]:
