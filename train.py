@@ -20,6 +20,7 @@ from pathlib import Path
 
 from chexnet import cli
 from chexnet.config import EvalConfig, TrainConfig
+from chexnet.config.recipes import recipe_config
 
 
 def build_parser() -> cli.Parser:
@@ -51,7 +52,7 @@ def train_or_resume(args: argparse.Namespace) -> None:
     from chexnet.training import resume, train
 
     if args.resume is None:
-        result = train(TrainConfig(**changes), log=cli.echo)
+        result = train(recipe_config(**changes), log=cli.echo)
     else:
         result = resume(Path(args.resume) if args.resume else None, changes, args.force, log=cli.echo)
     if not is_first():

@@ -178,6 +178,7 @@ class TrainConfig:
     )
     sync_bn: bool = training(
         False, "in several processes: normalize by the statistics of the whole batch, not of each process's part"
+    )
     recipe: str = training(
         RECIPE_NAMES[0],
         "set of defaults for the flags of a run (docs/recipes.md); any flag overrides it: %(choices)s",
@@ -234,9 +235,7 @@ class TrainConfig:
         "with rotation, brightness and contrast",
         choices=AUGMENTATIONS,
     )
-    no_flip: bool = data(
-        False, "do not flip training images; in a flipped chest the heart is on the right"
-    )
+    no_flip: bool = data(False, "do not flip training images; in a flipped chest the heart is on the right")
     logger: str = outputs(
         LOGGERS[0], "also write the history to a tracker, into a folder of this name in --save_dir", choices=LOGGERS
     )

@@ -132,6 +132,15 @@ def loss_metadata(name: str, loss: Loss, classes: Sequence[str]) -> dict[str, An
     return metadata
 
 
+def format_weights(loss: Loss, classes: Sequence[str]) -> list[str]:
+    """Return the class weights of a loss as a line of text; none if it has no such weights."""
+    if not isinstance(loss, WeightedBinaryCrossEntropy):
+        return []
+    pairs = zip(classes, loss.positive, loss.negative, strict=True)
+    weights = ", ".join(f"{name} {positive:.4f}/{negative:.4f}" for name, positive, negative in pairs)
+    return [f"=> weights of positives/negatives: {weights}"]
+
+
 def _log_probabilities(logits: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
     """Return the logarithms of p and 1 - p."""
     return nn.functional.log_sigmoid(logits), nn.functional.log_sigmoid(-logits)

@@ -33,9 +33,10 @@ class WarmUp(LRScheduler):
         self.last_lr = self.get_lr()
 
     def step(self, *args: float) -> None:
-        """Step the schedule; the constructor of the base class calls this once for the first rate."""
-        if hasattr(self, "last_lr"):
+        """Step the schedule, with its arguments. The constructor of the base class calls this once."""
+        if self.last_epoch >= 0:
             self.schedule.step(*args)
+        self.last_epoch += 1
         self.last_lr = self.get_lr()
 
     def state_dict(self) -> dict[str, float]:

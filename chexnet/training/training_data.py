@@ -67,6 +67,7 @@ def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: Ru
         InputError: the configuration, the device, a list or an image cannot be used.
     """
     check_config(config, "the configuration")
+    extensions.check(config)
     pieces = launched() * config.accumulate
     if config.batch_size % pieces:
         raise InputError(
@@ -127,6 +128,8 @@ def _open(split: str, config: TrainConfig, extensions: Extensions, n_classes: in
         config.image_cache,
         skipped,
         transform=extensions.transform if training else None,
+        augmentation=config.augment,
+        flip=not config.no_flip,
     )
 
 
