@@ -2,11 +2,42 @@
 
 import paddle
 from paddle.callbacks import Callback
+from paddle.optimizer.lr import LRScheduler
 
+from chexnet.config import TrainConfig
 from chexnet.model import CheXNet, checkpoint
 from chexnet.training.progress_logger import Logs
 from chexnet.training.run_state import RunState, TrainProgress
 from chexnet.training.schedules import WarmUp
+from chexnet.training.training_step import TrainingModel
+
+
+def build_recipe_callbacks(
+    config: TrainConfig,
+    network: CheXNet,
+    schedule: LRScheduler,
+    progress: TrainProgress,
+    steps: int,
+    saved: RunState | None,
+) -> list[Callback]:
+    """Return the callbacks that a configuration asks for.
+
+    Args:
+        config: the configuration.
+        network: the network of the run, with its initial weights.
+        schedule: its learning-rate schedule.
+        progress: its progress.
+        steps: training steps per epoch.
+        saved: state to resume from.
+    """
+    callbacks: list[Callback] = []
+    if config.ema is not None:
+        callbacks.append(WeightAverage(network, config.ema, progress, steps, saved))
+    if config.freeze_backbone:
+        callbacks.append(FrozenBackbone(network, config.freeze_backbone, progress))
+    if isinstance(schedule, WarmUp):
+        callbacks.append(WarmUpStep(schedule, progress, steps))
+    return callbacks
 
 
 class WeightAverage(Callback):
@@ -35,6 +66,10 @@ class WeightAverage(Callback):
         self.decay = decay
         self.progress = progress
         self.steps = steps
+
+    def set_model(self, model: TrainingModel) -> None:
+        super().set_model(model)
+        model.validated = self.average
 
     def on_train_batch_end(self, step: int, logs: Logs = None) -> None:
         done = self.progress.epoch * self.steps + self.progress.step

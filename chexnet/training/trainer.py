@@ -54,10 +54,11 @@ from chexnet.training.graceful_stop import GracefulStop
 from chexnet.training.losses import Loss, build_loss, format_weights
 from chexnet.training.optimizers import build_optimizer
 from chexnet.training.progress_logger import ProgressLogger, silent
-from chexnet.training.recipe_callbacks import FrozenBackbone, WarmUpStep, WeightAverage
+from chexnet.training.recipe_callbacks import build_recipe_callbacks
 from chexnet.training.run_state import RunState, TrainProgress
-from chexnet.training.schedules import WarmUp, build_schedule
+from chexnet.training.schedules import build_schedule
 from chexnet.training.seeding import seed_everything
+from chexnet.training.tracker_callback import TrackerCallback
 from chexnet.training.training_callbacks import (
     AmpSkipCounter,
     BestModel,
@@ -249,15 +250,9 @@ def _fit(
         checkpoints = CheckpointCallback(
             config, input_hashes, metadata, progress, metric, restored, agreement, history.collect_losses
         )
-        recipe_callbacks: list[Callback] = []
-        if config.ema is not None:
-            average = WeightAverage(network, config.ema, progress, steps, saved)
-            model.validated = average.average
-            recipe_callbacks.append(average)
-        if config.freeze_backbone:
-            recipe_callbacks.append(FrozenBackbone(network, config.freeze_backbone, progress))
-        if isinstance(schedule, WarmUp):
-            recipe_callbacks.append(WarmUpStep(schedule, progress, steps))
+        recipe_callbacks = build_recipe_callbacks(config, network, schedule, progress, steps, saved)
+        tracked = config.logger != "none" and distributed.is_first()
+        trackers = [TrackerCallback(config, progress, metric, train_loader)] if tracked else []
         callbacks = [
             ProgressLogger(progress, val_loader, config.epoch, verbose=2 if log else 0),
             StepCallback(progress, train_loader, metric),
@@ -267,12 +262,14 @@ def _fit(
             *([EarlyStopping(progress, config.early_stopping, log_line)] if config.early_stopping else []),
             LearningRateStep(schedule, config.schedule == "plateau", progress),
             *([AmpSkipCounter(progress, log_line)] if model.scaler.is_enable() else []),
+            *trackers,
             *extensions.callbacks,
             checkpoints,
         ]
         if saved and checkpoints.finished:
             log_line("=> nothing is left to train: this run is finished")
-            checkpoints.set_model(model)
+            for callback in (*recipe_callbacks, checkpoints):
+                callback.set_model(model)
             checkpoints.write_outputs()
         else:
             model.fit(train_loader, val_loader, epochs=config.epoch - progress.epoch, callbacks=callbacks)

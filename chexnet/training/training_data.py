@@ -20,6 +20,7 @@ from chexnet.model import check_input_size
 from chexnet.training.extensions import Extensions
 from chexnet.training.run_state import RunState
 from chexnet.training.state_checks import check_config
+from chexnet.training.tracker_callback import check_installed
 
 MAX_VALIDATION_BATCH = 128
 """Maximum number of images that a process validates on at once, because `--batch_size` is that of all processes."""
@@ -68,6 +69,7 @@ def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: Ru
     """
     check_config(config, "the configuration")
     extensions.check(config)
+    check_installed(config.logger)
     pieces = launched() * config.accumulate
     if config.batch_size % pieces:
         raise InputError(
