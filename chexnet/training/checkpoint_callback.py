@@ -152,7 +152,7 @@ class CheckpointCallback(Callback):
 
     def _average_statistics(self) -> None:
         if not self.config.sync_bn:  # otherwise they are the same in all processes
-            for network in {self.model.network, self.model.validated}:
+            for network in dict.fromkeys((self.model.network, self.model.validated)):  # in the same order everywhere
                 distributed.average_statistics(network)
 
     def _stop_if_requested(self) -> None:
