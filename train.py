@@ -1,15 +1,15 @@
 """Train CheXNet on list files.
 
     python train.py --data_dir dataset/images --decay_epochs 10,15,18
+    python train.py --recipe zoogzog --save_dir save/zoogzog
     python train.py --resume
 
-The second command resumes an interrupted run from the saved states in --save_dir.
+The last command resumes an interrupted run from the saved states in --save_dir.
 
 The defaults are those of Paddle-CheXNet's train.py: ImageNet weights, Adam at 0.001, times 0.1 after epochs 10, 15 and
-18, 20 epochs with batches of 128. They did not produce its published mean AUROC of 0.847: its logs show a run of 10
-epochs, and a second run that started from the weights of the first and was stopped early (one V100, about 30 minutes
-per epoch). The logs do not give the learning rates. This code has not been run on the full data set yet; logs/ contains
-the runs so far.
+18, 20 epochs with batches of 128. They did not produce its published mean AUROC of 0.847, which took two runs.
+docs/recipes.md describes these and the other recipes. This code has not been run on the full data set yet; logs/
+contains the runs so far.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from chexnet import cli
 from chexnet.config import EvalConfig, TrainConfig
-from chexnet.config.recipes import recipe_config
+from chexnet.config.training_recipes import recipe_config
 
 
 def build_parser() -> cli.Parser:

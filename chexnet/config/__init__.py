@@ -74,7 +74,7 @@ LOGGERS = ("none", "visualdl", "tensorboard", "wandb")
 """Trackers of `chexnet.training.trackers`."""
 
 RECIPE_NAMES = ("paddle-chexnet", "chexnet", "zoogzog", "modern", "highres")
-"""Named sets of defaults, see `chexnet.config.recipes`."""
+"""Named sets of defaults, see `chexnet.config.training_recipes`."""
 
 
 _RENAMED_VALUES = {
@@ -101,7 +101,7 @@ class TrainConfig:
 
     The defaults are those of Paddle-CheXNet's train.py: Adam at 0.001, times 0.1 after epochs 10, 15 and 18, 20 epochs,
     batches of 128, from ImageNet weights. The weights behind its published AUROC of 0.847 came from two runs, see
-    docs/recipes.md. `chexnet.config.recipes.recipe_config` gives the configurations of other recipes.
+    docs/recipes.md. `chexnet.config.training_recipes.recipe_config` gives the configurations of other recipes.
     """
 
     data_dir: str = data("dataset/images", "folder of the images", metavar="DIR")

@@ -39,7 +39,7 @@ from paddle.callbacks import Callback
 
 from chexnet import distributed
 from chexnet._types import LogFn
-from chexnet.config import TrainConfig, recipes
+from chexnet.config import TrainConfig, training_recipes
 from chexnet.data import Augmentation, LabeledImages, SkippedImage
 from chexnet.errors import InputError
 from chexnet.files import check_apart, exclusive_lock, remove_leftovers, write_text
@@ -192,7 +192,7 @@ def resume(
     source = origin.parent if origin.is_file() else origin
     if path is None and distributed.from_first(lambda: not run_state.paths(source)):
         log_line(f"=> {source} has no state yet: starting from the beginning")
-        return train(recipes.recipe_config(**changes), log, **vars(extensions))
+        return train(training_recipes.recipe_config(**changes), log, **vars(extensions))
     folder = Path(changes.get("save_dir", source))
     with _lock(folder):
         distributed.on_first(lambda: run_state.check_free(folder, origin, source))
@@ -229,7 +229,7 @@ def _fit(
     progress = saved.progress if saved else TrainProgress()
     metric = SharedAUROC(len(data.classes), data.classes)
     loss = extensions.loss or build_loss(config.loss, data.train.labels)
-    for line in (*recipes.describe(config), *format_weights(loss, data.classes)):
+    for line in (*training_recipes.describe(config), *format_weights(loss, data.classes)):
         log_line(line)
     train_loader, val_loader = data.loaders(config)
     steps = len(train_loader)

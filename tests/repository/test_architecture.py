@@ -31,7 +31,7 @@ WITHOUT_PADDLE = (
 )
 LIBRARY = ROOT / "chexnet"
 EXAMPLES = tuple(ROOT / f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist"))
-BENCHMARKS = (ROOT / "benchmarks/__main__.py", ROOT / "benchmarks/backbones.py")
+BENCHMARKS = tuple(ROOT / f"benchmarks/{name}.py" for name in ("__main__", "backbones", "recipes"))
 SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py"), *EXAMPLES, *BENCHMARKS])
 
 

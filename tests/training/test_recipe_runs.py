@@ -9,7 +9,7 @@ from faults.nursery import assert_same_outcome
 from paddle.callbacks import Callback
 
 from chexnet.config import RECIPE_NAMES, TrainConfig
-from chexnet.config.recipes import FIELDS, RECIPES, recipe_config
+from chexnet.config.training_recipes import FIELDS, RECIPES, recipe_config
 from chexnet.errors import InputError
 from chexnet.files import write_text
 from chexnet.model import checkpoint
