@@ -87,7 +87,7 @@ def test_the_average_is_the_moving_average_of_the_weights_and_is_what_is_saved(s
         assert not np.array_equal(final[name], watch.weights[-1][name]), name
     states = [run_state.load(path) for path in run_state.paths(Path(config.save_dir))]
     for name, value in watch.weights[-1].items():
-        np.testing.assert_array_equal(states[-1].weights[name], value)  # training goes on with the weights themselves
+        np.testing.assert_array_equal(states[-1].weights[name], value)  # training continues with the weights themselves
     best = checkpoint.read_weights(Path(config.save_dir) / "best_model.pdparams")
     of_best = states[states[-1].progress.best_epoch].average
     for name, value in of_best.items():

@@ -93,7 +93,7 @@ def test_plateau_against_pytorch():
 @pytest.mark.parametrize("schedule", ["step", "plateau", "cosine"])
 @pytest.mark.parametrize("warmup_epochs", [0, 3])
 @pytest.mark.parametrize("resume_after", [1, 8, 9, 26])
-def test_a_restored_schedule_goes_on_with_the_same_rates(schedule, warmup_epochs, resume_after):
+def test_a_restored_schedule_continues_with_the_same_rates(schedule, warmup_epochs, resume_after):
     config = TrainConfig(epoch=12, decay_epochs=(2, 7), schedule=schedule, patience=1, warmup_epochs=warmup_epochs)
     losses = LOSSES if schedule == "plateau" else None
     assert rates(config, losses, resume_after) == rates(config, losses)
