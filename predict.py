@@ -2,7 +2,7 @@
 
     python predict.py examples/images/consolidation_nodule.png --cam pictures
     python predict.py folder another.dcm --output_json predictions.json --output_csv predictions.csv
-    find archive -name '*.dcm' | python predict.py - --output_csv predictions.csv
+    find archive -name '*.dcm' | python predict.py - --quiet --output_csv predictions.csv
 
 This is not a medical device. docs/predict.md describes the input files, the numbers and how to get decisions.
 """
@@ -27,11 +27,16 @@ def build_parser() -> cli.Parser:
         help="image files (PNG, JPEG, TIFF, DICOM ...), folders with all subfolders, or - for names on standard input",
     )
     cli.add_config_arguments(parser, PredictConfig)
+    parser.group("outputs").add_argument(
+        "--quiet", action="store_true", help="print no findings, only errors; for runs that write files"
+    )
     return parser
 
 
 def predict_images(args: argparse.Namespace) -> None:
     """Predict, print each result as soon as it is ready, and report images that cannot be read."""
+    if args.quiet and not (args.output_json or args.output_csv or args.cam):
+        raise InputError("--quiet: the findings would be lost; also set --output_csv, --output_json or --cam")
     args.ckpt = shipped_weights.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
     config = cli.config_from_args(PredictConfig, args)
     from chexnet.inference import format_result, predict_files
@@ -41,7 +46,7 @@ def predict_images(args: argparse.Namespace) -> None:
         if isinstance(result, InputError):
             print(f"error: {result}", file=sys.stderr, flush=True)
             errors += 1
-        else:
+        elif not args.quiet:
             cli.echo(format_result(result, config.top))
     if errors:
         raise InputError(f"{errors} of the images and folders cannot be used, see above; all others were processed")

@@ -3,8 +3,10 @@
     python train.py --data_dir dataset/images --decay_epochs 10,15,18
     python train.py --recipe zoogzog --save_dir save/zoogzog
     python train.py --resume
+    python -m paddle.distributed.launch --gpus 0,1,2,3 --log_dir /tmp/log --log_level ERROR train.py --sync_bn
 
-The last command resumes an interrupted run from the saved states in --save_dir.
+The third command resumes an interrupted run from the saved states in --save_dir. The fourth trains on several GPUs
+(docs/scaling.md).
 
 The defaults are those of Paddle-CheXNet's train.py: ImageNet weights, Adam at 0.001, times 0.1 after epochs 10, 15 and
 18, 20 epochs with batches of 128. They did not produce its published mean AUROC of 0.847, which took two runs.
@@ -76,7 +78,7 @@ def next_command(config: TrainConfig, best_model: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    return cli.run(build_parser(), train_or_resume, argv)
+    return cli.run(build_parser(), train_or_resume, argv, several_processes=True)
 
 
 if __name__ == "__main__":

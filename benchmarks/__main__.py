@@ -35,6 +35,7 @@ CASE_MODULES = {
     "lists": "inputs",
     "startup": "processes",
     "memory": "processes",
+    "scaling": "scaling",
 }
 """Name of each benchmark case -> module with the function (BenchmarkData, Sizes) -> list of Comparison of that name."""
 

@@ -29,6 +29,7 @@ class Sizes:
         passes: passes of the loader over the cache per measurement.
         listed: images of the whole data set, for lists and metrics.
         steps: steps per epoch, of 128 images each.
+        trained: images to train on, at least three batches of 32.
         runs: numbers of images whose peak memory is compared, in ascending order.
     """
 
@@ -40,6 +41,7 @@ class Sizes:
     passes: int = 20
     listed: int = 112_120
     steps: int = 614
+    trained: int = 160
     runs: tuple[int, ...] = (100, 1000, 10_000)
 
 

@@ -25,9 +25,14 @@ if _terminate is not None and threading.current_thread() is threading.main_threa
     signal.signal(signal.SIGTERM, _terminate)
 
 
+TF32_CAPABILITY = (8, 0)
+"""First compute capability of NVIDIA GPUs with TF32: 8 bits of exponent and 10 of mantissa."""
+
+
 def launched() -> int:
     """Return the number of processes that Paddle's launcher started for this job; 1 without the launcher."""
-    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+    number = os.environ.get("PADDLE_TRAINERS_NUM", "")
+    return int(number) if number.isdecimal() else 1
 
 
 def count_gpus() -> int:
@@ -35,14 +40,17 @@ def count_gpus() -> int:
     return paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
 
 
-def set_device(choice: str) -> None:
-    """Set Paddle's device: `auto`, `cpu` or `gpu`.
+def set_device(choice: str, tf32: str = "off") -> None:
+    """Set Paddle's device and the precision of its float32 products.
 
-    `auto` is the GPU if Paddle is built with CUDA and finds one, else the CPU.
+    Args:
+        choice: `auto`, `cpu` or `gpu`. `auto` is the GPU if Paddle is built with CUDA and finds one, else the CPU.
+        tf32: `on` lets a GPU round the factors of float32 products to TF32, which Paddle does by default; `off` keeps
+            them.
 
     Raises:
-        InputError: `choice` is `gpu` and there is none, or several processes were launched but have not been connected
-            (`chexnet.distributed.join`).
+        InputError: `choice` is `gpu` and there is none, `tf32` is `on` and the device has no TF32, or several processes
+            were launched but have not been connected (`chexnet.distributed.join`).
     """
     if launched() > 1 and not paddle.distributed.is_initialized():
         raise InputError("launched as several processes, expected one: runs on several devices are not supported yet")
@@ -50,11 +58,27 @@ def set_device(choice: str) -> None:
     if choice == "gpu" and not gpus:
         reason = "finds none" if paddle.is_compiled_with_cuda() else "is the CPU build (see requirements-gpu.txt)"
         raise InputError(f"--device gpu: no GPU, Paddle {paddle.__version__} {reason}; use --device cpu")
-    if gpus and choice != "cpu":
-        paddle.set_device("gpu")
-        paddle.set_flags({"FLAGS_cudnn_exhaustive_search": True})  # tries cuDNN's algorithms once per shape
-    else:
-        paddle.set_device("cpu")
+    paddle.set_device("gpu" if gpus and choice != "cpu" else "cpu")
+    if tf32 == "on" and not _has_tf32():
+        found = device_name() if is_gpu() else "Paddle uses none"
+        raise InputError(f"--tf32 on: needs a GPU of compute capability 8.0 or later (Ampere), {found}; use --tf32 off")
+    if is_gpu():
+        paddle.base.core.set_cudnn_switch(tf32 == "on")
+        paddle.base.core.set_cublas_switch(tf32 == "on")
+        _search_algorithms(False)
+
+
+def expect_equal_shapes() -> None:
+    """On a GPU, let cuDNN try all its algorithms once per shape, until the next `set_device`.
+
+    This pays off for training and evaluation, whose batches all have one shape, but not for those of a few images each.
+    """
+    if is_gpu():
+        _search_algorithms(True)
+
+
+def _search_algorithms(exhaustively: bool) -> None:
+    paddle.set_flags({"FLAGS_cudnn_exhaustive_search": exhaustively})
 
 
 def is_gpu() -> bool:
@@ -66,6 +90,27 @@ def gpu_supports(precision: str) -> bool:
     """Return whether the GPU supports a precision of `chexnet.config.PRECISIONS`, according to Paddle."""
     supported = {"bfloat16": paddle.amp.is_bfloat16_supported, "float16": paddle.amp.is_float16_supported}
     return precision == "float32" or bool(supported[precision](paddle.get_device()))
+
+
+def check_gpu_precision(flag: str, precision: str, remedy: str) -> None:
+    """Raise InputError if Paddle's current GPU does not support a precision of `chexnet.config.PRECISIONS`.
+
+    Args:
+        flag: the flag with its value, for the message.
+        precision: the precision.
+        remedy: what to do instead, for the message.
+    """
+    if not gpu_supports(precision):
+        raise InputError(f"{flag}: {device_name()} does not support {precision}; {remedy}")
+
+
+def tf32_note() -> str:
+    """Return ` with TF32` if Paddle's current GPU rounds the factors of float32 products to it, else nothing."""
+    return " with TF32" if _has_tf32() and paddle.base.core.get_cudnn_switch() else ""
+
+
+def _has_tf32() -> bool:
+    return is_gpu() and paddle.device.cuda.get_device_capability() >= TF32_CAPABILITY
 
 
 def device_name() -> str:

@@ -34,9 +34,11 @@ PATIENCE = 3.0
 
 
 class _Job:
-    """This process's view of the job: whether a session is open, and the number of meetings so far."""
+    """This process's view of the job: its sessions so far, whether one is open, or left, and the meetings so far."""
 
+    sessions = 0
     open = False
+    left = False
     meetings = 0
 
 
@@ -60,16 +62,16 @@ def session() -> Iterator[None]:
     if launched() == 1 or _Job.open:
         yield
         return
-    _Job.open = True
+    _Job.sessions, _Job.open, _Job.left = _Job.sessions + 1, True, False
     try:
         yield
-        _leave()
+        leave()
     except (InputError, Interrupted) as error:
-        _leave(str(error))
+        leave(str(error))
         raise
     except Exception as error:
         if not _is_lost_connection(error):
-            _leave(f"process {rank()}: {type(error).__name__}: {error}")
+            leave(f"process {rank()}: {type(error).__name__}: {error}")
             raise
         lost = (
             f"process {rank()}: another process of this job has ended, or is more than 30 seconds behind; the states "
@@ -80,14 +82,15 @@ def session() -> Iterator[None]:
         _Job.open = False
 
 
-def join(choice: str) -> None:
+def join(choice: str, tf32: str = "off") -> None:
     """Set Paddle's device and, if several processes were launched, connect them: by NCCL on GPUs, by gloo on CPUs.
 
     Args:
         choice: `auto`, `cpu` or `gpu`, see `device.set_device`. `auto` is the CPU if the launcher chose no GPUs.
+        tf32: see `device.set_device`.
 
     Raises:
-        InputError: `choice` is `gpu` and there is none, or the launcher gave this process none.
+        InputError: the device cannot be used, or `choice` is `gpu` and the launcher gave this process none.
     """
     if launched() > 1 and not paddle.distributed.is_initialized():
         no_gpus = os.environ.get("PADDLE_DISTRI_BACKEND") == "gloo"
@@ -99,7 +102,7 @@ def join(choice: str) -> None:
         os.environ["PADDLE_DISTRI_BACKEND"] = "nccl" if choice != "cpu" and device.count_gpus() else "gloo"
         with redirect_stderr(io.StringIO()):  # it lists every flag that Paddle itself has changed
             paddle.distributed.init_parallel_env()
-    device.set_device(choice)
+    device.set_device(choice, tf32)
 
 
 def together(work: Callable[[], T]) -> T:
@@ -122,7 +125,7 @@ def from_first(work: Callable[[], T]) -> T:
     """
     if launched() == 1:
         return work()
-    key = f"chexnet/value/{_Job.meetings}"
+    key = _key(f"value/{_Job.meetings}")
     on_first(lambda: _store().set(key, pickle.dumps(work())))
     return pickle.loads(_store().get(key))
 
@@ -202,6 +205,27 @@ def average_statistics(network: "paddle.nn.Layer") -> None:
         tensor.set_value(values.reshape(tensor.shape).astype(tensor.numpy().dtype))
 
 
+def leave(error: str = "") -> None:
+    """Tell the others that this process ends and why, unless it has done so. The first one waits until all have.
+
+    It contains the store, from which the others read.
+    """
+    if launched() == 1 or _Job.left:
+        return
+    _Job.left = True
+    with suppress(Exception):  # the store has ended
+        store = _store()
+        if error:
+            store.set(_key(f"error/{rank()}"), error.encode())
+            if store.add(_key("reporter"), 1) == 1:
+                store.add(_key("failed"), 1 + rank())
+        left = store.add(_key("left"), 1)
+        deadline = time.monotonic() + PATIENCE
+        while is_first() and left < launched() and time.monotonic() < deadline:
+            time.sleep(POLL)
+            left = store.add(_key("left"), 0)
+
+
 @contextmanager
 def as_one_process() -> Iterator[None]:
     """Hide from Paddle in this block that there are several processes."""
@@ -218,30 +242,19 @@ def _store() -> Any:
     return paddle.base.core.create_or_get_global_tcp_store()
 
 
+def _key(name: str) -> str:
+    return f"chexnet/{_Job.sessions}/{name}"
+
+
 def _meet() -> None:
     _Job.meetings += 1
-    store, key = _store(), f"chexnet/meeting/{_Job.meetings}"
+    store, key = _store(), _key(f"meeting/{_Job.meetings}")
     present = store.add(key, 1)
     while present < launched():
-        if store.add("chexnet/failed", 0):
+        if store.add(_key("failed"), 0):
             raise InputError(_error())
         time.sleep(POLL)
         present = store.add(key, 0)
-
-
-def _leave(error: str = "") -> None:
-    """Say that this process ends, and why. The store is in the first process, which lets the others read it."""
-    with suppress(Exception):  # the store has ended
-        store = _store()
-        if error:
-            store.set(f"chexnet/error/{rank()}", error.encode())
-            if store.add("chexnet/reporter", 1) == 1:
-                store.add("chexnet/failed", 1 + rank())
-        left = store.add("chexnet/left", 1)
-        deadline = time.monotonic() + PATIENCE
-        while is_first() and left < launched() and time.monotonic() < deadline:
-            time.sleep(POLL)
-            left = store.add("chexnet/left", 0)
 
 
 def _failure_of_another() -> str:
@@ -249,7 +262,7 @@ def _failure_of_another() -> str:
     with suppress(Exception):  # the store has ended
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            if _store().add("chexnet/failed", 0):
+            if _store().add(_key("failed"), 0):
                 return _error()
             time.sleep(POLL)
     return ""
@@ -258,7 +271,8 @@ def _failure_of_another() -> str:
 def _error() -> str:
     """Return the message of the process that failed first, after it has said so."""
     store = _store()
-    return str(store.get(f"chexnet/error/{store.add('chexnet/failed', 0) - 1}").decode())
+    first = store.add(_key("failed"), 0) - 1
+    return str(store.get(_key(f"error/{first}")).decode())
 
 
 def _is_lost_connection(error: Exception) -> bool:

@@ -79,6 +79,7 @@ def train_or_predict(args: argparse.Namespace) -> None:
     from chexnet import device
 
     device.set_device(args.device)
+    device.expect_equal_shapes()
     weights = Path(args.save_dir) / "network.pdparams"
     if args.predict:
         predict(Path(args.predict), weights)

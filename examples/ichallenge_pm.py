@@ -92,6 +92,7 @@ def train_and_evaluate(args: argparse.Namespace) -> None:
     from chexnet import device
 
     device.set_device(args.device)
+    device.expect_equal_shapes()
     import classification
     import ichallenge_pm_data
     import pictures

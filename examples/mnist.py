@@ -48,6 +48,7 @@ def train_lenet(args: argparse.Namespace) -> None:
     from chexnet import device
 
     device.set_device(args.device)
+    device.expect_equal_shapes()
     import classification
     import mnist_data
     import pictures

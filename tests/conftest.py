@@ -18,7 +18,10 @@ from PIL import Image
 from chexnet.data.lists import format_list
 from chexnet.labels import N_CLASSES
 
-pytest_plugins = ["label_files", "miniature", "mounts", "faults.nursery", "originals", "torch_layouts", "web_server"]
+pytest_plugins = [
+    *("label_files", "launcher", "miniature", "half_precision", "fake_gpu", "mounts", "faults.nursery", "originals"),
+    *("torch_layouts", "web_server"),
+]
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,6 +5,10 @@
 This writes cache/images.bin, 64 KiB per image of ChestX-ray14, and cache/manifest.txt. You can interrupt it at any
 time: the same command resumes. It adds images that are new in the lists and rebuilds those whose files have changed.
 With --verify it reads everything and writes nothing. docs/data.md has the details.
+
+    python tools/build_cache.py --merge cache_a cache_b --output_dir cache
+
+Several machines can build a cache from a part of the list each. This command merges them into a new one.
 """
 
 import argparse
@@ -41,16 +45,25 @@ def build_parser() -> cli.Parser:
         metavar="DIR",
         help="folder of the cache: a new one, or an existing one to complete",
     )
-    add("--verify", action="store_true", help="build nothing; check that every image is in the cache and undamaged")
+    either = parser.group("outputs").add_mutually_exclusive_group()
+    either.add_argument(
+        "--verify", action="store_true", help="build nothing; check that every image is in the cache and undamaged"
+    )
+    either.add_argument(
+        "--merge", nargs="+", metavar="CACHE", help="copy the images of these caches to --output_dir; reads no list"
+    )
     return parser
 
 
 def build_or_verify(args: argparse.Namespace) -> None:
-    """Build or verify a cache and print the result and the next command."""
+    """Build, verify or merge caches and print the result and the next command."""
     from chexnet.data.lists import class_names, read_list
     from chexnet.data.transforms import Preprocessing
 
     preprocessing = Preprocessing(args.resize, crop=args.resize, sample_bits=args.sample_bits)
+    if args.merge:
+        merge(args, preprocessing)
+        return
     classes = class_names(args.classes_file)
     lists = [read_list(path, len(classes)) for path in args.lists]
     (verify_cache if args.verify else build_cache)(args, lists, preprocessing)
@@ -118,6 +131,15 @@ def verify_cache(args: argparse.Namespace, lists: "list[ImageList]", preprocessi
             "and build it again"
         )
     print(f"{len(cache)} images, all unchanged")
+
+
+def merge(args: argparse.Namespace, preprocessing: "Preprocessing") -> None:
+    """Merge caches into a new one."""
+    from chexnet.data.cache import merge_caches
+
+    with cli.progress_bar("image") as progress:
+        images = merge_caches(args.merge, args.output_dir, preprocessing, progress)
+    print(f"{args.output_dir}: {images} images of {len(args.merge)} caches, all unchanged")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -104,16 +104,29 @@ class Parser(argparse.ArgumentParser):
         return f"did you mean {' and '.join(dict.fromkeys(close))}? " if close else ""
 
 
-def run(parser: Parser, command: Callable[[argparse.Namespace], None], argv: Sequence[str] | None = None) -> int:
+def run(
+    parser: Parser,
+    command: Callable[[argparse.Namespace], None],
+    argv: Sequence[str] | None = None,
+    *,
+    several_processes: bool = False,
+) -> int:
     """Parse `argv`, call `command` and return the exit code: 0, 2 for bad input, 128 + the number of a fatal signal.
 
     `command` receives the parsed arguments; `args.explicit_args` is the dictionary of those in `argv`. Its output is
     made safe for a terminal.
+
+    Args:
+        parser: the script's parser.
+        command: the work of the script.
+        argv: the arguments; None takes those of the process.
+        several_processes: whether the script may run under Paddle's launcher. All others refuse, because each process
+            would do the whole work and write the same files.
     """
     with process.safe_output() as stdout:
         args = parser.parse_args(argv)
         args.explicit_args = parser.explicit_args(argv)
-        code = _run(args, command)
+        code = _run(args, command if several_processes else process.in_one_process(command))
         if stdout.error:
             process.discard_stdout()
             print(f"error: standard output: cannot be written: {stdout.error.strerror}", file=sys.stderr)

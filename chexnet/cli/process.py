@@ -7,12 +7,13 @@ import sys
 import tempfile
 import threading
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from types import FrameType
 from typing import IO, Any, TextIO, cast
 
-from chexnet.errors import InputWarning, printable
+from chexnet.errors import InputError, InputWarning, printable
 
 CACHE = os.path.join(".cache", "paddle", "dataset")
 """Folder that Paddle creates when it is imported, relative to the home folder."""
@@ -75,6 +76,21 @@ def discard_stdout() -> None:
     """Redirect standard output to the null device, so that Python's final flush cannot fail."""
     with suppress(OSError):  # the stream is not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def in_one_process(command: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
+    """Return a command that raises InputError if Paddle's launcher started this process as one of several."""
+
+    def refusing(args: Namespace) -> None:
+        processes = os.environ.get("PADDLE_TRAINERS_NUM", "1")
+        if processes.isdecimal() and int(processes) > 1:
+            raise InputError(
+                f"launched as {processes} processes, expected one: only train.py shares its work between the processes "
+                "of paddle.distributed.launch; docs/scaling.md describes how to score millions of images by parts"
+            )
+        command(args)
+
+    return refusing
 
 
 @contextmanager

@@ -129,7 +129,11 @@ class TrainConfig:
     num_workers: int = hardware(DEFAULT_WORKERS, "image-decoding threads; 0 for none", type=non_negative_int)
     resize: int = data(256, "shorter side after resizing, in pixels", type=positive_int)
     crop: int = data(224, "side of the square crop, in pixels", type=positive_int)
-    amp: str = hardware("off", "level of automatic mixed precision, on a GPU only", choices=AMP_LEVELS)
+    amp: str = hardware(
+        "off",
+        "automatic mixed precision, on a GPU only: with float16 (O1, O2: also the weights) or bfloat16",
+        choices=AMP_LEVELS,
+    )
     image_cache: str | None = data(
         None, "image cache made by tools/build_cache.py, read instead of the image files", metavar="DIR"
     )
@@ -178,6 +182,9 @@ class TrainConfig:
     )
     sync_bn: bool = training(
         False, "in several processes: normalize by the statistics of the whole batch, not of each process's part"
+    )
+    tf32: str = hardware(
+        "off", "let a GPU round the factors of float32 products to TF32, which is faster", choices=("on", "off")
     )
     recipe: str = training(
         RECIPE_NAMES[0],
@@ -284,6 +291,7 @@ class InferenceConfig:
     precision: str = hardware(
         "float32", "precision of the computation, if the hardware supports it", choices=PRECISIONS
     )
+    tf32: str = same_setting(TrainConfig, "tf32")
     backbone: str | None = model(
         None,
         f"backbone, if the checkpoint does not name one: %(choices)s (default: {DEFAULT_BACKBONE})",

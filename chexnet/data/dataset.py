@@ -112,6 +112,11 @@ class ChestXrayDataSet(paddle.io.Dataset):
         return str(self.list.path)
 
     @property
+    def crop(self) -> int:
+        """Side of the crops, pixels."""
+        return self.preprocessing.crop
+
+    @property
     def labels(self) -> np.ndarray:
         """Labels of all images, uint8 [N, C]."""
         return self.list.labels

@@ -111,6 +111,10 @@ class PieceLoader(BatchLoader):
         rank: number of this process, from 0.
         processes: number of processes.
         parts: parts per batch.
+
+    Attributes:
+        failure: error of reading an image, or None. Of several processes, one that ends in the middle of a step aborts
+            the others. It therefore continues with black images until all of them end after the same step.
     """
 
     def __init__(
@@ -125,6 +129,8 @@ class PieceLoader(BatchLoader):
     ) -> None:
         super().__init__(dataset, batch_size, shuffle, workers, to_device=True)
         self.rank = rank
+        self.processes = processes
+        self.failure: Exception | None = None
         self.part_size = batch_size // parts
         self.piece_size = self.part_size // processes
 
@@ -136,12 +142,24 @@ class PieceLoader(BatchLoader):
         parts = [[batch[at : at + self.part_size] for at in range(0, len(batch), self.part_size)] for batch in batches]
         pieces = [[self._piece(part) or part[-1:] for part in batch] for batch in parts]
         read = super()._read([[index for piece in batch for index in piece] for batch in pieces])
-        for whole, own, (images, labels) in zip(parts, pieces, read, strict=True):
+        for whole, own in zip(parts, pieces, strict=True):
+            images, labels = self._next(read, sum(map(len, own)))
             sizes = [(len(self._piece(part)), min(self.piece_size, len(part)), len(part)) for part in whole]
             rows = _repeated_rows([len(piece) for piece in own], [given for _, given, _ in sizes])
             if len(rows) > len(images):
                 images, labels = images[rows], labels[rows]
             yield images, labels, np.array(sizes)
+
+    def _next(self, read: Iterator[Batch], count: int) -> Batch:
+        try:
+            if self.failure is None:
+                return next(read)
+        except Exception as error:
+            if self.processes == 1:
+                raise
+            self.failure = error
+        crop = self.dataset.crop
+        return np.zeros((count, 1, crop, crop), np.uint8), np.zeros((count, self.dataset.labels.shape[1]), np.float32)
 
     def _piece(self, part: list[int]) -> list[int]:
         return part[self.rank * self.piece_size : (self.rank + 1) * self.piece_size]

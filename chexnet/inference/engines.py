@@ -15,7 +15,7 @@ from types import ModuleType
 
 import numpy as np
 
-from chexnet import device
+from chexnet import device, gpu_memory
 from chexnet.config import CPUS, ENGINES
 from chexnet.device import paddle
 from chexnet.errors import InputError
@@ -67,7 +67,7 @@ class EngineSpec:
         `chexnet.inference.cam.probabilities` computes probabilities from class maps, so one pass gives both.
         """
         if device.is_gpu():
-            return _EagerEngine(network, maps, self.precision, preferred_batch_size=640)
+            return _EagerEngine(network, maps, self.precision, gpu_memory.crops_per_pass(crop))
         with temporary_folder() as folder:
             if self.engine == "paddle":
                 return _PaddleInference(
@@ -100,10 +100,10 @@ def select_engine(engine: str = "auto", precision: str = "float32", crops: int |
     if device.is_gpu():
         if engine not in ("auto", "paddle"):
             raise InputError(f"--engine {engine}: runs on the CPU only; add --device cpu, or use --engine paddle")
-        if not device.gpu_supports(precision):
-            raise InputError(f"--precision {precision}: {device.device_name()} does not support it; use float32")
+        check_gpu_precision(precision)
+        computed = f"{precision}{device.tf32_note()}"
         return EngineSpec(
-            "paddle", precision, 1, f"paddle {paddle.__version__}, {precision}, {device.device_name()}, 1 thread"
+            "paddle", precision, 1, f"paddle {paddle.__version__}, {computed}, {device.device_name()}, 1 thread"
         )
     if crops is not None and crops <= EAGER_MAX_CROPS and (engine, precision) == ("auto", "float32"):
         description = f"paddle {paddle.__version__}, not compiled for few images, float32, {device.device_name()}"
@@ -117,6 +117,12 @@ def select_engine(engine: str = "auto", precision: str = "float32", crops: int |
         raise InputError(f"--precision {precision}: {name} does not support it on this CPU; use float32")
     threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
     return EngineSpec(engine, precision, CPUS, f"{name}, {precision}, {device.device_name()}, {threads}")
+
+
+def check_gpu_precision(precision: str) -> None:
+    """Raise InputError if Paddle's current device is a GPU that does not support a precision."""
+    if device.is_gpu():
+        device.check_gpu_precision(f"--precision {precision}", precision, "use float32")
 
 
 def load_exported(path: Path) -> Engine:
@@ -136,7 +142,12 @@ class _EagerEngine(Engine):
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         reduced = self.precision != "float32"
-        with paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"):
+        with (
+            gpu_memory.out_of_memory_as_input_error(
+                f"a pass of {len(images)} crops", "use a lower --batch_size, --crops 1 or --device cpu"
+            ),
+            paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"),
+        ):
             return self._predict(images)
 
 

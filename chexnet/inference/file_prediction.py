@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import chexnet
@@ -12,6 +13,7 @@ from chexnet.config import PredictConfig
 from chexnet.data.images import image_folders
 from chexnet.errors import InputError, printable
 from chexnet.files import check_inputs, check_writable
+from chexnet.inference.engines import EAGER_MAX_CROPS
 from chexnet.inference.prediction import MEANINGLESS, Prediction
 from chexnet.inference.prediction_files import CsvWriter, JsonWriter, Output, OverlayWriter
 from chexnet.inference.predictor import MAX_BATCH_IMAGES, Predictor
@@ -52,7 +54,7 @@ def predict_files(
         config: the run.
         names: paths of image files and folders, see `chexnet.data.images.image_folders.find_images`.
         count_known: True if all names are available before the first prediction. No engine is then compiled for few
-            images.
+            images. Folders are read while their images are predicted, except with `config.cam`.
         log: receives lines for the user.
 
     Yields:
@@ -69,8 +71,7 @@ def predict_files(
     paths: Iterable[Path | InputError] = _reject_overwriting(files, config.cam, outputs)
     number = None
     if count_known:
-        paths = list(paths)
-        number = sum(isinstance(path, Path) for path in paths)
+        paths, number = _count_few(paths, everything=config.cam is not None)
     pictures = OverlayWriter(config.cam) if config.cam else None
     predictor = Predictor(config, images=number, maps=pictures is not None)
     found_thresholds = predictor.find_thresholds(config.thresholds, log)
@@ -186,6 +187,17 @@ def _with_overlays(
         workers = config.num_workers if pictures else 0
         with closing(prefetch_map(draw, map(with_name, predictions), workers, buffer_size=MAX_BATCH_IMAGES)) as drawn:
             yield from drawn
+
+
+def _count_few(paths: Iterable[Path | InputError], everything: bool) -> tuple[Iterable[Path | InputError], int | None]:
+    """Return the paths, and the number of images if they are few or `everything` is to be listed now; None else.
+
+    With pictures everything is listed, so that none is written before all inputs are known.
+    """
+    paths = iter(paths)
+    first = list(paths if everything else islice(paths, EAGER_MAX_CROPS + 1))
+    complete = everything or len(first) <= EAGER_MAX_CROPS
+    return chain(first, paths), sum(isinstance(path, Path) for path in first) if complete else None
 
 
 def _reject_overlap(names: Iterable[str], cam: str | None) -> Iterator[str]:

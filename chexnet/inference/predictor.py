@@ -74,7 +74,8 @@ class Predictor:
         if not isinstance(config, InferenceConfig):
             config = InferenceConfig(ckpt=os.fspath(config))
         self.config = config = replace(config, **options)
-        device.set_device(config.device)
+        device.set_device(config.device, config.tf32)
+        engines.check_gpu_precision(config.precision)  # before the checkpoint is read
         names = class_names(config.classes_file) if config.classes_file else None
         checkpoint = model.open_checkpoint(config.ckpt, config.backbone, names, config.sample_bits)
         description = checkpoint.config
@@ -281,4 +282,5 @@ def load_for_scoring(config: InferenceConfig, ckpts: Sequence[str], log: LogFn) 
         predictor.load()
         log("=> loaded checkpoint")
         predictors.append(predictor)
+    device.expect_equal_shapes()
     return predictors

@@ -72,6 +72,8 @@ class CheXNet(paddle.nn.Layer):
         self.normalization = normalization
         self.classes = ()
         self.preprocessing = Preprocessing(scaling=normalization)
+        for name, tensor in zip(("normalization_mean", "normalization_std"), self._statistics(), strict=True):
+            self.register_buffer(name, tensor, persistable=False)
         self.add_sublayer(backbone, BACKBONES[backbone](out_size))
         if backbone_pretrained:
             init_weights(self, "imagenet")
@@ -146,8 +148,18 @@ class CheXNet(paddle.nn.Layer):
     def _normalize(self, images: paddle.Tensor) -> paddle.Tensor:
         if images.dtype != paddle.uint8:
             return images
-        # The dtype of the weights is float16 under AMP O2, where evaluation runs outside autocast.
-        dtype = self.parameters()[0].dtype
-        statistics = (paddle.to_tensor(values, dtype="float32") for values in MEAN_AND_STD[self.normalization])
-        mean, std = (values.reshape([1, 3, 1, 1]) for values in statistics)
-        return ((images.astype("float32") / 255.0 - mean) / std).astype(dtype)  # [N, 1, H, W] -> [N, 3, H, W]
+        # Buffers save two copies to the device in each pass. Exported graphs contain constants instead, because buffers
+        # would become weights whose names differ in each export.
+        buffers = (self.normalization_mean, self.normalization_std)
+        mean, std = buffers if paddle.in_dynamic_mode() else self._statistics()
+        normalized = (images.astype("float32") / 255.0 - mean) / std  # [N, 1, H, W] -> [N, 3, H, W]
+        _, weight = next(self.named_parameters())  # a list of all parameters would take a millisecond
+        return normalized.astype(weight.dtype)  # float16 under AMP O2
+
+    def _statistics(self) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """Return mean and standard deviation of the normalization, float32 [1, 3, 1, 1] each."""
+        mean, std = (
+            paddle.to_tensor(values, dtype="float32").reshape([1, 3, 1, 1])
+            for values in MEAN_AND_STD[self.normalization]
+        )
+        return mean, std

@@ -1,12 +1,15 @@
-"""What the processes of a run agree on between two steps: losses, the signal to stop, and that it is time to save."""
+"""Agreement of the processes of a run between two steps: losses, the signal to stop, and the time to save."""
 
 import signal
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from chexnet import distributed
+from chexnet.data.loader import PieceLoader
 from chexnet.device import launched
+from chexnet.errors import InputError
 from chexnet.training.graceful_stop import GracefulStop
 
 
@@ -18,11 +21,13 @@ class Agreement:
     Args:
         stop: signal that this process received.
         minutes: minutes between two saved states; 0 for no such limit.
+        loaders: loaders of the run, which may fail in one process.
     """
 
-    def __init__(self, stop: GracefulStop, minutes: float) -> None:
+    def __init__(self, stop: GracefulStop, minutes: float, loaders: Sequence[PieceLoader]) -> None:
         self._stop = stop
         self._minutes = minutes
+        self._loaders = loaders
         self._signal: signal.Signals | None = None
         self._due = False
         self.saved()
@@ -34,7 +39,7 @@ class Agreement:
 
     @property
     def due(self) -> bool:
-        """Whether the last saved state is older than it should be, by the clock of the first process."""
+        """True if the last saved state is older than it should be, by the clock of the first process."""
         return self._is_old() if launched() == 1 else self._due
 
     def saved(self) -> None:
@@ -47,13 +52,20 @@ class Agreement:
         Args:
             losses: mean loss of the own piece of each batch, float64 [batches]; anything finite for an empty piece.
             images: number of images in the own pieces, [batches].
+
+        Raises:
+            InputError: an image could not be read, in any of the processes.
         """
-        own = np.concatenate([[float(self._stop.signal or 0), float(self._is_old())], losses * images, images])
-        rows = distributed.gathered(own)
-        number = int(rows[:, 0].max())
+        failures = [loader.failure for loader in self._loaders if loader.failure is not None]
+        flags = [len(failures), self._stop.signal or 0, self._is_old()]
+        rows = distributed.gathered(np.concatenate([np.array(flags, float), losses * images, images]))
+        if rows[:, 0].any():
+            messages = distributed.gathered_lists([str(failure) for failure in failures])
+            raise failures[0] if failures else InputError(messages[0])
+        number = int(rows[:, 1].max())
         self._signal = signal.Signals(number) if number else None
-        self._due = bool(rows[0, 1])
-        sums, counts = np.split(rows[:, 2:].sum(axis=0), 2)
+        self._due = bool(rows[0, 2])
+        sums, counts = np.split(rows[:, 3:].sum(axis=0), 2)
         return np.asarray(sums / counts)
 
     def _is_old(self) -> bool:

@@ -157,11 +157,12 @@ class CheckpointCallback(Callback):
 
     def _stop_if_requested(self) -> None:
         if number := self.agreement.signal:
-            raise Interrupted(
+            message = (
                 f"{number.name}: stopped at {self.progress}, and saved; "
-                f"to resume: python train.py --resume --save_dir {self.folder}",
-                number,
+                f"to resume: python train.py --resume --save_dir {self.folder}"
             )
+            distributed.leave(message)  # here, because a launcher sends its signal several times
+            raise Interrupted(message, number)
 
 
 def _arrays(network: CheXNet) -> dict[str, np.ndarray]:

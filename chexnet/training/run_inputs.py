@@ -116,19 +116,18 @@ def check_same_everywhere(hashes: Mapping[str, str], config: TrainConfig, data: 
     """Check that all processes, possibly on several machines, were given the same run. Raises InputError."""
     own = {"data_dir", "train_list", "val_list", "classes_file", "image_cache", "num_workers", "save_dir"}
     settings = {f"--{name}": str(value) for name, value in vars(config).items() if name not in own}
-    counts = {f"images in {images.source}": str(len(images)) for images in (data.train, data.val)}
+    counts = {"images to train on": str(len(data.train)), "images to validate on": str(len(data.val))}
     distributed.check_same({**counts, **hashes, **settings})
 
 
 def describe_processes(saved: RunState, config: TrainConfig) -> str:
     """Say what another number of processes changes in a resumed run; empty if the number is the same."""
-    before = int(saved.input_hashes.get(PROCESSES, "1"))
-    if before == launched():
+    before = saved.input_hashes.get(PROCESSES, "1")[:10]
+    if before == str(launched()):
         return ""
     same = "rounding differs" if config.sync_bn else "batch normalization uses the statistics of other parts of a batch"
-    return (
-        f"=> this run had {before} process{'es' * (before > 1)} and now has {launched()}: the same batches, but {same}"
-    )
+    noun = "process" if before == "1" else "processes"
+    return f"=> this run had {before} {noun} and now has {launched()}: the same batches, but {same}"
 
 
 def trained_on(images: DataSet, initial: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -172,7 +172,8 @@ def check_unused(folder: Path) -> None:
 
 def divergence_error(message: str, folder: Path) -> InputError:
     """Return an InputError for a run with numbers that are not finite. It names the last good state."""
+    last = (paths(folder) or [folder])[-1]
     return InputError(
-        f"{message}; the last good state is {paths(folder)[-1]}; to train with other settings, start a new run: "
+        f"{message}; the last good state is {last}; to train with other settings, start a new run: "
         f"--init with a lower --learning_rate and another --save_dir"
     )

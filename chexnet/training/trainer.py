@@ -37,7 +37,7 @@ from typing import Any
 import paddle
 from paddle.callbacks import Callback
 
-from chexnet import distributed
+from chexnet import distributed, gpu_memory
 from chexnet._types import LogFn
 from chexnet.config import TrainConfig, training_recipes
 from chexnet.data import Augmentation, LabeledImages, SkippedImage
@@ -237,7 +237,7 @@ def _fit(
     optimizer = build_optimizer(config, schedule, network)
     metadata = run_inputs.weights_metadata(config, data, trained_on, loss)
     with GracefulStop(log_line) as stop:
-        agreement = Agreement(stop, config.save_every_minutes)
+        agreement = Agreement(stop, config.save_every_minutes, (train_loader, val_loader))
         may_freeze = config.freeze_backbone > 0
         model = TrainingModel(network, loss, metric, optimizer, config.amp, agreement, config.sync_bn, may_freeze)
         if saved:
@@ -272,7 +272,11 @@ def _fit(
                 callback.set_model(model)
             checkpoints.write_outputs()
         else:
-            model.fit(train_loader, val_loader, epochs=config.epoch - progress.epoch, callbacks=callbacks)
+            with gpu_memory.out_of_memory_as_input_error(
+                f"a step of {config.batch_size} images",
+                "use a lower --batch_size, a higher --accumulate or, on a GPU, --amp",
+            ):
+                model.fit(train_loader, val_loader, epochs=config.epoch - progress.epoch, callbacks=callbacks)
     skipped = {images.source: images.skipped for images in (data.train, data.val)}
     best_model = folder / f"best_model.{config.format}"
     return TrainResult(config, best_model, progress.best_epoch, progress.best_auroc, progress.rows, skipped)

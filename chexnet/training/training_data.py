@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 from tqdm import tqdm
 
-from chexnet import device, distributed
+from chexnet import device, distributed, gpu_memory
 from chexnet._types import LogFn
 from chexnet.config import TrainConfig
 from chexnet.data import ChestXrayDataSet, DataSet, ExternalDataSet, SkippedImage, find_bad_images
@@ -81,12 +81,10 @@ def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: Ru
     for list_file, given in ((config.train_list, extensions.train_set), (config.val_list, extensions.val_set)):
         if given is None:
             check_classes(list_file, classes)
-    distributed.join(config.device)
-    if config.amp != "off" and not device.is_gpu():
-        raise InputError(f"--amp {config.amp}: mixed precision needs a GPU, and Paddle uses none; use --amp off")
+    _set_device(config)
     train, val = (_open(split, config, extensions, len(classes), saved) for split in ("train", "val"))
     undefined = _undefined_classes(val, classes)
-    precision = "float32" if config.amp == "off" else f"AMP {config.amp}"
+    precision = f"{'float32' if config.amp == 'off' else f'AMP {config.amp}'}{device.tf32_note()}"
     log(f"=> Paddle {paddle.__version__}, {device.device_name()}, {precision}, seed {config.seed}")
     if launched() > 1:
         statistics = (
@@ -97,6 +95,8 @@ def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: Ru
             f"of a batch; batch normalization by the statistics {statistics}"
         )
     log(f"=> {len(train)} images to train on, {len(val)} to validate on")
+    if memory := gpu_memory.training_warning(config.batch_size // pieces, config.crop, config.backbone, config.amp):
+        log(f"=> warning: {memory}")
     for images in (train, val):
         if isinstance(images, ChestXrayDataSet) and (warning := images.range_warning(config.num_workers)):
             log(f"=> warning: {warning}")
@@ -106,6 +106,17 @@ def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: Ru
             f"over the other {len(classes) - len(undefined)} classes"
         )
     return TrainingData(classes, train, val)
+
+
+def _set_device(config: TrainConfig) -> None:
+    """Set the device of a run. Raises InputError if it cannot be used or does not support the precision."""
+    distributed.join(config.device, config.tf32)
+    flag = f"--amp {config.amp}"
+    if config.amp != "off":
+        if not device.is_gpu():
+            raise InputError(f"{flag}: mixed precision needs a GPU, and Paddle uses none; use --amp off")
+        device.check_gpu_precision(flag, "bfloat16" if config.amp == "bf16" else "float16", "use another --amp")
+    device.expect_equal_shapes()
 
 
 def _open(split: str, config: TrainConfig, extensions: Extensions, n_classes: int, saved: RunState | None) -> DataSet:

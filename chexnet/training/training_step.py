@@ -154,7 +154,7 @@ class TrainingModel(paddle.Model):
 
     @property
     def fetches_losses(self) -> bool:
-        """Whether the current step returns its loss."""
+        """True if the current step returns its loss."""
         return self.fetch_always or self.metric.compute_now
 
     def take_losses(self) -> list[float]:

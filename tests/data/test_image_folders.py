@@ -8,6 +8,7 @@ from dicom_files import TWELVE, dataset, save, save_bare, scale_full_range
 from pydicom import uid
 
 from chexnet.data import images
+from chexnet.data.images import image_folders
 from chexnet.data.images.image_folders import MAX_KINDS, find_images, format_counts
 from chexnet.errors import InputError
 
@@ -117,6 +118,27 @@ def test_images_on_a_dicom_cd_are_found_and_other_files_are_counted(tmp_path):
     (tmp_path / "DICOMDIR").rename(only / "DICOMDIR")
     (error,) = find_images([str(only)])
     assert str(error).endswith("DICOMDIR (1)")
+
+
+def test_a_folder_of_many_files_is_listed_in_parts_in_the_same_order(tmp_path, monkeypatch):
+    names = ["b.png", "B.png", "a b.png", "a/z.png", "a/b/x.png", "a/b.png", "a.png", "é.png", "10.png", "9.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    expected = sorted(tmp_path / name for name in names)
+    for limit in (1, 2, 3, 7, 100):
+        monkeypatch.setattr(image_folders, "MAX_NAMES", limit)
+        assert list(find_images([str(tmp_path)])) == expected
+
+
+def test_images_are_found_while_they_are_used(tmp_path, monkeypatch):
+    for name in ("a/x.png", "b/x.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    found = find_images([str(tmp_path)])
+    assert next(found) == tmp_path / "a/x.png"
+    (tmp_path / "b/y.png").write_bytes(b"")
+    assert list(found) == [tmp_path / "b/x.png", tmp_path / "b/y.png"]
 
 
 BARE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)

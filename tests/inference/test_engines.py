@@ -8,7 +8,7 @@ import paddle
 import pytest
 from conftest import ROOT
 
-from chexnet import device
+from chexnet import device, gpu_memory
 from chexnet.config import ENGINES, PRECISIONS
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
@@ -83,10 +83,23 @@ def test_an_engine_gives_the_class_maps_of_eager_paddle(name, precision, network
         np.testing.assert_allclose(probabilities, expected[order], rtol=0, atol=TOLERANCE[precision])
 
 
-def test_on_a_gpu_class_maps_come_from_eager_paddle(network, crops, monkeypatch):
-    monkeypatch.setattr(device, "is_gpu", lambda: True)
+def test_on_a_gpu_class_maps_come_from_eager_paddle_in_passes_that_fit(network, crops, fake_gpu):
+    fake_gpu.device, fake_gpu.free = "gpu", 10**9
     compiled = engines.EngineSpec("paddle", "float32", 1, "").compile(network, CROP, maps=True)
+    assert compiled.preferred_batch_size == gpu_memory.crops_per_pass(CROP)
+    fake_gpu.device = "cpu"
     np.testing.assert_array_equal(compiled.predict(crops), network.predict_cam(crops))
+
+
+def test_a_pass_that_does_not_fit_is_one_line(network, crops, fake_gpu, monkeypatch):
+    def exhausted(images):
+        raise MemoryError("ResourceExhaustedError: Out of memory error on GPU 0. Cannot allocate 1.5GB memory on GPU 0")
+
+    fake_gpu.device = "gpu"
+    monkeypatch.setattr(network, "predict", exhausted, raising=False)
+    compiled = engines.EngineSpec("paddle", "float32", 1, "").compile(network, CROP)
+    with pytest.raises(InputError, match=f"GPU Fake: .*{len(crops)} crops: .*--batch_size"):
+        compiled.predict(crops)
 
 
 def test_auto_does_not_compile_for_few_crops(network, crops, monkeypatch):
@@ -139,16 +152,19 @@ def test_the_precisions_of_openvino_are_checked_before_the_export(monkeypatch, h
 
 
 @pytest.mark.parametrize(("precision", "supported"), [("float32", True), ("bfloat16", False), ("float16", True)])
-def test_the_precisions_of_a_gpu_are_checked(monkeypatch, precision, supported):
-    monkeypatch.setattr(device, "is_gpu", lambda: True)
-    monkeypatch.setattr(device, "device_name", lambda: "GPU of 2018")
-    monkeypatch.setattr(paddle.amp, "is_bfloat16_supported", lambda device: False)
-    monkeypatch.setattr(paddle.amp, "is_float16_supported", lambda device: True)
+def test_the_precisions_of_a_gpu_are_checked(fake_gpu, precision, supported):
+    fake_gpu.device, fake_gpu.capability = "gpu", (7, 0)
     if supported:
         assert engines.select_engine("auto", precision).precision == precision
     else:
-        with pytest.raises(InputError, match="--precision bfloat16: GPU of 2018 "):
+        with pytest.raises(InputError, match="--precision bfloat16: GPU Fake "):
             engines.select_engine("auto", precision)
+
+
+@pytest.mark.parametrize("tf32", ["on", "off"])
+def test_the_description_of_the_engine_says_whether_float32_is_tf32(fake_gpu, tf32):
+    device.set_device("gpu", tf32)
+    assert ("TF32" in engines.select_engine().description) == (tf32 == "on")
 
 
 def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd, monkeypatch):

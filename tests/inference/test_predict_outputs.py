@@ -216,3 +216,34 @@ def test_an_image_cache_does_not_replace_other_files(tmp_path):
     with pytest.raises(InputError, match=r"images\.bin: .*manifest\.txt"):
         cache.build_cache(folder, ["list_000.png"], tmp_path / "cache", Preprocessing(40, 32), workers=0)
     assert (tmp_path / "cache" / "images.bin").read_bytes() == b"years of work"
+
+
+def test_quiet_prints_errors_only_and_writes_the_same_files(run, tmp_path):
+    images, _ = make_folder(tmp_path, 2)
+    code, printed, _ = run("predict", images, tmp_path / "none.png", "--output_csv", tmp_path / "a.csv")
+    assert "list_000.png" in printed
+    flags = ["--output_csv", tmp_path / "b.csv", "--quiet"]
+    quiet_code, quiet, errors = run("predict", images, tmp_path / "none.png", *flags)
+    assert quiet_code == code == 2
+    assert "list_00" not in quiet
+    assert "none.png" in errors
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_quiet_without_an_output_is_refused(run, tmp_path):
+    code, _, error = run("predict", tmp_path / "none.png", "--quiet")
+    assert code == 2
+    assert error.splitlines()[0].startswith("error: --quiet")
+
+
+def test_pictures_are_not_written_before_all_inputs_are_known(run, tmp_path):
+    """A link in a folder leads to an image in the folder of the pictures."""
+    pictures, images = tmp_path / "pictures", tmp_path / "images"
+    for index in range(50):
+        write_png(images / f"{index:02d}.png")
+    write_png(pictures / "x.png")
+    (images / "z.png").symlink_to(pictures / "x.png")
+    code, _, error = run("predict", images, "--cam", pictures)
+    assert code == 2
+    assert "another folder" in error
+    assert [path.name for path in pictures.iterdir()] == ["x.png"]

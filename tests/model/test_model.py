@@ -59,6 +59,21 @@ def test_gray_bytes_are_normalized_as_three_equal_channels(network):
     np.testing.assert_allclose(network.predict(gray), probabilities, atol=1e-6)
 
 
+def test_constants_of_the_normalization_are_neither_weights_nor_copied_in_each_pass(monkeypatch):
+    network = CheXNet(2, "lenet", "minus_one_one")
+    constants = network.normalization_mean, network.normalization_std
+    assert {"normalization_mean", "normalization_std"}.isdisjoint(network.state_dict())
+    assert not network.parameters()[0].name.startswith("normalization")
+    assert [list(value.shape) for value in constants] == [[1, 3, 1, 1]] * 2
+    gray = paddle.to_tensor(np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64), dtype=np.uint8))
+    network.set_state_dict(CheXNet(2, "lenet").state_dict())
+    network.eval()
+    before = network(gray).numpy()
+    assert (network.normalization_mean is constants[0], network.normalization_std is constants[1]) == (True, True)
+    monkeypatch.setattr(paddle, "to_tensor", lambda *_, **__: pytest.fail("copied"))
+    np.testing.assert_array_equal(network(gray).numpy(), before)
+
+
 def test_normalization_comes_from_the_metadata(network, tmp_path):
     """Here -1..1 instead of ImageNet's mean and deviation."""
     gray = np.random.default_rng(0).integers(0, 256, (2, 1, 64, 64), dtype=np.uint8)

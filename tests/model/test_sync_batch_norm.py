@@ -119,6 +119,21 @@ def test_layers_with_fixed_statistics_stay() -> None:
     assert (layer(x).numpy() == expected).all()
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_images_in_half_precision_are_computed_in_float32(dtype: str) -> None:
+    """The squares of these values overflow in float16."""
+    paddle.set_device("cpu")
+    images = (np.random.default_rng(0).normal(500, 300, (6, 3, 4, 4))).astype(np.float32)
+    halves = paddle.to_tensor(images).astype(dtype)
+    layer = paddle.nn.BatchNorm2D(3)
+    convert_sync_batch_norm(layer)
+    outputs = layer(halves)
+    assert outputs.dtype == halves.dtype
+    expected = paddle.nn.BatchNorm2D(3)(halves.astype("float32"))
+    np.testing.assert_allclose(outputs.astype("float32").numpy(), expected.numpy(), rtol=1e-2, atol=1e-2)
+    assert layer._variance.dtype == paddle.float32
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not paddle.is_compiled_with_cuda(), reason="Paddle is the CPU build")
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, load_script
 
-GROUND = {"_lazy", "_types", "cli", "config", "device", "errors", "files", "labels", "prefetch"}
+GROUND = {
+    "_lazy",
+    "_types",
+    "cli",
+    "config",
+    "device",
+    "distributed",
+    "errors",
+    "files",
+    "gpu_memory",
+    "labels",
+    "prefetch",
+}
 WINGS = {
     "metrics": {"errors"},
     "data": GROUND,

@@ -28,7 +28,16 @@ from chexnet.evaluation import evaluate
 from chexnet.inference import engines
 
 MINIATURE = Sizes(
-    repetitions=1, evaluated=2, reference=2, decoded=3, cached=5, passes=2, listed=300, steps=12, runs=(2, 3)
+    repetitions=1,
+    evaluated=2,
+    reference=2,
+    decoded=3,
+    cached=5,
+    passes=2,
+    listed=300,
+    steps=12,
+    trained=96,
+    runs=(2, 3),
 )
 
 

@@ -22,7 +22,9 @@ from chexnet.metrics import class_aurocs
 from chexnet.model import checkpoint
 from chexnet.training import AUROC, auroc_metric, resume, run_state, train
 from chexnet.training.epoch_history import draw_curves
+from chexnet.training.extensions import Extensions
 from chexnet.training.losses import BinaryCrossEntropy
+from chexnet.training.training_data import open_data
 
 
 def random_batches(count: int, classes: int = 14):
@@ -242,13 +244,10 @@ def test_a_validation_list_without_any_defined_auroc_is_refused(run, tmp_path):
         train(TrainConfig(**{**vars(config), "val_list": str(val_list), "save_dir": str(tmp_path / "new")}))
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("level", ["O1", "O2"])
-def test_mixed_precision_trains_and_saves_float32(run, tmp_path, level):
-    if not (paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count()):
-        pytest.skip("no GPU that Paddle can use")
-    config, _, _ = run
-    save_dir = tmp_path / "amp"
-    result = train(TrainConfig(**{**vars(config), "device": "gpu", "amp": level, "save_dir": str(save_dir)}))
-    assert all(math.isfinite(row["train_loss"]) for row in result.history)
-    assert {value.dtype.name for value in checkpoint.load(result.best_model).values()} == {"float32"}
+def test_the_log_says_what_float32_means_and_whether_a_step_fits(small_run, fake_gpu):
+    fake_gpu.free = 10**6
+    for tf32, amp, said in (("on", "off", "float32 with TF32"), ("off", "off", "float32"), ("off", "bf16", "AMP bf16")):
+        logged = []
+        open_data(small_run(device="gpu", tf32=tf32, amp=amp), Extensions(), logged.append)
+        assert f", GPU Fake, {said}, seed" in logged[0]
+        assert any("warning: a step of 2 images" in line for line in logged)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from miniature import Miniature
+from paddle.callbacks import Callback
 
 from chexnet.data import BatchLoader, ChestXrayDataSet
 from chexnet.data.transforms import Preprocessing
@@ -110,3 +111,15 @@ def test_steps_skipped_by_the_loss_scaler_are_counted(monkeypatch):
     for _ in range(4):
         counting.on_train_batch_end(0)
     assert progress.skipped_steps == 2
+
+
+def test_exhausted_memory_is_one_line_that_names_the_flags(small_run):
+    class Exhausted(Callback):
+        def on_train_batch_begin(self, step, logs=None):
+            raise MemoryError("ResourceExhaustedError: \n\nOut of memory error on GPU 0. Cannot allocate 1.5GB memory")
+
+    with pytest.raises(
+        InputError, match=r"memory for a step of 2 images: .*--batch_size.*--accumulate.*--amp"
+    ) as caught:
+        train(small_run(), callbacks=[Exhausted()])
+    assert "\n" not in str(caught.value)

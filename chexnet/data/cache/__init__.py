@@ -10,11 +10,12 @@ from chexnet._types import ProgressFn
 from chexnet.config import MAX_SAMPLE_BITS
 from chexnet.data.cache.building import BuildResult, build_cache
 from chexnet.data.cache.manifest import PIXELS, checksum, file_stamp, format_line, read_manifest
+from chexnet.data.cache.merging import merge_caches
 from chexnet.data.lists import find_images
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 
-__all__ = ["BuildResult", "ImageCache", "build_cache"]
+__all__ = ["BuildResult", "ImageCache", "build_cache", "merge_caches"]
 
 
 class ImageCache:

@@ -84,7 +84,7 @@ def build_cache(
     folder = Path(folder)
     check_apart(folder, data_dir)
     with exclusive_lock(folder):
-        manifest = _open_or_create(folder, preprocessing)
+        manifest = open_or_create(folder, preprocessing)
         rows = manifest.row_by_name
         recorded = dict(zip(rows, manifest.file_stamps(list(rows.values())), strict=True))
         names = list(dict.fromkeys(names))
@@ -100,7 +100,7 @@ def build_cache(
             except InputError as error:
                 return error
 
-        appender = _Appender(folder, manifest)
+        appender = Appender(folder, manifest)
         failed = []
         redone = 0
         with closing(prefetch_map(resize, todo, workers, PREFETCH_IMAGES * workers)) as resized:
@@ -117,7 +117,7 @@ def build_cache(
         return BuildResult(len(todo) - len(failed) - redone, len(stamps) - len(todo), redone, tuple(failed), size)
 
 
-def _open_or_create(folder: Path, preprocessing: Preprocessing) -> Manifest:
+def open_or_create(folder: Path, preprocessing: Preprocessing) -> Manifest:
     """Read the manifest of a cache, after creating an empty cache in a new folder."""
     if not (folder / MANIFEST).exists():
         pixels = folder / PIXELS
@@ -130,7 +130,7 @@ def _open_or_create(folder: Path, preprocessing: Preprocessing) -> Manifest:
     return read_manifest(folder, preprocessing)
 
 
-class _Appender:
+class Appender:
     """Append images to the files of a cache so that an interruption at any point leaves it valid.
 
     Manifest lines are written only after their pixels are on the disk. Incomplete data of an earlier process is
@@ -148,6 +148,7 @@ class _Appender:
             os.truncate(folder / MANIFEST, manifest.length)
 
     def add(self, name: str, stamp: tuple[int, int], image: np.ndarray) -> None:
+        """Add an image, uint8 [h, w], with size and mtime of its source file."""
         line = format_line(name, self.end, *image.shape, *stamp)
         self.lines.append(f"{line} {checksum(line, image)}\n")
         self.pixels.append(image.tobytes())
@@ -157,6 +158,7 @@ class _Appender:
             self.flush()
 
     def flush(self) -> None:
+        """Write the images that are still in memory."""
         if not self.lines:
             return
         with _write_errors(self.folder):
