@@ -1,17 +1,17 @@
 """Train CheXNet on list files.
 
     python train.py --data_dir dataset/images --decay_epochs 10,15,18
+    python train.py --recipe zoogzog --save_dir save/zoogzog
     python train.py --resume
     python -m paddle.distributed.launch --gpus 0,1,2,3 --log_dir /tmp/log --log_level ERROR train.py --sync_bn
 
-The second command resumes an interrupted run from the saved states in --save_dir. The third trains on several GPUs
+The third command resumes an interrupted run from the saved states in --save_dir. The fourth trains on several GPUs
 (docs/scaling.md).
 
 The defaults are those of Paddle-CheXNet's train.py: ImageNet weights, Adam at 0.001, times 0.1 after epochs 10, 15 and
-18, 20 epochs with batches of 128. They did not produce its published mean AUROC of 0.847: its logs show a run of 10
-epochs, and a second run that started from the weights of the first and was stopped early (one V100, about 30 minutes
-per epoch). The logs do not give the learning rates. This code has not been run on the full data set yet; logs/ contains
-the runs so far.
+18, 20 epochs with batches of 128. They did not produce its published mean AUROC of 0.847, which took two runs.
+docs/recipes.md describes these and the other recipes. This code has not been run on the full data set yet; logs/
+contains the runs so far.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from chexnet import cli
 from chexnet.config import EvalConfig, TrainConfig
+from chexnet.config.training_recipes import recipe_config
 
 
 def build_parser() -> cli.Parser:
@@ -53,7 +54,7 @@ def train_or_resume(args: argparse.Namespace) -> None:
     from chexnet.training import resume, train
 
     if args.resume is None:
-        result = train(TrainConfig(**changes), log=cli.echo)
+        result = train(recipe_config(**changes), log=cli.echo)
     else:
         result = resume(Path(args.resume) if args.resume else None, changes, args.force, log=cli.echo)
     if not is_first():

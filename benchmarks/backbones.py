@@ -246,7 +246,7 @@ def _train_on_phantoms(name: str, data: str, folder: str) -> tuple[float, float,
             batch_size=BATCH,
             epoch=EPOCHS,
             decay_epochs=(EPOCHS - 1,),
-            num_count_operationsers=min(CPUS, 2),
+            num_workers=min(CPUS, 2),
             device="cpu",
         )
     )

@@ -12,6 +12,7 @@ from chexnet.config.argument_types import (
     int_between,
     non_negative_float,
     non_negative_int,
+    open_fraction,
     positive_float,
     positive_int,
     random_seed,
@@ -53,8 +54,26 @@ from 0..255 to -1..1 or 0..1."""
 MIN_SAMPLE_BITS, MAX_SAMPLE_BITS = 8, 16
 """Range of `sample_bits`. With the maximum, every image file is scaled by the range that it declares."""
 
-OPTIMIZERS = ("adam", "sgd")
-"""Adam with Paddle's defaults, or SGD with momentum 0.9."""
+OPTIMIZERS = ("adam", "adamw", "sgd")
+"""Adam with Paddle's defaults, AdamW, or SGD with momentum 0.9 (`chexnet.training.optimizers`)."""
+
+LOSSES = ("bce", "weighted_bce", "focal", "asl")
+"""Losses of `chexnet.training.losses`."""
+
+SCHEDULES = ("step", "plateau", "cosine")
+"""Learning-rate schedules of `chexnet.training.schedules`."""
+
+SELECTIONS = ("auroc", "loss")
+"""Quantity of the validation set that selects the best epoch: the highest AUROC_avg or the lowest loss."""
+
+AUGMENTATIONS = ("reference", "resized_crop", "affine")
+"""Augmentations of `chexnet.data.augmentation`."""
+
+LOGGERS = ("none", "visualdl", "tensorboard", "wandb")
+"""Trackers of `chexnet.training.trackers`."""
+
+RECIPE_NAMES = ("paddle-chexnet", "chexnet", "zoogzog", "modern", "highres")
+"""Named sets of defaults, see `chexnet.config.training_recipes`."""
 
 
 _RENAMED_VALUES = {
@@ -80,7 +99,8 @@ class TrainConfig:
     """One training run; written as `config.json` next to its checkpoints.
 
     The defaults are those of Paddle-CheXNet's train.py: Adam at 0.001, times 0.1 after epochs 10, 15 and 18, 20 epochs,
-    batches of 128, from ImageNet weights.
+    batches of 128, from ImageNet weights. The weights behind its published AUROC of 0.847 came from two runs, see
+    docs/recipes.md. `chexnet.config.training_recipes.recipe_config` gives the configurations of other recipes.
     """
 
     data_dir: str = data("dataset/images", "folder of the images", metavar="DIR")
@@ -146,7 +166,7 @@ class TrainConfig:
         "use the same",
         choices=NORMALIZATIONS,
     )
-    optimizer: str = training(OPTIMIZERS[0], "optimizer: Adam, or SGD with momentum 0.9", choices=OPTIMIZERS)
+    optimizer: str = training(OPTIMIZERS[0], "optimizer: Adam, AdamW, or SGD with momentum 0.9", choices=OPTIMIZERS)
     sample_bits: int = data(
         MAX_SAMPLE_BITS,
         "bits per sample that image files use, if they declare more: samples are scaled by 2^N - 1 instead of 65535",
@@ -164,6 +184,66 @@ class TrainConfig:
     )
     tf32: str = hardware(
         "off", "let a GPU round the factors of float32 products to TF32, which is faster", choices=("on", "off")
+    )
+    recipe: str = training(
+        RECIPE_NAMES[0],
+        "set of defaults for the flags of a run (docs/recipes.md); any flag overrides it: %(choices)s",
+        choices=RECIPE_NAMES,
+        metavar="NAME",
+    )
+    loss: str = training(
+        LOSSES[0],
+        "loss; with all but bce, the probabilities are not calibrated (docs/recipes.md)",
+        choices=LOSSES,
+    )
+    schedule: str = training(
+        SCHEDULES[0],
+        "learning rate over the epochs: decays at --decay_epochs, or when the validation loss does not fall, or "
+        "follows a cosine to 0",
+        choices=SCHEDULES,
+    )
+    patience: int = training(
+        5,
+        "epochs without a lower validation loss that the schedule plateau tolerates before it decays",
+        type=non_negative_int,
+        metavar="N",
+    )
+    warmup_epochs: int = training(
+        0, "epochs over which the learning rate rises linearly from 0, step by step", type=non_negative_int, metavar="N"
+    )
+    weight_decay: float = training(
+        0.0, "weight decay; adamw does not decay biases and batch norm", type=non_negative_float
+    )
+    clip_grad_norm: float = training(
+        0.0, "largest norm of the gradient of all weights together; 0 does not clip", type=non_negative_float
+    )
+    select: str = training(
+        SELECTIONS[0],
+        "best epoch by the highest validation AUROC_avg or the lowest validation loss",
+        choices=SELECTIONS,
+    )
+    early_stopping: int = training(
+        10, "stop after N epochs without a better one; 0 turns this off", type=non_negative_int, metavar="N"
+    )
+    ema: float | None = training(
+        None,
+        "decay of an exponential moving average of the weights, for example 0.9999; it is validated and saved instead "
+        "of the weights",
+        type=open_fraction,
+        metavar="DECAY",
+    )
+    freeze_backbone: int = training(
+        0, "epochs at the beginning in which only the head is trained", type=non_negative_int, metavar="N"
+    )
+    augment: str = data(
+        AUGMENTATIONS[0],
+        "augmentation of the training images: random crop; random crop resized from half to all of the area; the same "
+        "with rotation, brightness and contrast",
+        choices=AUGMENTATIONS,
+    )
+    no_flip: bool = data(False, "do not flip training images; in a flipped chest the heart is on the right")
+    logger: str = outputs(
+        LOGGERS[0], "also write the history to a tracker, into a folder of this name in --save_dir", choices=LOGGERS
     )
 
     @classmethod

@@ -59,6 +59,14 @@ def fraction(text: str) -> float:
     return value
 
 
+def open_fraction(text: str) -> float:
+    """Return a number between 0 and 1, without these two."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return value
+
+
 def epoch_list(text: str) -> tuple[int, ...]:
     """Return increasing epoch numbers: `10,15,18` -> (10, 15, 18). An empty text gives none."""
     try:

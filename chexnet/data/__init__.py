@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from chexnet._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from chexnet.data.augmentation import augmentation_params as augmentation_params
     from chexnet.data.bad_images import MAX_SKIPPED as MAX_SKIPPED
     from chexnet.data.bad_images import SkippedImage as SkippedImage
     from chexnet.data.bad_images import find_bad_images as find_bad_images
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from chexnet.data.dataset import Augmentation as Augmentation
     from chexnet.data.dataset import CropMode as CropMode
     from chexnet.data.dataset import ListDataSet as ListDataSet
-    from chexnet.data.dataset import augmentation_params as augmentation_params
     from chexnet.data.external import ExternalDataSet as ExternalDataSet
     from chexnet.data.external import LabeledImages as LabeledImages
     from chexnet.data.loader import Batch as Batch
@@ -30,7 +30,7 @@ else:
             "Augmentation": "dataset",
             "CropMode": "dataset",
             "ListDataSet": "dataset",
-            "augmentation_params": "dataset",
+            "augmentation_params": "augmentation",
             "ExternalDataSet": "external",
             "LabeledImages": "external",
             "Batch": "loader",

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 from chexnet import device
+from chexnet.config import AUGMENTATIONS
 from chexnet.data import images
+from chexnet.data.augmentation import N_RANDOM, augment, augmentation_params
 from chexnet.data.bad_images import SkippedImage
 from chexnet.data.cache import ImageCache
 from chexnet.data.images import survey
@@ -48,8 +49,8 @@ class ListDataSet:
     Args:
         data_dir: folder of the images.
         list_file: list of images and labels, see `chexnet.data.lists`.
-        crop_mode: `train` for one random crop, flipped with probability 0.5; `center` for the center crop; `ten` for
-            ten crops; `dense` for the whole image and its mirror image, which have the image's own size, so
+        crop_mode: `train` for one random crop, see `augmentation`; `center` for the center crop; `ten` for ten crops;
+            `dense` for the whole image and its mirror image, which have the image's own size, so
             that `BatchLoader` takes them only from images of one size.
         preprocessing: image sizes; None for the defaults.
         seed: random seed. The augmentation depends only on (seed, epoch, index).
@@ -63,6 +64,8 @@ class ListDataSet:
         transform: with `list_file` and crop mode `train`, an augmentation of the resized, read-only image before the
             crop. Its generator depends only on (seed, epoch, index), so a resumed run repeats it. Otherwise, a
             transform of the earlier Paddle-CheXNet, which may also be passed as the third argument.
+        augmentation: with crop mode `train`, one of `chexnet.config.AUGMENTATIONS`, see `chexnet.data.augmentation`.
+        flip: with crop mode `train`, whether crops are flipped left to right with probability 0.5.
 
     Raises:
         InputError: there is no list or there are two, the list is malformed, images are missing, the cache does not
@@ -81,10 +84,14 @@ class ListDataSet:
         skipped: Sequence[SkippedImage] = (),
         image_list_file: str | os.PathLike[str] | None = None,
         transform: Augmentation | EarlierTransform | None = None,
+        augmentation: str = AUGMENTATIONS[0],
+        flip: bool = True,
     ) -> None:
         super().__init__()
         if (list_file is None) == (image_list_file is None):
             raise InputError("ChestXrayDataSet: expected either list_file or image_list_file")
+        if augmentation not in AUGMENTATIONS:
+            raise InputError(f"augmentation is {augmentation!r}, expected one of {', '.join(AUGMENTATIONS)}")
         transform, crop_mode = (crop_mode, "center") if callable(crop_mode) else (transform, crop_mode)
         augmented = crop_mode == "train" and list_file is not None
         self.as_pil = image_list_file is not None or (transform is not None and not augmented)
@@ -96,6 +103,8 @@ class ListDataSet:
         self.crop_mode = crop_mode
         self.preprocessing = preprocessing or Preprocessing()
         self.seed = seed
+        self.augmentation = augmentation
+        self.flip = flip
         self.epoch = 0
         self.list = _without(read_list(list_file, n_classes), self.skipped)
         self.cache = None if image_cache is None else ImageCache(image_cache, self.preprocessing)
@@ -146,8 +155,8 @@ class ListDataSet:
             return self.preprocessing.center_crop(resized), labels
         if self.transform:
             resized = self._augment(resized, index)
-        u = augmentation_params(self.seed, self.epoch, len(self))[index]
-        return self.preprocessing.train_crop(resized, u), labels
+        u = augmentation_params(self.seed, self.epoch, len(self), N_RANDOM[self.augmentation])[index]
+        return augment(self.augmentation, resized, self.preprocessing.crop, u, self.flip), labels
 
     def range_warning(self, workers: int = 0) -> str | None:
         """Check a few images and return a one-line warning if they use less than half of their value range.
@@ -192,14 +201,3 @@ def _without(image_list: ImageList, skipped: Sequence[SkippedImage]) -> ImageLis
                 f"{image_list.path}:{image.line}: expected {image.image}, which is to be left out; the list has changed"
             )
     return image_list.without({image.line for image in skipped}) if skipped else image_list
-
-
-@lru_cache(maxsize=2)
-def augmentation_params(seed: int, epoch: int, count: int) -> np.ndarray:
-    """Return the random numbers in [0, 1) for `Preprocessing.train_crop`, read-only float64 [count, 3].
-
-    Row i belongs to image i and does not depend on `count`.
-    """
-    u = np.random.default_rng((seed, epoch)).random((count, 3))
-    u.flags.writeable = False
-    return u

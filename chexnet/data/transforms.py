@@ -92,19 +92,6 @@ class Preprocessing:
         pattern = np.arange(509 * 521, dtype=np.uint32) * np.uint32(2654435761) >> 24
         return zlib.crc32(self.resize_image(pattern.astype(np.uint8).reshape(509, 521)).tobytes())
 
-    def train_crop(self, resized: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """Return one random crop: uint8 [h, w] -> uint8 [1, crop, crop], a view of the image.
-
-        Args:
-            resized: the resized image.
-            u: three random numbers in [0, 1). The first two select top and left, uniformly over all positions. The
-                crop is flipped left to right if the third is below 0.5.
-        """
-        height, width = resized.shape
-        top, left = int(u[0] * (height - self.crop + 1)), int(u[1] * (width - self.crop + 1))
-        crop = resized[top : top + self.crop, left : left + self.crop]
-        return (crop[:, ::-1] if u[2] < 0.5 else crop)[None]
-
     def center_crop(self, resized: np.ndarray) -> np.ndarray:
         """Return the center crop: uint8 [h, w] -> uint8 [1, crop, crop]."""
         return self._crop_geometry(resized.shape, resized.shape, crops=1).extract(resized)[0]

@@ -16,7 +16,7 @@ from chexnet.data.audit import TrainingOverlap
 from chexnet.data.transforms import Preprocessing
 from chexnet.evaluation.predictions import Predictions
 from chexnet.files import write_text
-from chexnet.labels import published_results
+from chexnet.labels import published_means, published_results, split_of
 
 
 @dataclass(frozen=True)
@@ -204,12 +204,18 @@ def _format_members(result: EvalResult) -> list[str]:
 
 
 def format_comparison(result: EvalResult) -> str:
-    """Format the published AUROCs with their splits next to this run's; there are none for other classes."""
+    """Format this run's AUROCs next to the published ones with their splits, those of the same split first.
+
+    There are none for other classes than the 14 of ChestX-ray14.
+    """
     systems = published_results(result.classes)
     if not systems:
         return "Nothing to compare with: published AUROCs exist only for the 14 findings of ChestX-ray14."
-    columns = [(system.name, system.split.split()[0], system.auroc, system.mean) for system in systems]
-    columns.append(("this run", "yours", tuple(result.aurocs.tolist()), result.mean))
+    own_split = split_of(result.names)
+    # Sorting is stable: the order of the columns with and of those without this split stays.
+    ordered = sorted(systems, key=lambda system: system.split != own_split)
+    columns = [("this run", _short(own_split or "yours"), tuple(result.aurocs.tolist()), result.mean)]
+    columns += [(system.name, _short(system.split), system.auroc, system.mean) for system in ordered]
     widths = [max(map(len, result.classes)), *(max(8, len(name)) for name, *_ in columns)]
     rows = [["", *(name for name, *_ in columns)], ["split", *(split for _, split, *_ in columns)]]
     for index, name in enumerate(result.classes):
@@ -218,13 +224,18 @@ def format_comparison(result: EvalResult) -> str:
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     lines.append(
         "Compare only columns of the same split. own: the authors' own; shared: the 70/10/20 split of "
-        f"arnoweng/CheXNet; yours: {len(result.names)} images of {result.config.test_list}."
+        f"arnoweng/CheXNet; {columns[0][1]}: {len(result.names)} images of {result.config.test_list}."
     )
+    lines.append(published_means(result.classes))
     return "\n".join(lines)
 
 
 def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _short(split: str) -> str:
+    return split.split()[0]
 
 
 def _cell(value: float) -> str:

@@ -13,7 +13,7 @@ from chexnet import distributed
 from chexnet.config import TrainConfig
 from chexnet.data import audit
 from chexnet.errors import InputError, Interrupted
-from chexnet.model import checkpoint
+from chexnet.model import CheXNet, checkpoint
 from chexnet.training import run_state
 from chexnet.training.agreement import Agreement
 from chexnet.training.auroc_metric import AUROC
@@ -110,7 +110,7 @@ class CheckpointCallback(Callback):
             self._write_weights("best_model", progress.best_weights, progress.best_epoch, progress.best_auroc)
             self.best_written = progress.best_epoch
         if self.finished:
-            last = self.model.network.state_dict()
+            last = self.model.validated.state_dict()
             self._write_weights("final", last, progress.epoch, progress.rows[-1]["val_AUROC_avg"])
 
     def _write_weights(self, name: str, weights: Mapping[str, Any], epoch: int, auroc: float) -> None:
@@ -126,7 +126,7 @@ class CheckpointCallback(Callback):
         self.agreement.saved()
 
     def _write_state(self, metric_state: Mapping[str, np.ndarray]) -> None:
-        weights = {name: tensor.numpy() for name, tensor in self.model.network.state_dict().items()}
+        weights = _arrays(self.model.network)
         if broken := [name for name, value in weights.items() if not np.isfinite(value).all()]:
             raise run_state.divergence_error(
                 f"{self.progress}: {len(broken)} weights are no longer finite numbers ({broken[0]}, ...)", self.folder
@@ -141,6 +141,7 @@ class CheckpointCallback(Callback):
             optimizer={**self.restored, **self.model.optimizer.state_dict()},
             scaler=self.model.scaler.state_dict(),
             metric_state=metric_state,
+            average={} if self.config.ema is None else _arrays(self.model.validated),
         )
         try:
             run_state.save(state, self.folder, self.config.keep_states)
@@ -151,7 +152,8 @@ class CheckpointCallback(Callback):
 
     def _average_statistics(self) -> None:
         if not self.config.sync_bn:  # otherwise they are the same in all processes
-            distributed.average_statistics(self.model.network)
+            for network in dict.fromkeys((self.model.network, self.model.validated)):  # in the same order everywhere
+                distributed.average_statistics(network)
 
     def _stop_if_requested(self) -> None:
         if number := self.agreement.signal:
@@ -161,3 +163,7 @@ class CheckpointCallback(Callback):
             )
             distributed.leave(message)  # here, because a launcher sends its signal several times
             raise Interrupted(message, number)
+
+
+def _arrays(network: CheXNet) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}

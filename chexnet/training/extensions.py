@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from paddle.callbacks import Callback
 
+from chexnet.config import TrainConfig
 from chexnet.data import Augmentation, LabeledImages
 from chexnet.errors import InputError
 from chexnet.training.losses import Loss
@@ -46,6 +47,16 @@ class Extensions:
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise InputError(f"callbacks: contains a {type(callback).__name__}, expected paddle.callbacks.Callback")
+
+    def check(self, config: TrainConfig) -> None:
+        """Check that a configuration is possible with these extensions. Raises InputError."""
+        if config.warmup_epochs >= config.epoch:
+            raise InputError(f"--warmup_epochs {config.warmup_epochs}: expected fewer than --epoch {config.epoch}")
+        if self.loss and config.loss != TrainConfig.loss:
+            raise InputError(f"loss: replaces --loss {config.loss}; expected one of them")
+        for name in ("augment", "no_flip") if self.train_set is not None else ():
+            if getattr(config, name) != getattr(TrainConfig, name):
+                raise InputError(f"train_set: its images are not augmented, so --{name} cannot be used with it")
 
     def names(self) -> dict[str, str]:
         """Return field -> name of the extension, for each of COMPARED_FIELDS that is given."""

@@ -15,11 +15,12 @@ from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.model import InitialWeights
 from chexnet.training.extensions import COMPARED_FIELDS, Extensions
+from chexnet.training.losses import Loss, loss_metadata
 from chexnet.training.run_state import RunState
 from chexnet.training.state_checks import check_config
 from chexnet.training.training_data import TrainingData
 
-OUTPUT_FIELDS = frozenset({"save_dir", "format", "save_every_minutes", "save_every_steps", "keep_states"})
+OUTPUT_FIELDS = frozenset({"save_dir", "format", "save_every_minutes", "save_every_steps", "keep_states", "logger"})
 """Fields of a TrainConfig that may always differ in a resumed run."""
 
 ENVIRONMENT_FIELDS = frozenset(
@@ -50,10 +51,12 @@ def resumed_config(saved: RunState, file: Path, changes: Mapping[str, Any], forc
         raise InputError(f"{file}: its configuration is from another version of this program: {reason}") from error
     check_config(before, str(file))
     differing = {name for name in changes if getattr(before, name) != changes[name]} - OUTPUT_FIELDS
-    refused = sorted(differing - ENVIRONMENT_FIELDS if force else differing)
+    # The length of a cosine is that of the run.
+    allowed = ENVIRONMENT_FIELDS - ({"epoch"} if before.schedule == "cosine" else set())
+    refused = sorted(differing - allowed if force else differing)
     if refused:
         found = ", ".join(f"{name} {getattr(before, name)} (now {changes[name]})" for name in refused)
-        advice = "--force allows it" if differing <= ENVIRONMENT_FIELDS else "leave these flags out, or start a new run"
+        advice = "--force allows it" if differing <= allowed else "leave these flags out, or start a new run"
         raise InputError(f"{file}: this run has {found}; {advice}")
     return replace(before, **changes)
 
@@ -136,9 +139,12 @@ def trained_on(images: DataSet, initial: Mapping[str, Any] | None) -> dict[str, 
     return {**audit.fingerprint((), initial), "complete": False}
 
 
-def weights_metadata(config: TrainConfig, data: TrainingData, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+def weights_metadata(
+    config: TrainConfig, data: TrainingData, fingerprint: Mapping[str, Any], loss: Loss
+) -> dict[str, Any]:
     """Return the metadata of the weight files of a run; `fingerprint` as `trained_on` returns it."""
     return {
+        **loss_metadata(config.loss, loss, data.classes),
         "backbone": config.backbone,
         "classes": list(data.classes),
         "resize": config.resize,

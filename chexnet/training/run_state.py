@@ -38,7 +38,7 @@ class TrainProgress:
         samples: number of those samples.
         row: its row of the history so far.
         rows: history of the finished epochs.
-        best_epoch: epoch with the highest validation AUROC_avg, counted from 1; 0 for none.
+        best_epoch: best epoch, by validation AUROC_avg or loss, counted from 1; 0 for none.
         best_auroc: its AUROC_avg.
         best_weights: its weights.
         stopped_early: whether a callback has stopped the run, as early stopping does.
@@ -78,6 +78,7 @@ class RunState:
         scaler: state dict of the loss scaler; empty without mixed precision.
         metric_state: labels and probabilities of the training samples of the epoch so far, for its AUROC.
         trained_on: fingerprint of the training images, see `audit.fingerprint`; empty in states of earlier versions.
+        average: moving average of the weights; empty without one.
     """
 
     config: Mapping[str, Any]
@@ -89,6 +90,7 @@ class RunState:
     scaler: Mapping[str, Any]
     metric_state: Mapping[str, np.ndarray]
     trained_on: Mapping[str, Any] = field(default_factory=dict)
+    average: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save(state: RunState, folder: Path, keep: int) -> Path:

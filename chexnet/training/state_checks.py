@@ -30,10 +30,15 @@ _MINIMA = {
     "crop": 1,
     "keep_states": 1,
     "accumulate": 1,
+    "patience": 0,
+    "warmup_epochs": 0,
+    "early_stopping": 0,
+    "freeze_backbone": 0,
     "save_every_steps": 0,
     "seed": 0,
 }
 _POSITIVE = ("learning_rate", "decay_factor")
+_NOT_NEGATIVE = ("save_every_minutes", "weight_decay", "clip_grad_norm")
 _TEXTS = ("data_dir", "train_list", "val_list", "save_dir", "init")
 _OPTIONAL_PATHS = ("image_cache", "classes_file")
 _MAX_WORKERS = 1024
@@ -46,7 +51,9 @@ def check_config(config: TrainConfig, source: str) -> None:
     """Check every field like the flag of the same name. Raises InputError with `source` and the field."""
     for name, value in vars(config).items():
         if not _is_valid(name, value):
-            raise InputError(f"{source}: {name} is {_abbreviated(value)}, which --{name} does not take")
+            known = ", ".join(map(str, choices_of(_CHOICES[name]) or ())) if name in _CHOICES else ""
+            expected = f"; expected one of {known}" if known else ""
+            raise InputError(f"{source}: {name} is {_abbreviated(value)}, which --{name} does not take{expected}")
     check_backbone(config.backbone, source)  # a string, as checked above; plug-ins may add backbones
 
 
@@ -65,7 +72,7 @@ def _is_valid(name: str, value: Any) -> bool:
         return value in (choices_of(_CHOICES[name]) or ())
     if name in _MINIMA:
         return _is_int(value, _MINIMA[name])
-    if name == "sync_bn":
+    if name in ("sync_bn", "no_flip"):
         return type(value) is bool
     if name == "num_workers":
         return _is_int(value) and value <= _MAX_WORKERS
@@ -73,8 +80,10 @@ def _is_valid(name: str, value: Any) -> bool:
         return _is_int(value, MIN_SAMPLE_BITS) and value <= MAX_SAMPLE_BITS
     if name in _POSITIVE:
         return _is_number(value) and value > 0
-    if name == "save_every_minutes":
+    if name in _NOT_NEGATIVE:
         return _is_number(value) and value >= 0
+    if name == "ema":
+        return value is None or (_is_number(value) and 0 < value < 1)
     if name == "decay_epochs":
         whole = isinstance(value, tuple) and all(_is_int(epoch, 1) for epoch in value)
         return whole and list(value) == sorted(set(value))
@@ -91,6 +100,7 @@ def check_state(state: "RunState", source: str) -> None:
         *(["metric_state"] if not _is_metric_state(state.metric_state) else []),
         *(["input_hashes"] if not all(type(value) is str for value in state.input_hashes.values()) else []),
         *(["skipped"] if not _is_skipped(state.skipped) else []),
+        *(["average"] if not _is_average(state) else []),
     ]
     best = state.progress.best_weights
     if state.progress.best_epoch and _shapes(best) != _shapes(state.weights):
@@ -176,12 +186,18 @@ def _shapes(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 def _is_optimizer(content: Mapping[str, Any]) -> bool:
     schedule = content.get("LR_Scheduler", {})
     if type(schedule) is not dict or not all(
-        type(name) is str and _is_number(value) for name, value in schedule.items()
+        type(name) is str and (value is None or _is_number(value)) for name, value in schedule.items()
     ):
         return False
     master = content.get("master_weights", {})  # of mixed precision
     others = {name: value for name, value in content.items() if name not in ("LR_Scheduler", "master_weights")}
     return type(master) is dict and _are_weights(master) and _are_weights(others)
+
+
+def _is_average(state: "RunState") -> bool:
+    if state.config.get("ema") is None:
+        return not state.average
+    return _are_weights(state.average) and _shapes(state.average) == _shapes(state.weights)
 
 
 def _is_plain(value: Any) -> bool:

@@ -12,14 +12,17 @@ batches through `TrainingModel.eval_batch`. For each event it calls the callback
 
 1. `ProgressLogger` prints the log lines.
 2. `StepCallback` seeds the random generators before each step and counts it afterwards.
-3. `HistoryCallback` adds to the row of the epoch and ends the run if the loss is not finite. After validation it
+3. Those of `recipe_callbacks` that the configuration asks for: `WeightAverage` after each step, `FrozenBackbone` before
+   each epoch, `WarmUpStep` before each step.
+4. `HistoryCallback` adds to the row of the epoch and ends the run if the loss is not finite. After validation it
    completes the row and starts the next epoch.
-4. `BestModel`, after validation, remembers the weights if AUROC_avg is the highest so far.
-5. `EarlyStopping`, after validation, ends the run if AUROC_avg has not improved for ten epochs.
-6. `LearningRateStep`, after validation, steps the schedule.
-7. `AmpSkipCounter`, in mixed precision, counts the steps that the loss scaler skipped.
-8. The callbacks of the caller.
-9. `CheckpointCallback` saves the results of all others, and stops the run if the process received a signal.
+5. `BestModel`, after validation, remembers the weights if the epoch is the best so far.
+6. `EarlyStopping`, after validation, ends the run if there has been no better epoch for `early_stopping` epochs.
+7. `LearningRateStep`, after validation, steps the schedule.
+8. `AmpSkipCounter`, in mixed precision, counts the steps that the loss scaler skipped.
+9. `TrackerCallback`, after validation, writes the row of the epoch to a tracker.
+10. The callbacks of the caller.
+11. `CheckpointCallback` saves the results of all others, and stops the run if the process received a signal.
 
 All of them share one `TrainProgress`, which is part of the saved state. `fit` counts epochs and steps from 0 in every
 process, so they use its numbers instead.
@@ -33,12 +36,10 @@ from typing import Any
 
 import paddle
 from paddle.callbacks import Callback
-from paddle.optimizer import Adam, Momentum
-from paddle.optimizer.lr import MultiStepDecay
 
 from chexnet import distributed, gpu_memory
 from chexnet._types import LogFn
-from chexnet.config import TrainConfig
+from chexnet.config import TrainConfig, training_recipes
 from chexnet.data import Augmentation, LabeledImages, SkippedImage
 from chexnet.errors import InputError
 from chexnet.files import check_apart, exclusive_lock, remove_leftovers, write_text
@@ -50,10 +51,14 @@ from chexnet.training.checkpoint_callback import CheckpointCallback
 from chexnet.training.epoch_history import Row
 from chexnet.training.extensions import Extensions
 from chexnet.training.graceful_stop import GracefulStop
-from chexnet.training.losses import BinaryCrossEntropy, Loss
+from chexnet.training.losses import Loss, build_loss, format_weights
+from chexnet.training.optimizers import build_optimizer
 from chexnet.training.progress_logger import ProgressLogger, silent
+from chexnet.training.recipe_callbacks import build_recipe_callbacks
 from chexnet.training.run_state import RunState, TrainProgress
+from chexnet.training.schedules import build_schedule
 from chexnet.training.seeding import seed_everything
+from chexnet.training.tracker_callback import TrackerCallback
 from chexnet.training.training_callbacks import (
     AmpSkipCounter,
     BestModel,
@@ -187,7 +192,7 @@ def resume(
     source = origin.parent if origin.is_file() else origin
     if path is None and distributed.from_first(lambda: not run_state.paths(source)):
         log_line(f"=> {source} has no state yet: starting from the beginning")
-        return train(TrainConfig(**changes), log, **vars(extensions))
+        return train(training_recipes.recipe_config(**changes), log, **vars(extensions))
     folder = Path(changes.get("save_dir", source))
     with _lock(folder):
         distributed.on_first(lambda: run_state.check_free(folder, origin, source))
@@ -223,15 +228,18 @@ def _fit(
     folder, log_line = Path(config.save_dir), log or silent
     progress = saved.progress if saved else TrainProgress()
     metric = SharedAUROC(len(data.classes), data.classes)
-    schedule = MultiStepDecay(config.learning_rate, list(config.decay_epochs), config.decay_factor)
-    optimizers = {"adam": Adam, "sgd": Momentum}  # the default momentum is 0.9
-    optimizer = optimizers[config.optimizer](schedule, parameters=network.parameters(), use_multi_tensor=True)
-    loss = extensions.loss or BinaryCrossEntropy()
+    loss = extensions.loss or build_loss(config.loss, data.train.labels)
+    for line in (*training_recipes.describe(config), *format_weights(loss, data.classes)):
+        log_line(line)
     train_loader, val_loader = data.loaders(config)
-    metadata = run_inputs.weights_metadata(config, data, trained_on)
+    steps = len(train_loader)
+    schedule = build_schedule(config, steps)
+    optimizer = build_optimizer(config, schedule, network)
+    metadata = run_inputs.weights_metadata(config, data, trained_on, loss)
     with GracefulStop(log_line) as stop:
         agreement = Agreement(stop, config.save_every_minutes, (train_loader, val_loader))
-        model = TrainingModel(network, loss, metric, optimizer, config.amp, agreement, config.sync_bn)
+        may_freeze = config.freeze_backbone > 0
+        model = TrainingModel(network, loss, metric, optimizer, config.amp, agreement, config.sync_bn, may_freeze)
         if saved:
             model.restore(saved)
         if distributed.is_first():
@@ -242,20 +250,26 @@ def _fit(
         checkpoints = CheckpointCallback(
             config, input_hashes, metadata, progress, metric, restored, agreement, history.collect_losses
         )
+        recipe_callbacks = build_recipe_callbacks(config, network, schedule, progress, steps, saved)
+        tracked = config.logger != "none" and distributed.is_first()
+        trackers = [TrackerCallback(config, progress, metric, train_loader)] if tracked else []
         callbacks = [
             ProgressLogger(progress, val_loader, config.epoch, verbose=2 if log else 0),
             StepCallback(progress, train_loader, metric),
+            *recipe_callbacks,
             history,
-            BestModel(progress, log_line),
-            EarlyStopping(progress, log_line),
-            LearningRateStep(schedule),
+            BestModel(progress, config.select, log_line),
+            *([EarlyStopping(progress, config.early_stopping, log_line)] if config.early_stopping else []),
+            LearningRateStep(schedule, config.schedule == "plateau", progress),
             *([AmpSkipCounter(progress, log_line)] if model.scaler.is_enable() else []),
+            *trackers,
             *extensions.callbacks,
             checkpoints,
         ]
         if saved and checkpoints.finished:
             log_line("=> nothing is left to train: this run is finished")
-            checkpoints.set_model(model)
+            for callback in (*recipe_callbacks, checkpoints):
+                callback.set_model(model)
             checkpoints.write_outputs()
         else:
             with gpu_memory.out_of_memory_as_input_error(

@@ -21,9 +21,6 @@ from chexnet.training.progress_logger import LOG_FREQUENCY, Logs
 from chexnet.training.run_state import TrainProgress, divergence_error
 from chexnet.training.seeding import seed_everything
 
-PATIENCE = 10
-"""Number of epochs without a higher AUROC_avg after which a run stops."""
-
 
 class StepCallback(Callback):
     """Count the steps, seed the random generators before each, and request the metric's value where it is used.
@@ -177,34 +174,45 @@ class HistoryCallback(Callback):
 
 
 class BestModel(Callback):
-    """Remember the weights of the epoch with the highest validation AUROC_avg."""
+    """Remember the weights of the best epoch: highest validation AUROC_avg, or lowest validation loss."""
 
-    def __init__(self, progress: TrainProgress, log: LogFn) -> None:
+    def __init__(self, progress: TrainProgress, select: str, log: LogFn) -> None:
         super().__init__()
         self.progress = progress
+        self.select = select
         self.log = log
 
     def on_eval_end(self, logs: Logs = None) -> None:
         assert logs is not None
         progress, auroc = self.progress, logs["AUROC_avg"]
-        if auroc > progress.best_auroc:
+        loss = progress.rows[-1]["val_loss"]
+        if self._is_better(loss, auroc):
             progress.best_auroc, progress.best_epoch = auroc, progress.epoch
-            progress.best_weights = {name: value.numpy() for name, value in self.model.network.state_dict().items()}
-            self.log(f"=> best model so far: epoch {progress.epoch}, AUROC_avg {auroc:.4f}")
+            progress.best_weights = {name: value.numpy() for name, value in self.model.validated.state_dict().items()}
+            by_loss = f", loss {loss:.4f}" if self.select == "loss" else ""
+            self.log(f"=> best model so far: epoch {progress.epoch}, AUROC_avg {auroc:.4f}{by_loss}")
+
+    def _is_better(self, loss: float, auroc: float) -> bool:
+        if self.select == "auroc":
+            return auroc > self.progress.best_auroc
+        best = self.progress.best_epoch
+        return best == 0 or loss < self.progress.rows[best - 1]["val_loss"]
 
 
 class EarlyStopping(Callback):
-    """Stop when AUROC_avg has not improved for PATIENCE epochs."""
+    """Stop when there has been no better epoch for a number of epochs, `patience`."""
 
-    def __init__(self, progress: TrainProgress, log: LogFn) -> None:
+    def __init__(self, progress: TrainProgress, patience: int, log: LogFn) -> None:
         super().__init__()
         self.progress = progress
+        self.patience = patience
         self.log = log
 
     def on_eval_end(self, logs: Logs = None) -> None:
-        if self.progress.epoch - self.progress.best_epoch >= PATIENCE:
+        best = self.progress.best_epoch
+        if self.progress.epoch - best >= self.patience:
             self.model.stop_training = True
-            self.log(f"=> early stopping: AUROC_avg has not improved for {PATIENCE} epochs")
+            self.log(f"=> early stopping: no epoch since epoch {best} was better, for {self.patience} epochs")
 
 
 class LearningRateStep(LRScheduler):
@@ -212,11 +220,18 @@ class LearningRateStep(LRScheduler):
 
     A state that is saved during validation thus contains the learning rate of its own epoch. Because this class derives
     from Paddle's callback, `fit` does not add its own, which would step after every batch.
+
+    Args:
+        schedule: the schedule.
+        by_loss: whether the schedule takes the validation loss.
+        progress: progress of the run.
     """
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, by_loss: bool, progress: TrainProgress) -> None:
         super().__init__(by_step=False, by_epoch=False)
         self.schedule = schedule
+        self.by_loss = by_loss
+        self.progress = progress
 
     def on_eval_end(self, logs: Logs = None) -> None:
-        self.schedule.step()
+        self.schedule.step(*([self.progress.rows[-1]["val_loss"]] if self.by_loss else []))

@@ -20,6 +20,7 @@ from chexnet.model import check_input_size
 from chexnet.training.extensions import Extensions
 from chexnet.training.run_state import RunState
 from chexnet.training.state_checks import check_config
+from chexnet.training.tracker_callback import check_installed
 
 MAX_VALIDATION_BATCH = 128
 """Maximum number of images that a process validates on at once, because `--batch_size` is that of all processes."""
@@ -67,6 +68,8 @@ def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: Ru
         InputError: the configuration, the device, a list or an image cannot be used.
     """
     check_config(config, "the configuration")
+    extensions.check(config)
+    check_installed(config.logger)
     pieces = launched() * config.accumulate
     if config.batch_size % pieces:
         raise InputError(
@@ -138,6 +141,8 @@ def _open(split: str, config: TrainConfig, extensions: Extensions, n_classes: in
         config.image_cache,
         skipped,
         transform=extensions.transform if training else None,
+        augmentation=config.augment,
+        flip=not config.no_flip,
     )
 
 

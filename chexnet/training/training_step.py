@@ -52,11 +52,14 @@ class TrainingModel(paddle.Model):
         amp: mixed precision, one of `chexnet.config.AMP_LEVELS`.
         agreement: exchanges the losses of several processes; None for a process on its own.
         sync_bn: whether batch normalization uses the statistics of the whole batch in several processes.
+        may_freeze: whether parameters may stop and start being trained.
 
     Attributes:
         optimizer: the optimizer. With O2, it updates float32 copies of the float16 weights, the master weights.
         scaler: loss scaler of mixed precision with float16. Otherwise it does nothing and its state is empty.
         fetch_always: whether every step returns its loss; True on the CPU.
+        validated: network that is validated; the one that is trained, unless it is set to another.
+        frozen_layers: layers that compute as in validation while the others are trained.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class TrainingModel(paddle.Model):
         amp: str,
         agreement: Agreement | None = None,
         sync_bn: bool = False,
+        may_freeze: bool = False,
     ) -> None:
         if amp == "O2":
             # Before the constructor of `paddle.Model`, which prepares the parameters for several devices.
@@ -75,9 +79,13 @@ class TrainingModel(paddle.Model):
             paddle.amp.decorate(network, optimizer, level="O2", excluded_layers=[CheXNet])
         with distributed.as_one_process():  # `paddle.Model` would wrap the network with another forward pass
             super().__init__(network)
+        self.validated = network
+        self.frozen_layers: Sequence[paddle.nn.Layer] = ()
         self._real_images = convert_sync_batch_norm(network) if sync_bn and launched() > 1 else None
         logits = _TrainingLogits(network)
-        self._training_logits = paddle.DataParallel(logits) if launched() > 1 else logits
+        self._training_logits = (
+            paddle.DataParallel(logits, find_unused_parameters=may_freeze) if launched() > 1 else logits
+        )
         self.agreement = agreement
         self.prepare(optimizer, loss, metric)
         self.loss = loss
@@ -136,11 +144,11 @@ class TrainingModel(paddle.Model):
 
         A batch has one part. Its images are computed together, so the results do not depend on other processes.
         """
-        self.network.eval()
+        self.validated.eval()
         images, targets = device.to_device(inputs[0]), device.to_device(labels[0])
         own = int(_sizes(labels)[0, 0])
         with paddle.amp.auto_cast(**self._autocast):
-            logits = self.network.logits(_rows(images, 0, max(own, 1)))
+            logits = self.validated.logits(_rows(images, 0, max(own, 1)))
         self._update_metric(logits, labels[0], 0, own)
         return self._result(self._loss_of_part([logits], _rows(targets, 0, own)), own)
 
@@ -164,6 +172,8 @@ class TrainingModel(paddle.Model):
     ) -> Sequence[paddle.Tensor]:
         """Return the logits of all heads for the images of a part, beginning with the `own` ones that count."""
         self.network.train()
+        for layer in self.frozen_layers:
+            layer.eval()
         if self._real_images is not None:
             self._real_images.own, self._real_images.total = own, in_part
         elif not own:  # the running statistics must not count a repeated image either

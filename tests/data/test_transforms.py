@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chexnet.data.augmentation import augment
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 
@@ -44,10 +45,9 @@ def test_an_image_of_the_right_size_is_returned_unchanged():
 
 
 def test_random_crops_are_uniform_over_positions_and_flipped_half_of_the_time():
-    preprocessing = Preprocessing(resize=8, crop=6)
     corners = {}
     for u in np.random.default_rng(0).random((1200, 3)):
-        crop = preprocessing.train_crop(coordinates(8, 9), u)[0]
+        crop = augment("reference", coordinates(8, 9), 6, u)[0]
         flipped = crop[0, 0] > crop[0, 1]
         corner = int(crop[0, -1] if flipped else crop[0, 0])
         corners.setdefault(divmod(corner, 16), []).append(flipped)
@@ -58,7 +58,7 @@ def test_random_crops_are_uniform_over_positions_and_flipped_half_of_the_time():
 
 @pytest.mark.parametrize(("u", "corner"), [(0.0, (0, 0)), (np.nextafter(1.0, 0.0), (2, 3))])
 def test_extreme_random_numbers_select_the_outermost_positions(u, corner):
-    crop = Preprocessing(resize=8, crop=6).train_crop(coordinates(8, 9), np.array([u, u, 0.5]))[0]
+    crop = augment("reference", coordinates(8, 9), 6, np.array([u, u, 0.5]))[0]
     assert divmod(int(crop[0, 0]), 16) == corner
 
 

@@ -21,7 +21,7 @@ from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate, format_comparison, format_result
 from chexnet.inference.engines import EngineSpec
-from chexnet.labels import CLASS_NAMES
+from chexnet.labels import CLASS_NAMES, SHARED_SPLIT
 from chexnet.metrics import class_aurocs
 from chexnet.model import CheXNet, checkpoint
 
@@ -142,13 +142,22 @@ def test_the_csv_of_predictions_reproduces_the_aurocs(result, tmp_path):
 
 def test_the_comparison_has_published_columns_with_their_split(result):
     lines = format_comparison(result).splitlines()
-    assert lines[0].split() == ["Wang", "Yao", "CheXNet", "arnoweng", "improved", "Paddle-CheXNet", "this", "run"]
-    assert lines[1].split() == ["split", "own", "own", "own", "shared", "shared", "shared", "yours"]
+    names = ["Wang", "Yao", "CheXNet", "arnoweng", "improved", "Paddle-CheXNet", "zoogzog", "jrzech"]
+    assert lines[0].split() == ["this", "run", *names]
+    assert lines[1].split() == ["split", "yours", *["own"] * 3, *["shared"] * 5]
     cells = {line.split()[0]: line.split()[1:] for line in lines[2:17]}
-    assert cells["Emphysema"][:6] == ["0.8150", "0.8290", "0.9371", "0.9254", "0.9343", "0.9302"]
-    assert cells["Emphysema"][6] == f"{result.aurocs[10]:.4f}"
-    assert cells["Hernia"][6] == "-"
-    assert cells["mean"][5:] == ["0.8468", f"{result.mean:.4f}"]
+    assert cells["Emphysema"][1:7] == ["0.8150", "0.8290", "0.9371", "0.9254", "0.9343", "0.9302"]
+    assert cells["Emphysema"][0] == f"{result.aurocs[10]:.4f}"
+    assert cells["Hernia"][0] == "-"
+    assert [cells["mean"][0], *cells["mean"][6:]] == [f"{result.mean:.4f}", "0.8468", "0.8508", "0.8383"]
+    assert "25,596" in lines[-1]
+
+
+def test_the_comparison_begins_with_the_columns_of_the_same_split(result, monkeypatch):
+    monkeypatch.setattr("chexnet.evaluation.result.split_of", lambda names: SHARED_SPLIT)
+    lines = format_comparison(result).splitlines()
+    assert lines[0].split()[:4] == ["this", "run", "arnoweng", "improved"]
+    assert lines[1].split() == ["split", *["shared"] * 6, *["own"] * 3]
 
 
 @pytest.mark.parametrize(

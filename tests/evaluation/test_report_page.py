@@ -122,12 +122,12 @@ def test_all_rows_of_a_table_have_the_same_number_of_cells(text):
 def test_published_columns_are_grouped_by_split(text):
     table = re.search(r'<table[^>]*><caption id="t-auroc">.*?</table>', text, re.DOTALL)[0]
     groups = re.findall(r'<th scope="colgroup" colspan="(\d+)"[^>]*>(.*?)</th>', table)
-    assert [(int(span), name) for span, name in groups[1:]] == [(3, "split: own"), (3, "split: shared 70/10/20")]
+    assert [(int(span), name) for span, name in groups[1:]] == [(3, "split: own"), (5, "split: shared 70/10/20")]
     row = re.search(r"<th scope=\"row\">Emphysema</th>(.*?)</tr>", table)[1]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", row)
     column = TEST.labels[:, 10], TEST.probabilities[:, 10]
     assert cells[2] == f"{auroc(*column):.3f}"
-    assert cells[6:] == ["0.815", "0.829", "0.937", "0.925", "0.934", "0.930"]
+    assert cells[6:] == ["0.815", "0.829", "0.937", "0.925", "0.934", "0.930", "0.942", "0.932"]
 
 
 def area(curve: charts.Curve) -> float:

@@ -25,7 +25,7 @@ SCRIPTS = [
     *(path.name for path in ROOT.glob("*.py")),
     *(f"tools/{path.name}" for path in (ROOT / "tools").glob("*.py")),
     *(f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist")),
-    *("benchmarks.__main__", "benchmarks.backbones", "benchmarks.dense"),
+    *("benchmarks.__main__", "benchmarks.backbones", "benchmarks.dense", "benchmarks.recipes"),
 ]
 
 

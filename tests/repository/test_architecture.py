@@ -46,7 +46,7 @@ WITHOUT_PADDLE = (
 )
 LIBRARY = ROOT / "chexnet"
 EXAMPLES = tuple(ROOT / f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist"))
-BENCHMARKS = tuple(ROOT / f"benchmarks/{name}.py" for name in ("__main__", "backbones", "gpu"))
+BENCHMARKS = tuple(ROOT / f"benchmarks/{name}.py" for name in ("__main__", "backbones", "gpu", "recipes"))
 SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py"), *EXAMPLES, *BENCHMARKS])
 
 

@@ -48,7 +48,7 @@ def test_states_are_saved_at_the_requested_steps(whole):
 def test_the_keys_of_a_state_file_do_not_change(whole):
     """States of earlier versions are read by these keys."""
     content = checkpoint.load(whole / STATES[2])
-    fields = {"config", "progress", "weights", "optimizer", "scaler", "skipped", "trained_on"}
+    fields = {"config", "progress", "weights", "optimizer", "scaler", "skipped", "trained_on", "average"}
     assert content.keys() == fields | {"identity", "seen"}
     assert content["seen"].keys() == {"labels", "probabilities"}
     assert content["identity"].keys() == {"Paddle", "content of train_list", "content of val_list"}

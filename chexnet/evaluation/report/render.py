@@ -13,7 +13,7 @@ import numpy as np
 from chexnet.evaluation.report import charts
 from chexnet.evaluation.report.class_scores import ClassScores
 from chexnet.evaluation.report.report_builder import Report
-from chexnet.labels import published_results
+from chexnet.labels import published_means, published_results, split_of
 from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.delong import AUROCEstimate
 from chexnet.metrics.operating_points import RULES, Proportion
@@ -66,6 +66,8 @@ def render_html(report: Report) -> str:
         summary=_summary(report),
         disclaimers=dict.fromkeys(str(run["notice"]) for run in members or [report.run] if run.get("notice")),
         systems=systems,
+        published_means=published_means(predictions.classes),
+        own_split=split_of(predictions.names),
         splits=[(split, len(list(group))) for split, group in groupby(systems, key=lambda system: system.split)],
         replicates=REPLICATES,
         rules={name: rule.description for name, rule in RULES.items()},
