@@ -10,14 +10,12 @@ import hashlib
 import json
 import os
 import platform
-import re
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,53 +25,18 @@ from chexnet._types import LogFn
 from chexnet.config import GRAPH_CACHE_OFF
 from chexnet.config.backbone_registry import is_built_in
 from chexnet.errors import InputError
-from chexnet.files import is_leftover
 from chexnet.files.user_cache import default_graph_cache
-from chexnet.inference.engines import Engine, EngineSpec, Graph
-from chexnet.model import checkpoint
-from chexnet.model.feature_grid import FeatureGrid
+from chexnet.inference import graph_entries
+from chexnet.inference.engines import Engine, EngineSpec
+from chexnet.inference.graph_entries import Entry, NetworkInfo
 
 if TYPE_CHECKING:
     from chexnet.model import CheXNet
-
-MAX_BYTES = 1 << 30
-"""Largest size of all entries together. A DenseNet-121 has 29 MB."""
-
-LEFTOVER_SECONDS = 24 * 3600
-"""Age from which a temporary file in the folder belongs to a killed process."""
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 5e-2}
 """Maximum difference between two outputs for the probe, relative to the largest output.
 
 On one processor the outputs are equal; the rest is for processors that call themselves the same."""
-
-_ENTRY = re.compile(r"[0-9a-f]{32}\.graph")
-
-
-class NetworkInfo(NamedTuple):
-    """Facts about a network that a `Predictor` needs besides its engine.
-
-    Attributes:
-        supports_cam: see `CheXNet.supports_cam`.
-        grid: see `CheXNet.grid`.
-        bias: float32 [C], see `CheXNet.bias`; 0 for a network without class maps.
-    """
-
-    supports_cam: bool
-    grid: FeatureGrid
-    bias: np.ndarray
-
-    @classmethod
-    def of(cls, network: "CheXNet") -> "NetworkInfo":
-        """Return the facts of a network."""
-        bias = network.bias() if network.supports_cam else np.zeros(network.out_size, np.float32)
-        return cls(network.supports_cam, network.grid, bias)
-
-
-class _Entry(NamedTuple):
-    graph: Graph
-    info: NetworkInfo
-    probe_output: np.ndarray
 
 
 @dataclass
@@ -97,7 +60,7 @@ class GraphCache:
     log: LogFn
 
     def __post_init__(self) -> None:
-        self._entries: dict[bool, _Entry | None] = {}
+        self._entries: dict[bool, Entry | None] = {}
 
     def usable(self) -> bool:
         """Return whether there is an entry, or one can be written; if not, say why."""
@@ -135,25 +98,25 @@ class GraphCache:
         network = build_network()
         graph = self.spec.export(network, self.crop, maps)
         engine = self.spec.load(graph)
-        self._write(maps, _Entry(graph, NetworkInfo.of(network), engine.predict(self.probe)))
+        self._write(maps, Entry(graph, NetworkInfo.of(network), engine.predict(self.probe)))
         return engine
 
     def _key(self, maps: bool) -> str:
         return json.dumps({**self.key, "maps": maps}, sort_keys=True)
 
-    def _entry(self, maps: bool) -> _Entry | None:
+    def _entry(self, maps: bool) -> Entry | None:
         """Read an entry once; None if it does not exist or is damaged."""
         if maps not in self._entries:
             path = self.path(maps)
             self._entries[maps] = None
             if path.exists():
                 try:
-                    self._entries[maps] = _parse(path, self._key(maps))
+                    self._entries[maps] = graph_entries.read(path, self._key(maps))
                 except InputError as error:
                     self.log(f"=> graph cache: {error}; compiling again")
         return self._entries[maps]
 
-    def _verified(self, entry: _Entry, maps: bool) -> Engine | None:
+    def _verified(self, entry: Entry, maps: bool) -> Engine | None:
         """Compile the graph of an entry; None if it does not give the output for the probe that it gave before."""
         path = self.path(maps)
         try:
@@ -172,27 +135,18 @@ class GraphCache:
             os.utime(path)  # the oldest entries are removed first
         return engine
 
-    def _write(self, maps: bool, entry: _Entry) -> None:
+    def _write(self, maps: bool, entry: Entry) -> None:
         if not np.isfinite(entry.probe_output).all():
             return
         path = self.path(maps)
-        state = {
-            "key": self._key(maps),
-            "program": entry.graph.program,
-            "weights": entry.graph.weights,
-            "supports_cam": entry.info.supports_cam,
-            "grid": tuple(entry.info.grid),
-            "bias": entry.info.bias,
-            "probe_output": entry.probe_output,
-        }
         try:
-            checkpoint.save(state, path)
+            graph_entries.write(path, self._key(maps), entry)
         except InputError as error:
             self.log(f"=> graph cache: {error}; continuing without it")
             return
         size = path.stat().st_size / 1e6
         self.log(f"=> graph cache: wrote {path} ({size:.0f} MB) for a faster start; --graph_cache off writes nothing")
-        _remove_oldest(self.folder, keep=path)
+        graph_entries.remove_oldest(self.folder, keep=path)
 
 
 def open_cache(
@@ -242,19 +196,6 @@ def cache_folder(choice: str | None) -> Path | None:
     return None if choice in (None, GRAPH_CACHE_OFF) else Path(choice)
 
 
-def _parse(path: Path, key: str) -> _Entry:
-    """Read an entry. Raises InputError if it is damaged or that of another key."""
-    state = checkpoint.load(path)
-    types = {
-        **{"key": str, "program": bytes, "weights": bytes, "supports_cam": bool, "grid": tuple},
-        **{"bias": np.ndarray, "probe_output": np.ndarray},
-    }
-    if {name: type(value) for name, value in state.items()} != types or state["key"] != key or len(state["grid"]) != 2:
-        raise InputError(f"{path}: not the graph that its name stands for")
-    info = NetworkInfo(state["supports_cam"], FeatureGrid(*state["grid"]), state["bias"])
-    return _Entry(Graph(state["program"], state["weights"]), info, state["probe_output"])
-
-
 def _probe(side: int) -> np.ndarray:
     """Return a fixed image with large and small structures, uint8 [1, 1, side, side]."""
     y, x = np.mgrid[:side, :side] / side
@@ -284,26 +225,3 @@ def _processor() -> str:
                 lines.append(" ".join(line.split()))
     name = "\n".join(lines) or os.environ.get("PROCESSOR_IDENTIFIER", "")
     return f"{platform.machine()} {hashlib.sha256(name.encode()).hexdigest()[:16]}"
-
-
-def _remove_oldest(folder: Path, keep: Path) -> None:
-    """Remove the entries used longest ago until all have at most MAX_BYTES, and what killed processes left behind.
-
-    Files that this module did not write stay. Other processes may remove files at the same time.
-    """
-    entries = []
-    for path in folder.iterdir():
-        with suppress(OSError):
-            status = path.stat()
-            if _ENTRY.fullmatch(path.name):
-                entries.append((path != keep, -status.st_mtime, status.st_size, path))
-            elif (
-                is_leftover(path.name) and path.suffix == ".graph" and status.st_mtime < time.time() - LEFTOVER_SECONDS
-            ):
-                path.unlink()
-    total = 0
-    for _, _, size, path in sorted(entries):
-        total += size
-        if total > MAX_BYTES and path != keep:
-            with suppress(OSError):  # another process reads it on Windows, or has removed it
-                path.unlink()

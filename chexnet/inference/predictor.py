@@ -19,6 +19,7 @@ from chexnet.data import ListDataSet, images
 from chexnet.data.lists import class_names
 from chexnet.errors import InputError
 from chexnet.inference import cam, engines, graph_cache, image_checks
+from chexnet.inference.graph_entries import NetworkInfo
 from chexnet.inference.image_batches import ImageOutput, predict_images, read_batches
 from chexnet.inference.prediction import Prediction, PreparedImage
 from chexnet.inference.thresholds import Thresholds, find_thresholds
@@ -106,7 +107,7 @@ class Predictor:
         self.engine = self.engine_spec.description
         self._grad_cam = maps
         self._checkpoint: model.Checkpoint | None = checkpoint
-        self._info: graph_cache.NetworkInfo | None = None
+        self._info: NetworkInfo | None = None
         self._compiled: dict[bool, engines.Engine] = {}
         self._window = 0  # side of a crop's class map in cells, for dense evaluation
 
@@ -129,10 +130,10 @@ class Predictor:
         return self._network
 
     @property
-    def info(self) -> graph_cache.NetworkInfo:
+    def info(self) -> NetworkInfo:
         """Facts about the network, from the graph cache if it has them."""
         if self._info is None:
-            self._info = (self._graphs and self._graphs.info()) or graph_cache.NetworkInfo.of(self.network)
+            self._info = (self._graphs and self._graphs.info()) or NetworkInfo.of(self.network)
         return self._info
 
     def load(self, log: LogFn | None = None) -> None:

@@ -12,7 +12,7 @@ from miniature import Miniature
 import chexnet
 from chexnet import device
 from chexnet.files import user_cache
-from chexnet.inference import Predictor, engines, graph_cache
+from chexnet.inference import Predictor, engines, graph_cache, graph_entries
 from chexnet.model import CheXNet, checkpoint, open_checkpoint
 from chexnet.model.backbones import BACKBONES
 from chexnet.phantom import draw
@@ -242,13 +242,13 @@ def test_the_limit_removes_the_entries_used_longest_ago_and_no_other_files(ckpt,
         path.write_bytes(bytes(size))
         os.utime(path, (0, 0))
     os.utime(temporary["a"])  # another process may be writing it
-    monkeypatch.setattr(graph_cache, "MAX_BYTES", int(3.5 * size))
+    monkeypatch.setattr(graph_entries, "MAX_BYTES", int(3.5 * size))
     predictor(ckpt, folder).predict(IMAGE)
     assert set(others) < set(folder.iterdir())  # nothing was written, so nothing is removed
     entry.unlink()
     predictor(ckpt, folder).predict(IMAGE)
     assert set(folder.iterdir()) == {entry, *others[:2], *kept}
-    monkeypatch.setattr(graph_cache, "MAX_BYTES", 0)
+    monkeypatch.setattr(graph_entries, "MAX_BYTES", 0)
     entry.unlink()
     predictor(ckpt, folder).predict(IMAGE)
     assert set(folder.iterdir()) == {entry, *kept}
