@@ -87,9 +87,9 @@ class Predictor:
         if config.crops is not None:
             model.check_crops(config.crops, description.backbone, f"{config.ckpt}: --crops")
         self.crops = config.crops or description.crops
-        # Computation per image, in crops: dense evaluation of a square image takes its pixels and those of its mirror.
-        pixels = 2 * self.preprocessing.resize**2
-        self._cost = -(-pixels // self.preprocessing.crop**2) if self.crops == DENSE else self.crops
+        sides = self.preprocessing.resize, self.preprocessing.crop
+        # Computation per image, in crops; that of dense evaluation is for square images.
+        self._cost = -(-2 * sides[0] ** 2 // sides[1] ** 2) if self.crops == DENSE else self.crops
         self.engine_spec = engines.select_engine(config.engine, config.precision, images and images * self._cost)
         self.engine = self.engine_spec.description
         self._grad_cam = maps
