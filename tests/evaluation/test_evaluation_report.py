@@ -20,12 +20,17 @@ from chexnet.inference.thresholds import read_thresholds
 from chexnet.labels import CLASS_NAMES
 from chexnet.metrics import class_aurocs
 from chexnet.model import checkpoint
+from chexnet.model.feature_grid import FeatureGrid
 
 CROP = 32
 
 
 class _Network:
-    """Network whose predictions depend on the number in its file name."""
+    """Network without class maps whose predictions depend on the number in its file name."""
+
+    supports_cam = False
+    out_size = 14
+    grid = FeatureGrid(32, 0)
 
     def __init__(self, opened: model.Checkpoint) -> None:
         self.shift = int(str(opened.path)[-len("0.pdparams")])

@@ -61,7 +61,7 @@ def engine(monkeypatch):
     """Replace the engine and the network by ones of known class maps."""
     compiled = BrightnessEngine()
     spec = SimpleNamespace(description="brightness", compile=lambda network, crop, maps: compiled)
-    monkeypatch.setattr(engines, "select_engine", lambda name, precision, crops: spec)
+    monkeypatch.setattr(engines, "select_engine", lambda *_: spec)
     bias = np.linspace(-1, 1, len(CLASS_NAMES), dtype=np.float32)
     network = SimpleNamespace(bias=lambda: bias, supports_cam=True, grid=FeatureGrid())
     monkeypatch.setattr(model.Checkpoint, "build_network", lambda opened: network)
