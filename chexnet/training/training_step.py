@@ -50,7 +50,7 @@ class TrainingModel(paddle.Model):
         metric: receives the probabilities and labels of every batch.
         optimizer: optimizer of the network's parameters.
         amp: mixed precision, one of `chexnet.config.AMP_LEVELS`.
-        agreement: exchanges the losses of several processes; None for a process on its own.
+        agreement: exchanges the losses of several processes; None in one process.
         sync_bn: whether batch normalization uses the statistics of the whole batch in several processes.
         may_freeze: whether parameters may stop and start being trained.
 

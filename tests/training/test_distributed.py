@@ -173,7 +173,7 @@ def test_pieces_make_up_the_batches(lists, processes, parts):
         ("cpu", "", "gloo", "cpu"),
         ("auto", "", "nccl", "auto"),
         ("gpu", "", "nccl", "gpu"),
-        ("auto", "gloo", "gloo", "cpu"),  # the launcher was told to use no GPU
+        ("auto", "gloo", "gloo", "cpu"),  # the launcher chose no GPU
     ],
 )
 def test_the_backend_follows_the_device_and_not_the_build(monkeypatch, choice, launcher, backend, device_set):
