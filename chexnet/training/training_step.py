@@ -50,7 +50,7 @@ class TrainingModel(paddle.Model):
         metric: receives the probabilities and labels of every batch.
         optimizer: optimizer of the network's parameters.
         amp: mixed precision, one of `chexnet.config.AMP_LEVELS`.
-        agreement: exchanges the losses of several processes.
+        agreement: exchanges the losses of several processes; None in one process.
         sync_bn: whether batch normalization uses the statistics of the whole batch in several processes.
         may_freeze: whether parameters may stop and start being trained.
 
@@ -69,7 +69,7 @@ class TrainingModel(paddle.Model):
         metric: AUROC,
         optimizer: paddle.optimizer.Optimizer,
         amp: str,
-        agreement: Agreement,
+        agreement: Agreement | None = None,
         sync_bn: bool = False,
         may_freeze: bool = False,
     ) -> None:
@@ -205,7 +205,7 @@ class TrainingModel(paddle.Model):
         losses, images = zip(*self._losses, strict=True)
         self._losses = []
         values = paddle.stack(losses).tolist()
-        if launched() > 1:
+        if self.agreement is not None and launched() > 1:
             values = self.agreement.exchange(np.array(values), np.array(images, float)).tolist()
         self._taken += values
 

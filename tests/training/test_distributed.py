@@ -1,22 +1,22 @@
 """Training in several processes: the same numbers as in one, and exact resuming."""
 
-from collections.abc import Callable
+import os
 from pathlib import Path
 
 import numpy as np
+import paddle
 import pytest
 from faults.nursery import assert_same_outcome
 from launcher import Job, flags
 
+from chexnet import device, distributed
 from chexnet.config import TrainConfig
 from chexnet.data import BatchLoader, ChestXrayDataSet
 from chexnet.data.loader import PieceLoader
 from chexnet.data.transforms import Preprocessing
+from chexnet.errors import InputError
 from chexnet.model import checkpoint
 from chexnet.training import run_state, train
-
-Run = Callable[..., Path]
-"""Number of processes and further flags -> folder of the finished run."""
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +165,36 @@ def test_pieces_make_up_the_batches(lists, processes, parts):
         np.testing.assert_array_equal(np.concatenate(images), batch[0])
         np.testing.assert_array_equal(np.concatenate(labels), batch[1])
         assert loaders[0].size(number) == len(batch[0])
+
+
+@pytest.mark.parametrize(
+    ("choice", "launcher", "backend", "device_set"),
+    [
+        ("cpu", "", "gloo", "cpu"),
+        ("auto", "", "nccl", "auto"),
+        ("gpu", "", "nccl", "gpu"),
+        ("auto", "gloo", "gloo", "cpu"),  # the launcher chose no GPU
+    ],
+)
+def test_the_backend_follows_the_device_and_not_the_build(monkeypatch, choice, launcher, backend, device_set):
+    """A build with GPUs, as far as this function can see."""
+    calls = []
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    monkeypatch.setenv("PADDLE_DISTRI_BACKEND", launcher)
+    monkeypatch.setattr(device, "count_gpus", lambda: 2)
+    monkeypatch.setattr(device, "set_device", lambda choice, tf32: calls.append(choice))
+    monkeypatch.setattr(
+        paddle.distributed, "init_parallel_env", lambda: calls.append(os.environ["PADDLE_DISTRI_BACKEND"])
+    )
+    distributed.join(choice)
+    assert calls == [backend, device_set]
+
+
+def test_a_gpu_that_the_launcher_did_not_give_is_refused(monkeypatch):
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    monkeypatch.setenv("PADDLE_DISTRI_BACKEND", "gloo")
+    with pytest.raises(InputError, match=r"--device gpu: .*--gpus"):
+        distributed.join("gpu")
 
 
 def test_earlier_states_have_neither_accumulation_nor_sync_bn():
