@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from chexnet.config.argument_types import (
+    decay_or_off,
     epoch_list,
     int_between,
     non_negative_float,
     non_negative_int,
-    open_fraction,
     positive_float,
     positive_int,
     random_seed,
@@ -228,8 +228,8 @@ class TrainConfig:
     ema: float | None = training(
         None,
         "decay of an exponential moving average of the weights, for example 0.9999; it is validated and saved instead "
-        "of the weights",
-        type=open_fraction,
+        "of the weights (default: off)",
+        type=decay_or_off,
         metavar="DECAY",
     )
     freeze_backbone: int = training(

@@ -59,11 +59,11 @@ def fraction(text: str) -> float:
     return value
 
 
-def open_fraction(text: str) -> float:
-    """Return a number between 0 and 1, without these two."""
-    value = _number(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+def decay_or_off(text: str) -> float | None:
+    """Return a number between 0 and 1, without these two, or None for `off`."""
+    value = None if text == "off" else _number(text)
+    if value is not None and not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number between 0 and 1 nor off")
     return value
 
 

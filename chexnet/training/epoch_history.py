@@ -37,7 +37,7 @@ def draw_curves(rows: list[Row], path: Path) -> None:
         axes.legend()
     loss.set(title="Loss", ylabel="mean over the epoch")
     best = max(rows, key=lambda row: row["val_AUROC_avg"])
-    auroc.set(title=f"Mean AUROC (best: {best['val_AUROC_avg']:.4f}, epoch {best['epoch']:.0f})")
+    auroc.set(title=f"Mean AUROC (highest: {best['val_AUROC_avg']:.4f}, epoch {best['epoch']:.0f})")
     auroc.axvline(best["epoch"], color="0.6", linestyle=":", zorder=0)
     rate.step(epochs, [row["learning_rate"] for row in rows], where="mid", color="#009E73", marker="o", markersize=4)
     rate.set(title="Learning rate", yscale="log")

@@ -212,7 +212,7 @@ class EarlyStopping(Callback):
         best = self.progress.best_epoch
         if self.progress.epoch - best >= self.patience:
             self.model.stop_training = True
-            self.log(f"=> early stopping: no epoch since epoch {best} was better, for {self.patience} epochs")
+            self.log(f"=> early stopping: no better epoch than epoch {best} for {self.patience} epochs")
 
 
 class LearningRateStep(LRScheduler):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import load_script
 from faults.nursery import assert_same_outcome
 from paddle.callbacks import Callback
 
@@ -180,6 +181,15 @@ def test_a_run_prints_its_recipe_and_what_overrides_it(small_run):
     assert "weight_decay" not in overrides
     stored = (Path(config.save_dir) / "config.json").read_text()
     assert '"recipe": "zoogzog"' in stored
+
+
+def test_every_flag_of_a_recipe_can_be_overridden():
+    parser = load_script("train.py").build_parser()
+    for recipe in RECIPES.values():
+        for name in recipe.settings:
+            default = getattr(TrainConfig, name)
+            explicit = parser.explicit_args([f"--{name}", "off" if default is None else str(default)])
+            assert explicit == {name: default}
 
 
 @pytest.mark.parametrize(

@@ -87,13 +87,11 @@ def test_early_stopping_keeps_the_best_epoch(small_run, monkeypatch):
     config = small_run(epoch=30)
     result = train(config, logged.append)
     assert (result.best_epoch, result.best_auroc) == (3, 0.7)
-    assert len(result.history) == 3 + training_callbacks.PATIENCE
+    assert len(result.history) == 3 + config.early_stopping
     assert checkpoint.read_metadata_file(result.best_model)["epoch"] == 3
     assert "early stopping" in logged[-1]
     logged.clear()
-    assert (
-        len(resume(None, {"save_dir": config.save_dir}, log=logged.append).history) == 3 + training_callbacks.PATIENCE
-    )
+    assert len(resume(None, {"save_dir": config.save_dir}, log=logged.append).history) == 3 + config.early_stopping
 
 
 def test_steps_skipped_by_the_loss_scaler_are_counted(monkeypatch):
