@@ -77,6 +77,7 @@ def build_parser() -> cli.Parser:
 def train_or_predict(args: argparse.Namespace) -> None:
     """Train or predict, and print the result."""
     from chexnet import device
+    from chexnet.device import paddle  # noqa: F401 - before any module here imports Paddle
 
     device.set_device(args.device)
     device.expect_equal_shapes()

@@ -90,6 +90,7 @@ def build(network: str, activation: str) -> "Classifier":
 def train_and_evaluate(args: argparse.Namespace) -> None:
     """Read the photographs, train, and print accuracy and AUROC."""
     from chexnet import device
+    from chexnet.device import paddle  # noqa: F401 - before any module here imports Paddle
 
     device.set_device(args.device)
     device.expect_equal_shapes()

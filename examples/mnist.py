@@ -46,6 +46,7 @@ def build_parser() -> cli.Parser:
 def train_lenet(args: argparse.Namespace) -> None:
     """Read the images, train, and print shapes, epochs and accuracies."""
     from chexnet import device
+    from chexnet.device import paddle  # noqa: F401 - before any module here imports Paddle
 
     device.set_device(args.device)
     device.expect_equal_shapes()
