@@ -25,7 +25,7 @@ from chexnet.files import check_writable, write_text
 if TYPE_CHECKING:
     import numpy as np
 
-    from chexnet.inference.engines import Engine
+    from chexnet.inference.engine_backends import Engine
 
 SIDE = 224
 STEPS = 20

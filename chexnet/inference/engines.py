@@ -4,22 +4,27 @@ On a GPU, the network runs in Paddle's eager mode or in ONNX Runtime. On a CPU, 
 several times faster than eager mode; see docs/performance.md.
 """
 
-import sys
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from chexnet import device, gpu_memory
 from chexnet.config import CPUS, ENGINES
 from chexnet.errors import InputError
 from chexnet.files import temporary_folder
 from chexnet.inference import graph_export, onnx_sessions
+from chexnet.inference.engine_backends import (
+    EagerEngine,
+    Engine,
+    Graph,
+    OnnxRuntimeEngine,
+    OpenVINOEngine,
+    PaddleInferenceEngine,
+    export_ir,
+    import_openvino,
+)
 from chexnet.inference.onnx_sessions import Cuda
 
 if TYPE_CHECKING:
@@ -27,31 +32,6 @@ if TYPE_CHECKING:
 
 EAGER_MAX_CROPS = 40
 """On a CPU, eager Paddle predicts up to this number of crops in less time than another engine needs to compile."""
-
-
-class Engine(ABC):
-    """A compiled network.
-
-    Attributes:
-        preferred_batch_size: preferred number of crops per call of `predict`, a compromise between speed and memory.
-    """
-
-    preferred_batch_size: int
-
-    @abstractmethod
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Predict crops: uint8 [N, 1, crop, crop] -> probabilities float32 [N, out_size].
-
-        An engine compiled for any size takes uint8 [N, 1, H, W]. One compiled with `maps` returns class maps float32
-        [N, out_size, h, w], see `CheXNet.class_activation_maps`.
-        """
-
-
-class Graph(NamedTuple):
-    """A network as OpenVINO (its IR) or ONNX Runtime (ONNX, with the weights in the program) reads it."""
-
-    program: bytes
-    weights: bytes
 
 
 @dataclass(frozen=True)
@@ -80,11 +60,11 @@ class EngineSpec:
         `chexnet.inference.cam.probabilities` computes probabilities from class maps, so one pass gives both.
         """
         if device.is_gpu():
-            return _EagerEngine(network, maps, self.precision, gpu_memory.crops_per_pass(crop))
+            return EagerEngine(network, maps, self.precision, gpu_memory.crops_per_pass(crop))
         if self.loads_graphs:
             return self.load(self.export(network, crop, maps))
         with temporary_folder() as folder:
-            return _PaddleInference(
+            return PaddleInferenceEngine(
                 graph_export.save_program(network, folder, crop, maps), self.precision, self.threads
             )
 
@@ -103,13 +83,13 @@ class EngineSpec:
         with temporary_folder() as folder:
             if self.engine == "onnxruntime":
                 return Graph(graph_export.save_onnx(network, folder, crop, maps).read_bytes(), b"")
-            return _export_ir(network, folder, crop, maps)
+            return export_ir(network, folder, crop, maps)
 
     def load(self, graph: Graph) -> Engine:
         """Compile a graph that `export` returned."""
         if self.engine == "onnxruntime":
-            return _OnnxRuntime(graph.program, self.threads, self.cuda)
-        return _OpenVINO(graph, self.precision, self.threads)
+            return OnnxRuntimeEngine(graph.program, self.threads, self.cuda)
+        return OpenVINOEngine(graph, self.precision, self.threads)
 
 
 @dataclass(frozen=True)
@@ -117,7 +97,7 @@ class _EagerSpec(EngineSpec):
     """Paddle's eager mode on a CPU, for few images."""
 
     def compile(self, network: "CheXNet", crop: int | None, maps: bool = False) -> Engine:
-        return _EagerEngine(network, maps)
+        return EagerEngine(network, maps)
 
 
 def set_device(engine: str, choice: str, tf32: str = "off") -> Cuda | None:
@@ -203,116 +183,7 @@ def check_gpu_precision(precision: str) -> None:
 
 def load_exported(path: Path) -> Engine:
     """Load an exported file on the CPU: `.onnx` with ONNX Runtime, a Paddle program with Paddle Inference."""
-    return _OnnxRuntime(str(path)) if path.suffix == ".onnx" else _PaddleInference(path)
-
-
-class _EagerEngine(Engine):
-    """A network in Paddle's eager mode."""
-
-    def __init__(
-        self, network: "CheXNet", maps: bool, precision: str = "float32", preferred_batch_size: int = 10
-    ) -> None:
-        self._predict = network.predict_cam if maps else network.predict
-        self.precision = precision
-        self.preferred_batch_size = preferred_batch_size
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        reduced = self.precision != "float32"
-        with (
-            gpu_memory.out_of_memory_as_input_error(
-                f"a pass of {len(images)} crops", "use a lower --batch_size, --crops 1 or --device cpu"
-            ),
-            device.paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"),
-        ):
-            return self._predict(images)
-
-
-class _PaddleInference(Engine):
-    """Paddle Inference with oneDNN."""
-
-    preferred_batch_size = 10
-
-    def __init__(self, program: Path, precision: str = "float32", threads: int = CPUS) -> None:
-        from paddle import inference
-
-        config = inference.Config(str(program), str(program.with_suffix(".pdiparams")))
-        config.disable_gpu()
-        config.disable_glog_info()
-        config.enable_mkldnn()
-        config.set_cpu_math_library_num_threads(threads)
-        if hasattr(config, "enable_new_ir"):  # Paddle 3
-            config.enable_new_ir(True)
-        config.enable_new_executor(True)
-        if precision == "bfloat16":
-            config.enable_mkldnn_bfloat16()
-        self._predictor = inference.create_predictor(config)
-        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
-        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        self._input.copy_from_cpu(images)
-        self._predictor.run()
-        return self._output.copy_to_cpu()
-
-
-class _OpenVINO(Engine):
-    """OpenVINO with one crop per request, on asynchronous single-thread streams: a crop fits the cache of a core."""
-
-    preferred_batch_size = 80
-
-    def __init__(self, graph: Graph, precision: str, threads: int) -> None:
-        openvino = _openvino()
-        core = openvino.Core()
-        model = core.read_model(graph.program, graph.weights)
-        settings = {
-            # By default, OpenVINO computes in bfloat16 where the CPU supports it.
-            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision],
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
-        }
-        compiled = core.compile_model(model, "CPU", settings)
-        if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != settings["INFERENCE_PRECISION_HINT"]:
-            raise InputError(f"--precision {precision}: OpenVINO does not support it on this CPU; use float32")
-        self._queue = openvino.AsyncInferQueue(compiled, threads)
-        self._queue.set_callback(lambda request, output: output.append(request.get_output_tensor(0).data.copy()))
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        outputs: list[list[np.ndarray]] = [[] for _ in images]
-        for image, output in zip(images, outputs, strict=True):
-            self._queue.start_async({0: image[None]}, output)
-        self._queue.wait_all()
-        return np.concatenate([output[0] for output in outputs])
-
-
-def _export_ir(network: "CheXNet", folder: Path, crop: int | None, maps: bool) -> Graph:
-    """Convert a network to OpenVINO's IR for batches of one image, with float32 weights."""
-    openvino = _openvino()
-    model = openvino.Core().read_model(graph_export.save_logits_program(network, folder, crop, maps))
-    if not maps:
-        sigmoid = openvino.opset13.sigmoid(model.get_results()[0].input_value(0))
-        model = openvino.Model([sigmoid], model.get_parameters())
-    side = crop or -1  # -1: any; as fast as a fixed size, and the memory does not grow with the number of sizes
-    model.reshape([1, 1, side, side])
-    path = folder / "ir.xml"
-    openvino.save_model(model, path, compress_to_fp16=False)
-    return Graph(path.read_bytes(), path.with_suffix(".bin").read_bytes())
-
-
-class _OnnxRuntime(Engine):
-    """ONNX Runtime."""
-
-    def __init__(self, model: str | bytes, threads: int = CPUS, cuda: Cuda | None = None) -> None:
-        self._session = onnx_sessions.create_session(model, threads, cuda)
-        self.preferred_batch_size = 160 if cuda else 20
-        self._padded_size = 1 if cuda else 0
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        count = len(images)
-        if self._padded_size:
-            # cuDNN tries its algorithms for each new batch size, so a smaller batch is padded to an earlier size.
-            self._padded_size = max(self._padded_size, count)
-            images = np.concatenate([images, np.repeat(images[-1:], self._padded_size - count, axis=0)])
-        return self._session.run(None, {graph_export.INPUT: images})[0][:count]
+    return OnnxRuntimeEngine(str(path)) if path.suffix == ".onnx" else PaddleInferenceEngine(path)
 
 
 def why_unavailable(engine: str) -> str:
@@ -335,7 +206,7 @@ def _version(engine: str) -> str:
 def _precisions(engine: str) -> set[str]:
     """Return the precisions of `chexnet.config.PRECISIONS` that an engine reports to support on this CPU."""
     if engine == "openvino":
-        capabilities = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        capabilities = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         # OpenVINO emulates other precisions on some CPUs, and silently computes float32 on others.
         names = {"BF16": "bfloat16", "FP16": "float16"}
         return {"float32"} | {name for capability, name in names.items() if capability in capabilities}
@@ -343,14 +214,3 @@ def _precisions(engine: str) -> set[str]:
     if engine == "paddle" and not device.paddle_version().startswith("2."):
         return {"float32", *(["bfloat16"] if device.paddle.base.core.supports_bfloat16_fast_performance() else [])}
     return {"float32"}
-
-
-def _openvino() -> ModuleType:
-    """Import OpenVINO without its telemetry, which reports each import to a server of the vendor."""
-    hidden = sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    try:
-        import openvino
-    finally:
-        if hidden is None:
-            del sys.modules["openvino_telemetry"]
-    return openvino

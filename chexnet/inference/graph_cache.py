@@ -27,7 +27,8 @@ from chexnet.config.backbone_registry import is_built_in
 from chexnet.errors import InputError
 from chexnet.files.user_cache import default_graph_cache
 from chexnet.inference import graph_entries
-from chexnet.inference.engines import Engine, EngineSpec
+from chexnet.inference.engine_backends import Engine
+from chexnet.inference.engines import EngineSpec
 from chexnet.inference.graph_entries import Entry, NetworkInfo
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from chexnet.errors import InputError
 from chexnet.files import is_leftover
-from chexnet.inference.engines import Graph
+from chexnet.inference.engine_backends import Graph
 from chexnet.model import checkpoint
 from chexnet.model.feature_grid import FeatureGrid
 

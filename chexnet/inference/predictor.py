@@ -19,6 +19,7 @@ from chexnet.data import ListDataSet, images
 from chexnet.data.lists import class_names
 from chexnet.errors import InputError
 from chexnet.inference import cam, engines, graph_cache, image_checks
+from chexnet.inference.engine_backends import Engine
 from chexnet.inference.graph_entries import NetworkInfo
 from chexnet.inference.image_batches import ImageOutput, predict_images, read_batches
 from chexnet.inference.prediction import Prediction, PreparedImage
@@ -108,7 +109,7 @@ class Predictor:
         self._grad_cam = maps
         self._checkpoint: model.Checkpoint | None = checkpoint
         self._info: NetworkInfo | None = None
-        self._compiled: dict[bool, engines.Engine] = {}
+        self._compiled: dict[bool, Engine] = {}
         self._window = 0  # side of a crop's class map in cells, for dense evaluation
 
     @property
@@ -143,7 +144,7 @@ class Predictor:
             log(f"=> {self.crops_description}")
         _ = self.info  # a graph in the cache was made of the same weights
 
-    def compile(self, maps: bool = True) -> engines.Engine:
+    def compile(self, maps: bool = True) -> Engine:
         """Return the compiled engine, for class maps if the backbone supports them, otherwise for probabilities.
 
         Dense evaluation always needs class maps, of images of any size.

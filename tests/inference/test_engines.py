@@ -147,7 +147,7 @@ def test_paddle_on_a_cpu_without_bfloat16_refuses_it_before_the_export(monkeypat
 def test_the_precisions_of_openvino_are_checked_before_the_export(monkeypatch, has, precisions):
     core = SimpleNamespace(get_property=lambda *key: has if key == ("CPU", "OPTIMIZATION_CAPABILITIES") else None)
     monkeypatch.setattr(engines, "why_unavailable", lambda name: "")
-    monkeypatch.setattr(engines, "_openvino", lambda: SimpleNamespace(Core=lambda: core))
+    monkeypatch.setattr(engines, "import_openvino", lambda: SimpleNamespace(Core=lambda: core))
     monkeypatch.setattr(engines, "version", lambda name: "1")
     for precision in PRECISIONS:
         if precision in precisions:

@@ -17,7 +17,7 @@ from PIL import Image
 from chexnet import inference
 from chexnet.files import sha256, shipped_weights
 from chexnet.files.shipped_weights import choose_checkpoint
-from chexnet.inference import engines
+from chexnet.inference import engine_backends, engines
 from chexnet.inference.contact_sheets import MAX_ROWS
 from chexnet.inference.image_checks import MEANINGLESS, is_meaningful
 from chexnet.inference.thresholds import thresholds_path
@@ -59,7 +59,7 @@ def images(tmp_path):
 def predict(ckpt, capsys, monkeypatch):
     """Run the script without compilation: exit code, lines of standard output, lines of standard error."""
     monkeypatch.setattr(
-        engines.EngineSpec, "compile", lambda self, network, crop, maps: engines._EagerEngine(network, maps)
+        engines.EngineSpec, "compile", lambda self, network, crop, maps: engine_backends.EagerEngine(network, maps)
     )
 
     def run(*arguments, stdin: str = "", name: str = "predict"):

@@ -15,6 +15,7 @@ from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.inference import Prediction, Predictor, cam, engines, overlays
 from chexnet.inference.contact_sheets import MAX_ROWS, contact_sheet, finding_sheet
+from chexnet.inference.engine_backends import Engine
 from chexnet.inference.engines import EAGER_MAX_CROPS
 from chexnet.inference.predictor import MAX_BATCH_IMAGES
 from chexnet.inference.thresholds import OperatingPoint, Thresholds
@@ -66,7 +67,7 @@ def quick(ckpt, monkeypatch):
     return predictor
 
 
-class Constant(engines.Engine):
+class Constant(Engine):
     preferred_batch_size = 10
 
     def __init__(self, value: float) -> None:
@@ -236,7 +237,7 @@ def test_a_data_set_is_predicted_in_batches_of_whole_images(ckpt, tmp_path, monk
     def saturated(crops):
         return (1 - 1e-6 * crops.mean(axis=(-3, -2, -1)) / 255).astype(np.float32)
 
-    class Saturated(engines.Engine):
+    class Saturated(Engine):
         preferred_batch_size = 59
 
         def predict(self, images):
