@@ -201,6 +201,7 @@ def draw(runs: Mapping[str, Sequence[Run]], path: Path) -> None:
             axes.plot(values[name], [name] * len(values[name]), "o", color="#56B4E9", markersize=4)
             axes.plot(mean(values[name]), name, "|", color="#0072B2", markersize=14, markeredgewidth=2)
         axes.set_xlabel(f"{title}, test phantoms")
+        axes.set_ylim(-0.7, len(names) - 0.3)
         axes.grid(alpha=0.3)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

@@ -93,6 +93,11 @@ def test_the_average_is_the_moving_average_of_the_weights_and_is_what_is_saved(s
     of_best = states[states[-1].progress.best_epoch].average
     for name, value in of_best.items():
         np.testing.assert_array_equal(best[name], value)
+    final_file = Path(config.save_dir) / "final.pdparams"
+    before = final_file.read_bytes()
+    final_file.unlink()
+    resume(Path(config.save_dir), {})  # nothing is left to train
+    assert final_file.read_bytes() == before
 
 
 def test_a_state_without_the_average_of_its_run_is_refused(small_run):

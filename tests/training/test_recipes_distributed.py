@@ -62,7 +62,7 @@ def test_two_processes_train_the_weights_of_one(folder, name):
 
 @pytest.mark.parametrize("name", [*SAME_STATISTICS, "own"])
 def test_two_processes_resume_to_the_same_bytes(folder, tmp_path, name):
-    """In the first epoch, in which the backbone is frozen and the rate rises, and after it."""
+    """States of the first epoch, in which the backbone is frozen and the rate rises, and of the second."""
     for state in ("after_epoch_00_step_000004.state", "after_epoch_01_step_000004.state"):
         save_dir = tmp_path / state
         arguments = ["--resume", str(folder(name, 2) / state), "--save_dir", str(save_dir)]

@@ -45,7 +45,8 @@ def private_names(path: Path) -> set[str]:
 def test_private_names_of_paddle_are_used_in_one_module():
     modules = (ROOT / "chexnet/training").glob("*.py")
     assert {path.name: names for path in modules if (names := private_names(path))} == {
-        "progress_logger.py": {"_updates", "_start"}
+        "progress_logger.py": {"_updates", "_start"},
+        "tracker_callback.py": {"_get_file_writer"},  # of VisualDL, whose own ROC curves are wrong
     }
 
 
