@@ -44,17 +44,32 @@ class Graph(NamedTuple):
 
 
 class EagerEngine(Engine):
-    """A network in Paddle's eager mode."""
+    """A network in Paddle's eager mode on the CPU, in float32."""
 
-    def __init__(
-        self, network: "CheXNet", maps: bool, precision: str = "float32", preferred_batch_size: int = 10
-    ) -> None:
+    preferred_batch_size = 10
+
+    def __init__(self, network: "CheXNet", maps: bool) -> None:
         self._predict = network.predict_cam if maps else network.predict
-        self.precision = precision
-        self.preferred_batch_size = preferred_batch_size
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Predict crops, see `Engine.predict`."""
+        return self._predict(images)
+
+
+class GpuEngine(EagerEngine):
+    """A network in Paddle's eager mode on a GPU, for images of `crop` pixels or, with None, of any size."""
+
+    def __init__(self, network: "CheXNet", maps: bool, precision: str, crop: int | None) -> None:
+        super().__init__(network, maps)
+        self.precision = precision
+        self.preferred_batch_size = gpu_memory.crops_per_pass(crop)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Predict crops, see `Engine.predict`.
+
+        Raises:
+            InputError: the memory of the GPU does not suffice.
+        """
         reduced = self.precision != "float32"
         with (
             gpu_memory.out_of_memory_as_input_error(
@@ -62,7 +77,7 @@ class EagerEngine(Engine):
             ),
             device.paddle.amp.auto_cast(reduced, dtype=self.precision if reduced else "float16"),
         ):
-            return self._predict(images)
+            return super().predict(images)
 
 
 class PaddleInferenceEngine(Engine):

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chexnet import device, gpu_memory
+from chexnet import device
 from chexnet.config import CPUS, ENGINES
 from chexnet.errors import InputError
 from chexnet.files import temporary_folder
@@ -18,6 +18,7 @@ from chexnet.inference import graph_export, onnx_sessions
 from chexnet.inference.engine_backends import (
     EagerEngine,
     Engine,
+    GpuEngine,
     Graph,
     OnnxRuntimeEngine,
     OpenVINOEngine,
@@ -60,7 +61,7 @@ class EngineSpec:
         `chexnet.inference.cam.probabilities` computes probabilities from class maps, so one pass gives both.
         """
         if device.is_gpu():
-            return EagerEngine(network, maps, self.precision, gpu_memory.crops_per_pass(crop))
+            return GpuEngine(network, maps, self.precision, crop)
         if self.loads_graphs:
             return self.load(self.export(network, crop, maps))
         with temporary_folder() as folder:

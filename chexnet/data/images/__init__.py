@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from chexnet.config import MAX_SAMPLE_BITS
-from chexnet.data.images import dicom, libtiff, pnm
+from chexnet.data.images import dicom, dicom_kinds, libtiff, pnm
 from chexnet.data.images.headers import StoredImage, inspect_bmp, inspect_jpeg, inspect_jpeg_2000, inspect_png
 from chexnet.data.images.sample_range import (
     SampleRange,
@@ -89,7 +89,7 @@ def open_image(path: str | os.PathLike[str], sample_bits: int = MAX_SAMPLE_BITS)
     the image.
     """
     try:
-        if dicom.is_dicom(path):
+        if dicom_kinds.is_dicom(path):
             return dicom.open_dicom(path)
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)

@@ -24,7 +24,6 @@ from chexnet.errors import InputError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-SUFFIXES = (".dcm", ".dicom")
 
 MAX_BYTES = 2**30
 """Maximum size of a file, ten times the pixels of the largest image that is accepted."""
@@ -35,16 +34,6 @@ MAX_READS = 30_000
 _INFO_KEYS = ("Modality", "ViewPosition")
 _LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils", "pylibjpeg", "pylibjpeg.utils")
 _thread = threading.local()
-
-
-def is_dicom(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is DICOM by its content, with or without a preamble, or by its suffix.
-
-    Raises:
-        OSError: the file cannot be opened or read.
-    """
-    start = read_start(path)
-    return has_preamble(start) or os.fspath(path).lower().endswith(SUFFIXES) or is_bare(start)
 
 
 def open_dicom(path: str | os.PathLike[str]) -> Image.Image:

@@ -3,6 +3,7 @@
 import os
 import struct
 
+SUFFIXES = (".dcm", ".dicom")
 PREAMBLE = 128
 _START = 8192
 _META, _IDENTIFICATION = 0x0002, 0x0008
@@ -34,6 +35,16 @@ def read_start(path: str | os.PathLike[str]) -> bytes:
     """
     with open(path, "rb") as file:
         return file.read(_START)
+
+
+def is_dicom(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is DICOM by its content, with or without a preamble, or by its suffix.
+
+    Raises:
+        OSError: the file cannot be opened or read.
+    """
+    start = read_start(path)
+    return has_preamble(start) or os.fspath(path).lower().endswith(SUFFIXES) or is_bare(start)
 
 
 def has_preamble(start: bytes) -> bool:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from chexnet.data.images import dicom
+from chexnet.data.images import dicom_kinds
 from chexnet.data.images.dicom_kinds import has_preamble, is_bare, kind_without_image, read_start
 from chexnet.errors import InputError
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".pgm", ".ppm"),
-    *dicom.SUFFIXES,
+    *dicom_kinds.SUFFIXES,
 )
 """Suffixes, in lower case, of the image files in a folder. DICOM files are found with any suffix."""
 
@@ -124,7 +124,7 @@ def _kind_to_skip(path: Path) -> str | None:
     if not path.is_file():
         return "pipe or device"
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES and suffix not in dicom.SUFFIXES:
+    if suffix in SUFFIXES and suffix not in dicom_kinds.SUFFIXES:
         return None
     try:
         start = read_start(path)
@@ -133,6 +133,6 @@ def _kind_to_skip(path: Path) -> str | None:
     if has_preamble(start) or is_bare(start):
         kind = kind_without_image(start)
         return kind and ("DICOMDIR" if kind == "DICOMDIR" else f"DICOM {kind}")
-    if suffix in dicom.SUFFIXES:
+    if suffix in dicom_kinds.SUFFIXES:
         return None
     return suffix if suffix[1:].isascii() and suffix[1:].isalnum() and len(suffix) < 8 else "without a known suffix"
