@@ -1,4 +1,4 @@
-"""Check whether a GPU can be used: card, driver, Paddle's build and libraries, and its numbers against the CPU's."""
+"""Check a GPU: card, driver, Paddle's build and libraries; compare its numbers."""
 
 from chexnet.gpu.gpu_check import GpuCheck, check_gpu
 from chexnet.gpu.libraries import link_libraries

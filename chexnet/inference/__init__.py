@@ -1,4 +1,4 @@
-"""Predict radiographs with one `Predictor`: probabilities, class activation maps and pictures of them."""
+"""Predict radiographs with one `Predictor`: probabilities, class activation maps, pictures."""
 
 from typing import TYPE_CHECKING
 
