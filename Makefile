@@ -16,7 +16,7 @@ PROSE := $(filter-out CHANGELOG.md,$(wildcard *.md */*.md */*/*.md)) $(wildcard 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-demo: $(DEMO_RUN)/final.pdparams ## make a synthetic data set, train, evaluate on ten crops and write a report; 5 minutes
+demo: $(DEMO_RUN)/final.pdparams ## make a synthetic data set, train, evaluate on ten crops and write a report; two to four minutes
 	$(BIN)/python eval.py --data_dir $(DEMO_DATA)/images --test_list $(DEMO_LISTS)/test_list.txt \
 	    --ckpt $(DEMO_RUN)/best_model.pdparams --output_json $(DEMO_RUN)/result.json \
 	    --output_dir $(DEMO_RUN)/report --val_list $(DEMO_LISTS)/val_list.txt
