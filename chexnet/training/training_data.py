@@ -73,8 +73,8 @@ def open_data(config: TrainConfig, extensions: Extensions, log: LogFn, saved: Ru
     pieces = launched() * config.accumulate
     if config.batch_size % pieces:
         raise InputError(
-            f"--batch_size {config.batch_size}: expected a multiple of {pieces}, for {launched()} processes and "
-            f"--accumulate {config.accumulate}"
+            f"--batch_size {config.batch_size}: expected a multiple of {pieces}, the number of processes times "
+            f"--accumulate: {launched()} x {config.accumulate}"
         )
     check_input_size(config.crop, config.backbone)
     classes = class_names(config.classes_file)
