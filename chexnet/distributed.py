@@ -12,6 +12,8 @@ In one process nothing here does anything: the functions return what they are gi
 import io
 import os
 import pickle
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
@@ -205,13 +207,16 @@ def average_statistics(network: "device.paddle.nn.Layer") -> None:
 
 
 def leave(error: str = "") -> None:
-    """Tell the others that this process ends and why, unless it has done so. The first one waits until all have.
+    """Tell the others that this process ends and why, unless it has done so, and wait until all have.
 
-    It contains the store, from which the others read.
+    The first process contains the store, from which the others read. After an error, SIGTERM is ignored from here on:
+    the launcher sends it to all processes as soon as one has ended, and each is to end by itself, with its message.
     """
     if launched() == 1 or _Job.left:
         return
     _Job.left = True
+    if error and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with suppress(Exception):  # the store has ended
         store = _store()
         if error:
@@ -220,7 +225,7 @@ def leave(error: str = "") -> None:
                 store.add(_key("failed"), 1 + rank())
         left = store.add(_key("left"), 1)
         deadline = time.monotonic() + PATIENCE
-        while is_first() and left < launched() and time.monotonic() < deadline:
+        while left < launched() and time.monotonic() < deadline:
             time.sleep(POLL)
             left = store.add(_key("left"), 0)
 

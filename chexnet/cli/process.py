@@ -205,4 +205,5 @@ def interrupt_on_signals() -> Iterator[list[signal.Signals]]:
         yield received
     finally:
         for number in handled:
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, signal.SIG_DFL)

@@ -43,8 +43,9 @@ class GracefulStop:
     def __exit__(self, *_: object) -> None:
         if self._installed:
             for number, handler in self._handlers.items():
-                # None stands for a handler installed by Paddle's compiled code, which Python cannot restore.
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+                if signal.getsignal(number) is _ignore:
+                    # None stands for a handler installed by Paddle's compiled code, which Python cannot restore.
+                    signal.signal(number, signal.SIG_DFL if handler is None else handler)
             signal.set_wakeup_fd(self._wakeup)
             self._writer.close()
 

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
@@ -66,16 +67,21 @@ def serve(service: InferenceService, host: str, port: int, ready: Callable[[str]
 
 class _Server(ThreadingTCPServer):
     allow_reuse_address = os.name != "nt"  # on Windows, it would allow two servers on one port
+    block_on_close = False  # `server_close` waits for the threads itself
 
     def __init__(self, address: tuple[str, int], service: InferenceService) -> None:
         self.service = service
         self._connections: set[socket.socket] = set()
+        self._threads_of_requests: list[threading.Thread] = []
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Record the connection."""
+        """Record the connection, and start a thread for its requests."""
         self._connections.add(request)
-        super().process_request(request, client_address)
+        self._threads_of_requests = [thread for thread in self._threads_of_requests if thread.is_alive()]
+        thread = threading.Thread(target=self.process_request_thread, args=(request, client_address))
+        self._threads_of_requests.append(thread)
+        thread.start()
 
     def shutdown_request(self, request: Any) -> None:
         """Remove the connection from the record."""
@@ -96,6 +102,9 @@ class _Server(ThreadingTCPServer):
             with suppress(OSError):  # already closed
                 connection.shutdown(socket.SHUT_RD)
         super().server_close()
+        for thread in self._threads_of_requests:
+            if thread.ident is not None:  # a signal may have come before the start of the last one
+                thread.join()
 
 
 class _HTTPError(Exception):
