@@ -209,7 +209,7 @@ def average_statistics(network: "device.paddle.nn.Layer") -> None:
 def leave(error: str = "") -> None:
     """Tell the others that this process ends and why, unless it has done so, and wait until all have.
 
-    The first process contains the store, from which the others read. After an error, SIGTERM is ignored from here on:
+    The first process contains the store, from which the others read. After an error this process ignores SIGTERM:
     the launcher sends it to all processes as soon as one has ended, and each is to end by itself, with its message.
     """
     if launched() == 1 or _Job.left:
