@@ -5,7 +5,6 @@ INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 DEMO_DATA := dataset/phantom
 DEMO_RUN := save/demo
-DEMO_LISTS := $(DEMO_DATA)/labels
 DEMO_IMAGES := 640
 DEMO_EPOCHS := 5
 # Input of the prose check: Markdown files, Python files, and folders of Python files.
@@ -16,14 +15,8 @@ PROSE := $(filter-out CHANGELOG.md,$(wildcard *.md */*.md */*/*.md)) $(wildcard 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-demo: $(DEMO_RUN)/final.pdparams ## make a synthetic data set, train, evaluate on ten crops and write a report; two to four minutes
-	$(BIN)/python eval.py --data_dir $(DEMO_DATA)/images --test_list $(DEMO_LISTS)/test_list.txt \
-	    --ckpt $(DEMO_RUN)/best_model.pdparams --output_json $(DEMO_RUN)/result.json \
-	    --output_dir $(DEMO_RUN)/report --val_list $(DEMO_LISTS)/val_list.txt
-	@echo
-	@echo "The report is $(DEMO_RUN)/report/report.html: open it in a browser. The curves are $(DEMO_RUN)/curves.png."
-	@echo "To see the findings of images of $(DEMO_DATA)/images on a web page, run"
-	@echo "    $(BIN)/python tools/serve.py --ckpt $(DEMO_RUN)/best_model.pdparams"
+demo: $(INSTALLED) ## make a synthetic data set, train, evaluate on ten crops and write a report; two to four minutes
+	$(BIN)/python tools/demo.py --data_dir $(DEMO_DATA) --save_dir $(DEMO_RUN) --images $(DEMO_IMAGES) --epoch $(DEMO_EPOCHS)
 	@echo "'make clean-demo' removes the data set and the run."
 
 test: $(INSTALLED_DEV) ## run all tests
@@ -63,13 +56,3 @@ $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet -r requirements-dev.txt 'paddlepaddle==2.6.2' 'numpy<2'
 	touch $@
-
-$(DEMO_LISTS)/test_list.txt: | $(INSTALLED)
-	rm -rf $(DEMO_DATA)
-	$(BIN)/python tools/make_phantom.py --output_dir $(DEMO_DATA) --images $(DEMO_IMAGES) --size 128 --seed 0 --min_prevalence 0.12
-
-# An interrupted run is resumed; only a finished one has final.pdparams.
-$(DEMO_RUN)/final.pdparams: $(DEMO_LISTS)/test_list.txt | $(INSTALLED)
-	$(BIN)/python train.py --resume --data_dir $(DEMO_DATA)/images --train_list $(DEMO_LISTS)/train_list.txt \
-	    --val_list $(DEMO_LISTS)/val_list.txt --save_dir $(DEMO_RUN) --init random \
-	    --resize 72 --crop 64 --batch_size 16 --epoch $(DEMO_EPOCHS) --decay_epochs 4

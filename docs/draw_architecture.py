@@ -55,7 +55,7 @@ def wing_imports() -> dict[str, set[str]]:
 
     def wing(module: str) -> str | None:
         top = [*module.split("."), ""][1]
-        return None if top in ("", "utility") else top if top in wings else GROUND
+        return None if top in ("", "__main__", "utility") else top if top in wings else GROUND
 
     graph: dict[str, set[str]] = {name: set() for name in sorted(wings | {GROUND})}
     for module, path in MODULES.items():

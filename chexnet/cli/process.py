@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from types import FrameType
 from typing import IO, Any, TextIO, cast
 
+from chexnet.cli.commands import name_commands
 from chexnet.config import GRAPH_CACHE_OFF, GRAPH_CACHE_VARIABLE
 from chexnet.errors import InputError, InputWarning, printable
 from chexnet.files.user_cache import default_graph_cache
@@ -23,6 +24,8 @@ CACHE = os.path.join(".cache", "paddle", "dataset")
 
 class SafeStream:
     """A text stream that escapes control characters and characters that the terminal cannot show.
+
+    A process that runs a sub-command of `chexnet` names its commands, not the scripts, see `commands.name_commands`.
 
     Attributes:
         error: first error of a write, for example of a full disk. Later writes are discarded without an exception.
@@ -36,7 +39,7 @@ class SafeStream:
     def write(self, text: str) -> int:
         """Write a text, unless an earlier write has failed."""
         encoding = self._stream.encoding or "utf-8"
-        safe = printable(text, self._keep).encode(encoding, "backslashreplace").decode(encoding)
+        safe = printable(name_commands(text), self._keep).encode(encoding, "backslashreplace").decode(encoding)
         self._try(lambda: self._stream.write(safe))
         return len(text)
 

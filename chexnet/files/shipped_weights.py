@@ -7,8 +7,10 @@ from pathlib import Path
 from chexnet._types import LogFn
 from chexnet.errors import InputError
 
-SHIPPED = Path(__file__).parents[2] / "pretrained_models" / "phantom_densenet121.safetensors"
-"""Checkpoint for trying the software, trained on synthetic images only. An installed package does not contain it."""
+_NAME = "pretrained_models/phantom_densenet121.safetensors"
+
+SHIPPED = next(filter(Path.is_file, (folder / _NAME for folder in Path(__file__).parents[1:3])), Path(_NAME))
+"""Checkpoint for trying the software, trained on synthetic images only: in an installed package, or in a checkout."""
 
 
 def choose_checkpoint(given: str | None, published: str, log: LogFn) -> str:
@@ -40,7 +42,7 @@ def check_exists(ckpt: str | os.PathLike[str]) -> None:
             f"{ckpt}: no such checkpoint. Three ways to get one: convert arnoweng's model.pth.tar with "
             "convert_torch_weights.py, download Paddle-CheXNet's model_paddle.pdparams, or train with train.py "
             "(see pretrained_models/README.md). "
-            "To try the software: --ckpt pretrained_models/phantom_densenet121.safetensors"
+            f"To try the software: --ckpt {_short(SHIPPED)}"
         )
 
 

@@ -170,7 +170,7 @@ def select_engine(
             raise InputError(f"--precision {precision}: {name} supports float32 only on a GPU; use float32")
         description = f"{name}, float32{' with TF32' * cuda.tf32}, {cuda.device}"
         return EngineSpec(engine, precision, CPUS, description, cuda)
-    if precision not in _precisions(engine):
+    if precision not in cpu_precisions(engine):
         raise InputError(f"--precision {precision}: {name} does not support it on this CPU; use float32")
     threads = f"{CPUS} thread{'s' * (CPUS > 1)}"
     return EngineSpec(engine, precision, CPUS, f"{name}, {precision}, {device.device_name()}, {threads}")
@@ -204,7 +204,7 @@ def _version(engine: str) -> str:
     return device.paddle_version() if engine == "paddle" else version(engine)
 
 
-def _precisions(engine: str) -> set[str]:
+def cpu_precisions(engine: str) -> set[str]:
     """Return the precisions of `chexnet.config.PRECISIONS` that an engine reports to support on this CPU."""
     if engine == "openvino":
         capabilities = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

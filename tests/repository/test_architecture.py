@@ -34,12 +34,13 @@ WINGS = {
     "evaluation": GROUND | {"metrics", "data", "model", "inference"},
     "web": GROUND | {"metrics", "data", "phantom", "model", "inference"},
     "gpu": GROUND | {"model", "training"},
+    "doctor": GROUND | {"gpu", "inference"},
 }
 """Package -> packages that it may import."""
 
 WITHOUT_PADDLE = (
     *("_lazy", "_types", "cli", "config", "device", "errors", "files", "labels", "prefetch"),
-    *("metrics", "phantom", "inference", "evaluation", "web"),
+    *("metrics", "phantom", "inference", "evaluation", "web", "doctor"),
     *(f"gpu.{module}" for module in ("gpu_check", "libraries", "paddle_build")),
     *(f"data.{name}" for name in ("audit", "cache", "download", "images", "lists", "transforms", "loader")),
     *(f"model.{name}" for name in ("checkpoint", "class_maps", "feature_grid", "loading", "model_config")),
@@ -78,7 +79,7 @@ def test_wings_import_downwards(path):
     elif top in WINGS:
         assert used <= WINGS[top]
     else:
-        assert top in ("__init__", "utility")
+        assert top in ("__init__", "__main__", "utility")
 
 
 LAZY = [path for path in SOURCES if path.name == "__init__.py" and "TYPE_CHECKING:" in path.read_text(encoding="utf-8")]
@@ -126,7 +127,7 @@ def test_no_two_files_have_one_name():
     folders = [LIBRARY, *(ROOT / name for name in ("benchmarks", "examples", "tests", "tools"))]
     files = [path for folder in folders for path in folder.rglob("*.py")] + list(ROOT.glob("*.py"))
     counts = Counter(path.name for path in files)
-    assert {name for name, count in counts.items() if count > 1} <= {"__init__.py", "conftest.py"}
+    assert {name for name, count in counts.items() if count > 1} <= {"__init__.py", "__main__.py", "conftest.py"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
