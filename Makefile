@@ -26,6 +26,8 @@ lint: $(INSTALLED_DEV) ## run ruff, mypy and the prose check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy chexnet
+	$(BIN)/mypy --platform win32 chexnet
+	$(BIN)/mypy --platform darwin chexnet
 	$(BIN)/python .ci/check_prose.py $(PROSE)
 
 bench: $(INSTALLED_DEV) ## compare speed and memory with plain reference pipelines; twelve minutes on two cores

@@ -1,6 +1,7 @@
 """Checks before long work that its results can be written and replace no other file."""
 
 import os
+import sys
 import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -141,6 +142,8 @@ def _inside(path: Name, folder: Path) -> bool:
 
 def _mount_id(path: Name) -> str:
     """Return the mount ID of a path, on Linux only; a link is not followed. Other systems give an empty text."""
+    if sys.platform != "linux":
+        return ""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
     except (AttributeError, OSError):

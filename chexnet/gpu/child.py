@@ -82,7 +82,7 @@ def run_limited(
     try:
         stdout, stderr = process.communicate(timeout=timeout)
     except BaseException:
-        if hasattr(os, "killpg"):
+        if sys.platform != "win32":
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with the programs that it started
         else:

@@ -152,8 +152,8 @@ def _captured_output() -> Iterator[Callable[[], str]]:
         saved = [(stream, os.dup(stream)) for stream in (1, 2)]
 
         def text() -> str:
-            file.flush()
-            return os.pread(file.fileno(), 1 << 16, 0).decode(errors="replace")
+            file.seek(0)
+            return file.read()  # to the end, where compiled code continues to write
 
         try:
             for stream, _ in saved:

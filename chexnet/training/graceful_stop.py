@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import threading
 from types import FrameType
 
@@ -35,8 +36,9 @@ class GracefulStop:
             self._writer.setblocking(False)
             self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
             self._handlers = {number: signal.signal(number, _ignore) for number in SIGNALS}
-            for number in SIGNALS if hasattr(signal, "siginterrupt") else ():
-                signal.siginterrupt(number, False)  # otherwise what Paddle is reading from another process fails
+            if sys.platform != "win32":
+                for number in SIGNALS:
+                    signal.siginterrupt(number, False)  # otherwise what Paddle is reading from another process fails
             threading.Thread(target=self._watch, daemon=True).start()
         return self
 
