@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from chexnet.errors import InputError, printable
 from chexnet.inference import overlays
+from chexnet.inference.fonts import face
 from chexnet.inference.overlays import BACKGROUND, MARGIN, TEXT
 from chexnet.inference.prediction import MEANINGLESS, Prediction
 from chexnet.inference.thresholds import Thresholds
@@ -127,7 +128,7 @@ def _tile(prediction: Prediction, finding: str, tile: int, suffix: str = "") -> 
         caption = overlays.fitted(printable(Path(prediction.name).name), 13, tile, end=True)
         panel = prediction.gray.resize(size[::-1], Image.Resampling.BICUBIC)
     picture = Image.new("RGB", (tile, tile + _CAPTION), BACKGROUND)
-    ImageDraw.Draw(picture).text((0, _CAPTION // 2), caption, TEXT, overlays.font(13), anchor="lm")
+    ImageDraw.Draw(picture).text((0, _CAPTION // 2), caption, TEXT, face(caption, 13), anchor="lm")
     picture.paste(panel, (0, _CAPTION))
     return picture
 
@@ -137,11 +138,11 @@ def _stamped(panel: Image.Image, word: str) -> Image.Image:
     picture = panel.copy()
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 0, panel.width, _CAPTION - 1), fill=BACKGROUND)
-    draw.text((4, _CAPTION // 2), word, overlays.COLOR, overlays.font(13), anchor="lm")
+    draw.text((4, _CAPTION // 2), word, overlays.COLOR, face(word, 13), anchor="lm")
     return picture
 
 
 def _write(sheet: Image.Image, middle: int, text: str) -> None:
     """Write a line of text, centered vertically at `middle`."""
     line = overlays.fitted(text, 13, sheet.width - 2 * MARGIN)
-    ImageDraw.Draw(sheet).text((MARGIN, middle), line, TEXT, overlays.font(13), anchor="lm")
+    ImageDraw.Draw(sheet).text((MARGIN, middle), line, TEXT, face(line, 13), anchor="lm")

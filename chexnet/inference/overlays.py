@@ -12,7 +12,9 @@ from bisect import bisect_right
 from functools import cache
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from chexnet.inference.fonts import drawable, face
 
 COLOR = (230, 159, 0)
 LINE = (86, 180, 233)
@@ -89,13 +91,13 @@ def render_panel(
     panel = overlay(gray, heatmap)
     head, foot = 34, 26 if disclaimer else MARGIN
     title, disclaimer = fitted(title, 18, _MAX_TEXT_WIDTH), fitted(disclaimer, 14, _MAX_TEXT_WIDTH)
-    text_width = int(max(font(18).getlength(title), font(14).getlength(disclaimer)))
+    text_width = int(max(face(title, 18).getlength(title), face(disclaimer, 14).getlength(disclaimer)))
     width = 2 * MARGIN + max(panel.width + MARGIN + SCALE_WIDTH, text_width)
     picture = Image.new("RGB", (width, panel.height + head + foot), BACKGROUND)
     picture.paste(panel, (MARGIN, head))
     draw = ImageDraw.Draw(picture)
-    draw.text((MARGIN, head // 2), title, TEXT, font(18), anchor="lm")
-    draw.text((MARGIN, picture.height - foot // 2), disclaimer, TEXT, font(14), anchor="lm")
+    draw.text((MARGIN, head // 2), title, TEXT, face(title, 18), anchor="lm")
+    draw.text((MARGIN, picture.height - foot // 2), disclaimer, TEXT, face(disclaimer, 14), anchor="lm")
     draw_scale(picture, panel.width + 2 * MARGIN, head, panel.height, cam_max)
     return picture
 
@@ -106,7 +108,7 @@ def draw_scale(picture: Image.Image, left: int, top: int, height: int, cam_max: 
 
 
 def fitted(text: str, size: int, width: int, end: bool = False) -> str:
-    """Return the text as one printable line of limited width.
+    """Return the text as one line of limited width that `fonts.face` can draw.
 
     Line breaks, control characters and lone surrogates become U+FFFD.
 
@@ -116,22 +118,17 @@ def fitted(text: str, size: int, width: int, end: bool = False) -> str:
         width: maximum width in pixels; `...` replaces the rest of a longer text.
         end: keep the end of the text instead of its beginning.
     """
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    if len(text) <= width and font(size).getlength(text) <= width:  # no character is narrower than a pixel
+    text = drawable("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text))
+    font = face(text, size)
+    if len(text) <= width and font.getlength(text) <= width:  # no character is narrower than a pixel
         return text
 
     def shortened(letters: int) -> str:
         return f"...{text[len(text) - letters :]}" if end else f"{text[:letters]}..."
 
     lengths = range(min(len(text), width))
-    letters = bisect_right(lengths, width, key=lambda count: int(font(size).getlength(shortened(count)))) - 1
+    letters = bisect_right(lengths, width, key=lambda count: int(font.getlength(shortened(count)))) - 1
     return shortened(letters) if letters > 0 else ""
-
-
-@cache
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return the font of all pictures, which Pillow contains. It has Latin letters only."""
-    return ImageFont.load_default(size)
 
 
 @cache
@@ -150,9 +147,9 @@ def _scale(height: int, cam_max: float) -> Image.Image:
         else:
             color, anchor = LINE, "lm"
         draw.line((0, y, _BAR + 4, y), color, width=2)
-        draw.text((_BAR + 8, y), label, TEXT, font(14), anchor=anchor)
+        draw.text((_BAR + 8, y), label, TEXT, face(label, 14), anchor=anchor)
     unit = Image.new("L", (height, 20))
-    ImageDraw.Draw(unit).text((height // 2, 10), "local logit", 255, font(14), anchor="mm")
+    ImageDraw.Draw(unit).text((height // 2, 10), "local logit", 255, face("", 14), anchor="mm")
     picture.paste(TEXT, (SCALE_WIDTH - 20, _OVERHANG), unit.rotate(90, expand=True))
     return picture
 

@@ -10,6 +10,7 @@ import numpy as np
 from chexnet.evaluation.localization.boxes import BOX_THRESHOLD
 from chexnet.evaluation.localization.cases import Box, Sample
 from chexnet.files import atomic_write
+from chexnet.inference import fonts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,6 +49,8 @@ def write_contact_sheet(path: str | os.PathLike[str], samples: Sequence[Sample])
 
 
 def _draw(axes: "Axes", sample: Sample) -> None:
+    from matplotlib.font_manager import FontProperties
+
     height, width = sample.size
     case = sample.case
     axes.imshow(sample.gray, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
@@ -64,7 +67,11 @@ def _draw(axes: "Axes", sample: Sample) -> None:
     if case.predicted is not None:
         axes.add_patch(_rectangle(case.predicted, color=PREDICTED, linestyle="solid"))
     axes.plot(*case.peak, marker="x", color=PREDICTED, markersize=7, markeredgewidth=1.5)
-    axes.set_title(f"{case.finding}  {case.probability:.2f}\nIoU {case.iou:.2f}  IoBB {case.iobb:.2f}", fontsize=9)
+    finding = fonts.drawable(case.finding)
+    title = axes.set_title(f"{finding}  {case.probability:.2f}\nIoU {case.iou:.2f}  IoBB {case.iobb:.2f}", fontsize=9)
+    title.set_parse_math(False)
+    if file := fonts.font_file(finding):
+        title.set_fontproperties(FontProperties(fname=file, size=9))
 
 
 def _rectangle(box: Box, color: str, linestyle: str) -> Any:
