@@ -151,7 +151,7 @@ def _paddle(paddle: PaddleBuild) -> Check:
         advice = f"pip uninstall -y {' '.join(name.split()[0] for name in paddle.packages)}, then install one of them"
         return Check("Paddle", f"{' and '.join(paddle.packages)}, which overwrite each other", advice, fatal=True)
     if not paddle.version:
-        return Check("Paddle", str(paddle), "pip install paddlepaddle, or for a GPU see README.md", fatal=True)
+        return Check("Paddle", str(paddle), "pip install paddlepaddle, or for a GPU see docs/gpu.md", fatal=True)
     if paddle.failure:
         return Check(
             "Paddle", f"{paddle}: {paddle.failure}", "install it again in a new virtual environment", fatal=True
