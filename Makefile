@@ -10,7 +10,7 @@ DEMO_EPOCHS := 5
 # Input of the prose check: Markdown files, Python files, and folders of Python files.
 PROSE := $(filter-out CHANGELOG.md,$(wildcard *.md */*.md */*/*.md)) $(wildcard *.py) chexnet tools benchmarks examples
 
-.PHONY: help demo test lint docs papers bench faults test-oldest clean-demo
+.PHONY: help install demo test test-fast lint docs papers bench faults test-oldest lock clean-demo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -19,8 +19,13 @@ demo: $(INSTALLED) ## make a synthetic data set, train, evaluate on ten crops an
 	$(BIN)/python tools/demo.py --data_dir $(DEMO_DATA) --save_dir $(DEMO_RUN) --images $(DEMO_IMAGES) --epoch $(DEMO_EPOCHS)
 	@echo "'make clean-demo' removes the data set and the run."
 
+install: $(INSTALLED) ## install everything into .venv
+
 test: $(INSTALLED_DEV) ## run all tests
 	$(BIN)/python -m pytest
+
+test-fast: $(INSTALLED_DEV) ## run the tests that take seconds, in two processes, for a change in progress
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: $(INSTALLED_DEV) ## run ruff, mypy and the prose check
 	$(BIN)/ruff check .
@@ -50,12 +55,18 @@ faults: $(INSTALLED_DEV) ## test hundreds of kills, full disks, damaged and mali
 test-oldest: .venv-oldest/.installed ## run all tests on the oldest supported Paddle, with NumPy 1
 	.venv-oldest/bin/python -m pytest
 
+lock: ## write requirements.lock again, with the newest versions that the ranges of pyproject.toml allow
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra dicom --extra web --extra onnx --universal \
+	    --python-version 3.10 --generate-hashes --no-header --no-annotate --no-emit-index-url -o requirements.lock
+
 clean-demo: ## remove the data set and the run of the demo
 	rm -rf $(DEMO_DATA) $(DEMO_RUN)
 
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): requirements.lock requirements.txt pyproject.toml
 	@echo "Installing Paddle and the other requirements into .venv, once; this takes a minute or two."
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
