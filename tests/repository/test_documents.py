@@ -6,7 +6,7 @@ import re
 import pytest
 from conftest import ROOT, load_script
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/zh/*.md")])
 NAME = re.compile(r"`(chexnet(?:\.\w+)+)`")
 
 
