@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chexnet.model import CheXNet, load
     from chexnet.training import resume, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CLASS_NAMES",

@@ -91,7 +91,7 @@ def test_an_unrelated_flag_suggests_none(script):
 
 
 def test_version(script):
-    assert script(lambda args: None, ["--version"])[:2] == (0, "Paddle-CheXNet 0.1.0\n")
+    assert script(lambda args: None, ["--version"])[:2] == (0, f"Paddle-CheXNet {chexnet.__version__}\n")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
