@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run_python, write_png
 
+import chexnet
 from chexnet import cli
 from chexnet.cli import process
 from chexnet.errors import InputError, printable
