@@ -121,7 +121,7 @@ def test_passports_are_part_of_an_audit(known, tmp_path):
 
 @pytest.mark.real_data
 def test_the_real_lists_have_their_passports(nih_metadata, reference_lists, tmp_path):
-    """The fingerprints are those of the files, and a list with NIH's labels of 2020 is told from the published one."""
+    """The fingerprints are those of the files, also those of parts."""
     listed = {name: read_list(path) for name, path in reference_lists.items()}
     for part, one in listed.items():
         found = passport(one)

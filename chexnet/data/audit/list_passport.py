@@ -43,7 +43,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Passport:
-    """What a list is.
+    """The identity of a list.
 
     Attributes:
         path: list file.
