@@ -127,7 +127,7 @@ def audit(
         classes: names of the label columns.
         table: label file to compare the labels with.
         data_dir: image folder, to check that no image is missing.
-        official: lists to compare the images with, such as NIH's `test_list.txt`, read with `n_classes=0`.
+        official: lists to compare the images with, such as NIH's `test_list.txt`, with labels of any classes or none.
         metadata: metadata of a checkpoint, to compare the images with those that it was trained on.
 
     Raises:

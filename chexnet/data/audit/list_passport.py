@@ -84,7 +84,8 @@ def passport(listed: ImageList, classes: Sequence[str] = CLASS_NAMES, given: Seq
             overlaps of known lists with each other are known.
     """
     known = recognize(listed.names)
-    positives = tuple(listed.labels.sum(axis=0).tolist()) if tuple(classes) == CLASS_NAMES else ()
+    has_labels = listed.labels.shape[1] == len(CLASS_NAMES) and tuple(classes) == CLASS_NAMES
+    positives = tuple(listed.labels.sum(axis=0).tolist()) if has_labels else ()
     release, changed = _labels(known, listed, positives) if known and positives else ("", {})
     relations = _known_relations(known) if known else _relations(listed, given)
     published = tuple(

@@ -8,7 +8,7 @@ from chexnet.data.lists.json_annotations import ImageAnnotations, read_annotatio
 from chexnet.data.lists.label_tables import LabelTable, one_patient_per_image, read_nih
 from chexnet.data.lists.label_values import parse_label
 from chexnet.data.lists.layouts import LAYOUTS, Layout
-from chexnet.data.lists.list_files import ImageList, format_list, read_list
+from chexnet.data.lists.list_files import ImageList, count_labels, format_list, read_list
 from chexnet.data.lists.npz_tables import NpzData, read_npz_labels
 from chexnet.data.lists.patients import Patients, check_agreement, format_patients, patients_path, read_patients
 
@@ -26,6 +26,7 @@ __all__ = [
     "check_images",
     "class_names",
     "clean_name",
+    "count_labels",
     "find_images",
     "find_missing",
     "format_list",

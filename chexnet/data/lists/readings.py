@@ -150,11 +150,11 @@ def _notes(images: dict[str, list[Reading]], classes: Sequence[str], rule: str) 
     notes = [f"readings per image: {per_image}; merged by --readers {rule}"]
     differ = np.zeros(len(classes), int)
     for found in several:
-        votes = np.array([reading.labels for reading in found]) % BLANK  # blank counts as absent
+        votes = np.array([reading.labels for reading in found])
+        votes[votes == BLANK] = 0
         differ += (votes != votes[0]).any(axis=0)
-    disagreements = ", ".join(
-        f"{name} {count:,}" for name, count in zip(classes, differ.tolist(), strict=True) if count
-    )
+    pairs = zip(classes, differ.tolist(), strict=True)
+    disagreements = ", ".join(f"{name} {count:,}" for name, count in pairs if count)
     notes.append(f"images that readers disagree on: {disagreements or 'none'}")
     repeated = sum(len(found) - len({reading.reader for reading in found}) for found in several if found[0].reader)
     if repeated:
