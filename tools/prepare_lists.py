@@ -36,7 +36,7 @@ LAYOUT_ARGS += ("split_column",)
 SOURCE_ARGS = {
     "metadata": (),
     "csv": ("layout", "label_columns", "where", "each_image_a_patient", "uncertain", *LAYOUT_ARGS),
-    "json": ("label_columns", "each_image_a_patient"),
+    "annotations": ("label_columns", "each_image_a_patient"),
     "npz": ("reference", "image_cache"),
 }
 
@@ -52,7 +52,7 @@ def build_parser() -> cli.Parser:
         metavar="FILE",
         help="label files; several are read one after the other or, if one lacks columns, joined by common columns",
     )
-    labels.add_argument("--json", metavar="FILE", help="annotations of ChestX-Det")
+    labels.add_argument("--annotations", metavar="FILE.json", help="findings, boxes and polygons of ChestX-Det")
     labels.add_argument("--npz", metavar="FILE", help="ChestMNIST; --reference checks its labels against lists")
     add = parser.add_argument
     add(
@@ -213,9 +213,9 @@ def read_labels(args: argparse.Namespace) -> "LabelTable":
 
     if args.metadata:
         return read_nih(args.metadata)
-    if args.json:
+    if args.annotations:
         names = tuple(parse_classes(args.label_columns)) if args.label_columns else CHESTX_DET_CLASSES
-        table = read_json_labels(args.json, names)
+        table = read_json_labels(args.annotations, names)
     else:
         table = read_tables(args.csv, layout(args), args.uncertain)
     return one_patient_per_image(table) if args.each_image_a_patient else table

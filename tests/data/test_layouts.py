@@ -143,7 +143,7 @@ def test_chestx_det(tmp_path, capsys):
         {"file_name": "36303.png", "syms": ["Mass"] * 2, "boxes": [[1, 1, 9, 9]] * 2, "polygons": [square] * 2},
     ]
     path.write_text(json.dumps(entries))
-    flags = ("--json", path, "--split", "whole")
+    flags = ("--annotations", path, "--split", "whole")
     assert prepare(tmp_path, *flags)[0] == 2
     assert "no entry names 'Atelectasis'" in capsys.readouterr().err
     assert prepare(tmp_path, *flags, "--label_columns", "Mass,Mas")[0] == 2
