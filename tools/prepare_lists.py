@@ -197,7 +197,9 @@ def check(args: argparse.Namespace) -> None:
     if source == "npz" and args.split not in (None, "parts"):
         unused.add("split")
     if unused:
-        raise InputError(f"--{sorted(unused)[0]}: has no effect with --{source} and --split {args.split}; leave it out")
+        raise InputError(
+            f"--{sorted(unused)[0]}: has no effect with --{source} and --split {args.split or 'parts'}; leave it out"
+        )
     if "reference" in LIST_ARGS.get(args.split, ()) and not args.reference:
         raise InputError(
             f"--split {args.split}: needs --reference TRAIN VAL TEST, the list files that define the split"

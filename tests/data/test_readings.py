@@ -156,6 +156,13 @@ def test_patients_are_taken_from_names_by_a_pattern(tmp_path):
         read_tables([path], Layout("image", {"A": ("A",)}, patient_pattern=r"/(\d+)/"))
 
 
+@pytest.mark.parametrize("pattern", ["(", r"\d+", "(?P<a>"])
+def test_malformed_patterns_are_refused(tmp_path, pattern):
+    path = a_csv(tmp_path, "f.csv", "image,A", "x_17_1.png,1")
+    with pytest.raises(InputError, match="--patient_pattern: "):
+        read_tables([path], Layout("image", {"A": ("A",)}, patient_pattern=pattern))
+
+
 def test_image_names_are_made_of_columns(tmp_path):
     path = a_csv(tmp_path, "f.csv", "id,folder,A", "1234,f,1")
     assert read_tables([path], Layout("{folder}/p{id:2}/{id}.jpg", {"A": ("A",)})).names == ("f/p12/1234.jpg",)

@@ -64,6 +64,7 @@ def read_tables(paths: Sequence[str | os.PathLike[str]], layout: Layout, uncerta
             value, an image in two rows without `layout.readers`, or with two patients or parts, or a patient that
             contradicts the image name.
     """
+    _check_pattern(layout.patient_pattern)
     split = [layout.split_column] if layout.split_column not in ("", FILES) else []
     patient = [layout.patient_column] if layout.patient_column else []
     rows = CsvRows(
@@ -229,6 +230,15 @@ def _split_row(row: Row, layout: Layout) -> tuple[_ReadingStart, list[str]]:
     else:
         patient = patient_id(name)
     return (name, row.where, patient, part, reader), cells[count:]
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groups if pattern else 1
+    except re.error as error:
+        raise InputError(f"--patient_pattern: {shorten(pattern)} is not a regular expression: {error}") from error
+    if groups < 1:
+        raise InputError(f"--patient_pattern: {shorten(pattern)} has no group, expected the patient in parentheses")
 
 
 def _patient_by_pattern(name: str, pattern: str, where: str) -> str:
