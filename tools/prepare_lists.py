@@ -135,7 +135,7 @@ def add_layout_arguments(parser: cli.Parser) -> None:
 def prepare_lists(args: argparse.Namespace) -> None:
     """Read the labels, split the images, write the lists and print the counts."""
     check(args)
-    from chexnet.data.lists import splits
+    from chexnet.data.lists import format_table, splits
     from chexnet.labels import CLASS_NAMES
 
     splits.check_unused(args.output_dir)
@@ -143,25 +143,11 @@ def prepare_lists(args: argparse.Namespace) -> None:
         split, classes = read_npz(args), CLASS_NAMES
     else:
         table = read_labels(args)
-        print_table(table, args.uncertain)
+        cli.echo(format_table(table, args.uncertain))
         split, classes = split_images(args, table), table.classes
     print(splits.format_counts(split, classes))
     files = splits.write_lists(split, classes, args.output_dir)
     print(f"Next: {next_command(args, list(files.values()))}")
-
-
-def print_table(table: "LabelTable", uncertain: str | None) -> None:
-    """Print what was read."""
-    cli.echo(f"=> {table.path}: {len(table):,} images of {format_patients(table)}")
-    for note in table.notes:
-        print(f"=> {note}")
-    for name, unsure, blank in zip(table.classes, table.uncertain, table.blank, strict=True):
-        if unsure:
-            print(f"=> {name}: {unsure:,} uncertain, --uncertain {uncertain}")
-        if blank:
-            print(f"=> {name}: {blank:,} blank, treated as absent")
-    if table.dropped:
-        print(f"=> {table.dropped:,} images with uncertain labels left out")
 
 
 def next_command(args: argparse.Namespace, files: "Sequence[Path]") -> str:
@@ -175,15 +161,6 @@ def next_command(args: argparse.Namespace, files: "Sequence[Path]") -> str:
     if names.exists():
         command += ["--classes_file", str(names)]
     return cli.command_line(*command)
-
-
-def format_patients(table: "LabelTable") -> str:
-    """Return the numbers of known patients and of images without one, as text."""
-    unknown = table.patients.count(None)
-    known = len({*table.patients} - {None})
-    if not unknown:
-        return f"{known:,} patients"
-    return f"{known:,} known patients; the patients of {unknown:,} images are unknown"
 
 
 def check(args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chexnet.data.lists import Layout, read_tables
-from chexnet.data.lists.csv_tables import parse_part
+from chexnet.data.lists.csv_cells import parse_part
 from chexnet.data.lists.layouts import layout_of, parse_classes, parse_where
 from chexnet.errors import InputError
 

@@ -5,7 +5,7 @@ from chexnet.data.lists.csv_tables import read_csv, read_tables
 from chexnet.data.lists.image_files import check_images, find_images, find_missing, missing_images_error
 from chexnet.data.lists.image_names import clean_name, image_id, patient_id
 from chexnet.data.lists.json_annotations import ImageAnnotations, read_annotations, read_json_labels
-from chexnet.data.lists.label_tables import LabelTable, one_patient_per_image, read_nih
+from chexnet.data.lists.label_tables import LabelTable, format_table, one_patient_per_image, read_nih
 from chexnet.data.lists.label_values import parse_label
 from chexnet.data.lists.layouts import LAYOUTS, Layout
 from chexnet.data.lists.list_files import ImageList, count_labels, format_list, read_list
@@ -31,6 +31,7 @@ __all__ = [
     "find_missing",
     "format_list",
     "format_patients",
+    "format_table",
     "image_id",
     "missing_images_error",
     "one_patient_per_image",

@@ -1,12 +1,12 @@
 """Label files of any data set: CSV with a column per finding, or with a column that names findings."""
 
-import ast
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from chexnet.data.lists.csv_cells import parse_findings, parse_part, part_of_file, plain
 from chexnet.data.lists.csv_rows import CsvRows, Row
 from chexnet.data.lists.image_names import checked_name, patient_id
 from chexnet.data.lists.label_tables import LabelTable, parse_patient
@@ -16,9 +16,6 @@ from chexnet.data.lists.readings import BLANK, Reading, merge
 from chexnet.errors import InputError
 from chexnet.files.text_files import shorten, shorten_all
 from chexnet.labels import validate_class_names
-
-MAX_FINDINGS = 10_000
-"""Limit on the characters of a cell that names findings."""
 
 
 def read_csv(
@@ -107,7 +104,7 @@ class _NamedFindings:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._classes = {
-            _plain(finding): [c for c, of in enumerate(layout.classes.values()) if _plain(finding) in map(_plain, of)]
+            plain(finding): [c for c, of in enumerate(layout.classes.values()) if plain(finding) in map(plain, of)]
             for of in layout.classes.values()
             for finding in of
         }
@@ -132,7 +129,7 @@ class _NamedFindings:
                 )
             for finding in parse_findings(cell, where):
                 self._counts[finding] += 1
-                for column in self._classes.get(_plain(finding), ()):
+                for column in self._classes.get(plain(finding), ()):
                     one.labels[column] = 1
         yield from found.values()
 
@@ -142,70 +139,20 @@ class _NamedFindings:
         Raises:
             InputError: no row names the finding of a class.
         """
-        named = set(map(_plain, self._counts))
+        named = set(map(plain, self._counts))
         for name, of in self._layout.classes.items():
-            if missing := [finding for finding in of if _plain(finding) not in named]:
+            if missing := [finding for finding in of if plain(finding) not in named]:
                 raise InputError(
                     f"{path}: class {shorten(name)} stands for the finding {shorten(missing[0])}, expected one in "
                     f"the column {self._layout.finding_column!r}; it names "
                     f"{shorten_all([finding for finding, _ in self._counts.most_common()])}"
                 )
-        others = [(name, count) for name, count in self._counts.most_common() if _plain(name) not in self._classes]
+        others = [(name, count) for name, count in self._counts.most_common() if plain(name) not in self._classes]
         notes = [f"{self._blank:,} rows without findings left out"] if self._blank else []
         if others:
             listed = shorten_all([f"{name} {count:,}" for name, count in others], limit=10)
             notes.append(f"findings of no class, not used: {listed}")
         return notes
-
-
-def parse_findings(cell: str, where: str) -> list[str]:
-    """Parse a cell that names findings: one, several joined by `|`, or a Python list of strings, as in PadChest.
-
-    >>> parse_findings("['nodule', ' pleural effusion']", "a.csv:2"), parse_findings("Mass|Nodule", "a.csv:2")
-    (['nodule', 'pleural effusion'], ['Mass', 'Nodule'])
-
-    Raises:
-        InputError: the cell has more than MAX_FINDINGS characters or is a malformed list.
-    """
-    if len(cell) > MAX_FINDINGS:
-        raise InputError(f"{where}: {len(cell):,} characters of findings, expected at most {MAX_FINDINGS:,}")
-    if not cell.startswith("["):
-        return [finding for part in cell.split("|") if (finding := part.strip())]
-    try:
-        found = ast.literal_eval(cell)  # literals only, no code is run
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise InputError(f"{where}: the findings are {shorten(cell)}, expected a list such as ['nodule']") from error
-    if not isinstance(found, list) or not all(isinstance(finding, str) for finding in found):
-        raise InputError(f"{where}: the findings are {shorten(cell)}, expected a list of strings such as ['nodule']")
-    return [finding.strip() for finding in found if finding.strip()]
-
-
-_PARTS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validate", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-
-
-def parse_part(text: str, where: str) -> str:
-    """Return `train`, `val` or `test` for the spellings of data sets.
-
-    Raises:
-        InputError: it is none of them.
-    """
-    if (part := _PARTS.get(text.casefold())) is None:
-        raise InputError(f"{where}: the part of the data set is {shorten(text)}, expected one of {', '.join(_PARTS)}")
-    return part
-
-
-def _part_of_file(path: Path) -> str:
-    words = re.split(r"[^a-z]+", path.name.casefold().removesuffix(".gz").removesuffix(".csv"))
-    parts = {_PARTS[word] for word in words if word in _PARTS}
-    if len(parts) != 1:
-        raise InputError(
-            f"{path}: the file name contains {len(parts)} parts of a data set, expected one word of {', '.join(_PARTS)}"
-        )
-    return parts.pop()
 
 
 _ReadingStart = tuple[str, str, str | None, str, str]
@@ -217,7 +164,7 @@ def _split_row(row: Row, layout: Layout) -> tuple[_ReadingStart, list[str]]:
     reader = cells.pop() if layout.reader_column else ""
     part = ""
     if layout.split_column == FILES:
-        part = _part_of_file(row.path)
+        part = part_of_file(row.path)
     elif layout.split_column:
         part = parse_part(cells.pop(), row.where)
     given = cells.pop() if layout.patient_column else None
@@ -271,7 +218,3 @@ def _either(labels: Sequence[int]) -> int:
     if UNCERTAIN in labels:
         return UNCERTAIN
     return BLANK if set(labels) == {BLANK} else 0
-
-
-def _plain(finding: str) -> str:
-    return " ".join(finding.replace("_", " ").split()).casefold()

@@ -90,6 +90,26 @@ def read_nih(path: str | os.PathLike[str]) -> LabelTable:
     return LabelTable(rows.path, rows.names, labels, tuple(patients), CLASS_NAMES, uncertain=zeros, blank=zeros)
 
 
+def format_table(table: LabelTable, uncertain: str | None = None) -> str:
+    """Describe a table, one fact per line: images, patients, notes, and uncertain and blank labels.
+
+    Args:
+        table: the table.
+        uncertain: treatment of uncertain labels, see `csv_tables.read_csv`.
+    """
+    unknown = table.patients.count(None)
+    patients = f"{len({*table.patients} - {None}):,} patients"
+    if unknown:
+        patients = f"{patients.replace('patients', 'known patients')}; the patients of {unknown:,} images are unknown"
+    lines = [f"{table.path}: {len(table):,} images of {patients}", *table.notes]
+    for name, unsure, blank in zip(table.classes, table.uncertain, table.blank, strict=True):
+        lines += [f"{name}: {unsure:,} uncertain, --uncertain {uncertain}"] if unsure else []
+        lines += [f"{name}: {blank:,} blank, treated as absent"] if blank else []
+    if table.dropped:
+        lines.append(f"{table.dropped:,} images with uncertain labels left out")
+    return "\n".join(f"=> {line}" for line in lines)
+
+
 def one_patient_per_image(table: LabelTable) -> LabelTable:
     """Return the table with each image as its own patient, for data sets without two images of the same patient.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chexnet.data.lists import parse_label, read_annotations
+from chexnet.data.lists.csv_cells import plain
 from chexnet.errors import InputError
 from chexnet.evaluation.localization.boxes import BOX_SPACE, Box, GroundTruthBox
 from chexnet.files.csv_files import CsvFile
@@ -90,9 +91,9 @@ def read_boxes(path: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAME
 
 
 def _class_by_spelling(classes: Sequence[str]) -> dict[str, str]:
-    named = {_plain(nih): name for name, nih in BOX_FILE_SPELLINGS.items()} | _SYNONYMS
+    named = {plain(nih): name for name, nih in BOX_FILE_SPELLINGS.items()} | _SYNONYMS
     named = {spelling: name for spelling, name in named.items() if name in classes}
-    return named | {_plain(name): name for name in classes}
+    return named | {plain(name): name for name in classes}
 
 
 def _table_of(path: Path) -> _BoxTable | None:
@@ -116,7 +117,7 @@ def _annotated(path: Path, named: Mapping[str, str]) -> Iterator[GroundTruthBox]
         ):
             yield GroundTruthBox(
                 image.name,
-                named.get(_plain(finding), finding),
+                named.get(plain(finding), finding),
                 (left, top, right - left, bottom - top),
                 image.where,
                 polygon=polygon,
@@ -135,7 +136,7 @@ def _read_table(path: Path, table: _BoxTable, named: Mapping[str, str]) -> Itera
         if not any(edges) and present != 1:  # an image without a box
             continue
         yield GroundTruthBox(
-            image, named.get(_plain(finding), finding), _box(edges, table, where), where, space=table.space
+            image, named.get(plain(finding), finding), _box(edges, table, where), where, space=table.space
         )
 
 
@@ -160,7 +161,7 @@ def _read_nih(path: Path, named: Mapping[str, str]) -> Iterator[GroundTruthBox]:
         if not finding:
             raise InputError(f"{where}: the finding is empty, expected its name")
         box = _numbers(row[2:6], "x, y, w and h", where)
-        yield GroundTruthBox(image, named.get(_plain(finding), finding), box, where)
+        yield GroundTruthBox(image, named.get(plain(finding), finding), box, where)
 
 
 def _check_image(image: str, where: str) -> None:
@@ -176,10 +177,6 @@ def _numbers(cells: Sequence[str], names: str, where: str) -> Box:
     if not all(map(math.isfinite, (x, y, third, fourth))):
         raise InputError(f"{where}: the box is {shorten(','.join(cells))}, expected four numbers: {names}")
     return x, y, third, fourth
-
-
-def _plain(finding: str) -> str:
-    return " ".join(finding.replace("_", " ").split()).casefold()
 
 
 def describe_unknown(boxes: Sequence[GroundTruthBox], classes: Sequence[str]) -> str:
