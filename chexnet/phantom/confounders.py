@@ -27,7 +27,7 @@ def chest_drain(chest: Chest, rng: np.random.Generator) -> Array:
     inward = bulge + 1.5 * np.linspace(0.0, 1.0, 9) ** 2
     points = [(side * (a.half_width + 3.2), enters + 1.6)]
     points += [(side * float(x), float(y)) for x, y in zip(wall - inward, heights, strict=True)]
-    return 2.5 * _strokes(chest, [points], 0.42) + 6.0 * _strokes(chest, [points], 0.09)
+    return 3.0 * _strokes(chest, [points], 0.53) + 12.0 * _strokes(chest, [points], 0.15)
 
 
 def pacemaker(chest: Chest, rng: np.random.Generator) -> Array:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from chexnet._types import ProgressFn
 from chexnet.errors import InputError
-from chexnet.evaluation.shortcuts.effects import FRACTION, SEED, Effect, Verdict, judge, measure_effects
+from chexnet.evaluation.shortcuts.effects import FRACTION, MIN_LOGIT, SEED, Effect, Verdict, judge, measure_effects
 from chexnet.evaluation.shortcuts.image_pairs import Pair, read_pairs
 from chexnet.files import atomic_write, check_writable, sha256, write_text
 from chexnet.files.text_files import shorten_all
@@ -29,7 +29,8 @@ MAX_PICTURES = 4
 
 RULE = (
     f"a thing that is no class is a shortcut for a finding if the 95 % interval of its mean change of the finding's "
-    f"logit excludes 0 and the mean is more than {FRACTION:g} of the mean change by the finding itself; intervals: "
+    f"logit excludes 0 and the mean is more than {MIN_LOGIT:g} and more than {FRACTION:g} of the mean change by the "
+    f"finding itself, up or down; intervals: "
     f"percentiles of {REPLICATES:,} resamples of the patients, seed {SEED}"
 )
 
@@ -90,7 +91,7 @@ class ShortcutResult:
                 {"planted": found.effect.planted, "finding": found.effect.finding, "fraction": found.fraction}
                 for found in self.verdict.shortcuts
             ],
-            "not_judged": self.verdict.not_judged,
+            "not_judged": list(self.verdict.not_judged),
         }
 
     def examples(self) -> list[tuple[Pair, str]]:
