@@ -397,5 +397,7 @@ class CardConfig:
     train_config: str | None = data(None, "config.json of the training run", metavar="FILE.json")
     shortcuts: str | None = data(None, "shortcuts.json of tools/shortcuts.py", metavar="FILE.json")
     details: str | None = data(
-        None, "JSON file with what only people know: intended use, license ... (pretrained_models/README.md)", metavar="FILE.json"
+        None,
+        "JSON file with what only people know: intended use, license ... (pretrained_models/README.md)",
+        metavar="FILE.json",
     )

@@ -1,7 +1,6 @@
 """Confounders and pairs: what is planted changes its own pixels, and nothing that was drawn before."""
 
 import csv
-import hashlib
 from collections import Counter
 
 import numpy as np
@@ -65,17 +64,12 @@ def test_several_confounders_are_the_sum_of_the_single_ones():
 
 
 def test_radiographs_without_confounders_have_not_changed():
-    """The shipped network and the figures of the demo rest on these pixels."""
-    digest = hashlib.sha256()
-    for index in range(30):
-        for size in (64, 200):
-            findings = CLASS_NAMES[index % 14 : index % 14 + 3]
-            image = draw(findings, size, seed=index, patient=index, image=index % 3).image
-            # Gray levels are compared coarsely, because the last bit of exp depends on the processor.
-            digest.update((np.abs(image.astype(int) - 128) > 250).tobytes())
-            assert image.dtype == np.uint8
-    assert draw([], 64).confounders == ()
-    assert digest.hexdigest()
+    """The shipped network and the figures of the demo rest on these images; the values are of the version without."""
+    means = [
+        draw(CLASS_NAMES[index : index + 2], 128, seed=index, patient=index + 1, image=index % 3).image.mean()
+        for index in range(0, 13, 2)
+    ]
+    np.testing.assert_allclose(means, [144.364, 119.096, 121.945, 125.766, 125.902, 103.009, 107.833], atol=0.01)
 
 
 def test_unknown_confounders_are_refused():
@@ -111,11 +105,14 @@ def test_confounders_are_planted_at_their_rates():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "chest_drain", "chest_drain=", "chest_drain=1.1", "chest_drain=nan", "chest_drain=-0.1", "tube=0.1"]
-    + ["Pneumothorax=0.5", "letter=0.1,Mas=0.5", "letter=0.1,letter=0.5", "letter=0.1,Mass=0.5,Mass=0.6", "letter=0.1,"],
+    (
+        *("", "chest_drain", "chest_drain=", "chest_drain=1.1", "chest_drain=nan", "chest_drain=-0.1", "tube=0.1"),
+        *("Pneumothorax=0.5", "letter=0.1,Mas=0.5", "letter=0.1,letter=0.5", "letter=0.1,Mass=0.5,Mass=0.6"),
+        "letter=0.1,",
+    ),
 )
 def test_an_unusable_planting_is_refused(text):
-    with pytest.raises(InputError, match="^--plant "):
+    with pytest.raises(InputError, match=r"^--plant "):
         Planting.parse(text)
 
 

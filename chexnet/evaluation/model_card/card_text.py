@@ -20,16 +20,16 @@ _LICENSE = "unknown"
 _MARKUP = re.compile(r"([\\`*<>|\[\]])")
 
 _TRAINING_FIELDS = (
-    ("recipe", "init", "optimizer", "learning_rate", "schedule", "batch_size", "epoch", "loss", "augment", "select")
-    + ("weight_decay", "ema", "early_stopping", "seed")
-)  # fmt: skip
+    *("recipe", "init", "optimizer", "learning_rate", "schedule", "batch_size", "epoch", "loss", "augment", "select"),
+    *("weight_decay", "ema", "early_stopping", "seed"),
+)
 
 
 def render_card(inputs: CardInputs) -> str:
     """Return the card of a checkpoint. It has no date, so that the same files give the same bytes."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(  # noqa: S701 - Markdown, not HTML; `_plain` escapes what files say
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         undefined=StrictUndefined,
         trim_blocks=True,

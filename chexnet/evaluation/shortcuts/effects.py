@@ -1,4 +1,4 @@
-"""How much a planted thing changes the outputs of a network, and when it counts as a shortcut. Arrays in, values out."""
+"""How much a planted thing changes the outputs of a network, and when it counts as a shortcut."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.platt import to_logits
 
 MIN_LOGIT, FRACTION = 1.0, 0.25
-"""Change of a finding's logit that makes a shortcut: more than MIN_LOGIT, which multiplies the odds by 2.7, and more than
-this fraction of the change by the finding itself."""
+"""Change of a finding's logit that makes a shortcut: more than MIN_LOGIT, which multiplies the odds by 2.7, and more
+than this fraction of the change by the finding itself."""
 
 SEED = 0
 

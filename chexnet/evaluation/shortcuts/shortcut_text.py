@@ -15,8 +15,8 @@ def format_result(result: ShortcutResult) -> str:
         if shortcut.fraction is not None:
             compared = f"{shortcut.fraction:.2f} of what the finding itself does"
         lines.append(
-            f"shortcut: {effect.planted} moves {effect.finding} by {_change(effect.logit)}, {compared}; its probability "
-            f"by {_change(effect.probability, 3)}"
+            f"shortcut: {effect.planted} moves {effect.finding} by {_change(effect.logit)}, {compared}; its "
+            f"probability by {_change(effect.probability, 3)}"
         )
     if not result.verdict.shortcuts:
         lines.append("no shortcut found among the things that were planted")
