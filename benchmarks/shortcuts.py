@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FINDING, CONFOUNDER = "Pneumothorax", "chest_drain"
 
-OTHERS = ("pacemaker=0.1", "ap_marker=0.3", "letter=0.3")
+OTHERS = ("pacemaker=0.3", "ap_marker=0.3", "letter=0.3")
 
 PLANTED: Mapping[str, tuple[str, ...]] = {
     "drains go with pneumothorax": (f"{CONFOUNDER}=0.02,{FINDING}=0.9", *OTHERS),
