@@ -28,7 +28,7 @@ SECTIONS = [
     "Factors",
     "Metrics",
     "Training, validation and test data",
-    "Quantitative analyses",
+    "Results",
     "Ethical considerations",
     "Caveats and recommendations",
     "CLAIM",
@@ -144,7 +144,12 @@ def test_without_files_everything_is_unknown_and_nothing_is_made_up(folder, tmp_
     assert "model-index" not in front_matter(text)
     assert front_matter(text)["license"] == "unknown"
     assert "AUROC 0" not in text
-    for line in ("Calibration: unknown.", "Results: unknown.", "- training images: unknown.", "- Primary use: unknown"):
+    for line in (
+        "Calibration: unknown.",
+        "Evaluation: unknown.",
+        "- training images: unknown.",
+        "- Primary use: unknown",
+    ):
         assert line in text.splitlines()
     assert text.count("unknown") > 30
 
@@ -202,8 +207,8 @@ REFUSED = {
     "other classes": ("report", lambda root: changed(root / "report/metrics.json", classes={})),
     "half a report": ("report", lambda root: changed(root / "report/metrics.json", mean={"auroc": "0.8"})),
     "no list": ("train_list", lambda root: "a.png 0 1\n"),
-    "no settings": ("train_config", lambda root: '{"colour": 1}'),
-    "unknown detail": ("details", lambda root: '{"licence": "mit"}'),
+    "no settings": ("train_config", lambda root: '{"planet": 1}'),
+    "unknown detail": ("details", lambda root: '{"planet": "mit"}'),
     "two lines": ("details", lambda root: '{"authors": "a\\nb"}'),
     "number": ("details", lambda root: '{"authors": 3}'),
     "license of several words": ("details", lambda root: '{"license": "Apache 2"}'),
