@@ -171,7 +171,8 @@ class Application:
             raise Problem(503, "timeout", f"no result within {seconds} s; try again later", {"Retry-After": "30"})
         finally:
             disconnected.cancel()
-            predictions.cancel()
+            for future in futures:
+                future.cancel()
 
     def _response(self, uploads: list[Upload], outcomes: list[Outcome], maps: list[str], gray: bool) -> Response:
         """Return results and errors in the order of the images, or a problem if there are no results."""

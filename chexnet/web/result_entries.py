@@ -87,11 +87,14 @@ def _describe_finding(prediction: Prediction, name: str, thresholds: Thresholds 
 
 
 def _describe_map(prediction: Prediction, name: str) -> dict[str, Any]:
-    """Return the class map of one finding as opacity 0..255 of a grid over the whole image, row by row."""
+    """Return the class map of one finding as opacity 0..255 of a grid over the whole image, row by row.
+
+    It is 0 where no crop lies.
+    """
     width, height = prediction.gray.size
     scale = MAP_SIDE / max(width, height)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-    opacity = np.rint(255 * prediction.heatmap(name, (rows, columns))).astype(np.uint8)
+    opacity = np.rint(255 * np.nan_to_num(prediction.heatmap(name, (rows, columns)))).astype(np.uint8)
     return {"rows": rows, "columns": columns, "opacity": _encoded(opacity.tobytes())}
 
 

@@ -7,20 +7,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from chexnet._types import LogFn
 from chexnet.errors import InputError
 from chexnet.web.app import Application, create_app
+from chexnet.web.http_protocol import http_protocol
 from chexnet.web.inference_service import InferenceService
 from chexnet.web.server_config import ServerConfig
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-_LOGGERS = ("uvicorn.error", "python_multipart")
+_LOGGERS = ("uvicorn.error", "uvicorn.access", "python_multipart")
 
 
 def listen(config: ServerConfig) -> socket.socket:
@@ -74,12 +72,10 @@ def serve(
     """
     server = build_server(create_app(service, config, log), config, lambda: ready(_page_address(config.host, listener)))
     try:
-        with _silent_loggers():
-            server.run([listener])
+        server.run([listener])
     except KeyboardInterrupt:
-        if not server.signals or server.signals[0] != signal.SIGINT:
+        if server.signals != [signal.SIGINT]:  # one Ctrl-C is the normal way to stop
             raise
-        # the normal way to stop
     finally:
         listener.close()
         service.close(finish=not server.force_exit)
@@ -92,7 +88,7 @@ def build_server(app: Application, config: ServerConfig, ready: Callable[[], Non
         host=config.host,
         port=config.port,
         loop="asyncio",
-        http=_protocol(config.silence_seconds),
+        http=http_protocol(config.silence_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -117,7 +113,13 @@ class Server(uvicorn.Server):
         self.signals: list[int] = []
         self._application, self._ready = app, ready
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve, without log messages."""
+        with _silent_loggers():
+            await super().serve(sockets)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, then call `ready`."""
         try:
             await super().startup(sockets)
         except OSError as error:  # another process listens since `listen`
@@ -125,6 +127,7 @@ class Server(uvicorn.Server):
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish the running requests."""
         self._application.close()
         await super().shutdown(sockets)
 
@@ -146,43 +149,10 @@ class Server(uvicorn.Server):
             signal.raise_signal(self.signals[0])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Receive a signal."""
         self.signals.append(sig)
         self.force_exit = self.should_exit
         self.should_exit = True
-
-
-def _protocol(silence_seconds: float) -> type[H11Protocol]:
-    """Return uvicorn's HTTP protocol with a limit on the time to the end of a request's headers."""
-
-    class Protocol(H11Protocol):
-        _headers: Any = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._headers = self.loop.call_later(silence_seconds, self._close_without_request)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self.conn.their_state is h11.IDLE and self._headers is None:
-                self._headers = self.loop.call_later(silence_seconds, self._close_without_request)
-            elif self.conn.their_state is not h11.IDLE:
-                self._cancel()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._cancel()
-            super().connection_lost(exc)
-
-        def _close_without_request(self) -> None:
-            self._headers = None
-            if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-                self.transport.close()
-
-        def _cancel(self) -> None:
-            if self._headers is not None:
-                self._headers.cancel()
-                self._headers = None
-
-    return Protocol
 
 
 @contextmanager

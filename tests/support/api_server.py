@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -52,11 +53,29 @@ class Served:
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def exchange(self, request: bytes) -> bytes:
-        """Send bytes and return what the server answers until it closes the connection."""
+        """Send bytes and nothing more, and return what the server answers before it closes the connection."""
         with self.connect() as connection:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def ask(self, request: bytes) -> bytes:
+        """Send a request and return its response."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            return receive_response(connection)
+
+
+def receive_response(connection: socket.socket) -> bytes:
+    """Return one response with a Content-Length."""
+    answer = b""
+    while not (match := re.search(rb"content-length: (\d+)\r\n(?s:.*?)\r\n\r\n", answer)) or (
+        len(answer) < match.end() + int(match[1])
+    ):
+        received = connection.recv(65536)
+        assert received, answer
+        answer += received
+    return answer
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +105,7 @@ def api_thresholds(api_ckpt: Path) -> Thresholds:
 
 
 @contextmanager
-def running_server(
-    predictor: Predictor, thresholds: Thresholds | None = None, **settings: Any
-) -> Iterator[Served]:
+def running_server(predictor: Predictor, thresholds: Thresholds | None = None, **settings: Any) -> Iterator[Served]:
     """Start a server on a free port of this computer; `settings` are fields of ServerConfig."""
     config = ServerConfig(**{"port": 0, **settings})
     service, log, started = InferenceService(predictor, thresholds), [], threading.Event()

@@ -22,6 +22,10 @@ class ImageBytes:
         return self.name
 
 
+class _Memory(io.BytesIO):
+    name = ""  # pydicom asks each open file for it
+
+
 ImageSource = str | os.PathLike[str] | ImageBytes
 """Path of an image file, or its content."""
 
@@ -33,7 +37,7 @@ def open_source(source: ImageSource) -> BinaryIO:
         OSError: the file cannot be opened.
     """
     if isinstance(source, ImageBytes):
-        return io.BytesIO(source.content)
+        return _Memory(source.content)
     return cast(BinaryIO, open(source, "rb", buffering=0))
 
 
