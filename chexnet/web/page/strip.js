@@ -72,5 +72,5 @@ function stateWords({ state, result, progress }) {
     words.push(count ? text("presentCount", count) : text("noFinding"));
   } else words.push(text("done"));
   if (result.warnings.length && result.meaningful) words.push(text("warned"));
-  return words.join(", ");
+  return words.join(" · ");
 }
