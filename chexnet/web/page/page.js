@@ -1,6 +1,21 @@
 /* The page: connects the parts, and starts the engine that `<meta name="engine">` names, "local" or "server".
  *
- * Both engines export `createEngine(onProgress, options)`, see docs/page.md.
+ * local_engine.js and server_engine.js each export, by default, createEngine(onProgress, {weights}). It resolves to
+ * {model, predict(file, onProgress)} or rejects with an Error of one sentence. `weights` is the value of `?weights=` in
+ * the address, or null. Progress is {stage, fraction}; stages are the keys `stage_` of texts.js, and the fraction is 0..1
+ * or null.
+ *
+ * model: name, notice, engine, chosen (how the thresholds were chosen), crops (1, 10 or "dense"), max_bytes, cam_max
+ *   (logit at full opacity), and header: the entries of predict.py's JSON file that are common to all images.
+ * predict resolves to {width, height, meaningful, warnings, probabilities, findings, gray, samples, maps}:
+ *   warnings: English sentences, those of predict.py.
+ *   probabilities: finding -> number.
+ *   findings: [{name, probability, calibrated?, present?, threshold?, sensitivity?, specificity?}] in the order of
+ *     Prediction.ranked.
+ *   gray: ImageBitmap, or a Blob or an address of the gray image as the network sees it, width x height.
+ *   samples: {values: Uint8Array or Uint16Array, low, high} that a window applies to, or null for those of `gray`; low
+ *     is black and high is white in `gray`.
+ *   maps: async (finding) => {rows, columns, opacity}: Uint8Array of cells that cover the whole image, or null.
  */
 
 import { at } from "./dom.js";

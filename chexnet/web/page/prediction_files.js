@@ -1,16 +1,35 @@
 /* JSON and CSV of the results, in the formats of predict.py (chexnet.inference.prediction_files). */
 
+/** Return the number with the fewest digits that is the same in float32, as NumPy prints a float32. */
+export function float32Digits(value) {
+  const single = Math.fround(value);
+  for (let digits = 1; digits < 9; digits++) {
+    const short = Number(single.toPrecision(digits));
+    if (Math.fround(short) === single) return short;
+  }
+  return Number(single.toPrecision(9));
+}
+
 /** Return a number as Python prints a float. */
 export function pythonFloat(value) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
   if (Object.is(value, -0)) return "-0.0";
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-4 || size >= 1e16)) {
-    const [digits, exponent] = value.toExponential().split("e");
-    return `${digits}e${exponent[0]}${exponent.slice(1).padStart(2, "0")}`;
-  }
+  if (size !== 0 && (size < 1e-4 || size >= 1e16)) return scientific(value);
   const shown = String(value);
   return /[.e]/.test(shown) ? shown : `${shown}.0`;
+}
+
+/** Return a probability as NumPy prints a float32; its value decides on the notation, not its digits. */
+function numpyFloat(value) {
+  const single = Math.fround(value);
+  return single !== 0 && single < 1e-4 ? scientific(float32Digits(value)) : pythonFloat(float32Digits(value));
+}
+
+/** Return a number with an exponent of at least two digits. */
+function scientific(value) {
+  const [digits, exponent] = value.toExponential().split("e");
+  return `${digits}e${exponent[0]}${exponent.slice(1).padStart(2, "0")}`;
 }
 
 /** Return a string as Python's json.dumps writes it: ASCII only. */
@@ -36,13 +55,24 @@ function jsonIndented(value, indent = "") {
 
 const jsonNumber = (value) => (Number.isInteger(value) ? String(value) : pythonFloat(value));
 
-/** Return finding -> whether it is present, as OperatingPoint.decides does with float32 probabilities. */
-export function decisions(result, header) {
+/** Return [finding, text of its probability] of all classes. */
+const probabilities = (result, header) =>
+  header.classes.map((name) => [name, pythonFloat(float32Digits(result.probabilities[name]))]);
+
+/** Return [finding, text of its calibrated probability] of the findings that the network has a calibration for. */
+function calibrated(result, header) {
+  const values = new Map(result.findings.map((finding) => [finding.name, finding.calibrated]));
+  const names = Object.keys(header.thresholds?.calibration ?? {});
+  return names.map((name) => [name, pythonFloat(float32Digits(values.get(name)))]);
+}
+
+/** Return [finding, whether it it is present], as OperatingPoint.decides does with float32 probabilities. */
+function decisions(result, header) {
   const points = Object.entries(header.thresholds.points);
   return points.map(([name, point]) => [name, Math.fround(result.probabilities[name]) >= point.threshold]);
 }
 
-/** Return the text of predict.py's --output_json.
+/** Return the text of predict.py's --output_json; with a calibration, that of --calibrated.
  *
  * @param header entries that are common to all images, see chexnet.inference.file_prediction.
  * @param results results of the images that could be read.
@@ -51,8 +81,9 @@ export function decisions(result, header) {
 export function jsonText(header, results, errors) {
   const head = jsonIndented(header).slice(0, -2);
   const entries = results.map((result) => {
-    const probabilities = header.classes.map((name) => [name, pythonFloat(result.probabilities[name])]);
-    const entry = [["image", jsonString(result.name)], ["probabilities", jsonObject(probabilities)]];
+    const entry = [["image", jsonString(result.name)], ["probabilities", jsonObject(probabilities(result, header))]];
+    const scaled = calibrated(result, header);
+    if (scaled.length) entry.push(["calibrated", jsonObject(scaled)]);
     if (header.thresholds) entry.push(["decisions", jsonObject(decisions(result, header))]);
     return `\n    ${jsonObject([...entry, ["warnings", jsonList(result.warnings)]])}`;
   });
@@ -72,10 +103,15 @@ const escapeLone = (value) =>
 /** Return the text of predict.py's --output_csv; the parameters are those of `jsonText`. */
 export function csvText(header, results) {
   const decided = header.thresholds ? Object.keys(header.thresholds.points) : [];
-  const columns = [...header.classes.map((name) => `prob_${name}`), ...decided.map((name) => `decision_${name}`)];
+  const columns = [
+    ...header.classes.map((name) => `prob_${name}`),
+    ...Object.keys(header.thresholds?.calibration ?? {}).map((name) => `calibrated_${name}`),
+    ...decided.map((name) => `decision_${name}`),
+  ];
   const rows = results.map((result) => [
     result.name,
-    ...header.classes.map((name) => pythonFloat(result.probabilities[name])),
+    ...header.classes.map((name) => numpyFloat(result.probabilities[name])),
+    ...calibrated(result, header).map(([, value]) => value),
     ...(header.thresholds ? decisions(result, header).map(([, present]) => String(Number(present))) : []),
     result.warnings.join("; "),
   ]);
