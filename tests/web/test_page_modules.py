@@ -96,7 +96,7 @@ def test_saved_files_are_those_of_predict_py(page, tmp_path, thresholds):
       const { csvText, jsonText } = await import("./prediction_files.js");
       return [jsonText(data.header, data.results, data.errors), csvText(data.header, data.results)];
     """
-    found_json, found_csv = page.run(code, {"header": header, "results": results(calibration), "errors": split(errors)})
+    found_json, found_csv = page.run(code, {"header": header, "results": results(), "errors": split(errors)})
     expected_json = (tmp_path / "p.json").read_text(encoding="utf-8")
     assert json.loads(found_json) == json.loads(expected_json)
     images = expected_json.index('"images"')
@@ -107,20 +107,12 @@ def test_saved_files_are_those_of_predict_py(page, tmp_path, thresholds):
     assert len(list(csv.reader(io.StringIO(found_csv)))) == 22
 
 
-def results(calibration) -> list[dict]:
+def results() -> list[dict]:
     """The predictions as an engine of the page returns them."""
     entries = []
     for prediction in predictions():
         probabilities = {name: prediction.probability(name) for name in CLASSES}
-        calibrated = {name: float(scaling.apply(probabilities[name])) for name, scaling in calibration.items()}
-        entries.append(
-            {
-                "name": prediction.name,
-                "probabilities": probabilities,
-                "warnings": prediction.warnings,
-                "findings": [{"name": name, "calibrated": calibrated.get(name)} for name in CLASSES],
-            }
-        )
+        entries.append({"name": prediction.name, "probabilities": probabilities, "warnings": prediction.warnings})
     return entries
 
 
@@ -140,7 +132,9 @@ def warned_images(folder):
     for number, array in enumerate(arrays):
         Image.fromarray(array).save(folder / f"{number}.png")
     for modality, view in product(("DX", "CT"), ("PA", "LL")):
-        dataset(chest, Modality=modality, ViewPosition=view).save_as(folder / f"{modality}_{view}.dcm", enforce_file_format=True)
+        dataset(chest, Modality=modality, ViewPosition=view).save_as(
+            folder / f"{modality}_{view}.dcm", enforce_file_format=True
+        )
     damaged = bytearray((folder / "0.png").read_bytes())
     damaged[33:33] = b"\x00\x00\x00\x01tEXtx\x00\x00\x00\x00"
     (folder / "damaged.png").write_bytes(damaged)

@@ -1,5 +1,6 @@
 /* The list of findings: one radio button per finding, with a bar, its threshold and its decision. */
 
+import { calibrate } from "./calibration.js";
 import { element } from "./dom.js";
 import { findingName, text } from "./texts.js";
 
@@ -18,12 +19,10 @@ export function shownFindings(result, model, calibrated) {
   });
 }
 
-/** The threshold on the calibrated scale: Platt's slope and offset are applied to its logit. */
+/** The threshold on the calibrated scale. */
 function calibratedThreshold({ name, threshold }, model) {
   const scaling = model.header?.thresholds?.calibration?.[name];
-  if (!scaling || !(threshold > 0 && threshold < 1)) return scaling ? threshold : null;
-  const logit = Math.log(threshold / (1 - threshold));
-  return 1 / (1 + Math.exp(-(scaling.slope * logit + scaling.offset)));
+  return scaling ? calibrate(threshold, scaling) : null;
 }
 
 /** Return the line under the heading: how many findings are present, or that the numbers are meaningless. */

@@ -1,5 +1,7 @@
 /* JSON and CSV of the results, in the formats of predict.py (chexnet.inference.prediction_files). */
 
+import { calibrate } from "./calibration.js";
+
 /** Return the number with the fewest digits that is the same in float32, as NumPy prints a float32. */
 export function float32Digits(value) {
   const single = Math.fround(value);
@@ -61,9 +63,11 @@ const probabilities = (result, header) =>
 
 /** Return [finding, text of its calibrated probability] of the findings that the network has a calibration for. */
 function calibrated(result, header) {
-  const values = new Map(result.findings.map((finding) => [finding.name, finding.calibrated]));
-  const names = Object.keys(header.thresholds?.calibration ?? {});
-  return names.map((name) => [name, pythonFloat(float32Digits(values.get(name)))]);
+  const scalings = Object.entries(header.thresholds?.calibration ?? {});
+  return scalings.map(([name, scaling]) => {
+    const value = calibrate(Math.fround(result.probabilities[name]), scaling);
+    return [name, pythonFloat(float32Digits(value))];
+  });
 }
 
 /** Return [finding, whether it it is present], as OperatingPoint.decides does with float32 probabilities. */
