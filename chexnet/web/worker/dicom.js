@@ -18,7 +18,7 @@ export async function decodeDicom(bytes, decoders) {
     throw new InputError("named as DICOM, but not a DICOM file (no DICM at byte 128); export it again");
   if (bytes.length > MAX_BYTES)
     throw new InputError(`a DICOM file of ${count(bytes.length)} bytes, expected at most ${count(MAX_BYTES)}`);
-  const header = readHeader(bytes);
+  const header = readHeader(bytes, compressionOf);
   const compression = compressionOf(header.syntax);
   const shape = checkHeader(header);
   const raw = await readPixels(header, shape, compression, decoders);

@@ -43,15 +43,16 @@ export function isBare(bytes) {
   return found > 1;
 }
 
-/** Read the header of a file.
+/** Read the header of a file; `check` is given its transfer syntax, if any, before the elements are read.
  *
  * @throws InputError: the elements are damaged
  */
-export function readHeader(bytes) {
+export function readHeader(bytes, check) {
   const start = hasPreamble(bytes) ? PREAMBLE + 4 : 0;
   try {
     const meta = readElements(bytes, start, false, true, (group) => group !== 2);
     const syntax = new Header(meta.elements, bytes, true, false).text("x00020010");
+    if (syntax) check(syntax);
     const [implicit, little] = encodingOf(bytes, meta.end, syntax);
     const { elements } = readElements(bytes, meta.end, implicit, little, () => false);
     const inferred = implicit ? IMPLICIT : little ? EXPLICIT : BIG_ENDIAN;

@@ -84,26 +84,22 @@ function decodeRle(data, { rows, columns, allocated, signed }) {
   return asType(result.buffer, allocated, signed);
 }
 
-/** Decode a segment to `size` bytes and at most one of padding; null if it has another length. */
+/** Decode a segment to `size` bytes; null if it is shorter, or longer by more than padding to an even length. */
 function decodeSegment(data, size) {
   const plane = new Uint8Array(size + 1);
-  let length = 0;
-  for (let i = 0; i < data.length && length <= size + 1; ) {
+  let [length, i] = [0, 0];
+  while (i < data.length && length < size) {
     const control = data[i];
+    const run = control < 128 ? control + 1 : control > 128 ? 257 - control : 0;
+    const bytes = control < 128 ? run : run && 1;
     i += 1;
-    if (control < 128) {
-      if (i + control + 1 > data.length || length + control + 1 > size + 1) return null;
-      plane.set(data.subarray(i, i + control + 1), length);
-      i += control + 1;
-      length += control + 1;
-    } else if (control > 128) {
-      if (i >= data.length || length + 257 - control > size + 1) return null;
-      plane.fill(data[i], length, length + 257 - control);
-      i += 1;
-      length += 257 - control;
-    }
+    if (i + bytes > data.length || length + run > size + 1) return null;
+    if (control < 128) plane.set(data.subarray(i, i + run), length);
+    else plane.fill(data[i], length, length + run);
+    i += bytes;
+    length += run;
   }
-  return length < size ? null : plane;
+  return length < size || data.length - i > 2 ? null : plane;
 }
 
 /** Decode a JPEG, JPEG-LS or JPEG 2000 stream whose header agrees with that of the file. */
