@@ -5,7 +5,8 @@ The package itself exports the AUROC, which needs only NumPy. The submodules hol
     delong            confidence interval of the AUROC, paired test of two models
     bootstrap         intervals from resampled patients
     operating_points  thresholds and their confusion counts
-    calibration       reliability diagrams, temperature and Platt scaling
+    calibration       reliability diagrams, fits of temperature and Platt scaling
+    platt             fitted Platt scaling, applied; needs only NumPy
     proportions       confidence intervals of proportions, correction for multiple tests
 """
 
