@@ -9,13 +9,6 @@ import libjpeg from "@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs";
 import openjpeg from "@cornerstonejs/codec-openjpeg/decodewasmjs";
 import { Decoder as LosslessDecoder } from "jpeg-lossless-decoder-js";
 
-/** The WebAssembly files, and where they are in the packages. */
-export const WASM_FILES = {
-  "libjpegturbowasm_decode.wasm": "@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasm",
-  "charlswasm_decode.wasm": "@cornerstonejs/codec-charls/decodewasm",
-  "openjpegwasm_decode.wasm": "@cornerstonejs/codec-openjpeg/decodewasm",
-};
-
 /** Make the decoders; `loadWasm` returns the content of a WebAssembly file as an ArrayBuffer. */
 export function makeDecoders(loadWasm) {
   const modules = new Map();

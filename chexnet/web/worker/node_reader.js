@@ -7,12 +7,14 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 
-import { WASM_FILES, makeDecoders } from "./codecs.js";
+import { makeDecoders } from "./codecs.js";
+import { InputError } from "./errors.js";
 import { checkImage } from "./image_checks.js";
 import { readImage } from "./read_image.js";
+import { WASM_PACKAGES } from "./wasm_packages.js";
 
 const { resolve } = createRequire(import.meta.url);
-const decoders = makeDecoders((file) => readFile(resolve(WASM_FILES[file])));
+const decoders = makeDecoders((file) => readFile(resolve(WASM_PACKAGES[file])));
 
 for (const line of (await readFile(process.argv[2], "utf8")).split("\n").filter(Boolean)) {
   const { path, out, bits, crop, chest } = JSON.parse(line);
@@ -21,6 +23,7 @@ for (const line of (await readFile(process.argv[2], "utf8")).split("\n").filter(
     await writeFile(out, image.gray);
     console.log(JSON.stringify({ width: image.width, height: image.height, warnings: checkImage(image, crop, chest) }));
   } catch (error) {
-    console.log(JSON.stringify({ error: error.message, kind: error.constructor.name, stack: error.stack }));
+    if (!(error instanceof InputError)) throw error;
+    console.log(JSON.stringify({ error: error.message }));
   }
 }
