@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from chexnet.data.images.dicom_faults import INSTALL, header_fault, pixel_fault, syntax_fault
+from chexnet.data.images.dicom_faults import (
+    INSTALL,
+    header_fault,
+    is_jpeg_of_eight_bits,
+    pixel_fault,
+    syntax_fault,
+)
 from chexnet.data.images.dicom_gray import to_gray_levels
 from chexnet.data.images.dicom_kinds import PREAMBLE, has_preamble, is_bare, read_start
 from chexnet.data.images.dicom_samples import HeaderError, to_one_line
@@ -94,7 +100,9 @@ def _decode(pydicom: Any, path: str | os.PathLike[str]) -> tuple[Image.Image, "D
         dataset.file_meta.TransferSyntaxUID = _infer_syntax(dataset)
     if fault := pixel_fault(dataset):
         raise InputError(f"{path}: {fault}")
-    raw = pixel_array(dataset, index=0, correct_unused_bits=False)  # `to_gray_levels` handles unused bits
+    plugin = "pillow" if is_jpeg_of_eight_bits(dataset) else ""
+    # `to_gray_levels` handles unused bits.
+    raw = pixel_array(dataset, index=0, correct_unused_bits=False, decoding_plugin=plugin)
     return Image.fromarray(to_gray_levels(raw, dataset)), dataset
 
 
