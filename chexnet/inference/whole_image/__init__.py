@@ -11,7 +11,7 @@ import numpy as np
 from chexnet.config.crops import DENSE
 from chexnet.files import atomic_write, temporary_folder
 from chexnet.inference import cam, graph_export
-from chexnet.inference.whole_image import cropping, metadata, resizing
+from chexnet.inference.whole_image import class_maps, cropping, metadata, resizing
 from chexnet.inference.whole_image.operators import GraphBuilder, Tensor
 from chexnet.metrics.platt import PlattScaling
 
@@ -47,7 +47,7 @@ def save_whole_image(
     resized = resizing.resize_image(gray, size, sides)
     positions = cropping.crop_positions(graph, sides, predictor.crops, predictor.preprocessing.crop)
     crops = cropping.extract_crops(resized, sides[1], positions)
-    probability = _probability(predictor, crops)
+    probability, crop_maps = _run_network(predictor, crops)
     probability = graph.where(resizing.accepted(*size), probability, float("nan"))
     count = len(predictor.classes)
     graph.output("probability", probability, [count])
@@ -55,6 +55,13 @@ def save_whole_image(
         if thresholds.calibration:
             graph.output("calibrated", _calibrated(probability, predictor.classes, thresholds), [count])
         graph.output("present", probability >= decision_limits(predictor.classes, thresholds), [count])
+    if maps is not None:
+        cells = None if predictor.crops == DENSE else cam.window_cells(predictor.network.predict_cam, predictor.preprocessing.crop)
+        rows, columns = class_maps.map_size(*size, maps)
+        values = class_maps.image_maps(
+            crop_maps, positions, cells, predictor.network.grid, [(sides[0], rows), (sides[1], columns)]
+        )
+        graph.output("maps", values, [count, "rows", "columns"])
     facts = metadata.describe(predictor, thresholds) | {"maps": maps, "channels": channels, "weights": weights}
     model = graph.model("chexnet", metadata.to_properties(facts))
     with atomic_write(path) as file:
@@ -71,25 +78,23 @@ def decision_limits(classes: tuple[str, ...], thresholds: "Thresholds") -> np.nd
     return np.where(nearest < exact, np.nextafter(nearest, np.float32(2)), nearest)
 
 
-def _probability(predictor: "Predictor", crops: Tensor) -> Tensor:
-    """Run the network: uint8 [K, 1, height, width] -> probabilities float32 [C]."""
+def _run_network(predictor: "Predictor", crops: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Run the network: uint8 [K, 1, height, width] -> float32 [C], and class maps float32 [K, C, h, w] if it has any."""
     import onnx
 
     network, crop = predictor.network, predictor.preprocessing.crop
-    maps = network.supports_cam
     dense = predictor.crops == DENSE
     with temporary_folder() as folder:
-        model = onnx.load(graph_export.save_onnx(network, folder, None if dense else crop, maps))
+        model = onnx.load(graph_export.save_onnx(network, folder, None if dense else crop, network.supports_cam))
     outputs = crops.graph.embed(model, crops)
-    if not maps:
-        return outputs.mean(0)
-    bias = network.bias().reshape(1, -1, 1, 1)
-    if not dense:
-        means = outputs.graph.op("GlobalAveragePool", outputs)
-        return (means + bias).sigmoid().mean(0, 2, 3)
-    window = cam.window_cells(network.predict_cam, crop)
-    means = outputs.graph.op("AveragePool", outputs, kernel_shape=[window, window], strides=[1, 1])
-    return (means + bias).sigmoid().mean(0, 2, 3)
+    if not network.supports_cam:
+        return outputs.mean(0), None
+    if dense:
+        side = cam.window_cells(network.predict_cam, crop)
+        means = crops.graph.op("AveragePool", outputs, kernel_shape=[side, side], strides=[1, 1])
+    else:
+        means = crops.graph.op("GlobalAveragePool", outputs)
+    return (means + network.bias().reshape(1, -1, 1, 1)).sigmoid().mean(0, 2, 3), outputs
 
 
 def _calibrated(probability: Tensor, classes: tuple[str, ...], thresholds: "Thresholds") -> Tensor:

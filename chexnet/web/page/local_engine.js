@@ -1,20 +1,25 @@
 /* Engine of the page without a server: a worker reads the files and computes the network in the browser.
  *
- * `createEngine` starts worker.js, which lies beside this file with model.onnx and the .wasm files, and loads the graph.
- * No image leaves the page, and nothing is loaded from another place.
+ * `createEngine` starts worker.js, which lies beside this file with the graphs and the .wasm files, and loads a graph:
+ * that with float16 weights, or with `weights: "float32"` the one that is twice as large. No image leaves the page, and
+ * nothing is loaded from another place.
  *
  * Progress is reported as {stage, fraction}: the stage is "download", "compile", "read" or "network", and the fraction
  * of it that is done is a number from 0 to 1, or null where it is unknown.
  */
 
-export default async function createEngine(onProgress = () => {}) {
+const GRAPHS = { float16: "model.onnx", float32: "model_float32.onnx" };
+
+export default async function createEngine(onProgress = () => {}, { weights } = {}) {
+  const graph = GRAPHS[weights ?? "float16"];
+  if (!graph) throw new Error(`Weights of ${weights} do not exist: choose ${Object.keys(GRAPHS).join(" or ")}.`);
   const worker = connect(new Worker(new URL("worker.js", import.meta.url), { type: "module" }));
-  const model = await worker.call({ task: "load", graph: new URL("model.onnx", import.meta.url).href }, onProgress);
+  const model = await worker.call({ task: "load", graph: new URL(graph, import.meta.url).href }, onProgress);
   return { model, predict };
 
   async function predict(file, progress = () => {}) {
     const { maps, ...result } = await worker.call({ task: "predict", file }, progress);
-    return { ...result, maps: async (name) => maps[name] };
+    return { ...result, maps: async (name) => maps?.[name] ?? null };
   }
 }
 
