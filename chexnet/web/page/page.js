@@ -110,6 +110,7 @@ function showFailure(message) {
 }
 
 function showModel() {
+  showWeights();
   if (!model) return;
   at("notice").textContent = model.notice;
   const crops = text("crops")[model.crops] ?? String(model.crops);
@@ -118,6 +119,16 @@ function showModel() {
     node.textContent = part;
     return index ? [" · ", node] : [node];
   }));
+}
+
+/** Link to the page with the other weights; images are not kept. */
+function showWeights() {
+  const other = address.searchParams.get("weights") === "float32" ? "float16" : "float32";
+  const link = new URL(address);
+  link.searchParams.set("weights", other);
+  at("weights").href = link;
+  at("weights").textContent = text(other === "float32" ? "useFloat32" : "useFloat16");
+  at("weights").hidden = engineKind !== "local" || !model;
 }
 
 /** Show everything in the chosen language. */
@@ -144,6 +155,7 @@ function showTexts() {
 function keep(name, value) {
   address.searchParams.set(name, value);
   history.replaceState(null, "", address);
+  showWeights();
 }
 
 function setTheme(theme) {

@@ -50,9 +50,12 @@ const ENGLISH = {
   noChest: "If this is not a frontal chest radiograph, these numbers are meaningless.",
   pixels: "pixels",
   downloads: "Downloads",
-  saveOverlay: "Picture with map (PNG)",
-  saveJson: "All results (JSON)",
-  saveCsv: "All results (CSV)",
+  saveOverlay: "Save picture",
+  saveOverlayTitle: "The whole image with its map, as PNG",
+  saveJson: "Save JSON",
+  saveJsonTitle: "The results of all images, as predict.py writes them",
+  saveCsv: "Save CSV",
+  saveCsvTitle: "The results of all images, as predict.py writes them",
   images: "Images",
   add: "Add images",
   remove: "Remove",
@@ -82,8 +85,8 @@ const ENGLISH = {
   tooLarge: (size, limit) => `${size} bytes, expected at most ${limit}; use a smaller file`,
   empty: "the file is empty; choose another one",
   examplesFailed: "The example could not be loaded; the folder of this page is incomplete.",
-  exactWeights: "exact weights",
-  smallWeights: "16-bit weights",
+  useFloat32: "Use float32 weights",
+  useFloat16: "Use float16 weights",
   window_: "window",
   crops: { 1: "one crop", 10: "ten crops", dense: "whole image" },
 };
@@ -135,9 +138,12 @@ const CHINESE = {
   noChest: "如果这不是正位胸片，这些数字没有意义。",
   pixels: "像素",
   downloads: "下载",
-  saveOverlay: "叠加热图的图像（PNG）",
-  saveJson: "全部结果（JSON）",
-  saveCsv: "全部结果（CSV）",
+  saveOverlay: "保存图像",
+  saveOverlayTitle: "整幅图像及其热图，PNG 格式",
+  saveJson: "保存 JSON",
+  saveJsonTitle: "所有图像的结果，格式与 predict.py 相同",
+  saveCsv: "保存 CSV",
+  saveCsvTitle: "所有图像的结果，格式与 predict.py 相同",
   images: "图像列表",
   add: "添加图像",
   remove: "移除",
@@ -167,8 +173,8 @@ const CHINESE = {
   tooLarge: (size, limit) => `文件有 ${size} 字节，最多 ${limit} 字节；请使用较小的文件`,
   empty: "文件为空；请选择其他文件",
   examplesFailed: "无法加载示例；此页面的文件夹不完整。",
-  exactWeights: "精确权重",
-  smallWeights: "16 位权重",
+  useFloat32: "改用 float32 权重",
+  useFloat16: "改用 float16 权重",
   window_: "窗",
   crops: { 1: "单个裁剪", 10: "十个裁剪", dense: "整幅图像" },
 };
@@ -214,8 +220,9 @@ export function findingName(name) {
   return translated ? `${translated} ${english}` : english;
 }
 
-/** Fill all elements with `data-text` and the accessible names of those with `data-label`. */
+/** Fill all elements with `data-text`, the titles `data-title` and the accessible names `data-label`. */
 export function fillTexts(root) {
+  for (const node of root.querySelectorAll("[data-title]")) node.title = text(node.dataset.title);
   for (const node of root.querySelectorAll("[data-text]")) node.textContent = text(node.dataset.text);
   for (const node of root.querySelectorAll("[data-label]")) {
     node.setAttribute("aria-label", text(node.dataset.label));
