@@ -132,8 +132,7 @@ class Browser:
         self._call("Browser.close")
         self._process.wait()
         text = self._net_log.read_text(encoding="utf-8")
-        pattern = rf'"initiator":"{re.escape(origin)}"[^}}]*?"url":"([^"]*)"'
-        return set(re.findall(pattern, text))
+        return set(re.findall(rf'"initiator":"{re.escape(origin)}",.*"url":"([^"]*)"', text))
 
     def serious_faults(self) -> list[str]:
         """Return the serious and critical accessibility rules of axe-core that the page violates.
