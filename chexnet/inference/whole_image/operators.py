@@ -225,26 +225,46 @@ class GraphBuilder:
         dtype = yes.dtype if isinstance(yes, Tensor) else no.dtype
         return self.op("Where", condition, self._operand(yes, dtype), self._operand(no, dtype), dtype=dtype)
 
-    def embed(self, model: "ModelProto", argument: Tensor) -> Tensor:
-        """Add the nodes of a network with one input and one output float32; its constants become initializers."""
+    def embed(self, model: "ModelProto", argument: Tensor, half: bool = False) -> Tensor:
+        """Add the nodes of a network with one input and one output float32; its constants become initializers.
+
+        Args:
+            model: the network.
+            argument: its input.
+            half: store matrices and kernels as float16, which a node converts to float32 again.
+        """
         names = {model.graph.input[0].name: argument.name}
-        constants = [(tensor.name, tensor) for tensor in model.graph.initializer]
+        nodes, constants = [], [(tensor.name, tensor) for tensor in model.graph.initializer]
         for node in model.graph.node:
-            if node.op_type == "Constant":
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
                 constants.append((node.output[0], node.attribute[0].t))
             elif node.op_type == "Identity":
                 names[node.output[0]] = names.get(node.input[0], node.input[0])
             else:
-                node.name = node.output[0]
-                inputs = [names.get(name, name) for name in node.input]
-                del node.input[:]
-                node.input.extend(inputs)
-                self._nodes.append(node)
+                nodes.append(node)
         for name, tensor in constants:
-            tensor.name = name
-            self._initializers[name] = tensor
+            self._add_weights(name, tensor, half)
+        for node in nodes:
+            node.name = node.output[0]
+            inputs = [names.get(name, name) for name in node.input]
+            del node.input[:]
+            node.input.extend(inputs)
+        self._nodes.extend(nodes)
         result = model.graph.output[0].name
         return Tensor(self, names.get(result, result), np.dtype(np.float32))
+
+    def _add_weights(self, name: str, tensor: "TensorProto", half: bool) -> None:
+        from onnx import TensorProto, helper, numpy_helper
+
+        values = numpy_helper.to_array(tensor)
+        fits = values.dtype == np.float32 and values.ndim > 1 and np.abs(values).max() <= np.finfo(np.float16).max
+        if half and fits:
+            stored = f"{name}_float16"
+            self._initializers[stored] = numpy_helper.from_array(values.astype(np.float16), stored)
+            self._nodes.append(helper.make_node("Cast", [stored], [name], name=name, to=TensorProto.FLOAT))
+            return
+        tensor.name = name
+        self._initializers[name] = tensor
 
     def model(self, name: str, metadata: Mapping[str, str]) -> "ModelProto":
         """Return the finished model, without constants that no node reads.

@@ -1,16 +1,15 @@
 """Pillow's antialiased bilinear resize as an ONNX graph, exact in every bit.
 
 Pillow resizes along the rows, rounds to 8 bits, and then resizes along the columns, or the other way round
-(`Resample.c`, see `rows_can_be_first`). A pass from n to m pixels gives
-pixel i the weights
+(`Resample.c`, see `rows_can_be_first`). A pass from n to m pixels gives pixel i the weights
 
     t(x) / S  with  t(x) = max(0, 2 max(n, m) - |(2x + 1) m - (2i + 1) n|)  and  S the sum of t over all pixels x,
 
-rounded to 22 bits, which Pillow computes in double precision. Here they are computed by long division in integers, which
-gives the same numbers for S < 2^23: no quotient then lies halfway between two numbers of 22 bits. Each weight
-is a sum of three parts of at most 8 bits, a 2^14 + b 2^7 + c, so that all sums over pixels are integers below 2^24. Float32
-represents those exactly, in any order of summation. Integer operations are avoided where a runtime (OpenVINO)
-computes them in float32.
+rounded to 22 bits, which Pillow computes in double precision. Here they are computed by long division in integers.
+This gives the same numbers for S < 2^23, because no quotient then lies halfway between two numbers of 22 bits. Each
+weight is a sum of three parts of at most 8 bits, a 2^14 + b 2^7 + c, so that all sums over pixels are integers below
+2^24. Float32 represents those exactly, in any order of summation. Integer operations are avoided where a runtime
+(OpenVINO) computes them in float32.
 """
 
 from functools import lru_cache
@@ -33,8 +32,8 @@ MIN_RESIZE = 12
 
 def to_gray(color: "Tensor") -> "Tensor":
     """Convert color as Pillow does: uint8 [H, W, 3] -> uint8 [H, W]."""
-    luma = color.cast(np.float32) @ LUMA  # at most 255 * 2^16, which float32 represents exactly
-    return ((luma + 2.0**15) * 2.0**-16).floor().cast(np.uint8)
+    luma = color.cast(np.float32) @ LUMA.reshape(3, 1)  # at most 255 * 2^16, which float32 represents exactly
+    return ((luma + 2.0**15) * 2.0**-16).floor().cast(np.uint8).reshape(0, -1)
 
 
 def image_size(image: "Tensor") -> "tuple[Tensor, Tensor]":
@@ -96,7 +95,6 @@ def rows_can_be_first() -> bool:
 
 def _resize_rows(pixels: "Tensor", length: "Tensor", new_length: "Tensor") -> "Tensor":
     """Resize along the first axis: uint8 [n, K] -> uint8 [m, K]."""
-    graph = pixels.graph
     indices, numerators = _filter_taps(length, new_length)
     weights = _weights(numerators)  # [m, 3, taps]
     sums = weights @ pixels.take(indices).cast(np.float32)  # [m, 3, K]
