@@ -30,8 +30,8 @@ def describe(predictor: "Predictor", thresholds: "Thresholds | None") -> dict[st
         "schema": SCHEMA,
         "classes": list(predictor.classes),
         "disclaimer": predictor.disclaimer,
-        "preprocessing": "inside the graph: the shorter side becomes `resize` pixels with Pillow's antialiased bilinear "
-        f"filter; {format_crops(predictor.crops)} of `crop` pixels; normalization; network; sigmoid; mean",
+        "preprocessing": "inside the graph: the shorter side becomes `resize` pixels with Pillow's antialiased "
+        f"bilinear filter; {format_crops(predictor.crops)} of `crop` pixels; normalization; network; sigmoid; mean",
         "resize": sizes.resize,
         "crop": sizes.crop,
         "crops": predictor.crops,

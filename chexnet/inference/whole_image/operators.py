@@ -83,12 +83,24 @@ class Tensor:
         """Insert axes of length 1."""
         return self.graph.op("Unsqueeze", self, np.array(axes, np.int64))
 
-    def clip(self, low: float, high: "Tensor | int | float") -> "Tensor":
+    def absolute(self) -> "Tensor":
+        """Return the absolute value."""
+        return self.graph.op("Abs", self)
+
+    def minimum(self, other: "Tensor | float") -> "Tensor":
+        """Return the smaller of two."""
+        return self.graph.op("Min", self, other)
+
+    def maximum(self, other: "Tensor | float") -> "Tensor":
+        """Return the larger of two."""
+        return self.graph.op("Max", self, other)
+
+    def clip(self, low: float, high: "Tensor | float") -> "Tensor":
         """Limit to `low` ... `high`."""
-        return self.graph.op("Min", self.graph.op("Max", self, low), high)
+        return self.maximum(low).minimum(high)
 
     def reshape(self, *shape: "int | Tensor") -> "Tensor":
-        """Change the shape; a tensor in it is an integer without dimensions, and -1 the rest."""
+        """Change the shape; a tensor in it is an integer without dimensions, 0 the present length, and -1 the rest."""
         return self.graph.op("Reshape", self, self.graph.vector(*shape))
 
     def transpose(self, *axes: int) -> "Tensor":
@@ -116,6 +128,7 @@ class GraphBuilder:
     def __init__(self) -> None:
         self._nodes: list[NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], Tensor] = {}
+        self._values: dict[str, np.ndarray] = {}
         self._initializers: dict[str, TensorProto] = {}
         self._inputs: list[ValueInfoProto] = []
         self._outputs: list[ValueInfoProto] = []
@@ -159,6 +172,7 @@ class GraphBuilder:
             tensor = Tensor(self, f"constant_{len(self._constants)}", array.dtype)
             self._constants[key] = tensor
             self._initializers[tensor.name] = numpy_helper.from_array(array, tensor.name)
+            self._values[tensor.name] = array
         return self._constants[key]
 
     def vector(self, *values: "int | Tensor") -> Tensor:
@@ -171,10 +185,15 @@ class GraphBuilder:
         ]
         return self.op("Concat", *parts, axis=0)
 
-    def count(self, length: "Tensor | int") -> Tensor:
+    def shape(self, tensor: Tensor) -> Tensor:
+        """Return the shape of a tensor, int32 [axes]."""
+        return self.op("Shape", tensor, dtype=np.int64).cast(np.int32)
+
+    def count(self, length: Tensor) -> Tensor:
         """Return 0, 1, ... length - 1: int32 [length]."""
-        if isinstance(length, int):
-            return self.constant(np.arange(length, dtype=np.int32))
+        known = self._values.get(length.name)
+        if known is not None:
+            return self.constant(np.arange(known, dtype=np.int32))
         return self.op("Range", np.int32(0), length, np.int32(1), dtype=np.int32)
 
     def divide(self, dividend: Tensor, divisor: Tensor) -> tuple[Tensor, Tensor]:
@@ -206,26 +225,46 @@ class GraphBuilder:
         dtype = yes.dtype if isinstance(yes, Tensor) else no.dtype
         return self.op("Where", condition, self._operand(yes, dtype), self._operand(no, dtype), dtype=dtype)
 
-    def embed(self, model: "ModelProto", argument: Tensor) -> Tensor:
-        """Add the nodes of a network with one input and one output float32; its constants become initializers."""
+    def embed(self, model: "ModelProto", argument: Tensor, half: bool = False) -> Tensor:
+        """Add the nodes of a network with one input and one output float32; its constants become initializers.
+
+        Args:
+            model: the network.
+            argument: its input.
+            half: store matrices and kernels as float16, which a node converts to float32 again.
+        """
         names = {model.graph.input[0].name: argument.name}
-        constants = [(tensor.name, tensor) for tensor in model.graph.initializer]
+        nodes, constants = [], [(tensor.name, tensor) for tensor in model.graph.initializer]
         for node in model.graph.node:
-            if node.op_type == "Constant":
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
                 constants.append((node.output[0], node.attribute[0].t))
             elif node.op_type == "Identity":
                 names[node.output[0]] = names.get(node.input[0], node.input[0])
             else:
-                node.name = node.output[0]
-                inputs = [names.get(name, name) for name in node.input]
-                del node.input[:]
-                node.input.extend(inputs)
-                self._nodes.append(node)
+                nodes.append(node)
         for name, tensor in constants:
-            tensor.name = name
-            self._initializers[name] = tensor
+            self._add_weights(name, tensor, half)
+        for node in nodes:
+            node.name = node.output[0]
+            inputs = [names.get(name, name) for name in node.input]
+            del node.input[:]
+            node.input.extend(inputs)
+        self._nodes.extend(nodes)
         result = model.graph.output[0].name
         return Tensor(self, names.get(result, result), np.dtype(np.float32))
+
+    def _add_weights(self, name: str, tensor: "TensorProto", half: bool) -> None:
+        from onnx import TensorProto, helper, numpy_helper
+
+        values = numpy_helper.to_array(tensor)
+        fits = values.dtype == np.float32 and values.ndim > 1 and np.abs(values).max() <= np.finfo(np.float16).max
+        if half and fits:
+            stored = f"{name}_float16"
+            self._initializers[stored] = numpy_helper.from_array(values.astype(np.float16), stored)
+            self._nodes.append(helper.make_node("Cast", [stored], [name], name=name, to=TensorProto.FLOAT))
+            return
+        tensor.name = name
+        self._initializers[name] = tensor
 
     def model(self, name: str, metadata: Mapping[str, str]) -> "ModelProto":
         """Return the finished model, without constants that no node reads.

@@ -1,16 +1,15 @@
 """Pillow's antialiased bilinear resize as an ONNX graph, exact in every bit.
 
 Pillow resizes along the rows, rounds to 8 bits, and then resizes along the columns, or the other way round
-(`Resample.c`, see `rows_can_be_first`). A pass from n to m pixels gives
-pixel i the weights
+(`Resample.c`, see `rows_can_be_first`). A pass from n to m pixels gives pixel i the weights
 
     t(x) / S  with  t(x) = max(0, 2 max(n, m) - |(2x + 1) m - (2i + 1) n|)  and  S the sum of t over all pixels x,
 
-rounded to 22 bits, which Pillow computes in double precision. Here they are computed by long division in integers, which
-gives the same numbers for S < 2^23: no quotient then lies halfway between two numbers of 22 bits. Each weight
-is a sum of three parts of at most 8 bits, a 2^14 + b 2^7 + c, so that all sums over pixels are integers below 2^24. Float32
-represents those exactly, in any order of summation. Integer operations are avoided where a runtime (OpenVINO)
-computes them in float32.
+rounded to 22 bits, which Pillow computes in double precision. Here they are computed by long division in integers.
+This gives the same numbers for S < 2^23, because no quotient then lies halfway between two numbers of 22 bits. Each
+weight is a sum of three parts of at most 8 bits, a 2^14 + b 2^7 + c, so that all sums over pixels are integers below
+2^24. Float32 represents those exactly, in any order of summation. Integer operations are avoided where a runtime
+(OpenVINO) computes them in float32.
 """
 
 from functools import lru_cache
@@ -33,20 +32,20 @@ MIN_RESIZE = 12
 
 def to_gray(color: "Tensor") -> "Tensor":
     """Convert color as Pillow does: uint8 [H, W, 3] -> uint8 [H, W]."""
-    luma = color.cast(np.float32) @ LUMA  # at most 255 * 2^16, which float32 represents exactly
-    return ((luma + 2.0**15) * 2.0**-16).floor().cast(np.uint8)
+    luma = color.cast(np.float32) @ LUMA.reshape(3, 1)  # at most 255 * 2^16, which float32 represents exactly
+    return ((luma + 2.0**15) * 2.0**-16).floor().cast(np.uint8).reshape(0, -1)
 
 
 def image_size(image: "Tensor") -> "tuple[Tensor, Tensor]":
     """Return height and width of an image, int32 without dimensions."""
-    shape = image.graph.op("Shape", image, dtype=np.int64).cast(np.int32)
+    shape = image.graph.shape(image)
     return shape.take(0), shape.take(1)
 
 
 def accepted(height: "Tensor", width: "Tensor") -> "Tensor":
     """Return a bool: whether the library accepts an image of this size, see `chexnet.data.images.size_fault`."""
     sides = height.cast(np.float32), width.cast(np.float32)
-    shorter, longer = (height.graph.op(kind, *sides) for kind in ("Min", "Max"))
+    shorter, longer = sides[0].minimum(sides[1]), sides[0].maximum(sides[1])
     return (
         (shorter >= float(MIN_SIDE)) & (longer <= shorter * float(MAX_RATIO)) & (shorter * longer <= float(MAX_PIXELS))
     )
@@ -54,7 +53,7 @@ def accepted(height: "Tensor", width: "Tensor") -> "Tensor":
 
 def resized_size(height: "Tensor", width: "Tensor", resize: int) -> "tuple[Tensor, Tensor]":
     """Return height and width after resizing, int32, as `Preprocessing.geometry` computes them."""
-    shorter = height.graph.op("Min", height, width)
+    shorter = height.minimum(width)
     divided = [height.graph.divide(side * resize, shorter)[0] for side in (height, width)]
     return divided[0], divided[1]
 
@@ -72,7 +71,7 @@ def resize_image(image: "Tensor", size: "tuple[Tensor, Tensor]", resized: "tuple
         return _resize_rows(columns.transpose(1, 0), size[0], resized[0])
     graph = image.graph
     less_height, less_width = (old - new for old, new in zip(size, resized, strict=True))
-    columns_first = less_height <= graph.op("Max", less_width * 2, 0)
+    columns_first = less_height <= (less_width * 2).maximum(0)
     first_length, second_length, first_new, second_new = (
         graph.where(columns_first, *pair) for pair in ((size[1], size[0]), size, (resized[1], resized[0]), resized)
     )
@@ -96,18 +95,17 @@ def rows_can_be_first() -> bool:
 
 def _resize_rows(pixels: "Tensor", length: "Tensor", new_length: "Tensor") -> "Tensor":
     """Resize along the first axis: uint8 [n, K] -> uint8 [m, K]."""
-    graph = pixels.graph
-    indices, numerators = filter_taps(length, new_length)
+    indices, numerators = _filter_taps(length, new_length)
     weights = _weights(numerators)  # [m, 3, taps]
     sums = weights @ pixels.take(indices).cast(np.float32)  # [m, 3, K]
     high, middle, low = (sums.take(part, axis=1) for part in range(3))
     # (2^14 high + 2^7 middle + low + 2^21) >> 22
     middle = middle + (low * 2.0**-7).floor()
     high = high + (middle * 2.0**-7).floor() + 2.0**7
-    return graph.op("Min", (high * 2.0**-8).floor(), 255.0).cast(np.uint8)
+    return (high * 2.0**-8).floor().minimum(255.0).cast(np.uint8)
 
 
-def filter_taps(length: "Tensor", new_length: "Tensor") -> "tuple[Tensor, Tensor]":
+def _filter_taps(length: "Tensor", new_length: "Tensor") -> "tuple[Tensor, Tensor]":
     """Return the pixels of which Pillow's filter makes each new pixel.
 
     Args:
@@ -119,15 +117,34 @@ def filter_taps(length: "Tensor", new_length: "Tensor") -> "tuple[Tensor, Tensor
         index is that of its border and the numerator 0.
     """
     graph = length.graph
-    longer = graph.op("Max", length, new_length)
-    reach = graph.divide(longer + new_length - 1, new_length)[0]  # the filter's support, rounded up
-    target = graph.count(new_length).reshape(-1, 1) * 2 + 1
-    center = graph.divide(target * length, new_length * 2)[0]
-    positions = center - reach + graph.count(reach * 2 + 1)
-    distance = graph.op("Abs", (positions * 2 + 1) * new_length - target * length)
-    numerators = graph.op("Max", longer * 2 - distance, 0)
+    reach = graph.divide(length.maximum(new_length) + new_length - 1, new_length)[0]  # the support, rounded up
+    positions = _centers(length, new_length) - reach + graph.count(reach * 2 + 1)
     indices = positions.clip(0, length - 1)
-    return indices, numerators * indices.equals(positions).cast(np.int32)
+    return indices, _numerators(positions, length, new_length) * indices.equals(positions).cast(np.int32)
+
+
+def filter_numerators(length: "Tensor", new_length: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Return the numerators t of all pixels, int32 [m, n], and the pixel nearest to each new one, int32 [m].
+
+    Args:
+        length: number of pixels n, int32.
+        new_length: number of new pixels m, int32.
+    """
+    pixels = length.graph.count(length).unsqueeze(0)
+    return _numerators(pixels, length, new_length), _centers(length, new_length).reshape(-1)
+
+
+def _centers(length: "Tensor", new_length: "Tensor") -> "Tensor":
+    """Return the pixel that contains the center of each new pixel, int32 [m, 1]."""
+    target = length.graph.count(new_length).unsqueeze(1) * 2 + 1
+    return length.graph.divide(target * length, new_length * 2)[0]
+
+
+def _numerators(pixels: "Tensor", length: "Tensor", new_length: "Tensor") -> "Tensor":
+    """Return the numerators t of pixels, int32 [m or 1, N] -> int32 [m, N]."""
+    target = length.graph.count(new_length).unsqueeze(1) * 2 + 1
+    distance = ((pixels * 2 + 1) * new_length - target * length).absolute()
+    return (length.maximum(new_length) * 2 - distance).maximum(0)
 
 
 def _weights(numerators: "Tensor") -> "Tensor":
