@@ -16,6 +16,7 @@ from chexnet.errors import InputError
 from chexnet.inference.image_checks import check_image
 
 WORKER = ROOT / "chexnet" / "web" / "worker"
+PROGRAM = ROOT / "tests" / "support" / "node_reader.mjs"
 CROP = 224
 
 
@@ -28,21 +29,36 @@ class Reading:
     refusal: str | None = None
 
 
-def in_page(paths: list[Path], folder: Path, bits: int = 16) -> list[Reading]:
-    """Read files with the modules of the page, in Node. Without Node or their packages, it skips the test."""
+def skip_without_node() -> None:
+    """Skip the test if Node or the packages of the worker are missing."""
     if not shutil.which("node") or not (WORKER / "node_modules").is_dir():
         pytest.skip(f"no Node.js or no packages: npm ci --ignore-scripts --prefix {WORKER.relative_to(ROOT)}")
+
+
+def in_page(paths: list[Path], folder: Path, bits: int = 16) -> list[Reading]:
+    """Read files with the modules of the page, in Node. Without Node or their packages, it skips the test."""
+    skip_without_node()
     outputs = [folder / f"{number}.gray" for number in range(len(paths))]
     lines = [
         json.dumps({"path": str(path), "out": str(out), "bits": bits, "crop": CROP, "chest": True})
         for path, out in zip(paths, outputs, strict=True)
     ]
     (folder / "list.txt").write_text("\n".join(lines), encoding="utf-8")
-    command = ["node", str(WORKER / "node_reader.js"), str(folder / "list.txt")]
+    command = ["node", str(PROGRAM), str(folder / "list.txt")]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     return [_to_reading(answer, out) for answer, out in zip(answers, outputs, strict=True)]
+
+
+def predict_in_page(graph: Path, paths: list[Path], folder: Path) -> list[dict]:
+    """Load a graph with the engine of the page, in Node, and predict files: the model, then a result for each file."""
+    skip_without_node()
+    (folder / "list.txt").write_text("\n".join(json.dumps({"path": str(path)}) for path in paths), encoding="utf-8")
+    command = ["node", str(PROGRAM), str(folder / "list.txt"), str(graph)]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def _to_reading(answer: dict, out: Path) -> Reading:
