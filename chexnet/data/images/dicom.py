@@ -62,13 +62,13 @@ def open_dicom(path: str | os.PathLike[str]) -> Image.Image:
     try:
         with _silence_loggers():
             image, header = _decode(pydicom, path)
+            image.info = {name: to_one_line(header[name].value) for name in _INFO_KEYS if header.get(name)}
     except InputError:
         raise
     except Exception as error:  # for a damaged file, pydicom and the decoders may raise any exception
         if isinstance(error, OSError) and error.strerror:
             raise
         raise InputError(f"{path}: {_failure_reason(error)}") from error
-    image.info = {name: to_one_line(header[name].value) for name in _INFO_KEYS if header.get(name)}
     return image
 
 

@@ -1,4 +1,4 @@
-/* Decoders of compressed pixels: libjpeg-turbo, CharLS and OpenJPEG in WebAssembly, and lossless JPEG in JavaScript.
+/* Decoders of compressed pixels: libjpeg-turbo, CharLS and OpenJPEG in WebAssembly, and lossless JPEG.
  *
  * Each takes the bytes of a stream and returns {width, height, channels, bits, signed, samples}. It throws if the stream
  * is damaged or truncated. A module is loaded when the first image needs it.
@@ -7,7 +7,8 @@
 import charls from "@cornerstonejs/codec-charls/decodewasmjs";
 import libjpeg from "@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasmjs";
 import openjpeg from "@cornerstonejs/codec-openjpeg/decodewasmjs";
-import { Decoder as LosslessDecoder } from "jpeg-lossless-decoder-js";
+
+import { decodeLosslessJpeg } from "./lossless_jpeg.js";
 
 /** Make the decoders; `loadWasm` returns the content of a WebAssembly file as an ArrayBuffer. */
 export function makeDecoders(loadWasm) {
@@ -24,7 +25,7 @@ export function makeDecoders(loadWasm) {
     jpeg: async (bytes) => decode(new (await instance(libjpeg, "libjpegturbowasm_decode.wasm")).JPEGDecoder(), bytes),
     jpegLs: async (bytes) => decode(new (await instance(charls, "charlswasm_decode.wasm")).JpegLSDecoder(), bytes),
     jpeg2000: async (bytes) => decode(new (await instance(openjpeg, "openjpegwasm_decode.wasm")).J2KDecoder(), bytes),
-    losslessJpeg: async (bytes) => decodeLossless(bytes),
+    losslessJpeg: async (bytes) => decodeLosslessJpeg(bytes),
   };
 }
 
@@ -41,14 +42,4 @@ function decode(decoder, bytes) {
   } finally {
     decoder.delete();
   }
-}
-
-/** Decode lossless JPEG; the decoder itself does not notice missing data. */
-function decodeLossless(bytes) {
-  const decoder = new LosslessDecoder();
-  const decoded = decoder.decode(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const { dimX: width, dimY: height, precision: bits, numComp: channels } = decoder.frame;
-  const complete = decoder.yLoc === height && decoder.stream.index <= bytes.length + 1;
-  if (!complete || decoder.scan.al) throw new Error("a stream whose pixels are incomplete or shifted");
-  return { width, height, channels, bits, signed: false, samples: decoded };
 }

@@ -86,6 +86,8 @@ function readElements(bytes, offset, implicit, little, stop) {
     const element = implicit
       ? dicomParser.readDicomElementImplicit(stream)
       : dicomParser.readDicomElementExplicit(stream, []);
+    if (!implicit && !LONG.has(element.vr) && !SHORT.has(element.vr))
+      throw new InputError("a DICOM file with an element of an unknown kind: it is damaged; get it again, or export it again");
     if (element.dataOffset + element.length > bytes.length)
       throw new InputError("a DICOM file that is truncated; get the file again, or export it again");
     elements[element.tag] = element;
@@ -122,6 +124,8 @@ export class Header {
     const stored = this.implicit || !element.vr || element.vr === "UN" ? vr : element.vr;
     if (!(stored in NUMBERS)) return this.text(tag) === "" ? [] : this.text(tag).split("\\");
     const [read, size] = NUMBERS[stored];
+    if (element.length % size)
+      throw new InputError(`a DICOM file whose element ${tag.slice(1)} has a wrong length: it is damaged; export it again`);
     return Array.from({ length: Math.floor(element.length / size) }, (_, i) =>
       this.view[read](element.dataOffset + i * size, this.little),
     );

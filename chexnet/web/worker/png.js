@@ -56,6 +56,8 @@ function readChunks(bytes) {
     offset = end;
     if (kind === "IEND") break;
   }
+  if (chunks.some(({ kind }) => !/^[A-Za-z]{4}$/.test(kind)))
+    throw new InputError("a damaged PNG: it has a chunk whose name is not of letters; save the image again as PNG");
   const warning = removed.length
     ? `a damaged PNG: ignored ${removed.join(", ")}, whose checksum is wrong; the pixels are intact`
     : "";
