@@ -375,6 +375,9 @@ class PredictConfig(InferenceConfig):
     thresholds: str | None = inference(
         None, "JSON file of operating points (default: the one next to the checkpoint, if any)", metavar="FILE.json"
     )
+    calibrated: bool = inference(
+        False, "also give calibrated probabilities, by the Platt scaling in the file of operating points"
+    )
     output_json: str | None = outputs(None, "write all results to this JSON file", metavar="FILE.json")
     output_csv: str | None = outputs(
         None, "write all probabilities to this CSV file, one line per image", metavar="FILE.csv"

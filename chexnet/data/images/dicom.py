@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
 
-from chexnet.data.images.dicom_faults import INSTALL, header_fault, pixel_fault, syntax_fault
+from chexnet.data.images.dicom_faults import (
+    INSTALL,
+    header_fault,
+    is_jpeg_of_eight_bits,
+    pixel_fault,
+    syntax_fault,
+)
 from chexnet.data.images.dicom_gray import to_gray_levels
 from chexnet.data.images.dicom_kinds import PREAMBLE, has_preamble, is_bare, read_start
 from chexnet.data.images.dicom_samples import HeaderError, to_one_line
@@ -56,13 +62,13 @@ def open_dicom(source: ImageSource) -> Image.Image:
     try:
         with _silence_loggers():
             image, header = _decode(pydicom, source)
+            image.info = {name: to_one_line(header[name].value) for name in _INFO_KEYS if header.get(name)}
     except InputError:
         raise
     except Exception as error:  # for a damaged file, pydicom and the decoders may raise any exception
         if isinstance(error, OSError) and error.strerror:
             raise
         raise InputError(f"{source}: {_failure_reason(error)}") from error
-    image.info = {name: to_one_line(header[name].value) for name in _INFO_KEYS if header.get(name)}
     return image
 
 
@@ -94,7 +100,9 @@ def _decode(pydicom: Any, source: ImageSource) -> tuple[Image.Image, "Dataset"]:
         dataset.file_meta.TransferSyntaxUID = _infer_syntax(dataset)
     if fault := pixel_fault(dataset):
         raise InputError(f"{source}: {fault}")
-    raw = pixel_array(dataset, index=0, correct_unused_bits=False)  # `to_gray_levels` handles unused bits
+    plugin = "pillow" if is_jpeg_of_eight_bits(dataset) else ""
+    # `to_gray_levels` handles unused bits.
+    raw = pixel_array(dataset, index=0, correct_unused_bits=False, decoding_plugin=plugin)
     return Image.fromarray(to_gray_levels(raw, dataset)), dataset
 
 
