@@ -1,4 +1,8 @@
-// The engine of a page that the server delivers: images are sent to the computer that serves the page.
+/* Engine of a page that a server delivers: images are sent to the computer that serves the page, and computed there.
+ *
+ * A server that needs a token answers with status 401. The token is then typed into a dialog and kept until the tab is
+ * closed. It is sent in a header, never in an address. Progress is {stage, fraction}, see page.js.
+ */
 
 const TOKEN = "chexnet-token";
 const UNREACHABLE = "The server does not answer: check that it is still running, then try again.";
@@ -7,7 +11,6 @@ const TEXTS = chinese
   ? { title: "需要访问令牌", label: "令牌", wrong: "令牌不正确。", send: "确定", cancel: "取消" }
   : { title: "This server needs a token", label: "Token", wrong: "The token is wrong.", send: "OK", cancel: "Cancel" };
 
-// The token is kept until the tab is closed. It is sent in a header, never in an address.
 const storage = () => globalThis.sessionStorage;
 
 async function request(path, options = {}) {
@@ -20,7 +23,7 @@ async function request(path, options = {}) {
   }
 }
 
-// Ask for the token in a dialog; resolves to an empty string if the user cancels.
+/** Ask for the token in a dialog; resolves to an empty string if the user cancels. */
 function askToken(wrong) {
   const dialog = document.createElement("dialog");
   const form = document.createElement("form");
@@ -95,20 +98,22 @@ function bytes(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
-// The queue of the server may be full because of others.
-async function predictWithRetries(options, retries = 5) {
+/** Predict an image; if the queue of the server is full, wait as long as it says, five times at most. */
+async function predictWithRetries(options, onProgress, retries = 5) {
+  onProgress({ stage: "upload", fraction: null });
   try {
     return await answer("v1/predict?maps=all&gray=true", options);
   } catch (error) {
     if (!error.retryAfter || retries === 0) throw error;
+    onProgress({ stage: "wait", fraction: null });
     await new Promise((resolve) => setTimeout(resolve, 1000 * error.retryAfter));
-    return predictWithRetries(options, retries - 1);
+    return predictWithRetries(options, onProgress, retries - 1);
   }
 }
 
 export default async function createEngine(onProgress = () => {}) {
+  onProgress({ stage: "wait", fraction: null });
   const model = await answer("v1/model");
-  onProgress(1);
   return {
     model,
     async predict(file, onProgress = () => {}) {
@@ -122,15 +127,14 @@ export default async function createEngine(onProgress = () => {}) {
         throw new Error("The browser cannot read the file: choose it again.");  // a folder, or a deleted file
       }
       const headers = { "Content-Type": "application/octet-stream" };
-      const { results } = await predictWithRetries({ method: "POST", body, headers });
+      const { results } = await predictWithRetries({ method: "POST", body, headers }, onProgress);
       const { maps, gray, index, ...result } = results[0];
-      onProgress(1);
       return {
         ...result,
         name: file.name,
-        gray: URL.createObjectURL(new Blob([bytes(gray)], { type: "image/png" })),
+        gray: new Blob([bytes(gray)], { type: "image/png" }),
         samples: null,
-        maps: async (name) => ({ ...maps[name], opacity: bytes(maps[name].opacity) }),
+        maps: async (name) => (maps[name] ? { ...maps[name], opacity: bytes(maps[name].opacity) } : null),
       };
     },
   };
