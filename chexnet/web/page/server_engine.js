@@ -4,12 +4,14 @@
  * closed. It is sent in a header, never in an address. Progress is {stage, fraction}, see page.js.
  */
 
+import { language } from "./texts.js";
+
 const TOKEN = "chexnet-token";
 const UNREACHABLE = "The server does not answer: check that it is still running, then try again.";
-const chinese = navigator.language.startsWith("zh");
-const TEXTS = chinese
-  ? { title: "需要访问令牌", label: "令牌", wrong: "令牌不正确。", send: "确定", cancel: "取消" }
-  : { title: "This server needs a token", label: "Token", wrong: "The token is wrong.", send: "OK", cancel: "Cancel" };
+const TEXTS = {
+  en: { title: "This server needs a token", label: "Token", wrong: "The token is wrong.", send: "OK", cancel: "Cancel" },
+  zh: { title: "需要访问令牌", label: "令牌", wrong: "令牌不正确。", send: "确定", cancel: "取消" },
+};
 
 const storage = () => globalThis.sessionStorage;
 
@@ -25,6 +27,7 @@ async function request(path, options = {}) {
 
 /** Ask for the token in a dialog; resolves to an empty string if the user cancels. */
 function askToken(wrong) {
+  const texts = TEXTS[language()];
   const dialog = document.createElement("dialog");
   const form = document.createElement("form");
   const title = document.createElement("h2");
@@ -34,21 +37,28 @@ function askToken(wrong) {
   const buttons = ["cancel", "send"].map((value) => {
     const button = document.createElement("button");
     button.type = value === "send" ? "submit" : "button";
-    button.textContent = TEXTS[value];
+    button.textContent = texts[value];
     return button;
   });
-  title.textContent = TEXTS.title;
+  title.textContent = texts.title;
   title.id = "token-title";
   dialog.setAttribute("aria-labelledby", title.id);
-  label.textContent = `${TEXTS.label} `;
+  label.textContent = `${texts.label} `;
   input.type = "password";
   input.autocomplete = "off";
   input.required = true;
   error.setAttribute("role", "alert");
   error.className = "error";
-  error.textContent = wrong ? TEXTS.wrong : "";
+  error.textContent = wrong ? texts.wrong : "";
+  error.hidden = !wrong;
   label.append(input);
-  form.append(title, label, error, ...buttons);
+  Object.assign(form.style, { display: "grid", gap: ".75rem" });
+  Object.assign(dialog.style, { border: "1px solid var(--control)", borderRadius: ".5rem", background: "var(--card)" });
+  dialog.style.color = "inherit";
+  const row = document.createElement("div");
+  Object.assign(row.style, { display: "flex", gap: ".5rem", justifyContent: "end" });
+  row.append(...buttons);
+  form.append(title, label, error, row);
   dialog.append(form);
   document.body.append(dialog);
   return new Promise((resolve) => {
