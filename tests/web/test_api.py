@@ -171,6 +171,9 @@ def test_health_and_metrics(api_predictor: Predictor):
         post(client, b"secret")
         client.get("/secret?password=1")
         text = client.get("/metrics").text
+        open_metrics = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+        assert open_metrics.headers["Content-Type"].startswith("application/openmetrics-text")
+        assert open_metrics.text.endswith("# EOF\n")
     assert 'chexnet_requests_total{method="POST",route="/v1/predict",status="200"} 1.0' in text
     assert 'chexnet_requests_total{method="GET",route="other",status="404"} 1.0' in text
     assert 'chexnet_images_total{outcome="predicted"} 1.0' in text
