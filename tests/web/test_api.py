@@ -58,7 +58,7 @@ def test_class_maps_and_the_gray_image_on_request(client, api_predictor):
         opacity = np.frombuffer(base64.b64decode(drawn["opacity"]), np.uint8).reshape(48, 64)
         heatmap = expected.heatmap(name, (48, 64))
         np.testing.assert_allclose(opacity / 255, np.nan_to_num(heatmap), rtol=0, atol=0.5 / 255 + 1e-6)
-        assert np.isnan(heatmap).any()  # beside the crop
+        assert np.isnan(heatmap).any()  # outside the crop
     gray = Image.open(io.BytesIO(base64.b64decode(result["gray"])))
     np.testing.assert_array_equal(np.asarray(gray), pixels)
     for query in ({"maps": "Edema,Right_lung"}, {"maps": ["Right_lung", "Edema", "Edema"]}):
