@@ -25,7 +25,7 @@ MEAN_AND_STD = dict(zip(NORMALIZATIONS, ((MEAN, STD), ((0.5,) * 3, (0.5,) * 3), 
 MAX_RESIZE = 4096
 """Upper limit in pixels: larger than any radiograph needs, small enough that a mistyped size does not fill memory."""
 
-RESIZE_VERSION = 3
+RESIZE_VERSION = 4
 """Version of the pixels. Increase it with every change of a pixel that `images.read` or `Preprocessing.resize_image`
 returns for any file: image caches of another version are refused."""
 

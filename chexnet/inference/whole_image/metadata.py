@@ -36,6 +36,7 @@ def describe(predictor: "Predictor", thresholds: "Thresholds | None") -> dict[st
         "crop": sizes.crop,
         "crops": predictor.crops,
         "normalization": sizes.scaling,
+        "sample_bits": sizes.sample_bits,
         "limits": {"max_pixels": MAX_PIXELS, "min_side": MIN_SIDE, "max_ratio": MAX_RATIO},
         "backbone": predictor.network.backbone_name,
         "ckpt": predictor.ckpt.name,
