@@ -25,7 +25,7 @@ CKPT = ROOT / "pretrained_models" / "phantom_densenet121.safetensors"
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(CKPT, device="cpu", crops="dense", engine="paddle")
+    return Predictor(CKPT, device="cpu", crops="dense", images=1)
 
 
 @pytest.fixture(scope="module")

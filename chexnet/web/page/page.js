@@ -83,6 +83,8 @@ function showQueue() {
   const parts = [text("queue", done.length + failed.length, images.length)];
   if (failed.length) parts.push(text("queueFailed", failed.length));
   at("queue").textContent = parts.join(" · ");
+  at("queue-bar").max = Math.max(1, images.length);
+  at("queue-bar").value = done.length + failed.length;
   for (const id of ["save-json", "save-csv"]) at(id).disabled = done.length === 0;
 }
 
@@ -196,6 +198,7 @@ function connectControls() {
 async function start() {
   at("closed").hidden = true;
   at("page").hidden = false;
+  at("adjust").open = !matchMedia("(max-width: 60rem)").matches;
   connectControls();
   showTexts();
   try {
