@@ -45,7 +45,10 @@ ON_BAD_IMAGE = ("error", "skip")
 
 WEIGHT_FORMATS = ("pdparams", "safetensors")
 
-EXPORT_FORMATS = ("paddle", "onnx")
+EXPORT_FORMATS = ("onnx", "paddle")
+
+WEIGHT_TYPES = ("float32", "float16")
+"""Types of the weights in a whole-image graph (docs/export.md)."""
 
 NORMALIZATIONS = ("imagenet", "minus_one_one", "zero_one")
 """Pixel values that the network receives: normalized by ImageNet's mean and standard deviation per channel, or scaled

@@ -30,7 +30,7 @@ WINGS = {
     "phantom": GROUND | {"data"},
     "model": GROUND | {"data"},
     "training": GROUND | {"metrics", "data", "model"},
-    "inference": GROUND | {"metrics", "data", "model"},
+    "inference": GROUND | {"metrics", "data", "phantom", "model"},
     "evaluation": GROUND | {"metrics", "data", "model", "inference"},
     "web": GROUND | {"metrics", "data", "phantom", "model", "inference"},
     "gpu": GROUND | {"model", "training"},

@@ -44,7 +44,7 @@ def crop_positions(graph: "GraphBuilder", resized: "tuple[Tensor, Tensor]", crop
     middle = [(rest.cast(np.float32) * 0.5).round().cast(np.int32) for rest in (bottom, right)]
     side = graph.constant(crop, np.int32)
     if crops == 1:
-        return CropPositions(*(part.reshape(1) for part in middle), np.array([False]), side, side)
+        return CropPositions(middle[0].reshape(1), middle[1].reshape(1), np.array([False]), side, side)
     five = (0, 0), (0, right), (bottom, 0), (bottom, right), middle
     tops = graph.vector(*(top for top, _ in five), *(top for top, _ in five)).cast(np.int32)
     lefts = graph.vector(*(left for _, left in five)).cast(np.int32)

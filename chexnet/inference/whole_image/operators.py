@@ -193,7 +193,7 @@ class GraphBuilder:
         """Return 0, 1, ... length - 1: int32 [length]."""
         known = self._values.get(length.name)
         if known is not None:
-            return self.constant(np.arange(known, dtype=np.int32))
+            return self.constant(np.arange(int(known), dtype=np.int32))
         return self.op("Range", np.int32(0), length, np.int32(1), dtype=np.int32)
 
     def divide(self, dividend: Tensor, divisor: Tensor) -> tuple[Tensor, Tensor]:

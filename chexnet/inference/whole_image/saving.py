@@ -63,17 +63,32 @@ def save_whole_image(
         InputError: a package is missing, an option is not available for this checkpoint, the results differ from those
             of `predictor`, or the file cannot be written.
     """
+    model, verification = build_whole_image(
+        predictor, thresholds=thresholds, maps=maps, channels=channels, weights=weights
+    )
+    with atomic_write(path) as file:
+        file.write_bytes(model)
+    return verification
+
+
+def build_whole_image(
+    predictor: "Predictor",
+    *,
+    thresholds: "Thresholds | None" = None,
+    maps: Literal["image"] | int | None = None,
+    channels: Literal[1, 3] = 1,
+    weights: Literal["float32", "float16"] = "float32",
+) -> tuple[bytes, Verification]:
+    """Return the content of the file that `save_whole_image` writes, and what that returns."""
     if why := engines.why_no_onnx():
-        raise InputError(f"ONNX {why}")
+        raise InputError(f"ONNX: {why}")
     _check_options(predictor, maps)
     graph = _build(predictor, thresholds, maps, channels, weights == "float16")
     facts = metadata.describe(predictor, thresholds) | {"maps": maps, "channels": channels, "weights": weights}
     model = graph.model("chexnet", metadata.to_properties(facts))
     verification = verify(model.SerializeToString(), predictor, channels, thresholds, TOLERANCES[weights])
     _add_properties(model, metadata.to_properties({"largest_difference": verification.differences}))
-    with atomic_write(path) as file:
-        file.write_bytes(model.SerializeToString())
-    return verification
+    return model.SerializeToString(), verification
 
 
 def _check_options(predictor: "Predictor", maps: Literal["image"] | int | None) -> None:

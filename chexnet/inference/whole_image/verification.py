@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from chexnet import device
 from chexnet.config import CPUS
+from chexnet.config.crops import DENSE
 from chexnet.data.images import MIN_SIDE
 from chexnet.errors import InputError
 from chexnet.inference import onnx_sessions
-from chexnet.inference.engine_backends import import_openvino
+from chexnet.inference.engine_backends import PaddleInferenceEngine, import_openvino
 from chexnet.phantom import draw
 
 if TYPE_CHECKING:
@@ -83,11 +87,50 @@ def verify(
             _check_maps(outputs.get("maps"), prediction, tolerances.maps, where)
         differences[name] = worst
     result = Verification(differences, not_installed)
-    check_difference(predictor, result, tolerances.probability)
+    _check_difference(predictor, result, tolerances.probability)
     return result
 
 
-def check_difference(predictor: "Predictor", verification: Verification, tolerance: float) -> None:
+def verify_crop_graph(graph: Path, predictor: "Predictor") -> Verification:
+    """Run a crop graph on the crops of each image, alone and as a batch, in each engine that reads its format.
+
+    Args:
+        graph: an ONNX file or a Paddle program.
+        predictor: its checkpoint, with the number of crops to average.
+
+    Raises:
+        InputError: the probabilities differ.
+    """
+    runs, not_installed = _load_crop_graph(graph)
+    preprocessing, crops = predictor.preprocessing, predictor.crops
+    worst = dict.fromkeys(runs, 0.0)
+    for image in phantom_images(preprocessing.resize):
+        height, width = image.shape
+        views = preprocessing.geometry(height, width, crops).extract(preprocessing.resize_image(image))
+        views = views[:1] if crops == DENSE else views  # the graph contains the mirror image
+        expected = predictor.predict(image).probabilities
+        for name, run in runs.items():
+            single = np.concatenate([run(view[None]) for view in views])
+            for outputs in (single, run(views)):
+                difference = np.abs(outputs.mean(axis=0) - expected).max()
+                worst[name] = float(np.maximum(worst[name], difference))  # NaN remains
+    result = Verification(worst, not_installed)
+    _check_difference(predictor, result, TOLERANCES["float32"].probability)
+    return result
+
+
+def _load_crop_graph(graph: Path) -> tuple[dict[str, Callable[[np.ndarray], np.ndarray]], tuple[str, ...]]:
+    if graph.suffix != ".onnx":
+        return {f"paddle {device.paddle_version()}": PaddleInferenceEngine(graph).predict}, ()
+    runs, not_installed = load_graph(graph.read_bytes())
+    return {name: partial(_only_output, run) for name, run in runs.items()}, not_installed
+
+
+def _only_output(run: Run, images: np.ndarray) -> np.ndarray:
+    return next(iter(run(images).values()))
+
+
+def _check_difference(predictor: "Predictor", verification: Verification, tolerance: float) -> None:
     """Raise InputError if the probabilities of an engine differ by more than the tolerance, or are NaN."""
     for name, difference in verification.differences.items():
         if not difference <= tolerance:
