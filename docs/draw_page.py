@@ -58,6 +58,7 @@ class Pictures:
         """Open the page with files; `wait` until all are done."""
         self._size = PHONE if phone else DESKTOP
         self.page.resize(*self._size, mobile=phone)
+        self.page.call("Emulation.setScrollbarsHidden", hidden=phone)
         settings = {"lang": "en", "theme": "light", **query}
         self.page.open(f"{self._origin}/?{'&'.join(f'{name}={value}' for name, value in settings.items())}")
         self.page.wait("document.getElementById('status').textContent || document.getElementById('failure').textContent")
@@ -72,7 +73,8 @@ class Pictures:
         """Save what the window shows as docs/images/<name>.png."""
         self.page.evaluate("document.activeElement.blur(); new Promise((done) => setTimeout(done, 400))")
         picture = Image.open(io.BytesIO(self.page.screenshot(*self._size))).convert("RGB")
-        picture.quantize(COLORS, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
+        palette = picture.quantize(COLORS, kmeans=1)
+        picture.quantize(palette=palette).save(IMAGES / f"{name}.png", optimize=True)
 
     def click(self, selector: str) -> None:
         """Click an element."""

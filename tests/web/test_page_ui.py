@@ -143,6 +143,9 @@ def test_a_broken_file_gives_one_sentence_and_the_others_go_on(page, server, ima
     assert errors[0] == "not an image: expected a radiograph"
     assert "empty" in errors[1]
     assert errors[2].startswith("1000001 bytes")
+    page.evaluate("document.getElementById('language').click()")
+    assert "1000001 字节" in text(page, "#error")
+    page.evaluate("document.getElementById('language').click()")
     assert text(page, "#queue") == "5 of 5 done · 3 not readable"
     page.evaluate("document.querySelectorAll('.tile input')[3].click()")
     assert texts(page, ".finding .decision") == ["meaningless"] * 4

@@ -26,6 +26,7 @@ import { listenForFiles, offerExamples } from "./sources.js";
 import { Strip } from "./strip.js";
 import { fillTexts, findingName, language, setLanguage, text } from "./texts.js";
 import { summaryLine } from "./findings.js";
+import { translateError } from "./warnings.js";
 
 const address = new URL(location.href);
 const engineKind = document.querySelector("meta[name=engine]").content;
@@ -70,7 +71,8 @@ function imageChanged(image) {
 
 function announce(image) {
   if (image.state === "failed") {
-    at("status").textContent = text("failedImage", image.name, image.error);
+    const reason = language() === "zh" ? translateError(image.error) : image.error;
+    at("status").textContent = text("failedImage", image.name, reason);
     return;
   }
   const top = image.result.findings[0];
@@ -85,6 +87,7 @@ function showQueue() {
   at("queue").textContent = parts.join(" · ");
   at("queue-bar").max = Math.max(1, images.length);
   at("queue-bar").value = done.length + failed.length;
+  at("queue-bar").hidden = at("queue-bar").value === images.length;
   for (const id of ["save-json", "save-csv"]) at(id).disabled = done.length === 0;
 }
 
@@ -107,7 +110,7 @@ function showLoading() {
 }
 
 function showFailure(message) {
-  at("failure").textContent = message;
+  at("failure").textContent = language() === "zh" ? translateError(message) : message;
   at("failure").hidden = !message;
 }
 
@@ -150,6 +153,7 @@ function showTexts() {
   showQueue();
   strip.show(queue.images, current);
   view.showTexts();
+  if (failure) showFailure(failure);
   offerExamples(add, showFailure);
 }
 
