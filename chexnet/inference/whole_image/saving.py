@@ -10,6 +10,7 @@ from chexnet.errors import InputError
 from chexnet.files import atomic_write, temporary_folder
 from chexnet.inference import cam, engines, graph_export
 from chexnet.inference.whole_image import class_maps, cropping, metadata, resizing
+from chexnet.inference.whole_image.embedding import embed
 from chexnet.inference.whole_image.operators import GraphBuilder, Tensor
 from chexnet.inference.whole_image.verification import TOLERANCES, Verification, verify
 from chexnet.metrics.platt import PlattScaling
@@ -124,9 +125,11 @@ def _build(
     probability = graph.where(accepted, probability, float("nan"))
     graph.output("probability", probability, [count])
     if thresholds and thresholds.calibration:
-        graph.output("calibrated", _calibrated(probability, predictor.classes, thresholds.calibration), [count])
+        calibrated = _calibrated(probability, predictor.classes, thresholds.calibration)
+        graph.output("calibrated", graph.where(accepted, calibrated, float("nan")), [count])
     if thresholds:
-        graph.output("present", probability >= decision_limits(predictor.classes, thresholds), [count])
+        limits = decision_limits(predictor.classes, thresholds)
+        graph.output("present", (probability >= limits) & accepted, [count])  # OpenVINO finds NaN >= 0
     if maps is not None and crop_maps is not None:
         crop_maps = graph.where(accepted, crop_maps, float("nan"))
         side = None if predictor.crops == DENSE else _cells(predictor)
@@ -144,7 +147,7 @@ def _run_network(predictor: "Predictor", crops: Tensor, half: bool) -> tuple[Ten
     with temporary_folder() as folder:
         side = None if dense else predictor.preprocessing.crop
         model = onnx.load(graph_export.save_onnx(network, folder, side, network.supports_cam))
-    outputs = crops.graph.embed(model, crops, half)
+    outputs = embed(model, crops, half)
     if not network.supports_cam:
         return outputs.mean(0), None
     if dense:
