@@ -12,5 +12,5 @@ session = onnxruntime.InferenceSession(graph)
 facts = session.get_modelmeta().custom_metadata_map
 pixels = numpy.asarray(Image.open(picture).convert("L"))
 (probabilities,) = session.run(["probability"], {"image": pixels})
-for name, probability in zip(json.loads(facts["classes"]), probabilities):
+for name, probability in zip(json.loads(facts["classes"]), probabilities, strict=True):
     print(f"{name:20}{probability:.6f}")
