@@ -1,4 +1,4 @@
-"""Building an ONNX graph: tensors with Python's operators, and networks as parts of a graph."""
+"""Building an ONNX graph from tensors with Python's operators."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -123,13 +123,18 @@ class Tensor:
 
 
 class GraphBuilder:
-    """An ONNX graph under construction."""
+    """An ONNX graph under construction.
+
+    Attributes:
+        nodes: its nodes, in an order in which they can be computed.
+        initializers: its constants by name.
+    """
 
     def __init__(self) -> None:
-        self._nodes: list[NodeProto] = []
+        self.nodes: list[NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], Tensor] = {}
         self._values: dict[str, np.ndarray] = {}
-        self._initializers: dict[str, TensorProto] = {}
+        self.initializers: dict[str, TensorProto] = {}
         self._inputs: list[ValueInfoProto] = []
         self._outputs: list[ValueInfoProto] = []
 
@@ -142,7 +147,7 @@ class GraphBuilder:
         """Add an output."""
         from onnx import helper
 
-        self._nodes.append(helper.make_node("Identity", [tensor.name], [name], name=name))
+        self.nodes.append(helper.make_node("Identity", [tensor.name], [name], name=name))
         self._outputs.append(_value_info(name, tensor.dtype, shape))
 
     def op(self, kind: str, *inputs: Any, dtype: Any = None, **attributes: Any) -> Tensor:
@@ -158,8 +163,8 @@ class GraphBuilder:
 
         first = next((value.dtype for value in inputs if isinstance(value, Tensor)), np.dtype(np.int64))
         names = [self._operand(value, first).name for value in inputs]
-        result = Tensor(self, f"{kind.lower()}_{len(self._nodes)}", np.dtype(dtype or first))
-        self._nodes.append(helper.make_node(kind, names, [result.name], name=result.name, **attributes))
+        result = Tensor(self, f"{kind.lower()}_{len(self.nodes)}", np.dtype(dtype or first))
+        self.nodes.append(helper.make_node(kind, names, [result.name], name=result.name, **attributes))
         return result
 
     def constant(self, value: Any, dtype: Any = None) -> Tensor:
@@ -171,7 +176,7 @@ class GraphBuilder:
         if key not in self._constants:
             tensor = Tensor(self, f"constant_{len(self._constants)}", array.dtype)
             self._constants[key] = tensor
-            self._initializers[tensor.name] = numpy_helper.from_array(array, tensor.name)
+            self.initializers[tensor.name] = numpy_helper.from_array(array, tensor.name)
             self._values[tensor.name] = array
         return self._constants[key]
 
@@ -225,47 +230,6 @@ class GraphBuilder:
         dtype = yes.dtype if isinstance(yes, Tensor) else no.dtype
         return self.op("Where", condition, self._operand(yes, dtype), self._operand(no, dtype), dtype=dtype)
 
-    def embed(self, model: "ModelProto", argument: Tensor, half: bool = False) -> Tensor:
-        """Add the nodes of a network with one input and one output float32; its constants become initializers.
-
-        Args:
-            model: the network.
-            argument: its input.
-            half: store matrices and kernels as float16, which a node converts to float32 again.
-        """
-        names = {model.graph.input[0].name: argument.name}
-        nodes, constants = [], [(tensor.name, tensor) for tensor in model.graph.initializer]
-        for node in model.graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                constants.append((node.output[0], node.attribute[0].t))
-            elif node.op_type == "Identity":
-                names[node.output[0]] = names.get(node.input[0], node.input[0])
-            else:
-                nodes.append(node)
-        for name, tensor in constants:
-            self._add_weights(name, tensor, half)
-        for node in nodes:
-            node.name = node.output[0]
-            inputs = [names.get(name, name) for name in node.input]
-            del node.input[:]
-            node.input.extend(inputs)
-        self._nodes.extend(nodes)
-        result = model.graph.output[0].name
-        return Tensor(self, names.get(result, result), np.dtype(np.float32))
-
-    def _add_weights(self, name: str, tensor: "TensorProto", half: bool) -> None:
-        from onnx import TensorProto, helper, numpy_helper
-
-        values = numpy_helper.to_array(tensor)
-        fits = values.dtype == np.float32 and values.ndim > 1 and np.abs(values).max() <= np.finfo(np.float16).max
-        if half and fits:
-            stored = f"{name}_float16"
-            self._initializers[stored] = numpy_helper.from_array(values.astype(np.float16), stored)
-            self._nodes.append(helper.make_node("Cast", [stored], [name], name=name, to=TensorProto.FLOAT))
-            return
-        tensor.name = name
-        self._initializers[name] = tensor
-
     def model(self, name: str, metadata: Mapping[str, str]) -> "ModelProto":
         """Return the finished model, without constants that no node reads.
 
@@ -274,13 +238,13 @@ class GraphBuilder:
         """
         from onnx import checker, helper
 
-        used = {name for node in self._nodes for name in node.input}
+        used = {name for node in self.nodes for name in node.input}
         graph = helper.make_graph(
-            self._nodes,
+            self.nodes,
             name,
             self._inputs,
             self._outputs,
-            [tensor for key, tensor in self._initializers.items() if key in used],
+            [tensor for key, tensor in self.initializers.items() if key in used],
         )
         model = helper.make_model(
             graph,

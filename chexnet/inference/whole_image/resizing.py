@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 LUMA = np.array([19595, 38470, 7471], np.float32)
 """Pillow's weights of red, green and blue, times 2^16: ITU-R 601."""
 
-MIN_RESIZE = 12
-"""Shortest side after resizing for which S < 2^23 for every image that the library accepts."""
+MIN_RESIZE = 28
+"""Smallest shorter side after resizing for which S stays below 2^23, and all sums below 2^24, for every image that the
+library accepts: up to 7,071 pixels become 28."""
 
 
 def to_gray(color: "Tensor") -> "Tensor":

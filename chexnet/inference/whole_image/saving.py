@@ -10,6 +10,7 @@ from chexnet.errors import InputError
 from chexnet.files import atomic_write, temporary_folder
 from chexnet.inference import cam, engines, graph_export
 from chexnet.inference.whole_image import class_maps, cropping, metadata, resizing
+from chexnet.inference.whole_image.embedding import embed
 from chexnet.inference.whole_image.operators import GraphBuilder, Tensor
 from chexnet.inference.whole_image.verification import TOLERANCES, Verification, verify
 from chexnet.metrics.platt import PlattScaling
@@ -144,7 +145,7 @@ def _run_network(predictor: "Predictor", crops: Tensor, half: bool) -> tuple[Ten
     with temporary_folder() as folder:
         side = None if dense else predictor.preprocessing.crop
         model = onnx.load(graph_export.save_onnx(network, folder, side, network.supports_cam))
-    outputs = crops.graph.embed(model, crops, half)
+    outputs = embed(model, crops, half)
     if not network.supports_cam:
         return outputs.mean(0), None
     if dense:
