@@ -11,7 +11,5 @@ const { metadata } = protobuf.parse(layout).root.lookupType("Model").decode(read
 const names = JSON.parse(metadata.find(({ key }) => key === "classes").value);
 const { data, width, height } = decode(readFileSync(picture));
 const session = await ort.InferenceSession.create(graph);
-const { probability, present } = await session.run({ image: new ort.Tensor("uint8", data, [height, width]) });
-names.forEach((name, i) => {
-  console.log(`${name.padEnd(20)}${probability.data[i].toFixed(6)}  ${present.data[i] ? "present" : "absent"}`);
-});
+const { probability } = await session.run({ image: new ort.Tensor("uint8", data, [height, width]) });
+names.forEach((name, i) => console.log(name.padEnd(20) + probability.data[i].toFixed(6)));

@@ -11,6 +11,6 @@ graph, picture = sys.argv[1:]
 session = onnxruntime.InferenceSession(graph)
 facts = session.get_modelmeta().custom_metadata_map
 pixels = numpy.asarray(Image.open(picture).convert("L"))
-probabilities, present = session.run(["probability", "present"], {"image": pixels})
-for name, probability, decision in zip(json.loads(facts["classes"]), probabilities, present):
-    print(f"{name:20}{probability:.6f}  {'present' if decision else 'absent'}")
+(probabilities,) = session.run(["probability"], {"image": pixels})
+for name, probability in zip(json.loads(facts["classes"]), probabilities, strict=True):
+    print(f"{name:20}{probability:.6f}")

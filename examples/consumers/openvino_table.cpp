@@ -2,6 +2,7 @@
 #include <openvino/openvino.hpp>
 #include <png.h>
 #include <regex>
+
 int main(int, char** arguments) {
     ov::Core core;
     auto model = core.read_model(arguments[1]);
@@ -13,8 +14,7 @@ int main(int, char** arguments) {
     network.set_tensor("image", pixels);
     network.infer();
     const float* probability = network.get_tensor("probability").data<float>();
-    const bool* present = network.get_tensor("present").data<bool>();
     auto names = model->get_rt_info<std::string>("framework", "classes");
     for (std::smatch name; std::regex_search(names, name, std::regex("\"(.*?)\"")); names = name.suffix())
-        std::printf("%-20s%.6f  %s\n", name.str(1).c_str(), *probability++, *present++ ? "present" : "absent");
+        std::printf("%-20s%.6f\n", name.str(1).c_str(), *probability++);
 }

@@ -11,7 +11,6 @@ graph, picture = sys.argv[1:]
 model = openvino.Core().read_model(graph)
 network = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})  # or OpenVINO may choose bfloat16
 pixels = numpy.asarray(Image.open(picture).convert("L"))
-outputs = network(pixels)
 names = json.loads(model.get_rt_info(["framework", "classes"]).value)
-for name, probability, decision in zip(names, outputs["probability"], outputs["present"]):
-    print(f"{name:20}{probability:.6f}  {'present' if decision else 'absent'}")
+for name, probability in zip(names, network(pixels)["probability"], strict=True):
+    print(f"{name:20}{probability:.6f}")

@@ -155,7 +155,9 @@ def test_a_lossless_jpeg_uses_every_predictor(bits, tmp_path):
 
 
 def test_the_files_of_pydicom_are_read_as_in_python_or_refused(tmp_path):
-    files = {path.name: path.read_bytes() for path in SHIPPED.rglob("*") if path.is_file() and path.stat().st_size < 2**20}
+    files = {
+        path.name: path.read_bytes() for path in SHIPPED.rglob("*") if path.is_file() and path.stat().st_size < 2**20
+    }
     found = differences(files, tmp_path)
     assert [name for name, difference in found.items() if not difference.startswith("refused")] == []
 

@@ -67,8 +67,16 @@ def test_the_filters_of_real_encoders_are_undone(tmp_path):
     gray = Image.fromarray(RADIOGRAPH.astype(np.uint8))
     sixteen = Image.fromarray((RADIOGRAPH * 257).astype(np.uint16))
     colors = Image.fromarray(COLORS)
-    kinds = {"gray": gray, "sixteen": sixteen, "colors": colors, "alpha": colors.convert("RGBA"), "one": gray.convert("1")}
-    files = {f"{name}{level}.png": saved(image, compress_level=level) for name, image in kinds.items() for level in (1, 9)}
+    kinds = {
+        "gray": gray,
+        "sixteen": sixteen,
+        "colors": colors,
+        "alpha": colors.convert("RGBA"),
+        "one": gray.convert("1"),
+    }
+    files = {
+        f"{name}{level}.png": saved(image, compress_level=level) for name, image in kinds.items() for level in (1, 9)
+    }
     files["palette.png"] = saved(colors.quantize(37))
     assert differences(files, tmp_path) == {}
 
