@@ -82,7 +82,7 @@ def predict_files(
     calibration = require_calibration(found_thresholds, config.ckpt, log) if config.calibrated else {}
     predictor.load(log)
     with ExitStack() as stack:
-        metadata = _metadata(config, predictor, found_thresholds)
+        metadata = run_metadata(config.ckpt, predictor, found_thresholds)
         json_file = csv_file = None
         if config.output_json:
             json_file = stack.enter_context(Output(JsonWriter.open(config.output_json, metadata)))
@@ -237,13 +237,19 @@ def _reject_overwriting(
         yield path
 
 
-def _metadata(
-    config: PredictConfig, predictor: Predictor, found_thresholds: tuple[str, Thresholds] | None
+def run_metadata(
+    ckpt: str, predictor: Predictor, found_thresholds: tuple[str | None, Thresholds] | None
 ) -> dict[str, object]:
-    """Return the entries of the JSON file that are common to all images."""
+    """Return the entries of the JSON file that are common to all images.
+
+    Args:
+        ckpt: the weight file, as the file names it.
+        predictor: the predictor.
+        found_thresholds: path and content of the threshold file, if any.
+    """
     return {
         "chexnet": chexnet.__version__,
-        "ckpt": config.ckpt,
+        "ckpt": ckpt,
         "ckpt_sha256": predictor.ckpt_sha256,
         "notice": predictor.disclaimer,
         "engine": predictor.engine,

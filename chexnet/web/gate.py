@@ -1,4 +1,4 @@
-"""What applies to every request: who may ask, security headers, metrics, and requests that are refused early."""
+"""Rules for every request: hosts, origins, the token, security headers, metrics and early refusals."""
 
 import hmac
 import os

@@ -59,7 +59,7 @@ class InferenceService:
         self._worker.start()
 
     def submit(self, content: bytes) -> "Future[Prediction]":
-        """Predict the content of an image file; cancelling the result leaves out what is not yet computed.
+        """Predict the content of an image file; a canceled future is left out if it is not yet computed.
 
         The future raises InputError if the image cannot be read, see `chexnet.data.images.open_image`. Other exceptions
         are faults of the network or of this program.

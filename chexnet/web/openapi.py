@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import chexnet
+from chexnet.config.crops import CROPS
 from chexnet.web.problems import MEDIA_TYPE
 from chexnet.web.server_config import ServerConfig
 from chexnet.web.uploads import MULTIPART, RAW_TYPES
@@ -170,11 +171,12 @@ def _schemas(classes: Sequence[str]) -> dict[str, Any]:
         "classes": _array(name),
         "chosen": {**_TEXT, "description": "How the thresholds were chosen; empty without thresholds."},
         "calibrated": {"type": "boolean"},
-        "crops": _TEXT,
+        "crops": {"enum": list(CROPS), "description": "Crops per image; dense: the whole image."},
         "engine": _TEXT,
+        "cam_max": {"type": "number", "description": "Logit shown at full opacity in class maps."},
         "max_bytes": {**_COUNT, "description": "Maximum size of a request body."},
         "max_images": _COUNT,
-        "versions": {"type": "object", "additionalProperties": _TEXT},
+        "header": {"type": "object", "description": "What predict.py's JSON file has for all images."},
     }
     opacity = {**encoded, "description": "uint8, 0 to 255, row by row from the top left; the grid covers the image."}
     problem = {

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import chexnet
 from chexnet.inference import Prediction
+from chexnet.inference.file_prediction import run_metadata
 from chexnet.inference.thresholds import Thresholds
 from chexnet.web.inference_service import InferenceService
 from chexnet.web.server_config import ServerConfig
@@ -31,11 +31,12 @@ def describe_model(service: InferenceService, config: ServerConfig) -> dict[str,
         "classes": list(predictor.classes),
         "chosen": thresholds.chosen if thresholds else "",
         "calibrated": bool(thresholds and thresholds.calibration),
-        "crops": predictor.crops_description,
+        "crops": predictor.crops,
         "engine": predictor.engine,
+        "cam_max": predictor.cam_max,
         "max_bytes": config.max_bytes,
         "max_images": config.max_images,
-        "versions": {"chexnet": chexnet.__version__},
+        "header": run_metadata(predictor.ckpt.name, predictor, thresholds and (None, thresholds)),
     }
 
 

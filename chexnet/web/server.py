@@ -113,10 +113,10 @@ class Server(uvicorn.Server):
         self.signals: list[int] = []
         self._application, self._ready = app, ready
 
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve, without log messages."""
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve without log messages, until all requests have ended."""
         with _silent_loggers():
-            await super().serve(sockets)
+            super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections, then call `ready`."""

@@ -112,7 +112,11 @@ def check_references(folder: Path) -> None:
     """
     html = (folder / _INDEX).read_text(encoding="utf-8")
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)
-    if not policy or not policy[1].startswith("default-src 'none';") or re.search(r"\*|https?:|//|unsafe-inline", policy[1]):
+    if (
+        not policy
+        or not policy[1].startswith("default-src 'none';")
+        or re.search(r"\*|https?:|//|unsafe-inline", policy[1])
+    ):
         raise InputError(f"{folder / _INDEX}: expected a Content-Security-Policy without other servers")
     for path in [folder / name for name in (_INDEX, *(path.name for path in _own_files()))]:
         text = path.read_text(encoding="utf-8")
@@ -123,7 +127,9 @@ def check_references(folder: Path) -> None:
 
 
 def _own_files() -> list[Path]:
-    return sorted(path for path in PAGE.iterdir() if path.suffix in (".html", ".css", ".js") and path.stem != "server_engine")
+    return sorted(
+        path for path in PAGE.iterdir() if path.suffix in (".html", ".css", ".js") and path.stem != "server_engine"
+    )
 
 
 def _static_index(html: str) -> str:

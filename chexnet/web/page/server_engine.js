@@ -1,13 +1,18 @@
-// The engine of a page that the server delivers: images are sent to the computer that serves the page.
+/* Engine of a page that a server delivers: images are sent to the computer that serves the page, and computed there.
+ *
+ * A server that needs a token answers with status 401. The token is then typed into a dialog and kept until the tab is
+ * closed. It is sent in a header, never in an address. Progress is {stage, fraction}, see page.js.
+ */
+
+import { language } from "./texts.js";
 
 const TOKEN = "chexnet-token";
 const UNREACHABLE = "The server does not answer: check that it is still running, then try again.";
-const chinese = navigator.language.startsWith("zh");
-const TEXTS = chinese
-  ? { title: "需要访问令牌", label: "令牌", wrong: "令牌不正确。", send: "确定", cancel: "取消" }
-  : { title: "This server needs a token", label: "Token", wrong: "The token is wrong.", send: "OK", cancel: "Cancel" };
+const TEXTS = {
+  en: { title: "This server needs a token", label: "Token", wrong: "The token is wrong.", send: "OK", cancel: "Cancel" },
+  zh: { title: "需要访问令牌", label: "令牌", wrong: "令牌不正确。", send: "确定", cancel: "取消" },
+};
 
-// The token is kept until the tab is closed. It is sent in a header, never in an address.
 const storage = () => globalThis.sessionStorage;
 
 async function request(path, options = {}) {
@@ -20,8 +25,9 @@ async function request(path, options = {}) {
   }
 }
 
-// Ask for the token in a dialog; resolves to an empty string if the user cancels.
+/** Ask for the token in a dialog; resolves to an empty string if the user cancels. */
 function askToken(wrong) {
+  const texts = TEXTS[language()];
   const dialog = document.createElement("dialog");
   const form = document.createElement("form");
   const title = document.createElement("h2");
@@ -31,21 +37,28 @@ function askToken(wrong) {
   const buttons = ["cancel", "send"].map((value) => {
     const button = document.createElement("button");
     button.type = value === "send" ? "submit" : "button";
-    button.textContent = TEXTS[value];
+    button.textContent = texts[value];
     return button;
   });
-  title.textContent = TEXTS.title;
+  title.textContent = texts.title;
   title.id = "token-title";
   dialog.setAttribute("aria-labelledby", title.id);
-  label.textContent = `${TEXTS.label} `;
+  label.textContent = `${texts.label} `;
   input.type = "password";
   input.autocomplete = "off";
   input.required = true;
   error.setAttribute("role", "alert");
   error.className = "error";
-  error.textContent = wrong ? TEXTS.wrong : "";
+  error.textContent = wrong ? texts.wrong : "";
+  error.hidden = !wrong;
   label.append(input);
-  form.append(title, label, error, ...buttons);
+  Object.assign(form.style, { display: "grid", gap: ".75rem" });
+  Object.assign(dialog.style, { border: "1px solid var(--control)", borderRadius: ".5rem", background: "var(--card)" });
+  dialog.style.color = "inherit";
+  const row = document.createElement("div");
+  Object.assign(row.style, { display: "flex", gap: ".5rem", justifyContent: "end" });
+  row.append(...buttons);
+  form.append(title, label, error, row);
   dialog.append(form);
   document.body.append(dialog);
   return new Promise((resolve) => {
@@ -95,20 +108,22 @@ function bytes(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
-// The queue of the server may be full because of others.
-async function predictWithRetries(options, retries = 5) {
+/** Predict an image; if the queue of the server is full, wait as long as it says, five times at most. */
+async function predictWithRetries(options, onProgress, retries = 5) {
+  onProgress({ stage: "upload", fraction: null });
   try {
     return await answer("v1/predict?maps=all&gray=true", options);
   } catch (error) {
     if (!error.retryAfter || retries === 0) throw error;
+    onProgress({ stage: "wait", fraction: null });
     await new Promise((resolve) => setTimeout(resolve, 1000 * error.retryAfter));
-    return predictWithRetries(options, retries - 1);
+    return predictWithRetries(options, onProgress, retries - 1);
   }
 }
 
 export default async function createEngine(onProgress = () => {}) {
+  onProgress({ stage: "wait", fraction: null });
   const model = await answer("v1/model");
-  onProgress(1);
   return {
     model,
     async predict(file, onProgress = () => {}) {
@@ -122,15 +137,14 @@ export default async function createEngine(onProgress = () => {}) {
         throw new Error("The browser cannot read the file: choose it again.");  // a folder, or a deleted file
       }
       const headers = { "Content-Type": "application/octet-stream" };
-      const { results } = await predictWithRetries({ method: "POST", body, headers });
+      const { results } = await predictWithRetries({ method: "POST", body, headers }, onProgress);
       const { maps, gray, index, ...result } = results[0];
-      onProgress(1);
       return {
         ...result,
         name: file.name,
-        gray: URL.createObjectURL(new Blob([bytes(gray)], { type: "image/png" })),
+        gray: new Blob([bytes(gray)], { type: "image/png" }),
         samples: null,
-        maps: async (name) => ({ ...maps[name], opacity: bytes(maps[name].opacity) }),
+        maps: async (name) => (maps[name] ? { ...maps[name], opacity: bytes(maps[name].opacity) } : null),
       };
     },
   };
