@@ -61,7 +61,9 @@ class Pictures:
         self.page.call("Emulation.setScrollbarsHidden", hidden=phone)
         settings = {"lang": "en", "theme": "light", **query}
         self.page.open(f"{self._origin}/?{'&'.join(f'{name}={value}' for name, value in settings.items())}")
-        self.page.wait("document.getElementById('status').textContent || document.getElementById('failure').textContent")
+        self.page.wait(
+            "document.getElementById('status').textContent || document.getElementById('failure').textContent"
+        )
         if files:
             self.page.choose_file("#files", *files)
         if files and wait:

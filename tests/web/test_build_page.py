@@ -10,7 +10,7 @@ from conftest import ROOT
 from chexnet.errors import InputError
 
 sys.path.insert(0, str(ROOT / "tools"))
-import build_page as script  # noqa: E402
+import build_page as script
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_missing_programs_and_packages_are_one_line_with_the_command(static_page
     with pytest.raises(InputError, match=r"run `npm ci --prefix .*worker`$"):
         static_page.check_output(tmp_path / "page", [])
     monkeypatch.setattr(static_page.shutil, "which", lambda name: None)
-    with pytest.raises(InputError, match="^node: not found"):
+    with pytest.raises(InputError, match=r"^node: not found"):
         static_page.check_output(tmp_path / "page", [])
 
 

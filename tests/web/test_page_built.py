@@ -57,7 +57,9 @@ def opened(folder: Path, profile: Path, query: str = "") -> Iterator[tuple[Brows
 def results(page: Browser, files: list[Path]) -> list[dict]:
     """Add files, and return what the page shows for each."""
     page.choose_file("#files", *files)
-    page.wait(f"document.querySelectorAll('.tile:is([data-state=done], [data-state=failed])').length === {len(files)}", 300)
+    page.wait(
+        f"document.querySelectorAll('.tile:is([data-state=done], [data-state=failed])').length === {len(files)}", 300
+    )
     return [shown(page, number) for number in range(len(files))]
 
 

@@ -69,9 +69,13 @@ def show(page, server, *files: Path, **query: str) -> None:
     if files:
         page.choose_file("#files", *files)
         finished = sum(not file.name.startswith("endless") for file in files)
-        page.wait(f"document.querySelectorAll('.tile:is([data-state=done], [data-state=failed])').length === {finished}")
-        page.wait("document.getElementById('cover').hidden || document.querySelector('.tile:has(:checked)')"
-                  ".dataset.state !== 'done'")
+        page.wait(
+            f"document.querySelectorAll('.tile:is([data-state=done], [data-state=failed])').length === {finished}"
+        )
+        page.wait(
+            "document.getElementById('cover').hidden || document.querySelector('.tile:has(:checked)')"
+            ".dataset.state !== 'done'"
+        )
 
 
 def text(page, selector: str) -> str:
@@ -175,7 +179,8 @@ def test_everything_is_reached_by_keyboard(page, server, images):
         if (name := focused(page)) in visited[:1]:
             break
         visited.append(name)
-    buttons = "language theme zoom-out zoom-in fit actual canvas reset-window save-overlay save-json save-csv add remove clear"
+    buttons = "language theme zoom-out zoom-in fit actual canvas reset-window save-overlay save-json save-csv"
+    buttons += " add remove clear"
     tiles = page.evaluate("document.querySelector('.tile :checked').value")
     sliders = [page.evaluate(f"document.getElementById('{name}').value") for name in ("opacity", "center", "width")]
     assert set(visited) >= {*buttons.split(), *sliders, "pan", "Mass", tiles}
@@ -260,7 +265,9 @@ def test_results_and_pictures_are_saved(page, server, images, tmp_path):
     assert [image["image"] for image in content["images"]] == ["胸片.png", "noise.png"]
     assert content["images"][0]["decisions"]["Mass"] is True
     assert content["errors"] == ["text.txt: not an image: expected a radiograph"]
-    assert (tmp_path / names[1]).read_text(encoding="utf-8").splitlines()[1].startswith("胸片.png,0.02,0.985,0.3,9e-05,")
+    assert (
+        (tmp_path / names[1]).read_text(encoding="utf-8").splitlines()[1].startswith("胸片.png,0.02,0.985,0.3,9e-05,")
+    )
     picture = np.asarray(Image.open(tmp_path / names[2]).convert("RGB"))
     assert picture.shape[1] == 512
     assert picture.shape[0] > 512 + 60  # title and notice
