@@ -38,7 +38,7 @@ SINGLE_IMAGES = 10
 
 
 class Client:
-    """A connection that posts one image again and again."""
+    """A client that posts one image again and again, each time over a new connection."""
 
     def __init__(self, port: int, content: bytes) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
@@ -49,6 +49,7 @@ class Client:
         self._connection.request("POST", "/v1/predict", self._content, {"Content-Type": "image/png"})
         response = self._connection.getresponse()
         answer = response.read()
+        self._connection.close()  # the server closes it after some seconds
         if response.status != 200:
             raise InputError(f"the server answered with status {response.status}: {answer[:200].decode()}")
 

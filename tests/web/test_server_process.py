@@ -23,7 +23,7 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
 class Script:
-    """tools/serve.py in a process."""
+    """tools/serve.py in a process; a context manager that kills it if it still runs."""
 
     def __init__(self, ckpt: Path, *flags: str) -> None:
         fixed = ["--ckpt", str(ckpt), "--port", "0", "--device", "cpu", "--engine", "paddle"]
@@ -36,6 +36,13 @@ class Script:
                 self.url = address[1]
                 return
         pytest.fail(self.process.communicate()[1])
+
+    def __enter__(self) -> "Script":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
 
     def end(self) -> tuple[int, str]:
         """Return the exit code and what was printed after the address."""
@@ -64,54 +71,54 @@ def post_many(url: str, answers: list) -> threading.Thread:
 
 
 def test_a_signal_ends_the_server_after_its_requests(api_ckpt):
-    script = Script(api_ckpt)
-    model = httpx.get(f"{script.url}/v1/model").json()
-    assert model["classes"] == list(CLASSES)
-    answers: list = []
-    thread = post_many(script.url, answers)
-    script.process.send_signal(signal.SIGTERM)
-    assert script.end() == (143, "ended by SIGTERM\n")
-    thread.join()
-    assert answers == [200]
+    with Script(api_ckpt) as script:
+        model = httpx.get(f"{script.url}/v1/model").json()
+        assert model["classes"] == list(CLASSES)
+        answers: list = []
+        thread = post_many(script.url, answers)
+        script.process.send_signal(signal.SIGTERM)
+        assert script.end() == (143, "ended by SIGTERM\n")
+        thread.join()
+        assert answers == [200]
 
 
 def test_a_second_signal_ends_the_server_at_once(api_ckpt):
-    script = Script(api_ckpt, "--crops", "10", "--num_workers", "1")
-    answers: list = []
-    thread = post_many(script.url, answers)
-    script.process.send_signal(signal.SIGTERM)
-    while True:  # the first signal was received
-        try:
-            httpx.get(f"{script.url}/healthz")
-        except httpx.HTTPError:
-            break
-    script.process.send_signal(signal.SIGINT)
-    code, text = script.end()
-    assert (code, text) == (143, "ended by SIGTERM\n")
-    thread.join()
-    assert answers != [200]
+    with Script(api_ckpt, "--crops", "10", "--num_workers", "1") as script:
+        answers: list = []
+        thread = post_many(script.url, answers)
+        script.process.send_signal(signal.SIGTERM)
+        while True:  # the first signal was received
+            try:
+                httpx.get(f"{script.url}/healthz")
+            except httpx.HTTPError:
+                break
+        script.process.send_signal(signal.SIGINT)
+        code, text = script.end()
+        assert (code, text) == (143, "ended by SIGTERM\n")
+        thread.join()
+        assert answers != [200]
 
 
 def test_the_token_is_neither_printed_nor_logged_and_ctrl_c_ends_the_server(api_ckpt, tmp_path):
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     flags = ["--host", "0.0.0.0", "--token_file", str(tmp_path / "token"), "--allowed_host", "chest.example"]
-    script = Script(api_ckpt, *flags)
-    url = script.url.replace("0.0.0.0", "127.0.0.1")
-    assert httpx.get(f"{url}/v1/model").status_code == 401
-    for host in ("127.0.0.1", "10.1.2.3:80", "chest.example", "CHEST.example:443"):
-        assert httpx.get(f"{url}/v1/model", headers={**HEADERS, "Host": host}).status_code == 200
-    assert httpx.get(f"{url}/v1/model", headers={**HEADERS, "Host": "other.example"}).status_code == 403
-    httpx.get(f"{url}/v1/model?token={TOKEN}&name=patient")
-    answers: list = []
-    thread = post_many(url, answers)
-    script.process.send_signal(signal.SIGINT)
-    code, text = script.end()
-    thread.join()
-    assert (code, text, answers) == (0, "", [200])
-    printed = "".join(script.lines)
-    assert TOKEN not in printed
-    assert "patient" not in printed
-    assert "not encrypted" in printed
+    with Script(api_ckpt, *flags) as script:
+        url = script.url.replace("0.0.0.0", "127.0.0.1")
+        assert httpx.get(f"{url}/v1/model").status_code == 401
+        for host in ("127.0.0.1", "10.1.2.3:80", "chest.example", "CHEST.example:443"):
+            assert httpx.get(f"{url}/v1/model", headers={**HEADERS, "Host": host}).status_code == 200
+        assert httpx.get(f"{url}/v1/model", headers={**HEADERS, "Host": "other.example"}).status_code == 403
+        httpx.get(f"{url}/v1/model?token={TOKEN}&name=patient")
+        answers: list = []
+        thread = post_many(url, answers)
+        script.process.send_signal(signal.SIGINT)
+        code, text = script.end()
+        thread.join()
+        assert (code, text, answers) == (0, "", [200])
+        printed = "".join(script.lines)
+        assert TOKEN not in printed
+        assert "patient" not in printed
+        assert "not encrypted" in printed
 
 
 def test_another_address_needs_a_token(tmp_path):
