@@ -95,7 +95,7 @@ function readScan(segment, frame, interval) {
 
 /** Read Huffman tables: for each length, the first code, the last one and the index of its value (annex F.2.2.3). */
 function readTables(segment, tables) {
-  for (let offset = 0; offset < segment.length; ) {
+  for (let offset = 0; offset < segment.length;) {
     const counts = segment.subarray(offset + 1, offset + 17);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const values = segment.subarray(offset + 17, offset + 17 + total);
