@@ -125,9 +125,11 @@ def _build(
     probability = graph.where(accepted, probability, float("nan"))
     graph.output("probability", probability, [count])
     if thresholds and thresholds.calibration:
-        graph.output("calibrated", _calibrated(probability, predictor.classes, thresholds.calibration), [count])
+        calibrated = _calibrated(probability, predictor.classes, thresholds.calibration)
+        graph.output("calibrated", graph.where(accepted, calibrated, float("nan")), [count])
     if thresholds:
-        graph.output("present", probability >= decision_limits(predictor.classes, thresholds), [count])
+        limits = decision_limits(predictor.classes, thresholds)
+        graph.output("present", (probability >= limits) & accepted, [count])  # OpenVINO finds NaN >= 0
     if maps is not None and crop_maps is not None:
         crop_maps = graph.where(accepted, crop_maps, float("nan"))
         side = None if predictor.crops == DENSE else _cells(predictor)
