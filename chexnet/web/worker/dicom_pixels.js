@@ -105,9 +105,14 @@ function decodeSegment(data, size) {
 async function decodeStream(stream, shape, compression, decoders) {
   const { rows, columns, allocated, stored, signed } = shape;
   const lossy = checkStream(stream, shape);
+  if (compression === "jpeg2000" && signed && allocated === 8)
+    refuse(`of signed samples of 8 bits in JPEG 2000, which the page does not read: ${CONVERT}`);
   if (compression === "jpeg" && lossy && lossy.bits > 8)
     refuse(`of lossy JPEG with ${lossy.bits} bits, which the page does not read: ${CONVERT}`);
-  const decoded = await decoders[compression](stream).catch(() => null);
+  const decoded = await decoders[compression](stream).catch((error) => {
+    if (error instanceof InputError) throw error;
+    return null;
+  });
   if (!decoded) refuse("whose compressed pixels are damaged or truncated; get the file again, or export it again");
   const { width, height, channels, bits, samples } = decoded;
   if (width !== columns || height !== rows || channels !== 1)

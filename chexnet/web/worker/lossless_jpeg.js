@@ -3,6 +3,8 @@
  * jpeg-lossless-decoder-js is not used: it takes damaged and truncated data for pixels, where this refuses.
  */
 
+import { InputError } from "./errors.js";
+
 const [SOI, SOF3, DHT, SOS, EOI, DRI] = [0xffd8, 0xffc3, 0xffc4, 0xffda, 0xffd9, 0xffdd];
 
 /** Prediction of a sample from those to the left, above, and above to the left (table H.1). */
@@ -88,7 +90,8 @@ function readScan(segment, frame, interval) {
   const [channels, , tables, predictor, , approximation] = segment;
   if (!frame || segment.length !== 6 || channels !== 1 || predictor < 1 || predictor > 7)
     fail("whose scan is damaged or has several components");
-  if (approximation & 15) fail("with a point transform");
+  if (approximation & 15)
+    throw new InputError("a DICOM file of lossless JPEG with a point transform; decompress it, for example with dcmdjpeg");
   if (interval % frame.width) fail("that restarts inside a row");
   return { table: tables >> 4, predictor };
 }
