@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chexnet.files.shipped_weights import SHIPPED
-from chexnet.inference import Predictor
+from chexnet.inference import Predictor, engines
 from chexnet.inference.thresholds import Thresholds
 from chexnet.inference.whole_image import save_whole_image
 from chexnet.metrics.platt import PlattScaling
@@ -29,8 +29,8 @@ _made: list[ShippedGraph] = []
 
 def shipped_graph(tmp_path_factory: pytest.TempPathFactory) -> ShippedGraph:
     """Return the graph. It is made once in a run of the tests, because that takes some seconds."""
-    pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
+    if why := engines.why_no_onnx():
+        pytest.skip(why)
     if not _made:
         predictor = Predictor(str(SHIPPED), crops=1, device="cpu", graph_cache="off")
         found = predictor.find_thresholds(None, lambda line: None)

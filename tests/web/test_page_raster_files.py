@@ -189,3 +189,10 @@ def test_other_formats_are_refused_with_advice(tmp_path):
     files |= {"x.pgm": pnm(5, random_samples(8), 255), "y.tif": tiff(random_samples(16), 16, order=">")}
     readings = in_page(save_all(files, tmp_path), tmp_path)
     assert all("convert it to PNG" in (reading.refusal or "") for reading in readings)
+
+
+@pytest.mark.real_data
+def test_real_radiographs_have_the_pixels_and_warnings_of_python(nih_sample, tmp_path):
+    files = {path.name: path.read_bytes() for path in sorted(nih_sample.rglob("*.png"))[:40]}
+    assert files
+    assert differences(files, tmp_path) == {}

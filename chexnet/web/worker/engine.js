@@ -65,7 +65,10 @@ export class Graph {
   /** Facts about the network, and `header`: the entries that predict.py's JSON file has for all images. */
   get model() {
     const { facts } = this;
-    const engine = `onnxruntime-web ${ort.env.versions.common}, ${facts.weights} weights, ${count(ort.env.wasm.numThreads)} threads`;
+    const threads = ort.env.wasm.numThreads;
+    const engine =
+      `onnxruntime-web ${ort.env.versions.common}, ${facts.weights} weights, ` +
+      `${threads} thread${threads === 1 ? "" : "s"}`;
     const thresholds = facts.thresholds && {
       file: null,
       chosen: facts.thresholds_chosen,

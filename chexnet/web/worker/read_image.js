@@ -42,10 +42,14 @@ export async function readImage(bytes, name, decoders, sampleBits = MAX_SAMPLE_B
     if (isJpeg(bytes)) return await decodeJpeg(bytes, decoders);
   } catch (error) {
     if (error instanceof InputError) throw error;
-    throw new InputError(`cannot be decoded as an image (${error.message ?? error}); get the file again, or ${CONVERT}`);
+    throw new InputError(
+      `cannot be decoded as an image (${error.message ?? error}); get the file again, or ${CONVERT}`,
+    );
   }
   const start = String.fromCharCode(...bytes.subarray(0, 16));
   const found = Object.keys(OTHERS).find((format) => OTHERS[format].test(start));
   if (found) throw new InputError(`a file of ${found}, which the page does not read: ${CONVERT}`);
-  throw new InputError(`${bytes.length ? "not an image" : "an empty file"}: expected a radiograph as PNG, JPEG or DICOM`);
+  throw new InputError(
+    `${bytes.length ? "not an image" : "an empty file"}: expected a radiograph as PNG, JPEG or DICOM`,
+  );
 }
