@@ -204,3 +204,4 @@ def test_files_are_taken_by_drop_and_paste(page, server):
     page.evaluate(f"{{ {transfer} document.body.dispatchEvent(new ClipboardEvent('paste', "
                   "{ clipboardData: transfer, bubbles: true })); }")  # fmt: skip
     page.wait("document.querySelectorAll('.tile').length === 2")
+    assert page.evaluate("document.activeElement.name") == "image"  # the focus does not stay on a hidden button

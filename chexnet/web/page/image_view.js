@@ -225,7 +225,7 @@ export class ImageView {
 
   _describeCanvas() {
     const name = this._image?.name ?? "";
-    const withMap = this._result && this._viewer.opacity > 0;
+    const withMap = this._result && this._viewer.map && this._viewer.opacity > 0;
     const words = withMap ? text("imageWithMap", name, findingName(this._finding.name)) : text("imageOf", name);
     at("canvas").setAttribute("aria-label", words);
   }

@@ -58,7 +58,10 @@ function travel(step) {
 function add(files) {
   at("failure").hidden = !failure;
   const images = queue.add(files);
-  if (images.length) choose(current ?? images[0]);
+  if (!images.length) return;
+  const first = !current;
+  choose(current ?? images[0]);
+  if (first) strip.focus(); // the button that had the focus is hidden now
 }
 
 function imageChanged(image) {
