@@ -96,7 +96,7 @@ class Application:
         return JSONResponse(self._model)
 
     async def _get_metrics(self, request: Request) -> Response:
-        content, media_type = self._metrics.render()
+        content, media_type = self._metrics.render(request.headers.get("accept", ""))
         return Response(content, media_type=media_type)
 
     async def _get_health(self, request: Request) -> Response:

@@ -46,7 +46,14 @@ def describe_api(config: ServerConfig, classes: Sequence[str]) -> dict[str, Any]
             "/v1/model": {"get": _get("Describe the network.", _json("Model"), security, (401, 403))},
             "/healthz": {"get": _get("Report that the server runs.", _json("Health"), [], (403, 500))},
             "/healthz/ready": {"get": _get("Report room for images.", _json("Health"), [], (403, 429, 500, 503))},
-            "/metrics": {"get": _get("Return metrics.", {"text/plain": {"schema": _TEXT}}, security, (401, 403))},
+            "/metrics": {
+                "get": _get(
+                    "Return metrics.",
+                    {media_type: {"schema": _TEXT} for media_type in ("text/plain", "application/openmetrics-text")},
+                    security,
+                    (401, 403),
+                )
+            },
             "/openapi.json": {
                 "get": _get(
                     "Return this description.", {"application/json": {"schema": {"type": "object"}}}, [], (403,)

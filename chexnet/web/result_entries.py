@@ -36,7 +36,7 @@ def describe_model(service: InferenceService, config: ServerConfig) -> dict[str,
         "cam_max": predictor.cam_max,
         "max_bytes": config.max_bytes,
         "max_images": config.max_images,
-        "header": run_metadata(predictor.ckpt.name, predictor, thresholds and (None, thresholds)),
+        "header": run_metadata(predictor.ckpt.name, predictor, (None, thresholds) if thresholds else None),
     }
 
 

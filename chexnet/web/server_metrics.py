@@ -1,7 +1,7 @@
 """Metrics of the server in Prometheus' text format, in a registry of their own."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -50,6 +50,7 @@ class ServerMetrics:
         self.requests.labels(method if method in METHODS else "other", route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
 
-    def render(self) -> tuple[bytes, str]:
-        """Return the text and its content type."""
-        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the metrics and their content type: text, or OpenMetrics if the Accept header asks for it."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import anyio
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -110,6 +111,8 @@ class UploadReader:
             if "Too many fields" in error.message:
                 raise Problem(400, "bad_form", "a part of the form is not a file; options are in the query") from error
             raise Problem(400, "bad_form", f"the form cannot be read: {error.message}") from error
+        except (FormParserError, UnicodeError) as error:
+            raise Problem(400, "bad_form", "the form cannot be read") from error
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         if not parser.complete:
             raise Problem(400, "bad_form", "the form is incomplete: its closing boundary is missing")

@@ -58,7 +58,7 @@ def test_class_maps_and_the_gray_image_on_request(client, api_predictor):
         opacity = np.frombuffer(base64.b64decode(drawn["opacity"]), np.uint8).reshape(48, 64)
         heatmap = expected.heatmap(name, (48, 64))
         np.testing.assert_allclose(opacity / 255, np.nan_to_num(heatmap), rtol=0, atol=0.5 / 255 + 1e-6)
-        assert np.isnan(heatmap).any()  # beside the crop
+        assert np.isnan(heatmap).any()  # outside the crop
     gray = Image.open(io.BytesIO(base64.b64decode(result["gray"])))
     np.testing.assert_array_equal(np.asarray(gray), pixels)
     for query in ({"maps": "Edema,Right_lung"}, {"maps": ["Right_lung", "Edema", "Edema"]}):
@@ -171,6 +171,9 @@ def test_health_and_metrics(api_predictor: Predictor):
         post(client, b"secret")
         client.get("/secret?password=1")
         text = client.get("/metrics").text
+        open_metrics = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+        assert open_metrics.headers["Content-Type"].startswith("application/openmetrics-text")
+        assert open_metrics.text.endswith("# EOF\n")
     assert 'chexnet_requests_total{method="POST",route="/v1/predict",status="200"} 1.0' in text
     assert 'chexnet_requests_total{method="GET",route="other",status="404"} 1.0' in text
     assert 'chexnet_images_total{outcome="predicted"} 1.0' in text

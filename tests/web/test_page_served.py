@@ -114,9 +114,9 @@ def test_the_token_is_asked_for_and_kept_in_the_tab_only(browser, api_predictor,
     assert all("401" in error for error in browser.errors), browser.errors
 
 
-def test_a_cancelled_token_is_an_error_on_the_page(browser, api_predictor):
+def test_a_canceled_token_is_an_error_on_the_page(browser, api_predictor):
     with running_server(api_predictor, token=TOKEN) as served:
-        browser.open(f"{served.url}/?cancelled")
+        browser.open(f"{served.url}/?canceled")
         browser.wait("document.querySelector('dialog[open]') !== null")
         browser.evaluate("document.querySelector('dialog button[type=button]').click()")
         browser.wait("document.getElementById('failure').textContent.includes('token')")

@@ -210,7 +210,7 @@ def test_too_many_pixels_are_refused_before_decoding(client):
 
 
 def test_a_full_queue_is_refused_before_the_upload(api_predictor, monkeypatch):
-    """The network computes the first image until the test lets it go on."""
+    """The network computes the first image until the test releases it."""
     entered, released = threading.Event(), threading.Event()
     original = api_predictor.predict_prepared
 
@@ -272,7 +272,7 @@ def test_a_fault_of_the_network_shows_no_internals(api_predictor, monkeypatch):
 
     monkeypatch.setattr(api_predictor, "predict_prepared", fail)
     with running_server(api_predictor) as served, httpx.Client(base_url=served.url, timeout=60) as client:
-        for _ in range(2):  # the thread goes on
+        for _ in range(2):  # the thread continues
             response = client.post("/v1/predict", content=png_of(1), headers=PNG)
             assert problem(response, 500)["code"] == "internal_error"
         assert client.get("/healthz").status_code == 200
