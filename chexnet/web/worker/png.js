@@ -19,7 +19,15 @@ const DEPTHS = {
   [RGBA]: [8, 16],
 };
 /** Passes of an interlaced image: first column and row, step of the columns and rows. */
-const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+const PASSES = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+];
 
 export const isPng = (bytes) => SIGNATURE.every((byte, i) => bytes[i] === byte);
 
