@@ -137,7 +137,7 @@ def _describe(
         "ckpt_sha256": predictor.ckpt_sha256,
         "largest_difference": verification.largest,
         "differences": verification.differences,
-        "not_verified_in": verification.not_installed,
+        "not_verified_in": list(verification.not_installed),
         "chexnet": chexnet.__version__,
         "paddle": device.paddle_version(),
     }

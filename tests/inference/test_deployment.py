@@ -1,6 +1,5 @@
 """Exports: they equal the checkpoint, run without the library, and are complete or absent."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -10,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_script
 from PIL import Image
 
-from chexnet.config import EXPORT_FORMATS
+from chexnet.config import EXPORT_FORMATS, InferenceConfig
 from chexnet.errors import InputError
 from chexnet.files import sha256
 from chexnet.inference import Predictor, engines, graph_export
@@ -47,17 +46,25 @@ def ckpt(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("form", EXPORT_FORMATS)
-def test_an_export_describes_itself_and_computes_what_the_checkpoint_does(ckpt, tmp_path, form):
-    done = deploy(ckpt, tmp_path / "out", possible(form))
+@pytest.mark.parametrize(("form", "whole"), [("onnx", True), ("onnx", False), ("paddle", False)])
+def test_an_export_describes_itself_and_computes_what_the_checkpoint_does(ckpt, tmp_path, form, whole):
+    done = deploy(ckpt, tmp_path / "out", possible(form), whole_image=None if whole == (form == "onnx") else whole)
     facts = json.loads((tmp_path / "out" / DESCRIPTION).read_text())
     assert facts == done.description
+    assert facts["whole_image"] is whole
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*facts["files"], DESCRIPTION}
     assert all(sha256(tmp_path / "out" / name) == digest for name, digest in facts["files"].items())
     assert done.graph.name == facts["graph"] in facts["files"]
     assert [facts[name] for name in ("classes", "backbone", "resize", "crop", "notice", "ckpt_sha256")] == [
         *(list(CLASSES), "lenet", RESIZE, CROP, "Of a test.", sha256(ckpt))
     ]
+    engine = {"onnx": "onnxruntime", "paddle": "paddle"}[form]
+    assert any(name.startswith(f"{engine} ") for name in facts["differences"])
+    assert facts["largest_difference"] == max(facts["differences"].values()) < 1e-5
+    if whole:
+        assert facts["input"] == {"name": "image", "dtype": "uint8", "shape": ["height", "width"]}
+        assert facts["outputs"] == {"probability": [len(CLASSES)]}
+        return
     noise = np.random.default_rng(1).random((7, 1, CROP, CROP))
     crops = (noise * np.linspace(0, 255, 7).reshape(7, 1, 1, 1)).astype(np.uint8)  # from black to bright
     expected = Predictor(ckpt, device="cpu").network.predict(crops)
@@ -65,22 +72,37 @@ def test_an_export_describes_itself_and_computes_what_the_checkpoint_does(ckpt, 
     np.testing.assert_allclose(engines.load_exported(done.graph).predict(crops), expected, atol=1e-5)
 
 
-def test_the_code_of_the_documentation_gives_the_results_of_the_library(ckpt, tmp_path):
+@pytest.mark.parametrize("crops", [10, 1])
+def test_the_code_of_the_documentation_gives_the_results_of_the_library(ckpt, tmp_path, crops):
     """Run it in an interpreter without chexnet and Paddle."""
-    deploy(ckpt, tmp_path / "exported", possible("onnx"))
+    config = InferenceConfig(ckpt=str(ckpt), crops=crops)
+    deploy(config, tmp_path / "exported", possible("onnx"))
     image = draw(["Mass"], 120, patient=1).image[:, 7:]  # sides that divide by nothing
     Image.fromarray(image).save(tmp_path / "chest.png")
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.DOTALL)[0]
     hidden = "import sys\nsys.modules['paddle'] = sys.modules['chexnet'] = None\n"
     done = subprocess.run(
         [sys.executable, "-c", hidden + code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     printed = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines())
-    expected = Predictor(ckpt, crops=1, device="cpu", images=1).predict(image)
+    expected = Predictor(config, device="cpu", images=1).predict(image)
     assert list(printed) == list(CLASSES)
     for name, text in printed.items():
-        assert float(text) == pytest.approx(expected.probability(name), abs=6e-4)
+        assert float(text) == pytest.approx(expected.probability(name), abs=5e-6)
+
+
+def test_options_that_do_not_apply_are_refused(ckpt, tmp_path):
+    for options in ({"maps": 64}, {"weights": "float16"}, {"channels": 3}, {"thresholds": "a.json"}):
+        (name,) = options
+        with pytest.raises(InputError, match=f"--{name}: needs --format onnx"):
+            deploy(ckpt, tmp_path / "out", "paddle", **options)
+    with pytest.raises(InputError, match="--whole_image: needs --format onnx"):
+        deploy(ckpt, tmp_path / "out", "paddle", whole_image=True)
+    possible("onnx")
+    with pytest.raises(InputError, match=r"missing\.json: "):
+        deploy(ckpt, tmp_path / "out", thresholds=str(tmp_path / "missing.json"))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("form", EXPORT_FORMATS)
@@ -90,9 +112,9 @@ def test_an_export_that_computes_something_else_is_not_written(ckpt, tmp_path, m
     name = {"paddle": "save_program", "onnx": "save_onnx"}[form]
     original = getattr(graph_export, name)
 
-    def export_another(network, folder, crop):
+    def export_another(network, *rest):
         other = CheXNet(network.out_size, network.backbone_name)
-        return original(other, folder, crop)
+        return original(other, *rest)
 
     monkeypatch.setattr(graph_export, name, export_another)
     with pytest.raises(InputError, match=r"model\.pdparams: .* differ by 0\.\d+"):
@@ -116,20 +138,20 @@ def test_an_error_about_onnx_names_the_remedy(ckpt, tmp_path, monkeypatch):
         deploy(ckpt, tmp_path / "out", "onnx")
     monkeypatch.setattr(graph_export, "ONNX_POSSIBLE", True)
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"--format onnx: .*: pip install onnxruntime paddle2onnx"):
+    with pytest.raises(InputError, match=r"--format onnx: .*: pip install onnx onnxruntime paddle2onnx"):
         deploy(ckpt, tmp_path / "out", "onnx")
 
 
-def test_the_script_prints_the_files_and_the_difference(ckpt, tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location("tool_export", ROOT / "tools/export.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    assert tool.main(["--ckpt", str(ckpt), "--output_dir", str(tmp_path / "out")]) == 0
-    _, first, second, third = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r".*out/model\.(json|pdmodel): lenet, 3 outputs, crops of 64 px", first)
-    assert re.fullmatch(r"Verified: .*model\.pdparams by at most \d\.\de-\d\d\.", second)
-    assert str(tmp_path / "out" / DESCRIPTION) in third
-    assert tool.main(["--ckpt", str(ckpt), "--output_dir", str(tmp_path / "out"), "--backbone", "resnet50"]) == 2
+@pytest.mark.parametrize("form", EXPORT_FORMATS)
+def test_the_script_prints_the_files_and_the_differences(ckpt, tmp_path, capsys, form):
+    flags = ["--ckpt", str(ckpt), "--output_dir", str(tmp_path / "out"), "--format", possible(form)]
+    assert run_script("tools/export.py", *flags) == 0
+    first, *verified, last = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("=>")]
+    takes = {"onnx": "whole images, 10 crops of 64 px", "paddle": "10 crops of 64 px"}[form]
+    assert re.fullmatch(rf".*out/model\.(json|pdmodel|onnx): lenet, 3 outputs, {takes}", first)
+    assert all(re.search(r"model\.pdparams by at most \d\.\de-\d\d\.$|not installed\.$", line) for line in verified)
+    assert str(tmp_path / "out" / DESCRIPTION) in last
+    assert run_script("tools/export.py", *flags, "--backbone", "resnet50") == 2
     assert "the checkpoint is a lenet, not a resnet50" in capsys.readouterr().err
 
 
@@ -141,6 +163,6 @@ def test_every_kind_of_backbone_becomes_onnx(backbone, tmp_path):
     checkpoint.save_weights(CheXNet(2, backbone).state_dict(), path)
     side = BACKBONES[backbone].min_input_size + BACKBONES[backbone].grid.stride  # class maps of 2 x 2 cells
     checkpoint.write_metadata_file(path, {"backbone": backbone, "classes": ["a", "b"], "crop": side})
-    facts = deploy(path, tmp_path / "out", "onnx").description
+    facts = deploy(InferenceConfig(ckpt=str(path), crops=1), tmp_path / "out", "onnx").description
     assert facts["largest_difference"] < 1e-5
     path.unlink()

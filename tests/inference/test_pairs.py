@@ -56,7 +56,7 @@ def readers(ckpt: Path, folder: Path):
         lambda: model.load(ckpt),
         lambda: model.open_checkpoint(ckpt),
         lambda: Predictor(ckpt),
-        lambda: deploy(ckpt, folder / "out"),
+        lambda: deploy(ckpt, folder / "out", "paddle"),
         lambda: model.init_weights(CheXNet(14, "lenet"), str(ckpt)),
         lambda: checkpoint.export_weights(ckpt, folder / "r.safetensors"),
         lambda: audit_split.read_metadata(str(ckpt)),
@@ -196,7 +196,7 @@ def test_thresholds_of_other_weights_are_refused(ckpt, tmp_path):
 
 
 def test_an_export_contains_the_checksum_of_the_weights(ckpt, replaced, tmp_path):
-    assert deploy(ckpt, tmp_path / "out").description["ckpt_sha256"] == replaced
+    assert deploy(ckpt, tmp_path / "out", "paddle").description["ckpt_sha256"] == replaced
 
 
 def test_a_localization_reports_the_checksums_of_its_inputs(replaced, tmp_path):

@@ -309,5 +309,5 @@ def test_train_resume_evaluate_predict_and_export(small_data, tmp_path, backbone
     predicted = Predictor(ckpt, crops=1, device="cpu", images=1).predict(small_data / "images" / scored.names[0])
     np.testing.assert_allclose(predicted.probabilities, scored.probabilities[0], atol=1e-4)
     assert np.isfinite(predicted.cam("Mass")[10:-10, 10:-10]).all()  # the crop leaves an edge out
-    assert deploy(ckpt, tmp_path / "exported").description["backbone"] == backbone
+    assert deploy(ckpt, tmp_path / "exported", "paddle").description["backbone"] == backbone
     shutil.rmtree(tmp_path)  # gigabytes of VGG

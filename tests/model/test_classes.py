@@ -102,7 +102,9 @@ def test_custom_classes_work_from_training_to_the_report(trained, tmp_path, caps
     pictures = [Path(path) for path in result["images"][0]["cam"].values()]
     assert len({path.name.lower() for path in pictures}) == len(names)
     assert all(path.parent == tmp_path / "cam" and path.is_file() for path in pictures)
-    assert run("tools/export", trained, "--ckpt", ckpt, "--output_dir", tmp_path / "exported") == 0
+    assert (
+        run("tools/export", trained, "--ckpt", ckpt, "--format", "paddle", "--output_dir", tmp_path / "exported") == 0
+    )
     assert json.loads((tmp_path / "exported" / "description.json").read_text())["classes"] == list(names)
     both = [
         "--predictions",

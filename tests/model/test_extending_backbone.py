@@ -93,7 +93,7 @@ def test_a_custom_backbone_resumes_evaluates_predicts_and_exports(registered, tr
     assert load_script("predict.py").main([str(image), "--ckpt", str(ckpt), "--cam", str(tmp_path / "cam")]) == 0
     assert list((tmp_path / "cam").glob("*.png"))
 
-    exported = deploy(ckpt, tmp_path / "exported")
+    exported = deploy(ckpt, tmp_path / "exported", "paddle")
     np.testing.assert_allclose(engines.load_exported(exported.graph).predict(crop)[0], expected, atol=1e-4)
 
 

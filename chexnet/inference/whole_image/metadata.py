@@ -66,3 +66,12 @@ def to_properties(facts: dict[str, Any]) -> dict[str, str]:
         for name, value in facts.items()
         if value is not None
     }
+
+
+def appendix(facts: dict[str, Any]) -> bytes:
+    """Return bytes that add facts to the bytes of an ONNX model: protobuf messages that are joined become one."""
+    import onnx
+
+    model = onnx.ModelProto()
+    onnx.helper.set_model_props(model, to_properties(facts))
+    return bytes(model.SerializeToString())

@@ -16,8 +16,6 @@ from chexnet.inference.whole_image.verification import TOLERANCES, Verification,
 from chexnet.metrics.platt import PlattScaling
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
-
     from chexnet.inference import Predictor
     from chexnet.inference.thresholds import Thresholds
 
@@ -86,10 +84,9 @@ def build_whole_image(
     _check_options(predictor, maps)
     graph = _build(predictor, thresholds, maps, channels, weights == "float16")
     facts = metadata.describe(predictor, thresholds) | {"maps": maps, "channels": channels, "weights": weights}
-    model = graph.model("chexnet", metadata.to_properties(facts))
-    verification = verify(model.SerializeToString(), predictor, channels, thresholds, TOLERANCES[weights])
-    _add_properties(model, metadata.to_properties({"largest_difference": verification.differences}))
-    return model.SerializeToString(), verification
+    model = graph.model("chexnet", metadata.to_properties(facts)).SerializeToString()
+    verification = verify(model, predictor, channels, thresholds, TOLERANCES[weights])
+    return model + metadata.appendix({"largest_difference": verification.differences}), verification
 
 
 def _check_options(predictor: "Predictor", maps: Literal["image"] | int | None) -> None:
@@ -182,9 +179,3 @@ def _calibrated(probability: Tensor, classes: tuple[str, ...], calibration: dict
     scaling = [calibration.get(name, unknown) for name in classes]
     slopes, offsets = np.array([(item.slope, item.offset) for item in scaling], np.float32).T
     return (logits * slopes + offsets).sigmoid()
-
-
-def _add_properties(model: "ModelProto", properties: dict[str, str]) -> None:
-    for name, value in properties.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = name, value
