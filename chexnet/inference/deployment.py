@@ -110,8 +110,9 @@ def _save_crop_graph(predictor: Predictor, folder: Path, form: str) -> Path:
     window = cam.window_cells(network.predict_cam, crop) if predictor.crops == DENSE else None
     save = {"paddle": graph_export.save_program, "onnx": graph_export.save_onnx}[form]
     graph = save(network, folder, None, window=window) if window else save(network, folder, crop)
+    keep = (graph, graph.with_suffix(".pdiparams")) if form == "paddle" else (graph,)
     for path in folder.iterdir():
-        if form == "onnx" and path != graph:
+        if path not in keep:
             path.unlink()
     return graph
 

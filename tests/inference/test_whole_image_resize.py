@@ -126,7 +126,7 @@ def test_color_becomes_gray_as_in_pillow():
 
 @pytest.mark.parametrize("crops", CROPS, ids=str)
 def test_crops_lie_where_the_library_has_them(crops):
-    """The centers of odd and even margins are rounded alike."""
+    """The centers of odd and even margins are rounded the same way."""
     preprocessing = Preprocessing(40, 33)
     graph = GraphBuilder()
     image = graph.input("image", np.uint8, ["height", "width"])

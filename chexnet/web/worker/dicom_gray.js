@@ -41,7 +41,7 @@ function apply(samples, padding, low, table) {
     gray[i] = table[samples[i] - low];
     shown[i] = flipped ? last - (samples[i] - low) : samples[i] - low;
   }
-  const levels = flipped ? table.toReversed() : table;
+  const levels = flipped ? table.slice().reverse() : table;
   const black = levels.findIndex((level) => level > levels[0]);
   return { gray, samples: shown, low: Math.max(0, black - 1), high: levels.indexOf(levels[last]) };
 }
@@ -79,7 +79,7 @@ function applyModality(values, present, header, shape) {
   if (slope === null || intercept === null)
     refuse(`with Rescale Slope ${slope} and Rescale Intercept ${intercept}, expected both or neither`);
   const rescaled = values.map((value) => value * slope + intercept);
-  if (slope === 0 || !Number.isFinite(rescaled.at(-1) - rescaled[0]))
+  if (slope === 0 || !Number.isFinite(rescaled[rescaled.length - 1] - rescaled[0]))
     refuse(`whose Rescale Slope is ${formatGeneral(slope)}`);
   return rescaled;
 }

@@ -164,8 +164,14 @@ export class Header {
   item(tag, name) {
     const element = this.elements[tag];
     if (!element || (!element.items && !element.length)) return null;
-    if (!element.items) throw new InputError(`a DICOM file whose ${name} cannot be read; export it again`);
-    const dataSet = element.items[0]?.dataSet;
+    const [item] = element.items ?? [];
+    const dataSet = item?.dataSet;
+    const fits = (inner, outer) => inner.dataOffset + inner.length <= outer.dataOffset + outer.length;
+    if (
+      !element.items ||
+      (item && !(fits(item, element) && Object.values(dataSet.elements).every((part) => fits(part, item))))
+    )
+      throw new InputError(`a DICOM file whose ${name} cannot be read; export it again`);
     return dataSet ? new Header(dataSet.elements, this.bytes, this.little, this.implicit) : null;
   }
 }

@@ -25,7 +25,8 @@ const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9,
 export async function loadGraph(address, files, decoders, progress) {
   if (!WebAssembly.validate(new Uint8Array(SIMD)))
     throw new InputError(
-      "This browser has no WebAssembly SIMD, which the network needs: use Chrome or Edge 91, Firefox 89, Safari 16.4 or newer.",
+      "This browser has no WebAssembly SIMD, which the network needs: use Chrome or Edge 91, Firefox 113, Safari 16.4 " +
+        "or newer.",
     );
   ort.env.wasm.wasmPaths = files;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;

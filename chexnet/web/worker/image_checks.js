@@ -51,7 +51,7 @@ function borderFractions(grid) {
   const uniform = (pixelOf) => {
     for (let line = 0; line < BORDER_GRID / 2 - 1; line++) {
       const values = Array.from({ length: BORDER_GRID }, (_, i) => grid[pixelOf(line, i)]);
-      const sorted = values.toSorted((a, b) => a - b);
+      const sorted = [...values].sort((a, b) => a - b);
       const median = (sorted[BORDER_GRID / 2 - 1] + sorted[BORDER_GRID / 2]) / 2;
       const near = values.filter((value) => Math.abs(value - median) <= 3).length;
       if (near / BORDER_GRID < 0.9) return line / BORDER_GRID;

@@ -91,7 +91,9 @@ function readScan(segment, frame, interval) {
   if (!frame || segment.length !== 6 || channels !== 1 || predictor < 1 || predictor > 7)
     fail("whose scan is damaged or has several components");
   if (approximation & 15)
-    throw new InputError("a DICOM file of lossless JPEG with a point transform; decompress it, for example with dcmdjpeg");
+    throw new InputError(
+      "a DICOM file of lossless JPEG with a point transform; decompress it, for example with dcmdjpeg",
+    );
   if (interval % frame.width) fail("that restarts inside a row");
   return { table: tables >> 4, predictor };
 }

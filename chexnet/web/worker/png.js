@@ -19,7 +19,15 @@ const DEPTHS = {
   [RGBA]: [8, 16],
 };
 /** Passes of an interlaced image: first column and row, step of the columns and rows. */
-const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+const PASSES = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+];
 
 export const isPng = (bytes) => SIGNATURE.every((byte, i) => bytes[i] === byte);
 
@@ -41,7 +49,7 @@ export async function decodePng(bytes, sampleBits = MAX_SAMPLE_BITS) {
     color === GRAY && depth === 16
       ? fromSamples(width, height, samples, 65535, sampleBits, warning)
       : fromBytes(width, height, toPixels(samples, header, chunks), warning);
-  const exif = chunks.findLast((chunk) => chunk.kind === "eXIf")?.data ?? null;
+  const exif = last(chunks, "eXIf")?.data ?? null;
   return orient(image, readOrientation(exif, readXmp(chunks)));
 }
 
@@ -68,6 +76,9 @@ function readChunks(bytes) {
     : "";
   return { chunks, warning };
 }
+
+/** Return the last chunk of a kind; undefined if there is none. */
+const last = (chunks, wanted) => chunks.filter(({ kind }) => kind === wanted).pop();
 
 /** Format the name of a chunk as Python's `repr` of bytes does. */
 const printable = (kind) =>
@@ -203,7 +214,7 @@ function toPixels(samples, { width, height, depth, color }, chunks) {
 
 function applyPalette(samples, chunks) {
   const start = chunks.findIndex(({ kind }) => kind === "IDAT");
-  const palette = chunks.slice(0, start).findLast(({ kind }) => kind === "PLTE")?.data ?? new Uint8Array();
+  const palette = last(chunks.slice(0, start), "PLTE")?.data ?? new Uint8Array();
   const rgb = new Uint8Array(3 * samples.length);
   for (let i = 0; i < samples.length; i++) {
     const entry = 3 * samples[i];
