@@ -7,10 +7,14 @@ DEMO_DATA := dataset/phantom
 DEMO_RUN := save/demo
 DEMO_IMAGES := 640
 DEMO_EPOCHS := 5
+PAGE := exported/page
+PAGE_PORT := 8001
+PAGE_WORKER := chexnet/web/worker
+PAGE_PACKAGES := $(PAGE_WORKER)/node_modules/.package-lock.json
 # Input of the prose check: Markdown files, Python files, and folders of Python files.
 PROSE := $(filter-out CHANGELOG.md,$(wildcard *.md */*.md */*/*.md)) $(wildcard *.py) chexnet tools benchmarks examples
 
-.PHONY: help install demo test test-fast lint docs papers bench faults test-oldest lock clean-demo
+.PHONY: help install demo page test test-fast lint docs papers bench faults test-oldest lock clean-demo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -20,6 +24,12 @@ demo: $(INSTALLED) ## make a synthetic data set, train, evaluate on ten crops an
 	@echo "'make clean-demo' removes the data set and the run."
 
 install: $(INSTALLED) ## install everything into .venv
+
+page: $(INSTALLED_DEV) $(PAGE_PACKAGES) ## build the web page that needs no server, with the synthetic-image network, and open it; Ctrl-C stops
+	$(BIN)/python tools/build_page.py --output_dir $(PAGE)
+	@echo "Open http://127.0.0.1:$(PAGE_PORT)/ if the browser does not. Ctrl-C stops; the page stays in $(PAGE)."
+	-@$(BIN)/python -m webbrowser -t http://127.0.0.1:$(PAGE_PORT)/ > /dev/null 2>&1
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(PAGE) $(PAGE_PORT)
 
 test: $(INSTALLED_DEV) ## run all tests
 	$(BIN)/python -m pytest
@@ -91,4 +101,9 @@ $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
 	@echo "Installing Paddle 2.6.2 into .venv-oldest, once."
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet -r requirements-dev.txt 'paddlepaddle==2.6.2' 'numpy<2'
+	touch $@
+
+$(PAGE_PACKAGES): $(PAGE_WORKER)/package-lock.json
+	@echo "Installing the npm packages of the page, once."
+	npm ci --silent --prefix $(PAGE_WORKER)
 	touch $@

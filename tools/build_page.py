@@ -53,7 +53,8 @@ def build(args: argparse.Namespace) -> None:
     static_page.build_page(predictor, args.output_dir, thresholds, cli.echo)
     size = sum(path.stat().st_size for path in Path(args.output_dir).iterdir())
     print(f"{args.output_dir}: the page, {size / 1e6:.0f} MB. To open it, run")
-    print(f"    {cli.command_line('python', '-m', 'http.server', '--bind', '127.0.0.1', '--directory', args.output_dir)}")
+    serve = ("python", "-m", "http.server", "--bind", "127.0.0.1", "--directory")
+    print(f"    {cli.command_line(*serve, args.output_dir)}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

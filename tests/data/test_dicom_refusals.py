@@ -282,3 +282,13 @@ def test_an_unknown_kind_of_the_modality_is_refused(tmp_path):
     path.write_bytes(content[: place + 4] + b"C\xff" + content[place + 6 :])
     with pytest.raises(InputError, match="cannot be decoded as a DICOM image"):
         images.read(path)
+
+
+def test_a_point_transform_is_refused(tmp_path):
+    """pylibjpeg-libjpeg 2.5.0 gives the highest sample for all pixels of such a stream."""
+    stream = lossless_jpeg(TWELVE, 12)
+    place = stream.index(b"\xff\xda") + 9
+    changed = stream[:place] + b"\2" + stream[place + 1 :]
+    assert "point transform" in refusal(
+        save(encapsulated_dataset(TWELVE, uid.JPEGLossless, changed), tmp_path / "x.dcm")
+    )

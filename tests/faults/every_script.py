@@ -8,6 +8,7 @@ for each script that fails. Only strace detects requests of compiled code.
 
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -111,6 +112,9 @@ def main(folder: Path) -> None:
             "--format",
             export_format,
         )
+    worker = ROOT / "chexnet" / "web" / "worker" / "node_modules" / "esbuild"
+    if "onnxruntime" in installed and worker.is_dir() and shutil.which("node"):
+        run("tools/build_page.py", "--ckpt", ckpt, "--crops", 10, "--output_dir", folder / "page")
     run("tools/release_weights.py", "--ckpt", ckpt, "--output", folder / "released.safetensors")
     run("tools/model_card.py", "--ckpt", ckpt, "--train_list", train)
     run("tools/make_phantom.py", "--output_dir", folder / "pairs", "--pairs", 2, "--size", 40)

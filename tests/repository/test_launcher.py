@@ -13,6 +13,7 @@ REQUIRED = {
     "tools/audit_split.py": ["a.txt", "b.txt"],
     "tools/build_cache.py": ["--output_dir", "cache"],
     "tools/completion.py": ["bash"],
+    "tools/build_page.py": ["--output_dir", "page"],
     "tools/contact_sheet.py": ["image.png", "--output", "sheet.png"],
     "tools/download_nih.py": ["--output_dir", "data"],
     "tools/export.py": ["--output_dir", "exported"],

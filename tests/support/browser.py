@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-
 AXE = Path(__file__).parents[2] / "chexnet" / "web" / "worker" / "node_modules" / "axe-core" / "axe.min.js"
 """Place of axe-core after `npm ci --prefix chexnet/web/worker`; CHEXNET_AXE names another one."""
 
@@ -27,8 +26,8 @@ _KEY_CODES |= {f"Arrow{name}": 37 + number for number, name in enumerate(("Left"
 class Browser:
     """A context manager for a page in a new browser. Without Chromium, it skips the test.
 
-    It resolves no host names, so that it reaches nothing but this machine. Commands are JSON, terminated by a zero byte:
-    https://chromedevtools.github.io/devtools-protocol/.
+    It resolves no host names, so that it reaches nothing but this machine. Commands are JSON, terminated by a zero
+    byte: https://chromedevtools.github.io/devtools-protocol/.
 
     Attributes:
         errors: errors that the page caused so far: exceptions, and requests that failed or were refused.

@@ -52,7 +52,11 @@ async function engineReader(graphPath) {
     return async ({ path }) => {
       const { samples, maps, ...result } = await graph.predict(new File([await readFile(path)], basename(path)));
       const plain = Object.entries(maps ?? {}).map(([name, map]) => [name, { ...map, opacity: [...map.opacity] }]);
-      return { ...result, maps: Object.fromEntries(plain), samples: samples && { ...samples, values: [...samples.values] } };
+      return {
+        ...result,
+        maps: Object.fromEntries(plain),
+        samples: samples && { ...samples, values: [...samples.values] },
+      };
     };
   } catch (error) {
     if (!(error instanceof InputError)) throw error;

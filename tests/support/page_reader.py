@@ -22,7 +22,7 @@ CROP = 224
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader gave for a file: either the pixels uint8 [H, W] and the warnings, or the message of its refusal."""
+    """Result of a reader for a file: either the pixels uint8 [H, W] and the warnings, or the message of its refusal."""
 
     pixels: np.ndarray | None = None
     warnings: tuple[str, ...] = ()

@@ -2,6 +2,8 @@
 
 import io
 import random
+import shutil
+import subprocess
 
 import numpy as np
 import pydicom
@@ -18,6 +20,7 @@ from dicom_files import (
     jpeg,
     lossless_jpeg,
     lut_sequence,
+    save,
     save_bare,
 )
 from page_reader import differences, in_page, save_all
@@ -58,6 +61,48 @@ def test_every_transfer_syntax_has_the_pixels_of_python(tmp_path):
         "8 bits implicit": dataset(EIGHT, uid.ImplicitVRLittleEndian),
     }
     assert differences(contents(datasets), tmp_path) == {}
+
+
+ENCODERS = {
+    "JPEG-LS": ["dcmcjpls"],
+    "near-lossless JPEG-LS": ["dcmcjpls", "+en", "+md", "3"],
+    "predictor 7": ["dcmcjpeg", "+el", "+sv", "7"],
+    "point transform": ["dcmcjpeg", "+el", "+sv", "1", "+pt", "2"],
+    "JPEG": ["dcmcjpeg", "+eb"],
+    "RLE": ["dcmcrle"],
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_files_of_another_encoder(name, tmp_path):
+    """DCMTK compresses; it refuses near-lossless JPEG-LS of signed samples."""
+    if not shutil.which(ENCODERS[name][0]):
+        pytest.skip("no DCMTK")
+    datasets = {
+        "12 bits": dataset(TWELVE, BitsStored=12),
+        "16 bits": dataset(TWELVE * 16),
+        "8 bits": dataset(EIGHT),
+        "10 bits": dataset(TWELVE >> 2, BitsStored=10),
+        "signed": dataset(TWELVE.astype(np.int16) - 2048, BitsStored=12),
+        "signed, 8 bits": dataset((EIGHT.astype(np.int16) - 128).astype(np.int8)),
+    }
+    files = {}
+    for kind, ds in datasets.items():
+        source, target = save(ds, tmp_path / "source"), tmp_path / "target"
+        if subprocess.run([*ENCODERS[name], str(source), str(target)], stderr=subprocess.DEVNULL).returncode == 0:
+            files[f"{kind}.dcm"] = target.read_bytes()
+    assert len(files) >= 4
+    assert differences(files, tmp_path) == {}
+
+
+def test_what_the_page_does_not_decode_is_refused_with_advice(tmp_path):
+    signed = (EIGHT.astype(np.int16) - 128).astype(np.int8)
+    datasets = {
+        "signed": compressed_dataset(signed, uid.JPEG2000Lossless),
+        "HTJ2K": encapsulated_dataset(EIGHT, uid.HTJ2KLossless, bytes(64)),
+    }
+    readings = in_page(save_all(contents(datasets), tmp_path), tmp_path)
+    assert all("convert it to PNG" in (reading.refusal or "") for reading in readings)
 
 
 def test_files_without_preamble_or_meta_information(tmp_path):
@@ -155,7 +200,9 @@ def test_a_lossless_jpeg_uses_every_predictor(bits, tmp_path):
 
 
 def test_the_files_of_pydicom_are_read_as_in_python_or_refused(tmp_path):
-    files = {path.name: path.read_bytes() for path in SHIPPED.rglob("*") if path.is_file() and path.stat().st_size < 2**20}
+    files = {
+        path.name: path.read_bytes() for path in SHIPPED.rglob("*") if path.is_file() and path.stat().st_size < 2**20
+    }
     found = differences(files, tmp_path)
     assert [name for name, difference in found.items() if not difference.startswith("refused")] == []
 

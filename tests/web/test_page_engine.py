@@ -1,26 +1,19 @@
 """The engine of the page, run in Node, gives the results of the Predictor."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from page_reader import predict_in_page, skip_without_node
 from PIL import Image
+from shipped_graph import MAP_SIDE, shipped_graph
 
 from chexnet import phantom
-from chexnet.files.shipped_weights import SHIPPED
-from chexnet.inference import Predictor
 from chexnet.inference.prediction import Prediction
 from chexnet.inference.thresholds import Thresholds
-from chexnet.inference.whole_image import save_whole_image
-from chexnet.metrics.platt import PlattScaling
-
-onnx = pytest.importorskip("onnx")
 
 FINDINGS = ((), ("Mass",), ("Effusion", "Cardiomegaly"))
-SIDE = 32
-"""Cells along the longer side of the class maps."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +31,16 @@ class Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     skip_without_node()
     folder = tmp_path_factory.mktemp("engine")
-    predictor = Predictor(str(SHIPPED), crops=1, device="cpu", graph_cache="off")
-    _, found = predictor.find_thresholds(None, lambda line: None)
-    thresholds = replace(found, calibration={"Mass": PlattScaling(0.8, -0.5)})
-    graph = folder / "model.onnx"
-    save_whole_image(predictor, graph, thresholds=thresholds, maps=SIDE)
+    made = shipped_graph(tmp_path_factory)
     images = [phantom.draw(findings, 300, seed=seed).image for seed, findings in enumerate(FINDINGS)]
     files = [folder / f"{number}.png" for number in range(len(images) + 2)]
     for file, image in zip(files, images, strict=False):
         Image.fromarray(image).save(file)
     Image.fromarray(images[0].astype(np.uint16) * 257).save(files[-2])
     Image.fromarray(255 - images[0][:-60]).save(files[-1])
-    model, *results = predict_in_page(graph, files, folder)
-    return Run(model, results, [predictor.predict(file) for file in files], thresholds, graph)
+    model, *results = predict_in_page(made.path, files, folder)
+    predictions = [made.predictor.predict(file) for file in files]
+    return Run(model, results, predictions, made.thresholds, made.path)
 
 
 def test_probabilities_are_those_of_the_predictor(run):
@@ -94,7 +84,7 @@ def test_maps_are_the_heatmaps_of_the_predictor(run):
             found = result["maps"][name]
             expected = np.nan_to_num(prediction.heatmap(name))
             opacity = np.array(found["opacity"]).reshape(found["rows"], found["columns"]) / 255
-            assert max(opacity.shape) == SIDE
+            assert max(opacity.shape) == MAP_SIDE
             enlarged = np.asarray(Image.fromarray(opacity.astype(np.float32)).resize(expected.shape[::-1]))
             assert np.abs(enlarged - expected).mean() < 0.02
 
@@ -116,6 +106,7 @@ def test_the_model_is_described_by_its_metadata(run):
 
 
 def test_a_graph_of_another_layout_and_a_damaged_one_are_refused(run, tmp_path):
+    onnx = pytest.importorskip("onnx")
     graph = onnx.load(run.graph)
     del graph.graph.node[1:], graph.graph.initializer[:]
     for entry in graph.metadata_props:

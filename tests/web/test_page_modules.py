@@ -156,6 +156,36 @@ def test_every_warning_has_a_chinese_translation(page, tmp_path):
     assert unknown == "something new"
 
 
+ERRORS = (
+    "not an image: expected a radiograph as PNG, JPEG or DICOM",
+    "an empty file: expected a radiograph as PNG, JPEG or DICOM",
+    "the browser cannot read it: choose files, not a folder",
+    "9 bytes, expected at most 8: use a smaller file",
+    "a file of TIFF, which the page does not read: convert it to PNG, or use predict.py",
+    "cannot be decoded as an image (the stream ends); get the file again, or convert it to PNG, or use predict.py",
+    "a damaged PNG: its header is missing or not the first chunk; save the image again as PNG",
+    "8 x 9 pixels, expected at least 16 x 16",
+    "several frames, expected a single image",
+    "The network https://host/model.onnx cannot be loaded (status 404): reload the page, or build it again.",
+    "This browser has no WebAssembly SIMD, which the network needs: use Chrome or Edge 91.",
+    "model.onnx is a graph of layout 9, and this page reads layout 1: build the page again.",
+    "The program that reads images did not start or stopped (worker.js cannot be loaded): reload the page.",
+    "The server does not answer: check that it is still running, then try again.",
+)
+
+
+def test_frequent_errors_have_a_chinese_translation(page):
+    code = """
+      const { ERROR_PATTERNS, translateError } = await import("./warnings.js");
+      const matches = ([pattern]) => data.filter((error) => pattern.test(error)).length;
+      return [data.map(translateError), ERROR_PATTERNS.map(matches), translateError("something new")];
+    """
+    translated, matches, unknown = page.run(code, ERRORS)
+    assert matches == [1] * len(ERRORS)
+    assert all(max(sentence) >= "\u4e00" for sentence in translated)
+    assert unknown == "something new"
+
+
 def test_both_languages_have_the_same_texts(page):
     code = """
       const texts = await import("./texts.js");

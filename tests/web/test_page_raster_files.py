@@ -67,8 +67,16 @@ def test_the_filters_of_real_encoders_are_undone(tmp_path):
     gray = Image.fromarray(RADIOGRAPH.astype(np.uint8))
     sixteen = Image.fromarray((RADIOGRAPH * 257).astype(np.uint16))
     colors = Image.fromarray(COLORS)
-    kinds = {"gray": gray, "sixteen": sixteen, "colors": colors, "alpha": colors.convert("RGBA"), "one": gray.convert("1")}
-    files = {f"{name}{level}.png": saved(image, compress_level=level) for name, image in kinds.items() for level in (1, 9)}
+    kinds = {
+        "gray": gray,
+        "sixteen": sixteen,
+        "colors": colors,
+        "alpha": colors.convert("RGBA"),
+        "one": gray.convert("1"),
+    }
+    files = {
+        f"{name}{level}.png": saved(image, compress_level=level) for name, image in kinds.items() for level in (1, 9)
+    }
     files["palette.png"] = saved(colors.quantize(37))
     assert differences(files, tmp_path) == {}
 
@@ -181,3 +189,10 @@ def test_other_formats_are_refused_with_advice(tmp_path):
     files |= {"x.pgm": pnm(5, random_samples(8), 255), "y.tif": tiff(random_samples(16), 16, order=">")}
     readings = in_page(save_all(files, tmp_path), tmp_path)
     assert all("convert it to PNG" in (reading.refusal or "") for reading in readings)
+
+
+@pytest.mark.real_data
+def test_real_radiographs_have_the_pixels_and_warnings_of_python(nih_sample, tmp_path):
+    files = {path.name: path.read_bytes() for path in sorted(nih_sample.rglob("*.png"))[:40]}
+    assert files
+    assert differences(files, tmp_path) == {}

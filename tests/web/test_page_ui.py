@@ -1,89 +1,16 @@
 """The page in a browser, with an engine that knows its results in advance."""
 
 import json
-import shutil
-from pathlib import Path
-from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from browser import SHIFT, Browser
-from node import PAGE
+from browser import SHIFT
 from PIL import Image
-from static_server import serving
+from stub_page import browser, focused, images, page, server, show, text, texts
 
-from chexnet.phantom import draw
+__all__ = ["browser", "images", "page", "server"]  # fixtures
 
 pytestmark = pytest.mark.browser
-
-STUB = Path(__file__).parents[1] / "support" / "stub_engine.js"
-FOREIGN = "<img src=x onerror=alert(1)> \u202e\u2066 \x1b[2J" + "long" * 500
-"""Markup, bidirectional control characters, a terminal command, and a long word."""
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory) -> Path:
-    """A folder with images and other files."""
-    folder = tmp_path_factory.mktemp("images")
-    chest = Image.fromarray(draw(["Mass"], 96).image)
-    for name in ("chest.png", "deep.png", "noise.png", "<b>\u202egnp.png", "胸片.png", "endless.png"):
-        chest.save(folder / name)
-    (folder / "text.txt").write_text("no image")
-    (folder / "empty.png").touch()
-    (folder / "large.png").write_bytes(bytes(1_000_001))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site") / "sub folder"
-    shutil.copytree(PAGE, folder)
-    shutil.copy(STUB, folder / "local_engine.js")
-    html = (folder / "index.html").read_text(encoding="utf-8")
-    (folder / "index.html").write_text(html.replace('"engine" content="server"', '"engine" content="local"'))
-    with serving(folder.parent) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Browser(tmp_path_factory.mktemp("profile"), "--lang=en-US") as page:
-        yield page
-
-
-@pytest.fixture
-def page(browser, server):
-    """A browser whose page caused no errors."""
-    browser.errors.clear()
-    server.missing.clear()
-    browser.resize(1280, 860)
-    yield browser
-    assert browser.errors == []
-    assert server.missing == []
-
-
-def show(page, server, *files: Path, **query: str) -> None:
-    """Open the page, add files and wait until all but endless ones are done."""
-    page.open(f"{server.origin}/sub%20folder/index.html?{urlencode({'lang': 'en', 'theme': 'light', **query})}")
-    page.wait("!document.getElementById('page').hidden")
-    if files:
-        page.choose_file("#files", *files)
-        finished = sum(not file.name.startswith("endless") for file in files)
-        page.wait(f"document.querySelectorAll('.tile:is([data-state=done], [data-state=failed])').length === {finished}")
-        page.wait("document.getElementById('cover').hidden || document.querySelector('.tile:has(:checked)')"
-                  ".dataset.state !== 'done'")
-
-
-def text(page, selector: str) -> str:
-    return page.evaluate(f"document.querySelector({json.dumps(selector)}).textContent")
-
-
-def texts(page, selector: str) -> list[str]:
-    return page.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map((node) => node.textContent)")
-
-
-def focused(page) -> str:
-    return page.evaluate("document.activeElement.value || document.activeElement.id")
 
 
 def canvas_pixel(page, x: float, y: float) -> list[int]:
@@ -143,6 +70,9 @@ def test_a_broken_file_gives_one_sentence_and_the_others_go_on(page, server, ima
     assert errors[0] == "not an image: expected a radiograph"
     assert "empty" in errors[1]
     assert errors[2].startswith("1000001 bytes")
+    page.evaluate("document.getElementById('language').click()")
+    assert "1000001 字节" in text(page, "#error")
+    page.evaluate("document.getElementById('language').click()")
     assert text(page, "#queue") == "5 of 5 done · 3 not readable"
     page.evaluate("document.querySelectorAll('.tile input')[3].click()")
     assert texts(page, ".finding .decision") == ["meaningless"] * 4
@@ -172,7 +102,8 @@ def test_everything_is_reached_by_keyboard(page, server, images):
         if (name := focused(page)) in visited[:1]:
             break
         visited.append(name)
-    buttons = "language theme zoom-out zoom-in fit actual canvas reset-window save-overlay save-json save-csv add remove clear"
+    buttons = "language theme zoom-out zoom-in fit actual canvas reset-window save-overlay save-json save-csv"
+    buttons += " add remove clear"
     tiles = page.evaluate("document.querySelector('.tile :checked').value")
     sliders = [page.evaluate(f"document.getElementById('{name}').value") for name in ("opacity", "center", "width")]
     assert set(visited) >= {*buttons.split(), *sliders, "pan", "Mass", tiles}
@@ -257,23 +188,12 @@ def test_results_and_pictures_are_saved(page, server, images, tmp_path):
     assert [image["image"] for image in content["images"]] == ["胸片.png", "noise.png"]
     assert content["images"][0]["decisions"]["Mass"] is True
     assert content["errors"] == ["text.txt: not an image: expected a radiograph"]
-    assert (tmp_path / names[1]).read_text(encoding="utf-8").splitlines()[1].startswith("胸片.png,0.02,0.985,0.3,9e-05,")
+    assert (
+        (tmp_path / names[1]).read_text(encoding="utf-8").splitlines()[1].startswith("胸片.png,0.02,0.985,0.3,9e-05,")
+    )
     picture = np.asarray(Image.open(tmp_path / names[2]).convert("RGB"))
     assert picture.shape[1] == 512
     assert picture.shape[0] > 512 + 60  # title and notice
-
-
-@pytest.mark.parametrize("width", [320, 390, 800, 1280])
-def test_untrusted_text_is_shown_as_text_and_fits(page, server, images, width):
-    page.resize(width, 740)
-    show(page, server, images / "<b>\u202egnp.png", notice=FOREIGN)
-    assert page.evaluate("document.querySelectorAll('bdi b, [onerror]').length") == 0
-    assert text(page, "#notice") == FOREIGN
-    assert text(page, "#caption bdi") == "<b>\u202egnp.png"
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("document.querySelector('.disclaimer').getBoundingClientRect().top >= 0")
-    page.evaluate("scrollTo(0, 1e6)")
-    assert page.evaluate("document.querySelector('.disclaimer').getBoundingClientRect().top >= 0")
 
 
 def test_files_are_taken_by_drop_and_paste(page, server):
@@ -284,25 +204,4 @@ def test_files_are_taken_by_drop_and_paste(page, server):
     page.evaluate(f"{{ {transfer} document.body.dispatchEvent(new ClipboardEvent('paste', "
                   "{ clipboardData: transfer, bubbles: true })); }")  # fmt: skip
     page.wait("document.querySelectorAll('.tile').length === 2")
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious_in_any_state(page, server, images, language, theme):
-    query = {"lang": language, "theme": theme}
-    show(page, server, endless="1", **query)
-    faults = [page.serious_faults()]
-    for state in ({}, {"broken": "1"}):
-        show(page, server, **query, **state)
-        faults.append(page.serious_faults())
-    show(page, server, images / "chest.png", calibrated="1", **query)
-    page.evaluate("document.querySelector('#scale button').click()")
-    faults.append(page.serious_faults())
-    show(page, server, *(images / name for name in ("chest.png", "noise.png", "text.txt", "endless.png")), **query)
-    for number in range(4):
-        page.evaluate(f"document.querySelectorAll('.tile input')[{number}].click()")
-        faults.append(page.serious_faults())
-    page.resize(390, 844, mobile=True)
-    faults.append(page.serious_faults())
-    assert faults == [[]] * 9
-    assert page.evaluate("document.documentElement.lang") == {"en": "en", "zh": "zh-CN"}[language]
+    assert page.evaluate("document.activeElement.name") == "image"  # the focus does not stay on a hidden button

@@ -17,6 +17,7 @@ class CodestreamHeader:
         channels: samples per pixel.
         bits: bits per sample.
         lossy: whether it is JPEG with the discrete cosine transform.
+        point_transform: number of lower bits that a lossless JPEG leaves out (T.81 H.1.1).
     """
 
     width: int
@@ -24,6 +25,7 @@ class CodestreamHeader:
     channels: int
     bits: int
     lossy: bool
+    point_transform: int = 0
 
 
 def read_codestream_header(data: bytes) -> CodestreamHeader | None:
@@ -40,9 +42,21 @@ def read_codestream_header(data: bytes) -> CodestreamHeader | None:
     while offset + 10 <= len(data):  # JPEG, T.81 B.2: marker segments with their lengths, up to the frame header
         marker, length, bits, height, width, channels = struct.unpack_from(">HHBHHB", data, offset)
         if marker == 0xFFF7 or (0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC)):
-            return CodestreamHeader(width, height, channels, bits, 0xFFC0 <= marker <= 0xFFC2)
+            point_transform = _read_point_transform(data, offset) if marker == 0xFFC3 else 0
+            return CodestreamHeader(width, height, channels, bits, 0xFFC0 <= marker <= 0xFFC2, point_transform)
         offset += 1 if marker == 0xFFFF else 2 + length  # 0xFF is a fill byte
     return None
+
+
+def _read_point_transform(data: bytes, offset: int) -> int:
+    """Read the point transform in the header of the first scan, which follows the segment at `offset`; 0 if missing."""
+    while offset + 4 <= len(data):
+        marker, length = struct.unpack_from(">HH", data, offset)
+        end = offset + 2 + length
+        if marker == 0xFFDA:
+            return data[end - 1] & 15 if end <= len(data) else 0
+        offset = offset + 1 if marker == 0xFFFF else end
+    return 0
 
 
 def count_scans(data: bytes) -> int:

@@ -165,6 +165,8 @@ def _codestream_fault(frame: bytes, dataset: "Dataset") -> str | None:
     stored = dataset.BitsStored
     if stream.lossy and stream.bits < min(stored, 12):
         return f"a DICOM file whose header declares {stored} bits stored, but its compressed data {stream.bits}"
+    if stream.point_transform:  # pylibjpeg-libjpeg gives other pixels
+        return "a DICOM file of lossless JPEG with a point transform; decompress it, for example with dcmdjpeg"
     if (scans := count_scans(frame)) > MAX_SCANS:
         return f"a DICOM file whose JPEG has {scans:,} scans, expected at most {MAX_SCANS}"
     return None

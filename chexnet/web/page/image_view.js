@@ -8,7 +8,7 @@ import { drawHeatmap } from "./heatmap.js";
 import { unpackPixels } from "./pixels.js";
 import { findingName, language, text } from "./texts.js";
 import { Viewer } from "./viewer.js";
-import { translateWarning } from "./warnings.js";
+import { translateError, translateWarning } from "./warnings.js";
 
 const ZOOM_STEP = 1.25;
 
@@ -169,7 +169,7 @@ export class ImageView {
   }
 
   _showError(message) {
-    at("error").replaceChildren(foreign(message));
+    at("error").replaceChildren(foreign(language() === "zh" ? translateError(message) : message));
     at("error").hidden = !message;
   }
 
@@ -225,7 +225,7 @@ export class ImageView {
 
   _describeCanvas() {
     const name = this._image?.name ?? "";
-    const withMap = this._result && this._viewer.opacity > 0;
+    const withMap = this._result && this._viewer.map && this._viewer.opacity > 0;
     const words = withMap ? text("imageWithMap", name, findingName(this._finding.name)) : text("imageOf", name);
     at("canvas").setAttribute("aria-label", words);
   }

@@ -26,6 +26,7 @@ import { listenForFiles, offerExamples } from "./sources.js";
 import { Strip } from "./strip.js";
 import { fillTexts, findingName, language, setLanguage, text } from "./texts.js";
 import { summaryLine } from "./findings.js";
+import { translateError } from "./warnings.js";
 
 const address = new URL(location.href);
 const engineKind = document.querySelector("meta[name=engine]").content;
@@ -57,7 +58,10 @@ function travel(step) {
 function add(files) {
   at("failure").hidden = !failure;
   const images = queue.add(files);
-  if (images.length) choose(current ?? images[0]);
+  if (!images.length) return;
+  const first = !current;
+  choose(current ?? images[0]);
+  if (first) strip.focus(); // the button that had the focus is hidden now
 }
 
 function imageChanged(image) {
@@ -70,7 +74,8 @@ function imageChanged(image) {
 
 function announce(image) {
   if (image.state === "failed") {
-    at("status").textContent = text("failedImage", image.name, image.error);
+    const reason = language() === "zh" ? translateError(image.error) : image.error;
+    at("status").textContent = text("failedImage", image.name, reason);
     return;
   }
   const top = image.result.findings[0];
@@ -83,6 +88,9 @@ function showQueue() {
   const parts = [text("queue", done.length + failed.length, images.length)];
   if (failed.length) parts.push(text("queueFailed", failed.length));
   at("queue").textContent = parts.join(" · ");
+  at("queue-bar").max = Math.max(1, images.length);
+  at("queue-bar").value = done.length + failed.length;
+  at("queue-bar").hidden = at("queue-bar").value === images.length;
   for (const id of ["save-json", "save-csv"]) at(id).disabled = done.length === 0;
 }
 
@@ -105,7 +113,7 @@ function showLoading() {
 }
 
 function showFailure(message) {
-  at("failure").textContent = message;
+  at("failure").textContent = language() === "zh" ? translateError(message) : message;
   at("failure").hidden = !message;
 }
 
@@ -148,6 +156,7 @@ function showTexts() {
   showQueue();
   strip.show(queue.images, current);
   view.showTexts();
+  if (failure) showFailure(failure);
   offerExamples(add, showFailure);
 }
 
@@ -196,6 +205,7 @@ function connectControls() {
 async function start() {
   at("closed").hidden = true;
   at("page").hidden = false;
+  at("adjust").open = !matchMedia("(max-width: 60rem)").matches;
   connectControls();
   showTexts();
   try {

@@ -1,7 +1,6 @@
 /* The images of the page and their predictions, computed one after the other. */
 
 import { packPixels, thumbnail, unpackPixels } from "./pixels.js";
-import { text } from "./texts.js";
 
 const THUMBNAIL = 144;
 
@@ -85,15 +84,15 @@ export class Queue {
   }
 }
 
-/** Throw an Error if a file cannot be read at all or is too large. */
+/** Throw an Error if a file cannot be read at all or is too large; warnings.js translates it. */
 async function checkFile(file, maxBytes) {
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
-    throw new Error(text("folder"));
+    throw new Error("the browser cannot read it: choose files, not a folder");
   }
-  if (file.size === 0) throw new Error(text("empty"));
-  if (file.size > maxBytes) throw new Error(text("tooLarge", file.size, maxBytes));
+  if (file.size === 0) throw new Error("an empty file: expected a radiograph as PNG, JPEG or DICOM");
+  if (file.size > maxBytes) throw new Error(`${file.size} bytes, expected at most ${maxBytes}: use a smaller file`);
 }
 
 /** The page shows the name of the image beside its error. */

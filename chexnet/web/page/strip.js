@@ -33,7 +33,7 @@ export class Strip {
     const input = tile.querySelector("input");
     if (checked && !input.checked) {
       input.checked = true;
-      tile.scrollIntoView({ block: "nearest", inline: "nearest" });
+      this._scrollTo(tile);
     }
     tile.dataset.state = image.state;
     const picture = tile.querySelector(".thumbnail");
@@ -47,6 +47,13 @@ export class Strip {
   /** Put the focus on the checked image. */
   focus() {
     this._group.querySelector("input:checked")?.focus();
+  }
+
+  /** Scroll the strip, and not the page, to a tile. */
+  _scrollTo(tile) {
+    const [strip, box] = [this._group, tile].map((node) => node.getBoundingClientRect());
+    if (box.left < strip.left) this._group.scrollLeft += box.left - strip.left;
+    if (box.right > strip.right) this._group.scrollLeft += box.right - strip.right;
   }
 
   _newTile(image) {

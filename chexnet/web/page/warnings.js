@@ -1,4 +1,5 @@
-/* Chinese for the warnings that chexnet.inference.image_checks and chexnet.data.images give in English. */
+/* Chinese for the English sentences of the engines: all warnings of chexnet.inference.image_checks and chexnet.data.images,
+ * and the most frequent errors. */
 
 const SIDES = { top: "上", bottom: "下", left: "左", right: "右" };
 
@@ -42,11 +43,33 @@ export const PATTERNS = [
   [/^if so, its numbers are meaningless: .*$/, () => "如果确实如此，这些数字没有意义：网络只用直立位的正位胸片训练"],
 ];
 
+export const ERROR_PATTERNS = [
+  [/^not an image: expected .*$/, () => "不是图像：请选择 PNG、JPEG 或 DICOM 格式的胸片"],
+  [/^an empty file: expected .*$/, () => "文件为空：请选择 PNG、JPEG 或 DICOM 格式的胸片"],
+  [/^the browser cannot read it: .*$/, () => "浏览器无法读取：请选择文件，而不是文件夹"],
+  [/^(\d+) bytes, expected at most (\d+): use a smaller file$/, (size, most) => `文件有 ${size} 字节，最多 ${most} 字节：请使用较小的文件`],
+  [/^a file of (.*), which the page does not read: .*$/, (format) => `此页面不能读取 ${format} 格式：请转换为 PNG，或使用 predict.py`],
+  [/^cannot be decoded as an image \((.*)\); .*$/s, (reason) => `无法解码（${reason}）；请重新获取该文件、转换为 PNG，或使用 predict.py`],
+  [/^a damaged PNG: .*$/, () => "PNG 文件已损坏：请重新获取该文件，或重新保存为 PNG"],
+  [/^(\d+) x (\d+) pixels, expected (.*)$/, (width, height) => `图像为 ${width} × ${height} 像素，尺寸超出网络可用的范围`],
+  [/^several frames, .*$/, () => "文件含有多帧：请选择单幅图像"],
+  [/^The network (\S+) cannot be loaded \((.*)\): .*$/s, (address, reason) => `无法加载网络 ${address}（${reason}）：请重新加载此页面，或重新生成页面。`],
+  [/^This browser has no WebAssembly SIMD, .*$/, () => "此浏览器不支持网络所需的 WebAssembly SIMD：请使用 Chrome 或 Edge 91、Firefox 89、Safari 16.4 或更高版本。"],
+  [/^(\S+) is a graph of layout (\S+), and this page reads layout (\d+): .*$/, (file, found, known) => `${file} 的版本为 ${found}，而此页面只能读取版本 ${known}：请用 tools/build_page.py 重新生成页面。`],
+  [/^The program that reads images did not start or stopped \((.*)\): .*$/s, (reason) => `读取图像的程序没有启动或已停止（${reason}）：请重新加载此页面；如果仍然无效，说明页面的文件夹不完整，需要重新生成。`],
+  [/^The server does not answer: .*$/, () => "服务器没有应答：请确认它仍在运行，然后重试。"],
+];
+
 /** Return a warning in Chinese, or the English sentence if no pattern knows it. */
-export function translateWarning(warning) {
-  for (const [pattern, translation] of PATTERNS) {
-    const match = pattern.exec(warning);
+export const translateWarning = (warning) => translate(warning, PATTERNS);
+
+/** Return an error in Chinese, or the English sentence if no pattern knows it. */
+export const translateError = (error) => translate(error, ERROR_PATTERNS);
+
+function translate(sentence, patterns) {
+  for (const [pattern, translation] of patterns) {
+    const match = pattern.exec(sentence);
     if (match) return translation(...match.slice(1));
   }
-  return warning;
+  return sentence;
 }

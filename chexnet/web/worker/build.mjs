@@ -20,7 +20,7 @@ await build({
   bundle: true,
   minify: true,
   format: "esm",
-  target: "es2023",
+  target: ["chrome91", "firefox113", "safari16.4"],
   conditions: ["onnxruntime-web-use-extern-wasm"],
   external: ["fs", "path", "crypto", "node:*"],
   legalComments: "inline",

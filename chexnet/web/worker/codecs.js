@@ -1,7 +1,7 @@
 /* Decoders of compressed pixels: libjpeg-turbo, CharLS and OpenJPEG in WebAssembly, and lossless JPEG.
  *
- * Each takes the bytes of a stream and returns {width, height, channels, bits, signed, samples}. It throws if the stream
- * is damaged or truncated. A module is loaded when the first image needs it.
+ * Each takes the bytes of a stream and returns {width, height, channels, bits, signed, samples}. It throws if the
+ * stream is damaged or truncated. A module is loaded when the first image needs it.
  */
 
 import charls from "@cornerstonejs/codec-charls/decodewasmjs";

@@ -58,7 +58,10 @@ export function checkHeader(header) {
   checkSize(columns, rows);
   const frames = header.integer("x00280008", "IS");
   if (![null, 0, 1].includes(frames)) refuse(`of ${toOneLine(frames)} frames, expected a single image`);
-  for (const [tag, name] of [["x00283000", "ModalityLUTSequence"], ["x00283010", "VOILUTSequence"]]) {
+  for (const [tag, name] of [
+    ["x00283000", "ModalityLUTSequence"],
+    ["x00283010", "VOILUTSequence"],
+  ]) {
     const { length = 0, hadUndefinedLength } = header.elements[tag] ?? {};
     if (length > MAX_LUT_BYTES && !hadUndefinedLength)
       refuse(`with a ${name} of ${count(length)} bytes, expected at most ${count(MAX_LUT_BYTES)}`);

@@ -41,7 +41,7 @@ function apply(samples, padding, low, table) {
     gray[i] = table[samples[i] - low];
     shown[i] = flipped ? last - (samples[i] - low) : samples[i] - low;
   }
-  const levels = flipped ? table.toReversed() : table;
+  const levels = flipped ? table.slice().reverse() : table;
   const black = levels.findIndex((level) => level > levels[0]);
   return { gray, samples: shown, low: Math.max(0, black - 1), high: levels.indexOf(levels[last]) };
 }
@@ -79,7 +79,7 @@ function applyModality(values, present, header, shape) {
   if (slope === null || intercept === null)
     refuse(`with Rescale Slope ${slope} and Rescale Intercept ${intercept}, expected both or neither`);
   const rescaled = values.map((value) => value * slope + intercept);
-  if (slope === 0 || !Number.isFinite(rescaled.at(-1) - rescaled[0]))
+  if (slope === 0 || !Number.isFinite(rescaled[rescaled.length - 1] - rescaled[0]))
     refuse(`whose Rescale Slope is ${formatGeneral(slope)}`);
   return rescaled;
 }
@@ -123,9 +123,7 @@ function applyLut(values, present, lut, shape, name) {
       );
       return { entries, bits, outputs };
     }
-  return refuse(
-    `whose ${name} begins at ${first}, but its pixels are ${formatGeneral(low)} to ${formatGeneral(high)}`,
-  );
+  return refuse(`whose ${name} begins at ${first}, but its pixels are ${formatGeneral(low)} to ${formatGeneral(high)}`);
 }
 
 /** Return the entries, the first mapped value and the declared bits of a lookup table. */
@@ -134,7 +132,11 @@ function readLut(lut, { signed }, name) {
   const data = lut.data("x00283006");
   if (descriptor.length !== 3 || !descriptor.every(Number.isInteger) || !data)
     refuse(`whose ${name} cannot be read: its descriptor or its data are missing or damaged`);
-  const [count, first, bits] = [((descriptor[0] % 2 ** 16) + 2 ** 16) % 2 ** 16 || 2 ** 16, descriptor[1], descriptor[2]];
+  const [count, first, bits] = [
+    ((descriptor[0] % 2 ** 16) + 2 ** 16) % 2 ** 16 || 2 ** 16,
+    descriptor[1],
+    descriptor[2],
+  ];
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const words = Array.from({ length: Math.ceil(data.length / 2) }, (_, i) =>
     2 * i + 1 < data.length ? view.getUint16(2 * i, lut.little) : data[data.length - 1],

@@ -87,7 +87,9 @@ function readElements(bytes, offset, implicit, little, stop) {
       ? dicomParser.readDicomElementImplicit(stream)
       : dicomParser.readDicomElementExplicit(stream, []);
     if (!implicit && !LONG.has(element.vr) && !SHORT.has(element.vr))
-      throw new InputError("a DICOM file with an element of an unknown kind: it is damaged; get it again, or export it again");
+      throw new InputError(
+        "a DICOM file with an element of an unknown kind: it is damaged; get it again, or export it again",
+      );
     if (element.dataOffset + element.length > bytes.length)
       throw new InputError("a DICOM file that is truncated; get the file again, or export it again");
     elements[element.tag] = element;
@@ -114,7 +116,10 @@ export class Header {
 
   /** Return an element as text without padding; "" if it is missing or empty. */
   text(tag) {
-    return new TextDecoder("latin1").decode(this.data(tag) ?? new Uint8Array()).replace(/[\0 ]+$/, "").trimStart();
+    return new TextDecoder("latin1")
+      .decode(this.data(tag) ?? new Uint8Array())
+      .replace(/[\0 ]+$/, "")
+      .trimStart();
   }
 
   /** Return the values of an element: numbers if they are stored in binary, otherwise text. `vr` counts if it has none. */
@@ -125,7 +130,9 @@ export class Header {
     if (!(stored in NUMBERS)) return this.text(tag) === "" ? [] : this.text(tag).split("\\");
     const [read, size] = NUMBERS[stored];
     if (element.length % size)
-      throw new InputError(`a DICOM file whose element ${tag.slice(1)} has a wrong length: it is damaged; export it again`);
+      throw new InputError(
+        `a DICOM file whose element ${tag.slice(1)} has a wrong length: it is damaged; export it again`,
+      );
     return Array.from({ length: Math.floor(element.length / size) }, (_, i) =>
       this.view[read](element.dataOffset + i * size, this.little),
     );
@@ -146,7 +153,8 @@ export class Header {
     const number = typeof values[0] === "number" ? values[0] : parseNumber(values[0]);
     const shown = toOneLine(values[0]);
     if (number === null) throw new InputError(`a DICOM file whose ${name} cannot be read as a number: ${shown}`);
-    if (!Number.isFinite(number)) throw new InputError(`a DICOM file whose ${name} is ${shown}, expected a finite number`);
+    if (!Number.isFinite(number))
+      throw new InputError(`a DICOM file whose ${name} is ${shown}, expected a finite number`);
     if (values.length > 1 && !multiple)
       throw new InputError(`a DICOM file with ${values.length} values of ${name}, expected one`);
     return number;
@@ -156,9 +164,14 @@ export class Header {
   item(tag, name) {
     const element = this.elements[tag];
     if (!element || (!element.items && !element.length)) return null;
-    if (!element.items)
+    const [item] = element.items ?? [];
+    const dataSet = item?.dataSet;
+    const fits = (inner, outer) => inner.dataOffset + inner.length <= outer.dataOffset + outer.length;
+    if (
+      !element.items ||
+      (item && !(fits(item, element) && Object.values(dataSet.elements).every((part) => fits(part, item))))
+    )
       throw new InputError(`a DICOM file whose ${name} cannot be read; export it again`);
-    const dataSet = element.items[0]?.dataSet;
     return dataSet ? new Header(dataSet.elements, this.bytes, this.little, this.implicit) : null;
   }
 }

@@ -15,8 +15,7 @@ const refuse = (message) => {
 /** Decode the pixels of a header that `checkHeader` accepted, whose description is `shape`. */
 export async function readPixels(header, shape, compression, decoders) {
   const element = header.elements[PIXELS];
-  if (!element || (!element.length && !element.hadUndefinedLength))
-    refuse("without pixels, or truncated before them");
+  if (!element || (!element.length && !element.hadUndefinedLength)) refuse("without pixels, or truncated before them");
   if (compression === "none") return readNative(header, shape, element);
   const stream = joinFragments(header, element);
   if (compression === "rle") return decodeRle(stream, shape);
@@ -106,13 +105,20 @@ function decodeSegment(data, size) {
 async function decodeStream(stream, shape, compression, decoders) {
   const { rows, columns, allocated, stored, signed } = shape;
   const lossy = checkStream(stream, shape);
+  if (compression === "jpeg2000" && signed && allocated === 8)
+    refuse(`of signed samples of 8 bits in JPEG 2000, which the page does not read: ${CONVERT}`);
   if (compression === "jpeg" && lossy && lossy.bits > 8)
     refuse(`of lossy JPEG with ${lossy.bits} bits, which the page does not read: ${CONVERT}`);
-  const decoded = await decoders[compression](stream).catch(() => null);
+  const decoded = await decoders[compression](stream).catch((error) => {
+    if (error instanceof InputError) throw error;
+    return null;
+  });
   if (!decoded) refuse("whose compressed pixels are damaged or truncated; get the file again, or export it again");
   const { width, height, channels, bits, samples } = decoded;
   if (width !== columns || height !== rows || channels !== 1)
-    refuse(`whose compressed pixels are ${width} x ${height} of ${channels} channels, expected ${columns} x ${rows} of 1`);
+    refuse(
+      `whose compressed pixels are ${width} x ${height} of ${channels} channels, expected ${columns} x ${rows} of 1`,
+    );
   const contradicts = compression === "jpeg2000" && decoded.signed !== signed;
   if (bits > allocated || bits > 8 !== allocated > 8 || bits < stored || contradicts)
     refuse(
@@ -129,9 +135,7 @@ function checkStream(stream, { rows, columns, stored }) {
   if (!header) return null;
   const { width, height, channels, bits, lossy } = header;
   if (width !== columns || height !== rows)
-    refuse(
-      `whose header declares ${columns} x ${rows} pixels, but its compressed data ${width} x ${height}`,
-    );
+    refuse(`whose header declares ${columns} x ${rows} pixels, but its compressed data ${width} x ${height}`);
   if (channels !== 1) refuse(`whose compressed data have ${channels} channels, expected 1`);
   if (lossy && bits < Math.min(stored, 12))
     refuse(`whose header declares ${stored} bits stored, but its compressed data ${bits}`);
@@ -151,7 +155,7 @@ function readStreamHeader(data) {
     return { width: right - left, height: bottom - top, channels, bits: (depth & 127) + 1, lossy: false };
   }
   if (data[0] !== 0xff || data[1] !== 0xd8) return null;
-  for (let offset = 2; offset + 10 <= data.length; ) {
+  for (let offset = 2; offset + 10 <= data.length;) {
     const marker = view.getUint16(offset);
     if (marker === 0xfff7 || (marker >= 0xffc0 && marker <= 0xffcf && ![0xffc4, 0xffc8, 0xffcc].includes(marker)))
       return {

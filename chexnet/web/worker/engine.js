@@ -25,7 +25,8 @@ const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9,
 export async function loadGraph(address, files, decoders, progress) {
   if (!WebAssembly.validate(new Uint8Array(SIMD)))
     throw new InputError(
-      "This browser has no WebAssembly SIMD, which the network needs: use Chrome or Edge 91, Firefox 89, Safari 16.4 or newer.",
+      "This browser has no WebAssembly SIMD, which the network needs: use Chrome or Edge 91, Firefox 113, Safari 16.4 " +
+        "or newer.",
     );
   ort.env.wasm.wasmPaths = files;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
@@ -65,7 +66,10 @@ export class Graph {
   /** Facts about the network, and `header`: the entries that predict.py's JSON file has for all images. */
   get model() {
     const { facts } = this;
-    const engine = `onnxruntime-web ${ort.env.versions.common}, ${facts.weights} weights, ${count(ort.env.wasm.numThreads)} threads`;
+    const threads = ort.env.wasm.numThreads;
+    const engine =
+      `onnxruntime-web ${ort.env.versions.common}, ${facts.weights} weights, ` +
+      `${threads} thread${threads === 1 ? "" : "s"}`;
     const thresholds = facts.thresholds && {
       file: null,
       chosen: facts.thresholds_chosen,

@@ -51,7 +51,7 @@ function borderFractions(grid) {
   const uniform = (pixelOf) => {
     for (let line = 0; line < BORDER_GRID / 2 - 1; line++) {
       const values = Array.from({ length: BORDER_GRID }, (_, i) => grid[pixelOf(line, i)]);
-      const sorted = values.toSorted((a, b) => a - b);
+      const sorted = [...values].sort((a, b) => a - b);
       const median = (sorted[BORDER_GRID / 2 - 1] + sorted[BORDER_GRID / 2]) / 2;
       const near = values.filter((value) => Math.abs(value - median) <= 3).length;
       if (near / BORDER_GRID < 0.9) return line / BORDER_GRID;
@@ -81,7 +81,9 @@ function checkFormat({ width, height, rgb }, crop) {
   const warnings = [];
   if (shorter < crop) warnings.push(`only ${width} x ${height} pixels, expected at least ${crop} per side`);
   if (longer > MAX_RATIO * shorter)
-    warnings.push(`one side is ${formatFixed(longer / shorter, 1)} times the other, expected at most ${MAX_RATIO} times`);
+    warnings.push(
+      `one side is ${formatFixed(longer / shorter, 1)} times the other, expected at most ${MAX_RATIO} times`,
+    );
   if (rgb && meanColor(resizeBox(rgb, width, height, 3, GRID)) > MAX_COLOR)
     warnings.push("it has colors: probably a photograph or a screenshot, not an original radiograph");
   return warnings;
@@ -164,13 +166,22 @@ const unit = (vector) => vector.map((value) => value / Math.sqrt(dot(vector, vec
 const position = (i) => [((i % GRID) + 0.5) / GRID, (Math.floor(i / GRID) + 0.5) / GRID];
 const inEllipse = (x, y, middle) => ((x - middle) / 0.1) ** 2 + ((y - 0.42) / 0.2) ** 2 <= 1;
 const isLung = ([x, y]) => inEllipse(x, y, 0.29) || inEllipse(x, y, 0.71);
-const isTissue = ([x, y]) =>
-  (Math.abs(x - 0.5) < 0.06 && y > 0.2 && y < 0.9) || (Math.abs(x - 0.5) < 0.3 && y > 0.8);
+const isTissue = ([x, y]) => (Math.abs(x - 0.5) < 0.06 && y > 0.2 && y < 0.9) || (Math.abs(x - 0.5) < 0.3 && y > 0.8);
 
-const MASK = Array.from({ length: GRID * GRID }, (_, i) => i).filter((i) => isLung(position(i)) || isTissue(position(i)));
+const MASK = Array.from({ length: GRID * GRID }, (_, i) => i).filter(
+  (i) => isLung(position(i)) || isTissue(position(i)),
+);
 const TEMPLATE = MASK.map((i) => (isLung(position(i)) ? -1 : 1));
 const ONES = unit(MASK.map(() => 1));
 const PLANES = [0, 1].reduce(
-  (basis, axis) => [...basis, unit(without(MASK.map((i) => position(i)[axis]), basis))],
+  (basis, axis) => [
+    ...basis,
+    unit(
+      without(
+        MASK.map((i) => position(i)[axis]),
+        basis,
+      ),
+    ),
+  ],
   [ONES],
 );

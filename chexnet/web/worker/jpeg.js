@@ -25,7 +25,12 @@ export async function decodeJpeg(bytes, decoders) {
   checkSize(frame.width, frame.height);
   checkBytes(bytes.length, frame.width * frame.height);
   const decoded = await decoders.jpeg(bytes).catch(() => null);
-  if (!decoded || decoded.width !== frame.width || decoded.height !== frame.height || decoded.channels !== frame.channels)
+  if (
+    !decoded ||
+    decoded.width !== frame.width ||
+    decoded.height !== frame.height ||
+    decoded.channels !== frame.channels
+  )
     throw new InputError(DAMAGED);
   return orient(fromBytes(frame.width, frame.height, decoded.samples), readOrientation(exif, xmp));
 }
@@ -42,7 +47,7 @@ function readSegments(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const exif = [];
   let [frame, xmp] = [null, null];
-  for (let offset = 2; offset + 4 <= bytes.length; ) {
+  for (let offset = 2; offset + 4 <= bytes.length;) {
     const marker = bytes[offset + 1];
     if (bytes[offset] !== 0xff || marker === 0xff || marker === 0) {
       offset += 1; // a fill byte, or data between segments, which Pillow skips

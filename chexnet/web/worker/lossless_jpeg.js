@@ -3,6 +3,8 @@
  * jpeg-lossless-decoder-js is not used: it takes damaged and truncated data for pixels, where this refuses.
  */
 
+import { InputError } from "./errors.js";
+
 const [SOI, SOF3, DHT, SOS, EOI, DRI] = [0xffd8, 0xffc3, 0xffc4, 0xffda, 0xffd9, 0xffdd];
 
 /** Prediction of a sample from those to the left, above, and above to the left (table H.1). */
@@ -88,14 +90,17 @@ function readScan(segment, frame, interval) {
   const [channels, , tables, predictor, , approximation] = segment;
   if (!frame || segment.length !== 6 || channels !== 1 || predictor < 1 || predictor > 7)
     fail("whose scan is damaged or has several components");
-  if (approximation & 15) fail("with a point transform");
+  if (approximation & 15)
+    throw new InputError(
+      "a DICOM file of lossless JPEG with a point transform; decompress it, for example with dcmdjpeg",
+    );
   if (interval % frame.width) fail("that restarts inside a row");
   return { table: tables >> 4, predictor };
 }
 
 /** Read Huffman tables: for each length, the first code, the last one and the index of its value (annex F.2.2.3). */
 function readTables(segment, tables) {
-  for (let offset = 0; offset < segment.length; ) {
+  for (let offset = 0; offset < segment.length;) {
     const counts = segment.subarray(offset + 1, offset + 17);
     const total = counts.reduce((sum, count) => sum + count, 0);
     const values = segment.subarray(offset + 17, offset + 17 + total);

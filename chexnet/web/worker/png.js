@@ -11,9 +11,23 @@ import { MAX_SAMPLE_BITS, fromBytes, fromSamples, orient } from "./rasters.js";
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const [GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA] = [0, 2, 3, 4, 6];
 const CHANNELS = { [GRAY]: 1, [RGB]: 3, [PALETTE]: 1, [GRAY_ALPHA]: 2, [RGBA]: 4 };
-const DEPTHS = { [GRAY]: [1, 2, 4, 8, 16], [RGB]: [8, 16], [PALETTE]: [1, 2, 4, 8], [GRAY_ALPHA]: [8, 16], [RGBA]: [8, 16] };
+const DEPTHS = {
+  [GRAY]: [1, 2, 4, 8, 16],
+  [RGB]: [8, 16],
+  [PALETTE]: [1, 2, 4, 8],
+  [GRAY_ALPHA]: [8, 16],
+  [RGBA]: [8, 16],
+};
 /** Passes of an interlaced image: first column and row, step of the columns and rows. */
-const PASSES = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]]; // prettier-ignore
+const PASSES = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+];
 
 export const isPng = (bytes) => SIGNATURE.every((byte, i) => bytes[i] === byte);
 
@@ -35,7 +49,7 @@ export async function decodePng(bytes, sampleBits = MAX_SAMPLE_BITS) {
     color === GRAY && depth === 16
       ? fromSamples(width, height, samples, 65535, sampleBits, warning)
       : fromBytes(width, height, toPixels(samples, header, chunks), warning);
-  const exif = chunks.findLast((chunk) => chunk.kind === "eXIf")?.data ?? null;
+  const exif = last(chunks, "eXIf")?.data ?? null;
   return orient(image, readOrientation(exif, readXmp(chunks)));
 }
 
@@ -43,7 +57,7 @@ export async function decodePng(bytes, sampleBits = MAX_SAMPLE_BITS) {
 function readChunks(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [chunks, removed] = [[], []];
-  for (let offset = 8; offset + 12 <= bytes.length; ) {
+  for (let offset = 8; offset + 12 <= bytes.length;) {
     const end = offset + 12 + view.getUint32(offset);
     if (end > bytes.length) break;
     const name = bytes.subarray(offset + 4, offset + 8);
@@ -51,8 +65,7 @@ function readChunks(bytes) {
     if (crc32(bytes.subarray(offset + 4, end - 4)) === view.getUint32(end - 4))
       chunks.push({ kind, data: bytes.subarray(offset + 8, end - 4) });
     else if (name[0] & 0x20) removed.push(printable(kind));
-    else
-      throw new InputError(`a damaged PNG: the checksum of its ${printable(kind)} chunk at byte ${offset} is wrong`);
+    else throw new InputError(`a damaged PNG: the checksum of its ${printable(kind)} chunk at byte ${offset} is wrong`);
     offset = end;
     if (kind === "IEND") break;
   }
@@ -63,6 +76,9 @@ function readChunks(bytes) {
     : "";
   return { chunks, warning };
 }
+
+/** Return the last chunk of a kind; undefined if there is none. */
+const last = (chunks, wanted) => chunks.filter(({ kind }) => kind === wanted).pop();
 
 /** Format the name of a chunk as Python's `repr` of bytes does. */
 const printable = (kind) =>
@@ -102,7 +118,14 @@ function imageData(chunks) {
 /** Return the parts of which an image consists: itself, or the passes of an interlaced one. */
 function parts({ width, height, depth, color, interlaced }) {
   return (interlaced ? PASSES : [[0, 0, 1, 1]])
-    .map(([x, y, dx, dy]) => ({ x, y, dx, dy, columns: Math.ceil((width - x) / dx), rows: Math.ceil((height - y) / dy) }))
+    .map(([x, y, dx, dy]) => ({
+      x,
+      y,
+      dx,
+      dy,
+      columns: Math.ceil((width - x) / dx),
+      rows: Math.ceil((height - y) / dy),
+    }))
     .filter(({ columns, rows }) => columns > 0 && rows > 0)
     .map((part) => ({ ...part, rowBytes: Math.ceil((part.columns * depth * CHANNELS[color]) / 8) }));
 }
@@ -191,7 +214,7 @@ function toPixels(samples, { width, height, depth, color }, chunks) {
 
 function applyPalette(samples, chunks) {
   const start = chunks.findIndex(({ kind }) => kind === "IDAT");
-  const palette = chunks.slice(0, start).findLast(({ kind }) => kind === "PLTE")?.data ?? new Uint8Array();
+  const palette = last(chunks.slice(0, start), "PLTE")?.data ?? new Uint8Array();
   const rgb = new Uint8Array(3 * samples.length);
   for (let i = 0; i < samples.length; i++) {
     const entry = 3 * samples[i];

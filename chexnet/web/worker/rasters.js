@@ -36,7 +36,17 @@ export function fromSamples(width, height, samples, white, sampleBits, warning =
   return { ...EMPTY, width, height, gray, samples, low: 0, high: used, white: used, highest, warning };
 }
 
-const EMPTY = { rgb: null, samples: null, low: 0, high: 255, white: null, highest: null, warning: "", modality: "", view: "" };
+const EMPTY = {
+  rgb: null,
+  samples: null,
+  low: 0,
+  high: 255,
+  white: null,
+  highest: null,
+  warning: "",
+  modality: "",
+  view: "",
+};
 
 /** Look every sample up in a table of bytes. */
 export function applyTable(samples, table) {
@@ -78,7 +88,14 @@ export function orient(image, orientation) {
         for (let channel = 0, j = channels * source(x, y); channel < channels; channel++) turned[i++] = pixels[j++];
     return turned;
   };
-  return { ...image, width: columns, height: rows, gray: turn(image.gray, 1), rgb: turn(image.rgb, 3), samples: turn(image.samples, 1) };
+  return {
+    ...image,
+    width: columns,
+    height: rows,
+    gray: turn(image.gray, 1),
+    rgb: turn(image.rgb, 3),
+    samples: turn(image.samples, 1),
+  };
 }
 
 /** Return the warnings about samples, as `sample_range.sample_warnings`. */

@@ -5,9 +5,13 @@
  * DICOM   one frame of MONOCHROME1 or MONOCHROME2, with or without preamble and meta information; uncompressed, RLE,
  *         JPEG (8 bits; lossless up to 16), JPEG-LS, JPEG 2000; modality LUT, VOI LUT, windows, padding
  *
- * The other files that Python reads are refused with advice: TIFF, PNM, BMP, GIF, WebP, JPEG 2000 outside DICOM, lossy
- * JPEG of 12 bits and HTJ2K in DICOM, arithmetic or lossless JPEG outside DICOM. So is what Python refuses. A damaged or
- * truncated file is refused, although Python shows some of them.
+ * The other files that Python reads are refused with advice: TIFF, PNM, BMP, GIF, WebP, JPEG 2000 outside DICOM; in
+ * DICOM, lossy JPEG of 12 bits, HTJ2K, signed JPEG 2000 of 8 bits, and a stream whose depth differs from that of the
+ * header; arithmetic or lossless JPEG outside DICOM. So is what Python refuses. A truncated file is refused, and one
+ * whose damage is noticed, although Python shows some of them.
+ *
+ * A JPEG has no checksum. Where damage still decodes, to values beyond 8 bits, the pixels may differ from Pillow's,
+ * whose libjpeg-turbo computes with other instructions.
  */
 
 import { isDicom, decodeDicom } from "./dicom.js";
@@ -42,10 +46,14 @@ export async function readImage(bytes, name, decoders, sampleBits = MAX_SAMPLE_B
     if (isJpeg(bytes)) return await decodeJpeg(bytes, decoders);
   } catch (error) {
     if (error instanceof InputError) throw error;
-    throw new InputError(`cannot be decoded as an image (${error.message ?? error}); get the file again, or ${CONVERT}`);
+    throw new InputError(
+      `cannot be decoded as an image (${error.message ?? error}); get the file again, or ${CONVERT}`,
+    );
   }
   const start = String.fromCharCode(...bytes.subarray(0, 16));
   const found = Object.keys(OTHERS).find((format) => OTHERS[format].test(start));
   if (found) throw new InputError(`a file of ${found}, which the page does not read: ${CONVERT}`);
-  throw new InputError(`${bytes.length ? "not an image" : "an empty file"}: expected a radiograph as PNG, JPEG or DICOM`);
+  throw new InputError(
+    `${bytes.length ? "not an image" : "an empty file"}: expected a radiograph as PNG, JPEG or DICOM`,
+  );
 }

@@ -2,6 +2,7 @@
 
 import { makeDecoders } from "./codecs.js";
 import { loadGraph } from "./engine.js";
+import { InputError } from "./errors.js";
 
 const beside = (file) => new URL(file, import.meta.url).href;
 const RUNTIME = {
@@ -14,6 +15,10 @@ const decoders = makeDecoders(async (file) => {
   if (!response.ok) throw new Error(`${file} cannot be loaded (status ${response.status})`);
   return response.arrayBuffer();
 });
+
+/** Errors that are no fault of the file, such as too little memory. */
+const FAILED = { load: "The network cannot be started", predict: "the image cannot be computed" };
+const ADVICE = "close other pages and reload this one, or use predict.py";
 
 let graph = null;
 
@@ -28,6 +33,7 @@ self.onmessage = async ({ data: { id, task, ...message } }) => {
       self.postMessage({ id, value }, [value.gray]);
     }
   } catch (error) {
-    self.postMessage({ id, error: error.message || String(error) });
+    const reason = error.message || String(error);
+    self.postMessage({ id, error: error instanceof InputError ? reason : `${FAILED[task]} (${reason}): ${ADVICE}` });
   }
 };
