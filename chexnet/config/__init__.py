@@ -379,3 +379,8 @@ class PredictConfig(InferenceConfig):
     output_csv: str | None = outputs(
         None, "write all probabilities to this CSV file, one line per image", metavar="FILE.csv"
     )
+    dicom: str | None = outputs(
+        None,
+        "for DICOM images, write a structured report and the heat maps as DICOM files to DIR (docs/deployment.md)",
+        metavar="DIR",
+    )

@@ -66,6 +66,20 @@ def open_dicom(path: str | os.PathLike[str]) -> Image.Image:
     return image
 
 
+def read_header(path: str | os.PathLike[str]) -> "Dataset":
+    """Read all elements before the pixels of a file that `open_dicom` accepts.
+
+    Raises:
+        InputError: the file has changed, so that it cannot be read any more.
+    """
+    pydicom = _import_pydicom(path)
+    try:
+        with _silence_loggers(), _BoundedReader(path) as file:
+            return pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    except Exception as error:  # as in `open_dicom`
+        raise InputError(f"{path}: {_failure_reason(error)}") from error
+
+
 def _failure_reason(error: Exception) -> str:
     """Describe why a file could not be decoded."""
     cause: BaseException | None = error
