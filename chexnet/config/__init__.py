@@ -384,3 +384,8 @@ class PredictConfig(InferenceConfig):
         "for DICOM images, write a structured report and the heat maps as DICOM files to DIR (docs/deployment.md)",
         metavar="DIR",
     )
+    embeddings: str | None = outputs(
+        None,
+        "write the features before the head, one row per image, to this file, .npy (with a .csv of the names) or .parquet",
+        metavar="FILE",
+    )

@@ -13,6 +13,7 @@ from chexnet.config import PredictConfig
 from chexnet.data.images import image_folders
 from chexnet.errors import InputError, printable
 from chexnet.files import check_inputs, check_writable
+from chexnet.inference.embedding_files import EmbeddingWriter, check_embeddings, open_embeddings
 from chexnet.inference.engines import EAGER_MAX_CROPS
 from chexnet.inference.image_outputs import ImageOutputs, select_findings
 from chexnet.inference.prediction import MEANINGLESS, Prediction
@@ -75,18 +76,20 @@ def predict_files(
     number = None
     if count_known:
         paths, number = _count_few(paths, everything=bool(folders))
-    predictor = Predictor(config, images=number, maps=bool(folders), log=log)
+    predictor = Predictor(config, images=number, maps=bool(folders), embeddings=bool(config.embeddings), log=log)
     found_thresholds = predictor.find_thresholds(config.thresholds, log)
     thresholds = found_thresholds[1] if found_thresholds else None
     image_outputs = ImageOutputs(config, predictor, thresholds, log)
     predictor.load(log)
     with ExitStack() as stack:
         metadata = _metadata(config, predictor, found_thresholds)
-        json_file = csv_file = None
+        json_file = csv_file = embeddings = None
         if config.output_json:
             json_file = stack.enter_context(Output(JsonWriter.open(config.output_json, metadata)))
         if config.output_csv:
             csv_file = stack.enter_context(Output(CsvWriter.open(config.output_csv, predictor.classes, thresholds)))
+        if config.embeddings:
+            embeddings = stack.enter_context(Output(open_embeddings(config.embeddings, metadata)))
         results = stack.enter_context(closing(image_outputs.predict_all(paths)))
         for prediction, written in results:
             if isinstance(prediction, InputError):
@@ -98,10 +101,12 @@ def predict_files(
                 json_file.write(JsonWriter.add, prediction, thresholds, written.pictures, written.documents)
             if csv_file:
                 csv_file.write(CsvWriter.add, prediction)
+            if embeddings:
+                embeddings.write(EmbeddingWriter.add, prediction)
             yield ImageResult(prediction, thresholds, written.pictures, predictor.disclaimer, written.documents)
     if skipped:
         log(f"skipped in folders: {image_folders.format_counts(skipped)}")
-    failures = [file.failure for file in (json_file, csv_file) if file and file.failure]
+    failures = [file.failure for file in (json_file, csv_file, embeddings) if file and file.failure]
     failures += image_outputs.failures
     if failures:
         more = f"; {len(failures) - 3} more" if len(failures) > 3 else ""
@@ -154,6 +159,8 @@ def _check_outputs(config: PredictConfig) -> list[str]:
         if path:
             check_writable(path, suffix, protected=inputs, others=outputs)
             outputs.append(path)
+    if config.embeddings:
+        outputs += check_embeddings(config.embeddings, inputs, outputs)
     return outputs
 
 
