@@ -375,6 +375,9 @@ class PredictConfig(InferenceConfig):
     thresholds: str | None = inference(
         None, "JSON file of operating points (default: the one next to the checkpoint, if any)", metavar="FILE.json"
     )
+    calibrated: bool = inference(
+        False, "also give calibrated probabilities, by the Platt scaling in the file of operating points"
+    )
     output_json: str | None = outputs(None, "write all results to this JSON file", metavar="FILE.json")
     output_csv: str | None = outputs(
         None, "write all probabilities to this CSV file, one line per image", metavar="FILE.csv"
@@ -386,6 +389,6 @@ class PredictConfig(InferenceConfig):
     )
     embeddings: str | None = outputs(
         None,
-        "write the features before the head, one row per image, to this file, .npy (with a .csv of the names) or .parquet",
+        "write the features before the head, one row per image, to FILE: .npy (with a .csv of names) or .parquet",
         metavar="FILE",
     )

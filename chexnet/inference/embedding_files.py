@@ -6,7 +6,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,11 +24,23 @@ ROW_GROUP = 1024
 
 
 class EmbeddingWriter(ABC):
-    """A file of embeddings that is being written, row by row."""
+    """A file of embeddings that is being written, row by row.
+
+    Attributes:
+        rows: number of rows so far.
+    """
+
+    rows = 0
+
+    def add(self, prediction: Prediction) -> None:
+        """Write the row of an image, whose prediction has an embedding."""
+        assert prediction.embedding is not None
+        self._append(prediction.name, prediction.embedding)
+        self.rows += 1
 
     @abstractmethod
-    def add(self, prediction: Prediction) -> None:
-        """Write the row of an image."""
+    def _append(self, name: str, embedding: np.ndarray) -> None:
+        """Write a row: the name of the image and float32 [channels]."""
 
     @abstractmethod
     def close(self) -> None:
@@ -50,8 +61,11 @@ def check_embeddings(path: str, protected: Iterable[str], others: Collection[str
     suffix = Path(path).suffix
     if suffix not in (NPY, PARQUET):
         raise InputError(f"{path}: expected a name that ends in {NPY} or {PARQUET}")
-    if suffix == PARQUET and not find_spec("pyarrow"):
-        raise InputError(f"{path}: needs pyarrow, which is not installed: {INSTALL}; or use a name that ends in {NPY}")
+    if suffix == PARQUET:
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:  # also of a version that does not fit NumPy
+            raise InputError(f"{path}: needs pyarrow ({error}): {INSTALL}; or use a name that ends in {NPY}") from error
     files = [path] if suffix == PARQUET else [path, str(index_path(path))]
     for file in files:
         check_writable(file, Path(file).suffix, protected, others)
@@ -82,28 +96,25 @@ class _NpyWriter(EmbeddingWriter):
     def __init__(self, file: IO[bytes], index: IO[str]) -> None:
         self._file, self._index = file, csv.writer(index, lineterminator="\n")
         self._index.writerow(["row", "image"])
-        self._rows = 0
         self._start = 0
 
-    def add(self, prediction: Prediction) -> None:
-        embedding = _embedding(prediction)
-        if not self._rows:
+    def _append(self, name: str, embedding: np.ndarray) -> None:
+        if not self.rows:
             self._columns = len(embedding)
             self._write_header()
             self._start = self._file.tell()
         self._file.write(embedding.astype("<f4").tobytes())
-        self._index.writerow([self._rows, prediction.name])
-        self._rows += 1
+        self._index.writerow([self.rows, name])
 
     def close(self) -> None:
-        if self._rows:
+        if self.rows:
             self._file.seek(0)
             self._write_header()
             if self._file.tell() != self._start:  # NumPy reserves digits for the number of rows
                 raise RuntimeError("the header of the .npy file has another length at the end")
 
     def _write_header(self) -> None:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (self._rows, self._columns)}
+        header = {"descr": "<f4", "fortran_order": False, "shape": (self.rows, self._columns)}
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
@@ -119,7 +130,7 @@ def _open_npy(path: str) -> Iterator[EmbeddingWriter]:
         writer = _NpyWriter(file, index)
         yield writer
         writer.close()
-        _check_rows(path, writer._rows)
+        _check_rows(path, writer.rows)
 
 
 class _ParquetWriter(EmbeddingWriter):
@@ -130,12 +141,10 @@ class _ParquetWriter(EmbeddingWriter):
         self._names: list[str] = []
         self._embeddings: list[np.ndarray] = []
         self._writer: Any = None
-        self._rows = 0
 
-    def add(self, prediction: Prediction) -> None:
-        self._embeddings.append(_embedding(prediction))
-        self._names.append(prediction.name.encode(errors="backslashreplace").decode())
-        self._rows += 1
+    def _append(self, name: str, embedding: np.ndarray) -> None:
+        self._embeddings.append(embedding)
+        self._names.append(name.encode(errors="backslashreplace").decode())
         if len(self._names) == ROW_GROUP:
             self._flush()
 
@@ -168,13 +177,7 @@ def _open_parquet(path: str, metadata: Mapping[str, Any]) -> Iterator[EmbeddingW
             yield writer
         finally:
             writer.close()
-        _check_rows(path, writer._rows)
-
-
-def _embedding(prediction: Prediction) -> np.ndarray:
-    if prediction.embedding is None:
-        raise InputError(f"{prediction.name}: has no embedding, expected a Predictor with embeddings=True")
-    return prediction.embedding
+        _check_rows(path, writer.rows)
 
 
 def _check_rows(path: str, rows: int) -> None:

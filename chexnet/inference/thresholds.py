@@ -171,6 +171,31 @@ def read_thresholds(
     return Thresholds(chosen, points, expected or None, crops, **calibration)
 
 
+def require_calibration(
+    found: tuple[str, Thresholds] | None, ckpt: str | os.PathLike[str], log: LogFn
+) -> dict[str, PlattScaling]:
+    """Return the calibration of a run that asks for calibrated probabilities.
+
+    Args:
+        found: result of `find_thresholds`.
+        ckpt: the weight file.
+        log: receives a line with the images that the calibration was fitted on, and the findings without one.
+
+    Raises:
+        InputError: there is no threshold file, or it calibrates no finding.
+    """
+    path, thresholds = found or (str(thresholds_path(ckpt)), None)
+    if thresholds is None or not thresholds.calibration:
+        what = "does not exist" if thresholds is None else "calibrates no finding"
+        raise InputError(
+            f"--calibrated: {path} {what}, expected a calibration in it; eval.py --output_dir DIR --val_list FILE "
+            "fits one"
+        )
+    missing = f"; not calibrated: {', '.join(thresholds.uncalibrated)}" if thresholds.uncalibrated else ""
+    log(f"=> calibrated on {thresholds.validation_list}, {thresholds.validation_images:,} images{missing}")
+    return thresholds.calibration
+
+
 def format_thresholds(thresholds: Thresholds) -> str:
     """Return the text of a threshold file, as `read_thresholds` reads it."""
     content: dict[str, Any] = {"schema": SCHEMA, "chosen": thresholds.chosen}
