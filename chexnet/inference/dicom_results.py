@@ -13,7 +13,7 @@ from chexnet.errors import InputError, printable
 from chexnet.files import atomic_write, check_writable
 from chexnet.inference.dicom_maps import secondary_capture
 from chexnet.inference.dicom_report import ModelIdentity, structured_report
-from chexnet.inference.dicom_source import INSTALL, read_source
+from chexnet.inference.dicom_source import read_source
 from chexnet.inference.file_names import file_part
 from chexnet.inference.prediction import Prediction
 
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 
-def check_installed(flag: str) -> None:
-    """Raise InputError, with the command to install it, if highdicom is missing."""
-    if not find_spec("highdicom"):
-        raise InputError(f"{flag}: needs highdicom, which is not installed: {INSTALL}")
+def check_installed(asker: str, *more: str) -> None:
+    """Raise InputError, with the command to install them, if highdicom or one of the packages in `more` is missing."""
+    if missing := [package for package in ("pydicom", "highdicom", *more) if not find_spec(package)]:
+        raise InputError(
+            f"{asker}: needs {' and '.join(missing)}: pip install {' '.join(missing)}, "
+            'or this package with its extra: pip install "paddle-chexnet[dicom]"'
+        )
 
 
 def result_documents(
-    path: str | os.PathLike[str], prediction: Prediction, findings: Sequence[str], model: ModelIdentity
+    path: str | os.PathLike[str], prediction: Prediction, findings: Sequence[str], model: ModelIdentity, log: LogFn
 ) -> Iterator[tuple[str, "Dataset"]]:
     """Yield the DICOM results of an image with parts of file names: `report`, then `map_<finding>` for each finding.
 
@@ -37,12 +40,15 @@ def result_documents(
         prediction: its result, with class maps.
         findings: findings to draw.
         model: the network that gave the prediction.
+        log: receives a line if the image names no patient.
 
     Raises:
         InputError: the header of the image does not allow results, see `read_source`.
     """
-    source = read_source(path)
     try:
+        source = read_source(path)
+        if not source.get("PatientID"):
+            log(f"=> warning: {printable(os.fspath(path))}: has no Patient ID, so its DICOM results have none either")
         yield "report", structured_report(source, prediction, model)
         for finding in findings:
             part = file_part(finding, prediction.classes)
@@ -90,7 +96,8 @@ class DicomWriter:
             if not dicom_kinds.is_dicom(image):
                 self._log(f"=> {printable(prediction.name)}: not DICOM, so it gets no DICOM results")
                 return []
-            for part, document in result_documents(image, prediction, findings, self.model):
+            documents = list(result_documents(image, prediction, findings, self.model, self._log))
+            for part, document in documents:
                 path = self.folder / f"{name}_{part}.dcm"
                 with atomic_write(path) as temporary:
                     document.save_as(temporary, enforce_file_format=True)

@@ -11,8 +11,6 @@ from chexnet.errors import InputError
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-INSTALL = 'pip install highdicom, or this package with its extra: pip install "paddle-chexnet[dicom]"'
-
 UTF_8 = "ISO_IR 192"
 
 _REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
