@@ -178,7 +178,7 @@ def _probabilities(
     yield OUTPUT, float(str(probability))  # the digits of its float32 value, as in all other outputs
     calibration = thresholds.calibration if thresholds else None
     if calibration and name in calibration:
-        yield CALIBRATED, float(calibration[name].apply(float(probability)))
+        yield CALIBRATED, prediction.calibrated({name: calibration[name]})[name]
 
 
 def _comments(prediction: Prediction, model: ModelIdentity) -> list[Any]:

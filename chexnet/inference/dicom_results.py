@@ -2,13 +2,13 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet._types import LogFn
-from chexnet.data.images import dicom_kinds
+from chexnet.data.images import dicom, dicom_kinds
 from chexnet.errors import InputError, printable
 from chexnet.files import atomic_write, check_writable
 from chexnet.inference.dicom_maps import secondary_capture
@@ -32,8 +32,8 @@ def check_installed(asker: str, *more: str) -> None:
 
 def result_documents(
     path: str | os.PathLike[str], prediction: Prediction, findings: Sequence[str], model: ModelIdentity, log: LogFn
-) -> Iterator[tuple[str, "Dataset"]]:
-    """Yield the DICOM results of an image with parts of file names: `report`, then `map_<finding>` for each finding.
+) -> list[tuple[str, "Dataset"]]:
+    """Return the DICOM results of an image with parts of file names: `report`, then `map_<finding>` for each finding.
 
     Args:
         path: DICOM file of the image.
@@ -46,16 +46,25 @@ def result_documents(
         InputError: the header of the image does not allow results, see `read_source`.
     """
     try:
-        source = read_source(path)
-        if not source.get("PatientID"):
-            log(f"=> warning: {printable(os.fspath(path))}: has no Patient ID, so its DICOM results have none either")
-        yield "report", structured_report(source, prediction, model)
-        for finding in findings:
-            part = file_part(finding, prediction.classes)
-            yield f"map_{part}", secondary_capture(source, prediction, finding, model)
+        with dicom.silence_loggers():
+            source = read_source(path)
+            if not source.get("PatientID"):
+                name = printable(os.fspath(path))
+                log(f"=> warning: {name}: has no Patient ID, so its DICOM results have none either")
+            documents = [("report", structured_report(source, prediction, model))]
+            for finding in findings:
+                part = file_part(finding, prediction.classes)
+                documents.append((f"map_{part}", secondary_capture(source, prediction, finding, model)))
+            return documents
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         # The message of the error may quote the header, which is private.
         raise InputError(f"{path}: no DICOM results: its header is unusual ({type(error).__name__})") from None
+
+
+def save_document(document: "Dataset", path: Path) -> None:
+    """Write a document atomically. Raises InputError."""
+    with atomic_write(path) as temporary, dicom.silence_loggers():
+        document.save_as(temporary, enforce_file_format=True)
 
 
 class DicomWriter:
@@ -96,11 +105,9 @@ class DicomWriter:
             if not dicom_kinds.is_dicom(image):
                 self._log(f"=> {printable(prediction.name)}: not DICOM, so it gets no DICOM results")
                 return []
-            documents = list(result_documents(image, prediction, findings, self.model, self._log))
-            for part, document in documents:
+            for part, document in result_documents(image, prediction, findings, self.model, self._log):
                 path = self.folder / f"{name}_{part}.dcm"
-                with atomic_write(path) as temporary:
-                    document.save_as(temporary, enforce_file_format=True)
+                save_document(document, path)
                 written.append(path)
         except (InputError, OSError) as error:
             with self._lock:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from chexnet.errors import InputError
 from chexnet.files import atomic_write, remove_leftovers
+from chexnet.inference.dicom_results import save_document
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -78,8 +79,7 @@ class Spool:
             InputError: a file cannot be written; the image stays.
         """
         for number, document in enumerate(documents):
-            with atomic_write(self.folder / RESULTS / f"{image.stem}_{number:03d}.dcm") as temporary:
-                document.save_as(temporary, enforce_file_format=True)
+            save_document(document, self.folder / RESULTS / f"{image.stem}_{number:03d}.dcm")
         image.unlink()
 
     def refuse(self, image: Path) -> None:

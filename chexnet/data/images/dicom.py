@@ -54,7 +54,7 @@ def open_dicom(path: str | os.PathLike[str]) -> Image.Image:
     if (size := os.path.getsize(path)) > MAX_BYTES:
         raise InputError(f"{path}: a DICOM file of {size:,} bytes, expected at most {MAX_BYTES:,}")
     try:
-        with _silence_loggers():
+        with silence_loggers():
             image, header = _decode(pydicom, path)
     except InputError:
         raise
@@ -74,7 +74,7 @@ def read_header(path: str | os.PathLike[str]) -> "Dataset":
     """
     pydicom = _import_pydicom(path)
     try:
-        with _silence_loggers(), _BoundedReader(path) as file:
+        with silence_loggers(), _BoundedReader(path) as file:
             return pydicom.dcmread(file, stop_before_pixels=True, force=True)
     except Exception as error:  # as in `open_dicom`
         raise InputError(f"{path}: {_failure_reason(error)}") from error
@@ -147,7 +147,7 @@ class _BoundedReader(io.BufferedReader):
 
 
 @contextmanager
-def _silence_loggers() -> Iterator[None]:
+def silence_loggers() -> Iterator[None]:
     """Drop log messages of pydicom and the decoders in this thread, because the raised error has the reason."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_is_not_silenced)
