@@ -83,7 +83,8 @@ def keep(source: "Dataset", document: "Dataset") -> None:
     names = source.get("SpecificCharacterSet") or ""
     known = all(name in python_encoding for name in ([names] if isinstance(names, str) else names))
     keeps = known and all(_is_ascii(element.value) for element in document.iterall() if element.VR != "SQ")
-    document.SpecificCharacterSet = names if keeps else UTF_8
+    if names or not keeps:
+        document.SpecificCharacterSet = names if keeps else UTF_8
     for keyword in _KEPT:
         if keyword not in source and keyword not in _NEVER_ABSENT:
             continue

@@ -151,11 +151,12 @@ def silence_loggers() -> Iterator[None]:
     """Drop log messages of pydicom and the decoders in this thread, because the raised error has the reason."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_is_not_silenced)
+    outer = getattr(_thread, "silenced", False)
     _thread.silenced = True
     try:
         yield
     finally:
-        _thread.silenced = False
+        _thread.silenced = outer
 
 
 def _is_not_silenced(record: logging.LogRecord) -> bool:
