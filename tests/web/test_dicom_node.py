@@ -14,7 +14,6 @@ from conftest import ROOT, run_script
 from dicom_network import Archive, until
 from dicom_studies import program, radiograph
 
-from chexnet.config.dicom_addresses import Peer
 from chexnet.inference import Predictor
 from chexnet.inference.dicom_report import ModelIdentity
 from chexnet.web.dicom_node import NodeConfig, running_node
