@@ -155,7 +155,7 @@ def test_pytorch_gives_the_same_features(tmp_path):
 
 
 def test_the_graph_cache_keeps_them_apart_from_plain_graphs(tmp_path):
-    ckpt = save_network(tmp_path / "model.pdparams", "resnet18")
+    ckpt = save_network(tmp_path / "model.pdparams", "densenet_cifar")
     options = {"device": "cpu", "crops": 1, "graph_cache": str(tmp_path / "graphs")}
     if engines.why_unavailable("openvino") and engines.why_unavailable("onnxruntime"):
         pytest.skip("no engine whose graphs are kept")
