@@ -29,12 +29,12 @@ MAX_IMAGE_NUMBER = 1_000_000
 
 OUTPUT = FindingCode("OUTPUT", LOCAL_SCHEME, "Output of the network")
 CALIBRATED = FindingCode("CALIBRATED", LOCAL_SCHEME, "Calibrated by Platt scaling")
-"""How a probability was obtained."""
+"""Methods by which a probability was obtained."""
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """What the results of one network have in common.
+    """Description of a network, which its results have in common.
 
     Attributes:
         ckpt_sha256: SHA-256 of the weights.

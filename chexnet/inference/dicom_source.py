@@ -1,4 +1,4 @@
-"""What DICOM results keep of the image that they belong to: patient, study, references, character set."""
+"""Parts of an image's header that its DICOM results keep: patient, study, references, character set."""
 
 import hashlib
 import os

@@ -28,7 +28,7 @@ SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """How a node listens and where it sends.
+    """Addresses of a node and of its peer.
 
     Attributes:
         title: its application entity title.
