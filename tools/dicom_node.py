@@ -51,7 +51,7 @@ def run_node(args: argparse.Namespace) -> None:
     from chexnet.inference import Predictor
     from chexnet.inference.dicom_report import ModelIdentity
     from chexnet.inference.dicom_results import check_installed
-    from chexnet.web.dicom_node import NodeConfig, running_node
+    from chexnet.web.dicom_service import NodeConfig, running_node
 
     check_installed("tools/dicom_node.py", "pynetdicom")
     predictor = Predictor(cli.config_from_args(InferenceConfig, args, ckpt=ckpt), log=cli.echo)

@@ -66,17 +66,17 @@ def serve(ckpt: Path) -> None:
 
 def run_node(ckpt: Path, folder: Path) -> None:
     """Run the DICOM node, whose peer does not answer, and stop it by a signal as soon as it listens."""
-    from chexnet.web import dicom_node
+    from chexnet.web import dicom_service
 
-    original = dicom_node.DicomNode.wait
-    dicom_node.DicomNode.wait = lambda node: os.kill(os.getpid(), signal.SIGTERM)
+    original = dicom_service.DicomNode.wait
+    dicom_service.DicomNode.wait = lambda node: os.kill(os.getpid(), signal.SIGTERM)
     spec = importlib.util.spec_from_file_location("script_dicom_node", ROOT / "tools/dicom_node.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     flags = ("--peer", "ARCHIVE@127.0.0.1:1", "--spool", folder / "spool", "--port", "0", "--ckpt", ckpt)
     if (code := script.main(list(map(str, flags)))) != 143:
         print_line(f"tools/dicom_node.py ended with {code}")
-    dicom_node.DicomNode.wait = original
+    dicom_service.DicomNode.wait = original
 
 
 def main(folder: Path) -> None:

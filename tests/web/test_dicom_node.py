@@ -16,7 +16,7 @@ from dicom_studies import program, radiograph
 
 from chexnet.inference import Predictor
 from chexnet.inference.dicom_report import ModelIdentity
-from chexnet.web.dicom_node import NodeConfig, running_node
+from chexnet.web.dicom_service import NodeConfig, running_node
 
 pytest.importorskip("pynetdicom")
 
@@ -80,7 +80,7 @@ def test_results_wait_for_a_peer_and_survive_a_restart(archive, start, tmp_path)
     waiting = spooled(tmp_path)
     assert len(waiting) == 2
     assert {path.parent.name for path in waiting} == {"results"}
-    with archive.running(), start(archive.peer):
+    with archive.running("+xi"), start(archive.peer):  # it accepts implicit value representations only
         until(lambda: not spooled(tmp_path))
     assert set(archive.uids().values()) == {1}
     assert len(archive.uids()) == 2

@@ -12,7 +12,7 @@ from dicom_studies import program, radiograph
 from chexnet.config.dicom_addresses import Peer
 from chexnet.inference import Predictor
 from chexnet.inference.dicom_report import ModelIdentity
-from chexnet.web.dicom_node import NodeConfig, running_node
+from chexnet.web.dicom_service import NodeConfig, running_node
 
 pytest.importorskip("pynetdicom")
 
