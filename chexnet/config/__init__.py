@@ -392,3 +392,22 @@ class PredictConfig(InferenceConfig):
         "write the features before the head, one row per image, to FILE: .npy (with a .csv of names) or .parquet",
         metavar="FILE",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardConfig:
+    """A model card of a checkpoint. What the files do not say is written as unknown."""
+
+    report: str | None = data(
+        None, "metrics.json of a report on the checkpoint, from eval.py --output_dir", metavar="FILE.json"
+    )
+    train_list: str | None = data(None, "list file of the training images", metavar="FILE")
+    val_list: str | None = data(None, "list file of the validation images", metavar="FILE")
+    test_list: str | None = data(None, "list file of the test images", metavar="FILE")
+    train_config: str | None = data(None, "config.json of the training run", metavar="FILE.json")
+    shortcuts: str | None = data(None, "shortcuts.json of tools/shortcuts.py", metavar="FILE.json")
+    details: str | None = data(
+        None,
+        "JSON file with what only people know: intended use, license ... (pretrained_models/README.md)",
+        metavar="FILE.json",
+    )

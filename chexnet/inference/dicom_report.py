@@ -38,13 +38,14 @@ class ModelIdentity:
 
     Attributes:
         ckpt_sha256: SHA-256 of the weights.
-        parameters: lines about the weights and the preprocessing, for Algorithm Parameters.
+        parameters: weights, preprocessing and selection rule of the thresholds, for Algorithm Parameters. It is one
+            text, because each content item of a report costs about a millisecond and this one stands in every group.
         disclaimer: see `Predictor`; may be empty.
         thresholds: operating points for decisions, if any.
     """
 
     ckpt_sha256: str
-    parameters: tuple[str, ...]
+    parameters: str
     disclaimer: str
     thresholds: Thresholds | None
 
@@ -58,7 +59,7 @@ class ModelIdentity:
         ]
         if thresholds:
             parameters.append(f"thresholds: {thresholds.chosen or 'unknown selection rule'}")
-        return cls(predictor.ckpt_sha256, tuple(parameters), predictor.disclaimer, thresholds)
+        return cls(predictor.ckpt_sha256, "; ".join(parameters), predictor.disclaimer, thresholds)
 
     @property
     def notices(self) -> list[str]:
@@ -143,7 +144,7 @@ def _finding_group(evidence: "Dataset", prediction: Prediction, name: str, model
     from highdicom import sr
     from pydicom.sr.codedict import codes
 
-    thresholds, parameters, evaluations = model.thresholds, list(model.parameters), []
+    thresholds, parameters, evaluations = model.thresholds, [model.parameters], []
     if thresholds:
         point = thresholds.points[name]
         parameters.append(
@@ -156,9 +157,7 @@ def _finding_group(evidence: "Dataset", prediction: Prediction, name: str, model
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=model.uid(evidence, "finding", name), identifier=name),
         finding_type=sr.CodedConcept(*finding_code(name)),
-        algorithm_id=sr.AlgorithmIdentification(
-            name=SOFTWARE, version=chexnet.__version__, manufacturer=SOFTWARE, parameters=parameters
-        ),
+        algorithm_id=sr.AlgorithmIdentification(name=SOFTWARE, version=chexnet.__version__, parameters=parameters),
         measurements=[
             sr.Measurement(
                 name=codes.DCM.Probability, value=value, unit=codes.UCUM.NoUnits, method=sr.CodedConcept(*method)

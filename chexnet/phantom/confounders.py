@@ -1,4 +1,4 @@
-"""Things on a radiograph that are no finding: a drain, a pacemaker, and lead markers beside the patient.
+"""Things on a radiograph that are no finding: a drain, a pacemaker, and lead markers next to the patient.
 
 In real data they go with findings, and a network may learn them in place of the finding (Zech et al., PLOS Medicine
 15(11), 2018; Oakden-Rayner et al., CHIL 2020). Each adds path length where it lies and leaves every other pixel as it
@@ -27,7 +27,7 @@ def chest_drain(chest: Chest, rng: np.random.Generator) -> Array:
     inward = bulge + 1.5 * np.linspace(0.0, 1.0, 9) ** 2
     points = [(side * (a.half_width + 3.2), enters + 1.6)]
     points += [(side * float(x), float(y)) for x, y in zip(wall - inward, heights, strict=True)]
-    return 2.5 * _strokes(chest, [points], 0.42) + 6.0 * _strokes(chest, [points], 0.09)
+    return 3.0 * _strokes(chest, [points], 0.53) + 12.0 * _strokes(chest, [points], 0.15)
 
 
 def pacemaker(chest: Chest, rng: np.random.Generator) -> Array:

@@ -21,8 +21,10 @@ GROUND = {
     "errors",
     "files",
     "gpu_memory",
+    "known_lists",
     "labels",
     "prefetch",
+    "published",
 }
 WINGS = {
     "metrics": {"errors"},
@@ -38,7 +40,19 @@ WINGS = {
 """Package -> packages that it may import."""
 
 WITHOUT_PADDLE = (
-    *("_lazy", "_types", "cli", "config", "device", "errors", "files", "labels", "prefetch"),
+    *(
+        "_lazy",
+        "_types",
+        "cli",
+        "config",
+        "device",
+        "errors",
+        "files",
+        "known_lists",
+        "labels",
+        "prefetch",
+        "published",
+    ),
     *("metrics", "phantom", "inference", "evaluation", "web"),
     *(f"gpu.{module}" for module in ("gpu_check", "libraries", "paddle_build")),
     *(f"data.{name}" for name in ("audit", "cache", "download", "images", "lists", "transforms", "loader")),
@@ -46,7 +60,9 @@ WITHOUT_PADDLE = (
 )
 LIBRARY = ROOT / "chexnet"
 EXAMPLES = tuple(ROOT / f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist"))
-BENCHMARKS = tuple(ROOT / f"benchmarks/{name}.py" for name in ("__main__", "backbones", "gpu", "recipes"))
+BENCHMARKS = tuple(
+    ROOT / f"benchmarks/{name}.py" for name in ("__main__", "backbones", "gpu", "recipes", "shortcut_networks")
+)
 SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py"), *EXAMPLES, *BENCHMARKS])
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from chexnet.evaluation.report import charts
 from chexnet.evaluation.report.class_scores import ClassScores
 from chexnet.evaluation.report.report_builder import Report
-from chexnet.labels import published_means, published_results, split_of
+from chexnet.known_lists import split_of
 from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.delong import AUROCEstimate
 from chexnet.metrics.operating_points import RULES, Proportion
+from chexnet.published import comparability, published_results
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -45,7 +46,9 @@ class Chart:
 def render_html(report: Report) -> str:
     """Render the page; all text is escaped by the templates."""
     predictions, other = report.predictions, report.other
-    systems = published_results(predictions.classes)
+    own_split = split_of(predictions.names)
+    published = published_results(predictions.classes, own_split)
+    systems = [system for system in published if system.auroc]
     members = report.run.get("members", [])
     sections = {
         "auroc": "AUROC next to published results" if systems else "AUROC",
@@ -66,8 +69,8 @@ def render_html(report: Report) -> str:
         summary=_summary(report),
         disclaimers=dict.fromkeys(str(run["notice"]) for run in members or [report.run] if run.get("notice")),
         systems=systems,
-        published_means=published_means(predictions.classes),
-        own_split=split_of(predictions.names),
+        comparability=comparability(own_split) if published else (),
+        own_split=own_split,
         splits=[(split, len(list(group))) for split, group in groupby(systems, key=lambda system: system.split)],
         replicates=REPLICATES,
         rules={name: rule.description for name, rule in RULES.items()},

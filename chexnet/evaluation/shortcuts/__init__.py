@@ -3,13 +3,23 @@
 docs/shortcuts.md describes the pairs, the numbers and the rule.
 """
 
-from chexnet.evaluation.shortcuts.effects import FRACTION, Change, Effect, Shortcut, Verdict, judge, measure_effects
+from chexnet.evaluation.shortcuts.effects import (
+    FRACTION,
+    MIN_LOGIT,
+    Change,
+    Effect,
+    Shortcut,
+    Verdict,
+    judge,
+    measure_effects,
+)
 from chexnet.evaluation.shortcuts.image_pairs import Pair, read_pairs
 from chexnet.evaluation.shortcuts.shortcut_check import ShortcutResult, check_output, check_shortcuts, write_result
 from chexnet.evaluation.shortcuts.shortcut_text import format_result
 
 __all__ = [
     "FRACTION",
+    "MIN_LOGIT",
     "Change",
     "Effect",
     "Pair",

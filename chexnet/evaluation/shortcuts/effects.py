@@ -1,4 +1,4 @@
-"""How much a planted thing changes the outputs of a network, and when it counts as a shortcut. Arrays in, values out."""
+"""Effects of planted things on the outputs of a network, and the rule that makes one of them a shortcut."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ import numpy as np
 from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.platt import to_logits
 
-FRACTION = 0.25
-"""Change of a finding's logit that makes a shortcut, as a fraction of the change by the finding itself."""
+MIN_LOGIT, FRACTION = 1.0, 0.25
+"""Change of a finding's logit that makes a shortcut: more than MIN_LOGIT, which multiplies the odds by 2.7, and more
+than this fraction of the change by the finding itself."""
 
 SEED = 0
 
@@ -30,7 +31,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Effect:
-    """How much one planted thing changes one output.
+    """Change of one output by one planted thing.
 
     Attributes:
         planted: the thing.
@@ -54,24 +55,25 @@ class Shortcut:
 
     Attributes:
         effect: its effect on the finding.
-        fraction: absolute mean change of the logit, divided by the mean change by the finding itself.
+        fraction: absolute mean change of the logit, divided by the mean change by the finding itself; None unless the
+            finding raises its logit.
     """
 
     effect: Effect
-    fraction: float
+    fraction: float | None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the effects mean.
+    """The shortcuts among the effects.
 
     Attributes:
-        shortcuts: the shortcuts, the largest fraction first.
-        not_judged: finding -> why nothing can be said about it.
+        shortcuts: the shortcuts, the largest change of a logit first.
+        not_judged: findings that no pair plants, so that there is nothing to compare with.
     """
 
     shortcuts: tuple[Shortcut, ...]
-    not_judged: dict[str, str]
+    not_judged: tuple[str, ...]
 
 
 def measure_effects(
@@ -113,28 +115,25 @@ def measure_effects(
 def judge(effects: Sequence[Effect], classes: Sequence[str]) -> Verdict:
     """Find the shortcuts among the effects.
 
-    A thing that is no class is a shortcut for a finding if the interval of its change of the logit excludes 0, and its
-    mean is more than FRACTION of the mean change by the finding itself. A finding that is not planted, or that does not
-    raise its own logit, has no such reference and is not judged.
+    A thing that is no class is a shortcut for a finding if the interval of its change of the logit excludes 0, and the
+    mean is more than MIN_LOGIT and more than FRACTION of the mean change by the finding itself, up or down. A network
+    that has learned only the drain does not react to the finding, so MIN_LOGIT then decides alone.
 
     Args:
         effects: from `measure_effects`.
         classes: names of the network's classes.
     """
-    own = {effect.finding: effect.logit for effect in effects if effect.planted == effect.finding}
-    not_judged = {}
-    for finding in classes:
-        if finding not in own:
-            not_judged[finding] = "no pair plants it"
-        elif own[finding].low <= 0:
-            not_judged[finding] = "its own pairs do not raise its logit"
-    shortcuts = [
-        Shortcut(effect, abs(effect.logit.mean) / own[effect.finding].mean)
-        for effect in effects
-        if effect.planted not in classes and effect.finding not in not_judged and effect.logit.excludes_zero
-    ]
-    found = [shortcut for shortcut in shortcuts if shortcut.fraction > FRACTION]
-    return Verdict(tuple(sorted(found, key=lambda shortcut: -shortcut.fraction)), not_judged)
+    own = {effect.finding: effect.logit.mean for effect in effects if effect.planted == effect.finding}
+    found = []
+    for effect in effects:
+        size = abs(effect.logit.mean)
+        if effect.planted in classes or effect.finding not in own or not effect.logit.excludes_zero:
+            continue
+        reference = own[effect.finding]
+        if size > max(MIN_LOGIT, FRACTION * reference):
+            found.append(Shortcut(effect, size / reference if reference > 0 else None))
+    found.sort(key=lambda shortcut: -abs(shortcut.effect.logit.mean))
+    return Verdict(tuple(found), tuple(finding for finding in classes if finding not in own))
 
 
 def _changes(values: np.ndarray, owner: np.ndarray, patients: int) -> list[Change]:

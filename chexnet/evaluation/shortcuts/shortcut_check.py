@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from PIL import Image
 
 from chexnet._types import ProgressFn
 from chexnet.errors import InputError
-from chexnet.evaluation.shortcuts.effects import FRACTION, SEED, Effect, Verdict, judge, measure_effects
+from chexnet.evaluation.shortcuts.effects import FRACTION, MIN_LOGIT, SEED, Effect, Verdict, judge, measure_effects
 from chexnet.evaluation.shortcuts.image_pairs import Pair, read_pairs
 from chexnet.files import atomic_write, check_writable, sha256, write_text
 from chexnet.files.text_files import shorten_all
@@ -29,13 +29,14 @@ MAX_PICTURES = 4
 
 RULE = (
     f"a thing that is no class is a shortcut for a finding if the 95 % interval of its mean change of the finding's "
-    f"logit excludes 0 and the mean is more than {FRACTION:g} of the mean change by the finding itself; intervals: "
+    f"logit excludes 0 and the mean is more than {MIN_LOGIT:g} and more than {FRACTION:g} of the mean change by the "
+    f"finding itself, up or down; intervals: "
     f"percentiles of {REPLICATES:,} resamples of the patients, seed {SEED}"
 )
 
 
 class ImagePredictor(Protocol):
-    """What the check needs of a `chexnet.inference.Predictor`."""
+    """The part of `chexnet.inference.Predictor` that the check uses."""
 
     classes: tuple[str, ...]
     ckpt_sha256: str
@@ -90,7 +91,7 @@ class ShortcutResult:
                 {"planted": found.effect.planted, "finding": found.effect.finding, "fraction": found.fraction}
                 for found in self.verdict.shortcuts
             ],
-            "not_judged": self.verdict.not_judged,
+            "not_judged": list(self.verdict.not_judged),
         }
 
     def examples(self) -> list[tuple[Pair, str]]:

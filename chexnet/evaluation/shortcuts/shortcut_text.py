@@ -7,13 +7,16 @@ from chexnet.evaluation.shortcuts.shortcut_check import RULE, ShortcutResult
 def format_result(result: ShortcutResult) -> str:
     """Format a table of the changes of the logits, the verdict and its rule."""
     lines = [*_table(result), "", f"rule: {RULE}"]
-    for finding, reason in result.verdict.not_judged.items():
-        lines.append(f"not judged: {finding}, {reason}")
+    if result.verdict.not_judged:
+        lines.append(f"not judged, because no pair plants them: {', '.join(result.verdict.not_judged)}")
     for shortcut in result.verdict.shortcuts:
         effect = shortcut.effect
+        compared = "which does not raise its own logit"
+        if shortcut.fraction is not None:
+            compared = f"{shortcut.fraction:.2f} of what the finding itself does"
         lines.append(
-            f"shortcut: {effect.planted} moves {effect.finding} by {_change(effect.logit)}, {shortcut.fraction:.2f} of "
-            f"what {effect.finding} itself does; its probability by {_change(effect.probability, 3)}"
+            f"shortcut: {effect.planted} moves {effect.finding} by {_change(effect.logit)}, {compared}; its "
+            f"probability by {_change(effect.probability, 3)}"
         )
     if not result.verdict.shortcuts:
         lines.append("no shortcut found among the things that were planted")
