@@ -14,7 +14,9 @@ from dicom_files import dataset, save
 from PIL import Image
 from pydicom.uid import generate_uid
 
+from chexnet.inference import thresholds as threshold_files
 from chexnet.labels import CLASS_NAMES
+from chexnet.metrics.platt import PlattScaling
 from chexnet.model import CheXNet, checkpoint
 
 EXAMPLE = ROOT / "examples/images/effusion.png"
@@ -49,12 +51,27 @@ def radiograph(path: Path, **header) -> pydicom.Dataset:
 
 @pytest.fixture(scope="session")
 def lenet_ckpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small network of 14 findings, with operating points and a calibration."""
+    """A small network of 14 findings."""
     paddle.seed(3)
     path = tmp_path_factory.mktemp("lenet") / "model.pdparams"
     checkpoint.save_weights(CheXNet(backbone="lenet").state_dict(), path)
     metadata = {"backbone": "lenet", "resize": 40, "crop": 32, "classes": CLASS_NAMES, "notice": "For tests only."}
     checkpoint.write_metadata_file(path, metadata)
+    return path
+
+
+@pytest.fixture(scope="session")
+def points(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of operating points: half of the findings are present; two have a calibration."""
+    content = threshold_files.Thresholds(
+        "rule of a test",
+        {name: threshold_files.OperatingPoint(index % 2 * 1.0, 0.5, 0.25) for index, name in enumerate(CLASS_NAMES)},
+        calibration={"Mass": PlattScaling(2.0, -1.0), "Edema": PlattScaling(0.5, 0.0)},
+        validation_list="val_list.txt",
+        validation_images=9,
+    )
+    path = tmp_path_factory.mktemp("points") / "points.json"
+    path.write_text(threshold_files.format_thresholds(content))
     return path
 
 
