@@ -35,8 +35,10 @@ def build_parser() -> cli.Parser:
 
 def predict_images(args: argparse.Namespace) -> None:
     """Predict, print each result as soon as it is ready, and report images that cannot be read."""
-    if args.quiet and not (args.output_json or args.output_csv or args.cam):
-        raise InputError("--quiet: the findings would be lost; also set --output_csv, --output_json or --cam")
+    if args.quiet and not any((args.output_json, args.output_csv, args.cam, args.dicom, args.embeddings)):
+        raise InputError(
+            "--quiet: the findings would be lost; also set --output_csv, --output_json, --cam, --dicom or --embeddings"
+        )
     args.ckpt = shipped_weights.choose_checkpoint(args.explicit_args.get("ckpt"), args.ckpt, cli.echo)
     config = cli.config_from_args(PredictConfig, args)
     from chexnet.inference import format_result, predict_files

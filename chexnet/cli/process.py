@@ -121,14 +121,14 @@ def one_line_warnings() -> Iterator[None]:
 def quiet_libraries() -> Iterator[None]:
     """Silence messages of other libraries that do not concern the user or repeat ours.
 
-    These are notes of Paddle and Matplotlib, and warnings of image decoders about pixel limits and metadata that
-    `chexnet.data.images` checks too.
+    These are notes of Paddle, Matplotlib and highdicom, and warnings of image decoders about pixel limits and metadata
+    that `chexnet.data.images` checks too.
     """
     with ExitStack() as stack:
         level = "GLOG_minloglevel"  # read by Paddle's compiled code at import; 2 shows errors only
         stack.callback(_set, level, os.environ.get(level))
         os.environ.setdefault(level, "2")
-        for library in ("paddle.utils.download", "matplotlib"):
+        for library in ("paddle.utils.download", "matplotlib", "highdicom"):
             logger = logging.getLogger(library)
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.WARNING)
@@ -136,7 +136,7 @@ def quiet_libraries() -> Iterator[None]:
         # Appended, so that filters chosen by the user have priority.
         warnings.filterwarnings("ignore", message=r"Image size .* exceeds limit", append=True)
         warnings.filterwarnings("ignore", message="When training, we now always track", append=True)
-        warnings.filterwarnings("ignore", module=r"pydicom\b|PIL\.TiffImagePlugin", append=True)
+        warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)\b|PIL\.TiffImagePlugin", append=True)
         yield
 
 

@@ -387,6 +387,16 @@ class PredictConfig(InferenceConfig):
     output_csv: str | None = outputs(
         None, "write all probabilities to this CSV file, one line per image", metavar="FILE.csv"
     )
+    dicom: str | None = outputs(
+        None,
+        "for DICOM images, write a structured report and the heat maps as DICOM files to DIR (docs/deployment.md)",
+        metavar="DIR",
+    )
+    embeddings: str | None = outputs(
+        None,
+        "write the features before the head, one row per image, to FILE: .npy (with a .csv of names) or .parquet",
+        metavar="FILE",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ __all__ = [
     "dense_probabilities",
     "grad_cam",
     "heatmap_range",
+    "mean_features",
     "probabilities",
     "to_opacity",
     "upsample_to_image",
@@ -76,6 +77,27 @@ def dense_probabilities(maps: np.ndarray, bias: np.ndarray, window: int) -> np.n
     windows = sliding_window_view(maps, (window, window), axis=(-2, -1))  # [N, C, h', w', window, window]
     means = probabilities(np.moveaxis(windows, 1, 3), bias)  # [N, h', w', C]
     return means.mean(axis=(1, 2), dtype=np.float64)
+
+
+def mean_features(features: np.ndarray, window: int = 0) -> np.ndarray:
+    """Average a feature map over its cells and the crops of an image, as the probabilities are averaged.
+
+    The head of a network with class maps is linear, so that applied to the result it gives the mean logit of the crops
+    or windows; with one crop, that is the logit.
+
+    Args:
+        features: float32 [K, channels, h, w], the last feature maps of the K crops.
+        window: for dense evaluation, the side of a window in cells, see `dense_probabilities`; 0 for crops. A cell then
+            counts as often as windows contain it.
+
+    Returns:
+        float32 [channels].
+    """
+    rows, columns = (
+        np.convolve(np.ones(side - (window or side) + 1), np.ones(window or side)) for side in features.shape[2:]
+    )
+    weights = rows[:, None] * columns
+    return (features.mean(axis=0, dtype=np.float64) * (weights / weights.sum())).sum(axis=(1, 2)).astype(np.float32)
 
 
 def window_cells(predict: Callable[[np.ndarray], np.ndarray], crop: int) -> int:

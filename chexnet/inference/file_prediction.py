@@ -1,7 +1,7 @@
 """Predict image files and write the results."""
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
@@ -13,14 +13,15 @@ from chexnet.config import PredictConfig
 from chexnet.data.images import image_folders
 from chexnet.errors import InputError, printable
 from chexnet.files import check_inputs, check_writable
+from chexnet.inference.embedding_files import EmbeddingWriter, check_embeddings, open_embeddings
 from chexnet.inference.engines import EAGER_MAX_CROPS
+from chexnet.inference.image_outputs import ImageOutputs, select_findings
 from chexnet.inference.prediction import MEANINGLESS, Prediction
-from chexnet.inference.prediction_files import CsvWriter, JsonWriter, Output, OverlayWriter
-from chexnet.inference.predictor import MAX_BATCH_IMAGES, Predictor
+from chexnet.inference.prediction_files import CsvWriter, JsonWriter, Output
+from chexnet.inference.predictor import Predictor
 from chexnet.inference.thresholds import Thresholds, require_calibration, thresholds_path
 from chexnet.metrics.platt import PlattScaling
 from chexnet.model import checkpoint
-from chexnet.prefetch import prefetch_map
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ImageResult:
         pictures: finding -> picture file, for the findings that were drawn.
         disclaimer: see `Predictor`; may be empty.
         calibration: Platt scaling of the findings to calibrate; empty for none.
+        documents: DICOM files of the result.
     """
 
     prediction: Prediction
@@ -40,6 +42,7 @@ class ImageResult:
     pictures: dict[str, Path]
     disclaimer: str = ""
     calibration: Mapping[str, PlattScaling] = field(default_factory=dict)
+    documents: tuple[Path, ...] = ()
 
 
 def predict_files(
@@ -57,7 +60,7 @@ def predict_files(
         config: the run.
         names: paths of image files and folders, see `chexnet.data.images.image_folders.find_images`.
         count_known: True if all names are available before the first prediction. No engine is then compiled for few
-            images. Folders are read while their images are predicted, except with `config.cam`.
+            images. Folders are read while their images are predicted, except with `config.cam` or `config.dicom`.
         log: receives lines for the user.
 
     Yields:
@@ -70,51 +73,53 @@ def predict_files(
     log = log or (lambda line: None)
     outputs = _check_outputs(config)
     skipped: Counter[str] = Counter()
-    files = image_folders.find_images(_reject_overlap(names, config.cam), skipped)
-    paths: Iterable[Path | InputError] = _reject_overwriting(files, config.cam, outputs)
+    folders = list(filter(None, [config.cam, config.dicom]))
+    files = image_folders.find_images(_reject_overlap(names, folders), skipped)
+    paths: Iterable[Path | InputError] = _reject_overwriting(files, folders, outputs)
     number = None
     if count_known:
-        paths, number = _count_few(paths, everything=config.cam is not None)
-    pictures = OverlayWriter(config.cam) if config.cam else None
-    predictor = Predictor(config, images=number, maps=pictures is not None, log=log)
+        paths, number = _count_few(paths, everything=bool(folders))
+    predictor = Predictor(config, images=number, maps=bool(folders), embeddings=bool(config.embeddings), log=log)
     found_thresholds = predictor.find_thresholds(config.thresholds, log)
     thresholds = found_thresholds[1] if found_thresholds else None
     calibration = require_calibration(found_thresholds, config.ckpt, log) if config.calibrated else {}
+    image_outputs = ImageOutputs(config, predictor, thresholds, log)
     predictor.load(log)
     with ExitStack() as stack:
         metadata = run_metadata(config.ckpt, predictor, found_thresholds)
-        json_file = csv_file = None
+        json_file = csv_file = embeddings = None
         if config.output_json:
             json_file = stack.enter_context(Output(JsonWriter.open(config.output_json, metadata)))
         if config.output_csv:
             opened = CsvWriter.open(config.output_csv, predictor.classes, thresholds, calibration)
             csv_file = stack.enter_context(Output(opened))
-        results = stack.enter_context(closing(_with_overlays(predictor, paths, pictures, thresholds, config)))
-        for prediction, drawn in results:
+        if config.embeddings:
+            embeddings = stack.enter_context(Output(open_embeddings(config.embeddings, metadata)))
+        results = stack.enter_context(closing(image_outputs.predict_all(paths)))
+        for prediction, written in results:
             if isinstance(prediction, InputError):
                 if json_file:
                     json_file.write(JsonWriter.add_error, prediction)
                 yield prediction
                 continue
             if json_file:
-                json_file.write(JsonWriter.add, prediction, thresholds, calibration, drawn)
+                json_file.write(
+                    JsonWriter.add, prediction, thresholds, calibration, written.pictures, written.documents
+                )
             if csv_file:
                 csv_file.write(CsvWriter.add, prediction)
-            yield ImageResult(prediction, thresholds, drawn, predictor.disclaimer, calibration)
+            if embeddings:
+                embeddings.write(EmbeddingWriter.add, prediction)
+            yield ImageResult(
+                prediction, thresholds, written.pictures, predictor.disclaimer, calibration, written.documents
+            )
     if skipped:
         log(f"skipped in folders: {image_folders.format_counts(skipped)}")
-    failures = [file.failure for file in (json_file, csv_file) if file and file.failure]
-    failures += pictures.failures if pictures else []
+    failures = [file.failure for file in (json_file, csv_file, embeddings) if file and file.failure]
+    failures += image_outputs.failures
     if failures:
         more = f"; {len(failures) - 3} more" if len(failures) > 3 else ""
         raise InputError("; ".join(map(str, failures[:3])) + f"{more}; all other outputs were written")
-
-
-def select_findings(prediction: Prediction, thresholds: Thresholds | None, top: int) -> list[str]:
-    """Return the findings to show for an image: all present ones, and at least `top`."""
-    if thresholds is None or not prediction.meaningful:
-        return prediction.top_k(top)
-    return prediction.ranked(thresholds)[: max(top, len(prediction.present(thresholds)))]
 
 
 def format_result(result: ImageResult, top: int) -> str:
@@ -137,6 +142,7 @@ def format_result(result: ImageResult, top: int) -> str:
         lines.append(f"  notice: {result.disclaimer}")
     lines += [f"  warning: {warning}" for warning in prediction.warnings]
     lines += [f"  drawn: {printable(str(path))}" for path in dict.fromkeys(result.pictures.values())]
+    lines += [f"  DICOM: {printable(str(path))}" for path in result.documents]
     return "\n".join(lines)
 
 
@@ -170,42 +176,15 @@ def _check_outputs(config: PredictConfig) -> list[str]:
         if path:
             check_writable(path, suffix, protected=inputs, others=outputs)
             outputs.append(path)
+    if config.embeddings:
+        outputs += check_embeddings(config.embeddings, inputs, outputs)
     return outputs
-
-
-def _with_overlays(
-    predictor: Predictor,
-    paths: Iterable[Path | InputError],
-    pictures: OverlayWriter | None,
-    thresholds: Thresholds | None,
-    config: PredictConfig,
-) -> Generator[tuple[Prediction | InputError, dict[str, Path]], None, None]:
-    """Yield predictions with their pictures, which threads draw while the network computes the next images."""
-
-    def draw(item: tuple[Prediction | InputError, str]) -> tuple[Prediction | InputError, dict[str, Path]]:
-        prediction, name = item
-        if pictures is None or isinstance(prediction, InputError):
-            return prediction, {}
-        if config.sheet:
-            return prediction, pictures.draw_sheet(prediction, name, thresholds, predictor.disclaimer)
-        findings = select_findings(prediction, thresholds, config.top)
-        return prediction, pictures.draw(prediction, name, findings, predictor.disclaimer)
-
-    def with_name(prediction: Prediction | InputError) -> tuple[Prediction | InputError, str]:
-        if pictures is None or isinstance(prediction, InputError):
-            return prediction, ""
-        return prediction, pictures.name(prediction.name)
-
-    with closing(predictor.predict_all(paths)) as predictions:
-        workers = config.num_workers if pictures else 0
-        with closing(prefetch_map(draw, map(with_name, predictions), workers, buffer_size=MAX_BATCH_IMAGES)) as drawn:
-            yield from drawn
 
 
 def _count_few(paths: Iterable[Path | InputError], everything: bool) -> tuple[Iterable[Path | InputError], int | None]:
     """Return the paths, and the number of images if they are few or `everything` is to be listed now; None else.
 
-    With pictures everything is listed, so that none is written before all inputs are known.
+    With files per image everything is listed, so that none is written before all inputs are known.
     """
     paths = iter(paths)
     first = list(paths if everything else islice(paths, EAGER_MAX_CROPS + 1))
@@ -213,27 +192,29 @@ def _count_few(paths: Iterable[Path | InputError], everything: bool) -> tuple[It
     return chain(first, paths), sum(isinstance(path, Path) for path in first) if complete else None
 
 
-def _reject_overlap(names: Iterable[str], cam: str | None) -> Iterator[str]:
-    """Yield the names; raise InputError if a later run would read the pictures of this run as images."""
+def _reject_overlap(names: Iterable[str], folders: Sequence[str]) -> Iterator[str]:
+    """Yield the names; raise InputError if a later run would read the pictures and documents of this run as images."""
     for name in names:
-        if cam:
-            image, folder = Path(name).resolve(), Path(cam).resolve()
+        for written in folders:
+            image, folder = Path(name).resolve(), Path(written).resolve()
             if folder == image or folder in image.parents or image in folder.parents:
-                raise InputError(f"{cam}: images are read from there ({name}); choose another folder for the pictures")
+                raise InputError(f"{written}: images are read from there ({name}); choose another folder")
         yield name
 
 
 def _reject_overwriting(
-    paths: Iterable[Path | InputError], cam: str | None, outputs: Sequence[str]
+    paths: Iterable[Path | InputError], folders: Sequence[str], outputs: Sequence[str]
 ) -> Iterator[Path | InputError]:
     """Yield the paths; raise InputError if an output would replace one of them, directly or through links."""
-    folder = Path(cam).resolve() if cam else None
     for path in paths:
         if isinstance(path, Path):
             if outputs:
                 check_inputs([path], outputs)
-            if folder and folder in path.resolve().parents:
-                raise InputError(f"{cam}: images are read from there ({path}); choose another folder for the pictures")
+            for folder in folders:
+                if Path(folder).resolve() in path.resolve().parents:
+                    raise InputError(
+                        f"{folder}: images are read from there ({path}); choose another folder to write to"
+                    )
         yield path
 
 

@@ -151,7 +151,12 @@ class GraphCache:
 
 
 def open_cache(
-    choice: str | None, spec: EngineSpec, opened: "model.Checkpoint", crop: int | None, log: LogFn
+    choice: str | None,
+    spec: EngineSpec,
+    opened: "model.Checkpoint",
+    crop: int | None,
+    log: LogFn,
+    features: bool = False,
 ) -> GraphCache | None:
     """Return the entries of a checkpoint for an engine.
 
@@ -161,6 +166,7 @@ def open_cache(
         opened: the checkpoint.
         crop: side of the network's input, or None for any height and width.
         log: see `GraphCache`.
+        features: whether the graphs for class maps are those of `chexnet.model.feature_maps`.
 
     Returns:
         None if graphs of this engine or of this backbone are not kept, or nothing can be written or read.
@@ -175,6 +181,7 @@ def open_cache(
         "classes": len(config.classes),
         "normalization": config.preprocessing.scaling,
         "crop": crop,
+        "features": features,
         "engine": spec.engine,
         "engine_version": spec.version,
         "precision": spec.precision,

@@ -52,6 +52,8 @@ class Prediction:
         grid: positions of the map cells in the crops.
         geometry: positions of the crops in the image.
         cam_max: logit shown at full opacity, see `chexnet.inference.cam.heatmap_range`.
+        embedding: float32 [channels], the features before the head, see `chexnet.inference.cam.mean_features`; None
+            unless the Predictor was made with `embeddings=True`.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Prediction:
     grid: FeatureGrid
     geometry: CropGeometry
     cam_max: float
+    embedding: np.ndarray | None = None
 
     def top_k(self, count: int) -> list[str]:
         """Return the `count` most probable findings, the most probable first."""

@@ -3,10 +3,8 @@
 import csv
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Concatenate, Generic, ParamSpec, TypeVar
@@ -17,15 +15,10 @@ from chexnet.errors import InputError, printable
 from chexnet.files import atomic_write, check_writable
 from chexnet.inference import overlays
 from chexnet.inference.contact_sheets import finding_sheet
+from chexnet.inference.file_names import file_part
 from chexnet.inference.prediction import Prediction
 from chexnet.inference.thresholds import Thresholds
 from chexnet.metrics.platt import PlattScaling
-
-_UNSAFE = re.compile(r"[^\w .()+-]")
-"""Characters of class names that some file systems do not allow in file names."""
-
-_MAX_PART_BYTES = 90
-"""Maximum length of the image part and of the finding part of a file name. Some file systems allow 143 bytes in all."""
 
 Writer = TypeVar("Writer")
 P = ParamSpec("P")
@@ -72,20 +65,6 @@ class Output(Generic[Writer]):
                 self.__exit__(type(error), error, error.__traceback__)
 
 
-def _shortened(name: str) -> str:
-    while len(os.fsencode(name)) > _MAX_PART_BYTES:
-        name = name[:-1]
-    return name
-
-
-def _file_part(finding: str, classes: Sequence[str]) -> str:
-    """Return a part of a file name that is unique to this class."""
-    parts = [_shortened(_UNSAFE.sub("_", name)) for name in classes]
-    index = classes.index(finding)
-    ambiguous = [part.lower() for part in parts].count(parts[index].lower()) > 1  # some file systems ignore case
-    return f"{parts[index]}_{index + 1}" if ambiguous else parts[index]
-
-
 class JsonWriter:
     """Write all results as one JSON object, image by image, so that memory does not grow with their number."""
 
@@ -118,6 +97,7 @@ class JsonWriter:
         thresholds: Thresholds | None,
         calibration: Mapping[str, PlattScaling],
         pictures: Mapping[str, Path],
+        documents: Sequence[Path] = (),
     ) -> None:
         """Write the result of an image.
 
@@ -126,6 +106,7 @@ class JsonWriter:
             thresholds: operating points for decisions, if any.
             calibration: Platt scaling of the findings to calibrate; empty for none.
             pictures: finding -> picture file.
+            documents: DICOM files of the result.
         """
         entry: dict[str, Any] = {"image": prediction.name, "probabilities": _probabilities(prediction)}
         if calibration:
@@ -135,6 +116,8 @@ class JsonWriter:
         entry["warnings"] = list(prediction.warnings)
         if pictures:
             entry["cam"] = {finding: str(path) for finding, path in pictures.items()}
+        if documents:
+            entry["dicom"] = [str(path) for path in documents]
         self._file.write(self._separator + json.dumps(entry))
         self._separator = ",\n    "
 
@@ -191,9 +174,9 @@ class CsvWriter:
 
 
 class OverlayWriter:
-    """Write pictures named `<image>_<finding>.png`, or `<image>_2_<finding>.png` if that name is taken.
+    """Write pictures named `<image>_<finding>.png`, with a name of the image from `ImageNames`.
 
-    Long names are shortened. `draw` and `draw_sheet` are thread-safe.
+    `draw` and `draw_sheet` are thread-safe.
 
     Args:
         folder: created if it is missing.
@@ -208,23 +191,14 @@ class OverlayWriter:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.failures: list[InputError] = []
-        self._taken: set[str] = set()
         check_writable(self.folder / "picture.png", ".png", protected=())
-
-    def name(self, image: str) -> str:
-        """Return a new prefix for the names of an image's pictures."""
-        stem = _shortened(Path(image).stem)
-        names = (stem if number == 1 else f"{stem}_{number}" for number in count(1))
-        name = next(name for name in names if name.lower() not in self._taken)  # some file systems ignore case
-        self._taken.add(name.lower())
-        return name
 
     def draw(self, prediction: Prediction, name: str, findings: Sequence[str], disclaimer: str) -> dict[str, Path]:
         """Draw one picture per finding and return finding -> file for the written pictures.
 
         Args:
             prediction: result of the image.
-            name: prefix from `name`.
+            name: prefix from `ImageNames`.
             findings: findings to draw.
             disclaimer: line below each picture.
         """
@@ -236,7 +210,7 @@ class OverlayWriter:
             picture = overlays.render_panel(
                 gray, prediction.heatmap(finding, size), prediction.cam_max, title, disclaimer
             )
-            path = self.folder / f"{name}_{_file_part(finding, prediction.classes)}.png"
+            path = self.folder / f"{name}_{file_part(finding, prediction.classes)}.png"
             try:
                 with atomic_write(path) as temporary:
                     picture.save(temporary, compress_level=1)  # a higher level takes twice the time and saves a tenth
@@ -253,7 +227,7 @@ class OverlayWriter:
 
         Args:
             prediction: result of the image.
-            name: prefix from `name`.
+            name: prefix from `ImageNames`.
             thresholds: operating points; present findings get a frame.
             disclaimer: line at the bottom.
         """

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -47,6 +47,7 @@ class Predictor:
         config: how to load and run the checkpoint, or the path of the weight file.
         images: expected number of images, None if unknown. On a CPU, `engine="auto"` does not compile for few images.
         maps: True runs Grad-CAM, a second pass, for a backbone without class maps.
+        embeddings: True also returns the features of each image, see `Prediction`.
         log: receives a line about each compiled graph that is written to the graph cache (docs/predict.md), and about
             one that cannot be used.
         options: fields of `InferenceConfig` that replace those of `config`, such as `crops=1` or `device="cpu"`.
@@ -75,6 +76,7 @@ class Predictor:
         *,
         images: int | None = None,
         maps: bool = True,
+        embeddings: bool = False,
         log: LogFn | None = None,
         **options: Any,
     ) -> None:
@@ -100,13 +102,13 @@ class Predictor:
         if graph_cache.cache_folder(config.graph_cache):
             spec = engines.select_engine(config.engine, config.precision, None, cuda)
             self._graphs = graph_cache.open_cache(
-                config.graph_cache, spec, checkpoint, self._input_size, log or (lambda line: None)
+                config.graph_cache, spec, checkpoint, self._input_size, log or (lambda line: None), embeddings
             )
         # A graph in the cache needs no compilation, so that it serves few images, too.
         few = None if self._graphs else images and images * self._cost
         self.engine_spec = engines.select_engine(config.engine, config.precision, few, cuda)
         self.engine = self.engine_spec.description
-        self._grad_cam = maps
+        self._grad_cam, self._embeddings = maps, embeddings
         self._checkpoint: model.Checkpoint | None = checkpoint
         self._info: NetworkInfo | None = None
         self._compiled: dict[bool, Engine] = {}
@@ -149,13 +151,25 @@ class Predictor:
 
         Dense evaluation always needs class maps, of images of any size.
         """
-        maps = self.crops == DENSE or (maps and self.info.supports_cam)
+        return self._engine(self.crops == DENSE or (maps and self.info.supports_cam))
+
+    def _engine(self, maps: bool) -> Engine:
+        """Return the compiled engine for class maps, with the feature map for embeddings, or for probabilities."""
         if maps not in self._compiled:
+            features = maps and self._embeddings
             if self._graphs:
-                self._compiled[maps] = self._graphs.engine(maps, lambda: self.network)
+                self._compiled[maps] = self._graphs.engine(maps, lambda: self._traced(features))
             else:
-                self._compiled[maps] = self.engine_spec.compile(self.network, self._input_size, maps)
+                self._compiled[maps] = self.engine_spec.compile(self._traced(features), self._input_size, maps)
         return self._compiled[maps]
+
+    def _traced(self, features: bool) -> "model.CheXNet":
+        """Return the network whose class maps the engine computes, see `chexnet.model.feature_maps`."""
+        if not features:
+            return self.network
+        from chexnet.model.feature_maps import WithFeatureMap
+
+        return cast("model.CheXNet", WithFeatureMap(self.network))
 
     def release(self) -> None:
         """Free the compiled engines; the next prediction compiles again."""
@@ -219,21 +233,7 @@ class Predictor:
         if not batch:
             return []
         results = self._predict_images([image.crops for image in batch], maps=True)
-        return [
-            Prediction(
-                name=image.name,
-                gray=image.gray,
-                warnings=image.warnings,
-                classes=self.classes,
-                probabilities=probabilities.astype(np.float32),
-                maps=maps,
-                bias=self.info.bias,
-                grid=self.info.grid,
-                geometry=image.geometry,
-                cam_max=self.cam_max,
-            )
-            for image, (probabilities, maps) in zip(batch, results, strict=True)
-        ]
+        return [self._prediction(image, *result) for image, result in zip(batch, results, strict=True)]
 
     def predict_dataset(self, dataset: ListDataSet, batch_size: int, progress: ProgressFn | None = None) -> np.ndarray:
         """Predict every image of a data set, in its order.
@@ -276,15 +276,31 @@ class Predictor:
         Raises:
             InputError: a number is not finite.
         """
+        probabilities, cells = self._predict_cells(crops)
+        return probabilities, self._split(cells)[0]
+
+    def _predict_cells(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Predict as `predict_cam` does; with embeddings, the channels of the feature map follow the class maps."""
         if not self.info.supports_cam:
-            maps = cam.grad_cam(self.network, crops) if self._grad_cam else None
-            return self.predict_crops(crops), maps
+            cells = cam.grad_cam(self.network, crops) if self._grad_cam else None
+            if self._embeddings:
+                features = self._finite(self._engine(maps=True).predict(crops), "features")
+                cells = features if cells is None else np.concatenate([cells, features], axis=1)
+            return self.predict_crops(crops), cells
         engine = self.compile()
-        maps = self._finite(engine.predict(crops), "class maps")
+        cells = self._finite(engine.predict(crops), "class maps")
+        maps = cells[:, : len(self.classes)]
         if self.crops == DENSE:
             self._window = self._window or cam.window_cells(engine.predict, self.preprocessing.crop)
-            return cam.dense_probabilities(maps, self.info.bias, self._window), maps
-        return cam.probabilities(maps, self.info.bias), maps
+            return cam.dense_probabilities(maps, self.info.bias, self._window), cells
+        return cam.probabilities(maps, self.info.bias), cells
+
+    def _split(self, cells: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Split the result of `_predict_cells` into class maps and feature map, either of which may be None."""
+        if cells is None or not self._embeddings:
+            return cells, None
+        count = len(self.classes) if self.info.supports_cam or self._grad_cam else 0
+        return (cells[:, :count].copy() if count else None), cells[:, count:]
 
     def _finite(self, values: np.ndarray, name: str) -> np.ndarray:
         if not np.isfinite(values).all():
@@ -297,7 +313,7 @@ class Predictor:
 
     def _predict_images(self, batch: Sequence[np.ndarray], maps: bool) -> list[ImageOutput]:
         """Predict images by their crops, with or without class maps, see `image_batches.predict_images`."""
-        predict = self.predict_cam if maps else lambda crops: (self.predict_crops(crops), None)
+        predict = self._predict_cells if maps else lambda crops: (self.predict_crops(crops), None)
         side = self._input_size or gpu_memory.SIDE
         return predict_images(batch, predict, self.compile(maps).preferred_batch_size * side**2)
 
@@ -314,6 +330,21 @@ class Predictor:
         warnings = image_checks.check_image(image, self.preprocessing.crop, chest=not _CHEST.isdisjoint(self.classes))
         return PreparedImage(name, gray, warnings, geometry, geometry.extract(self.preprocessing.resize_image(gray)))
 
+    def _prediction(self, image: PreparedImage, probabilities: np.ndarray, cells: np.ndarray | None) -> Prediction:
+        maps, features = self._split(cells)
+        return Prediction(
+            name=image.name,
+            gray=image.gray,
+            warnings=image.warnings,
+            classes=self.classes,
+            probabilities=probabilities.astype(np.float32),
+            maps=maps,
+            bias=self.info.bias,
+            grid=self.info.grid,
+            geometry=image.geometry,
+            cam_max=self.cam_max,
+            embedding=None if features is None else cam.mean_features(features, self._window),
+        )
 
 def load_for_scoring(config: InferenceConfig, ckpts: Sequence[str], log: LogFn) -> list[Predictor]:
     """Load the checkpoints that an evaluation scores, one after the other.

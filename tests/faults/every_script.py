@@ -65,6 +65,21 @@ def serve(ckpt: Path) -> None:
     web.serve = original
 
 
+def run_node(ckpt: Path, folder: Path) -> None:
+    """Run the DICOM node, whose peer does not answer, and stop it by a signal as soon as it listens."""
+    from chexnet.web import dicom_service
+
+    original = dicom_service.DicomNode.wait
+    dicom_service.DicomNode.wait = lambda node: os.kill(os.getpid(), signal.SIGTERM)
+    spec = importlib.util.spec_from_file_location("script_dicom_node", ROOT / "tools/dicom_node.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    flags = ("--peer", "ARCHIVE@127.0.0.1:1", "--spool", folder / "spool", "--port", "0", "--ckpt", ckpt)
+    if (code := script.main(list(map(str, flags)))) != 143:
+        print_line(f"tools/dicom_node.py ended with {code}")
+    dicom_service.DicomNode.wait = original
+
+
 def main(folder: Path) -> None:
     data, save, lists = folder / "data", folder / "save", folder / "data" / "labels"
     train, val, test = (lists / f"{name}_list.txt" for name in ("train", "val", "test"))
@@ -123,7 +138,10 @@ def main(folder: Path) -> None:
     boxes = next(data.rglob("*[Bb][Oo][Xx]*.csv"))
     run("tools/localize.py", "--boxes", boxes, "--data_dir", images, "--test_list", test, "--ckpt", ckpt)
     run("tools/contact_sheet.py", first, "--ckpt", ckpt, "--output", folder / "sheet.png", "--device", "cpu")
+    run("predict.py", first, "--ckpt", ckpt, "--device", "cpu", "--embeddings", folder / "features.npy")
     serve(ckpt)
+    if importlib.util.find_spec("highdicom") and importlib.util.find_spec("pynetdicom"):
+        run_node(ckpt, folder)
     if importlib.util.find_spec("torch"):
         from chexnet.model import CheXNet, checkpoint
 

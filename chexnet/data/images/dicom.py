@@ -60,7 +60,7 @@ def open_dicom(source: ImageSource) -> Image.Image:
     if (size := source_size(source)) > MAX_BYTES:
         raise InputError(f"{source}: a DICOM file of {size:,} bytes, expected at most {MAX_BYTES:,}")
     try:
-        with _silence_loggers():
+        with silence_loggers():
             image, header = _decode(pydicom, source)
             image.info = {name: to_one_line(header[name].value) for name in _INFO_KEYS if header.get(name)}
     except InputError:
@@ -70,6 +70,20 @@ def open_dicom(source: ImageSource) -> Image.Image:
             raise
         raise InputError(f"{source}: {_failure_reason(error)}") from error
     return image
+
+
+def read_header(path: str | os.PathLike[str]) -> "Dataset":
+    """Read all elements before the pixels of a file that `open_dicom` accepts.
+
+    Raises:
+        InputError: the file has changed, so that it cannot be read any more.
+    """
+    pydicom = _import_pydicom(path)
+    try:
+        with silence_loggers(), _BoundedReader(path) as file:
+            return pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    except Exception as error:  # as in `open_dicom`
+        raise InputError(f"{path}: {_failure_reason(error)}") from error
 
 
 def _failure_reason(error: Exception) -> str:
@@ -141,15 +155,16 @@ class _BoundedReader(io.BufferedReader):
 
 
 @contextmanager
-def _silence_loggers() -> Iterator[None]:
+def silence_loggers() -> Iterator[None]:
     """Drop log messages of pydicom and the decoders in this thread, because the raised error has the reason."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_is_not_silenced)
+    outer = getattr(_thread, "silenced", False)
     _thread.silenced = True
     try:
         yield
     finally:
-        _thread.silenced = False
+        _thread.silenced = outer
 
 
 def _is_not_silenced(record: logging.LogRecord) -> bool:

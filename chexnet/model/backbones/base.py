@@ -58,8 +58,13 @@ class GlobalPoolBackbone(Backbone):
 
     def class_activation_maps(self, images: paddle.Tensor) -> paddle.Tensor:
         """Apply the head's weights to each cell of the feature map: [N, 3, H, W] -> [N, out_size, h, w]."""
-        cells = self.features(images).transpose([0, 2, 3, 1])  # [N, h, w, channels]
-        return nn.functional.linear(cells, self.classifier.weight).transpose([0, 3, 1, 2])
+        return cell_logits(self.features(images), self.classifier)
+
+
+def cell_logits(features: paddle.Tensor, head: nn.Linear) -> paddle.Tensor:
+    """Apply a head's weights to each cell of a feature map: [N, channels, h, w] -> [N, out_size, h, w]."""
+    cells = features.transpose([0, 2, 3, 1])  # [N, h, w, channels]
+    return nn.functional.linear(cells, head.weight).transpose([0, 3, 1, 2])
 
 
 def global_avg_pool(features: paddle.Tensor) -> paddle.Tensor:
