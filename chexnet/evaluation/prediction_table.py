@@ -1,6 +1,7 @@
 """CSV files of predictions, with the column names of this and other programs."""
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ PROBABILITY_FORMS = ("prob_{}", "{}_prob", "{}")
 
 LABEL_FORMS = ("label_{}", "{}_label", "{}")
 """Names of the column with the label of a class. `{}` is the probability in a file without the other forms."""
+
+_BEGINNING = re.compile(r"(?:[A-Za-z]:)?/+|(?:\.\.?/+)+")
+"""Beginning of a path that is absolute or leads out of the folder."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,20 @@ def plain(name: str) -> str:
     return " ".join(name.replace("_", " ").split()).casefold()
 
 
+def image_name(text: str, where: str) -> str:
+    """Return an image name in a table as a relative path, see `clean_name`; the beginning of other paths is left out.
+
+    >>> image_name("/data/images/00000001_000.png", "p.csv:2"), image_name("../a.png", "p.csv:2")
+    ('data/images/00000001_000.png', 'a.png')
+
+    Raises:
+        InputError: the name is empty or has unprintable characters.
+    """
+    path = text.replace("\\", "/")
+    beginning = _BEGINNING.match(path)
+    return clean_name(path[beginning.end() :] if beginning else path, where)
+
+
 def find_image_column(table: CsvFile) -> int:
     """Return the index of the column with the image names.
 
@@ -97,7 +115,7 @@ def read_table(path: str | os.PathLike[str], classes: Sequence[str], with_labels
     rows, patients = [], []
     for number, cells in table.rows(columns.indices):
         where = table.where(number)
-        name = clean_name(cells[0], where)
+        name = image_name(cells[0], where)
         if lines.setdefault(name, number) != number:
             raise InputError(f"{where}: {shorten(name)} is also in line {lines[name]}, expected each image once")
         if columns.with_patients:

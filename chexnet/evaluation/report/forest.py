@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from chexnet.evaluation.report.charts import FIRST, GRID, PAPER, SOFT, embeddable, new_figure
 from chexnet.evaluation.report.group_scores import FindingInGroups, GroupScores
 
-WIDTH = 260
+WIDTH = 280
 """Width of a drawing in the units of its SVG, one per Matplotlib point."""
 
-_LEFT, _RIGHT, _TOP, _BOTTOM, _ROW = 104, 12, 8, 34, 20
+_LEFT, _RIGHT, _TOP, _BOTTOM, _ROW = 104, 44, 8, 34, 20
 _LONGEST = 17
 """Maximum number of characters in the name of a group."""
 
@@ -22,7 +22,8 @@ def height(groups: int) -> int:
 def draw_forest(finding: FindingInGroups) -> str:
     """Draw one row per group: the AUROC with its 95 % interval, over the AUROC of all groups as a dashed line.
 
-    Groups that are small have hollow markers. A group without an AUROC has an empty row.
+    The number of images with the finding is on the right. Groups that are small have hollow markers. A group without
+    an AUROC has an empty row.
 
     Returns:
         Elements for an `<svg viewBox="0 0 {WIDTH} {height}">`; the same bytes for the same arguments.
@@ -41,7 +42,9 @@ def draw_forest(finding: FindingInGroups) -> str:
         axes.grid(axis="x", color=GRID, linewidth=1, clip_on=False)
         if not math.isnan(finding.overall):
             axes.plot((finding.overall,) * 2, (-0.5, len(groups) - 0.5), color=SOFT, linewidth=1, dashes=(3, 3))
+        beyond = highest + 0.05 * (highest - lowest)
         for row, group in enumerate(groups):
+            axes.text(beyond, row, f"{group.positives:,}", color=SOFT, verticalalignment="center")
             if not math.isnan(group.auroc.auroc):
                 axes.plot((group.auroc.low, group.auroc.high), (row, row), color=FIRST, linewidth=1.5)
                 fill = PAPER if group.small else FIRST
@@ -60,5 +63,4 @@ def _limits(groups: Sequence[GroupScores]) -> tuple[float, float]:
 
 
 def _label(group: GroupScores) -> str:
-    name = group.name if len(group.name) <= _LONGEST else f"{group.name[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
-    return f"{name} ({group.positives:,})"
+    return group.name if len(group.name) <= _LONGEST else f"{group.name[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from chexnet.data.lists import clean_name, parse_label
+from chexnet.data.lists import parse_label
 from chexnet.errors import InputError
 from chexnet.evaluation.image_matching import match_images
-from chexnet.evaluation.prediction_table import find_image_column, plain
+from chexnet.evaluation.prediction_table import find_image_column, image_name, plain
 from chexnet.files.csv_files import CsvFile
 from chexnet.files.text_files import read_text, shorten, shorten_all
 from chexnet.labels import OFFICIAL_SPLIT, split_of
@@ -91,7 +91,7 @@ def read_names(path: str | os.PathLike[str]) -> list[str]:
         where = f"{path}:{number}"
         if not line.strip() or _label_count(line) != count:
             raise InputError(f"{where}: found {shorten(line)}, expected a name and {count} labels as in the first line")
-        name = clean_name(line.rsplit(None, count)[0].strip() if count else line.strip(), where)
+        name = image_name(line.rsplit(None, count)[0].strip() if count else line.strip(), where)
         if found.setdefault(name, number) != number:
             raise InputError(f"{where}: {shorten(name)} is already in line {found[name]}, expected each image once")
     return list(found)
@@ -131,7 +131,7 @@ def _by_list(name: str, path: str | os.PathLike[str], names: Sequence[str], orig
     match = match_images(names, origin, read_names(path), str(path))
     membership = np.ones(len(names), np.int64)
     membership[match.rows[match.rows >= 0]] = 0
-    grouping = Grouping(name, str(path), (f"in {name}", f"not in {name}"), membership)
+    grouping = Grouping(name, str(path), (name, f"not {name}"), membership)
     _check_groups(grouping, np.bincount(membership, minlength=2), origin)
     return grouping
 
@@ -171,7 +171,7 @@ class _Metadata:
         lines: dict[str, int] = {}
         self._rows = []
         for line, cells in self._table.rows([image, *range(len(self._table.header))]):
-            name = clean_name(cells[0], self._table.where(line))
+            name = image_name(cells[0], self._table.where(line))
             if lines.setdefault(name, line) != line:
                 raise InputError(
                     f"{self._table.where(line)}: {shorten(name)} is already in line {lines[name]}, expected each image "

@@ -102,6 +102,7 @@ def _read_mapping(
     path = label_classes or Path(labels).with_name(CLASSES_FILE)
     if not label_classes and not Path(path).exists():
         raise InputError(
-            f"--map: the findings of {labels} are unknown, expected {path} or --label_classes FILE with one name per line"
+            f"--map: the findings of {labels} are unknown, expected {path}, or --label_classes FILE with one name per "
+            "line"
         )
     return parse_mapping(mapping, outputs, read_classes(path), rule)
