@@ -13,7 +13,17 @@ from chexnet.errors import InputError
 from chexnet.files.csv_files import CsvFile
 from chexnet.files.text_files import shorten, shorten_all
 
-IMAGE_COLUMNS = ("image", "Image Index", "filename", "file", "path", "image path", "image name", "image id")
+IMAGE_COLUMNS = (
+    "image",
+    "Image Index",
+    "filename",
+    "file name",
+    "file",
+    "path",
+    "image path",
+    "image name",
+    "image id",
+)
 """Names of the column with the image names. Case is ignored, and underscores are the same as spaces."""
 
 PATIENT_COLUMNS = ("patient", "Patient ID")
@@ -193,8 +203,8 @@ class _Columns:
         repeated = [name for name in [*names, *labels] if len(self._by_name.get(plain(name), ())) > 1]
         missing = [name for name in wanted if plain(name) not in self._by_name]
         expected = (
-            f"expected image, prob_<class> and label_<class> of the {len(classes)} classes, as eval.py --output_csv "
-            "writes them; --classes_file FILE sets other classes"
+            f"expected image (or Image Index, filename, path), and prob_<class> and label_<class> of the {len(classes)} "
+            "classes, as eval.py --output_csv writes them; --classes_file FILE sets other classes"
         )
         faults = ((missing, "missing column"), (repeated, "repeated column"), (unknown, "unknown finding"))
         for found, fault in faults:

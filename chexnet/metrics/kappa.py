@@ -27,7 +27,7 @@ def cohen_kappa(
         fewer than two patients, or if the images show no variance.
     """
     a, b = (np.asarray(labels == 1, np.float64) for labels in (first, second))
-    p, q = a.mean(), b.mean()
+    p, q = float(a.mean()), float(b.mean())
     chance = p * q + (1 - p) * (1 - q)
     if chance >= 1:
         return math.nan, (math.nan, math.nan)
