@@ -61,8 +61,8 @@ def build_parser() -> cli.Parser:
 def compare(args: argparse.Namespace) -> None:
     """Compare the labels and print the agreement."""
     from chexnet.data.lists import class_names
-    from chexnet.evaluation.agreement import compare_labels, format_agreement
-    from chexnet.evaluation.label_files import read_labels
+    from chexnet.evaluation.label_agreement import compare_labels, format_agreement
+    from chexnet.evaluation.label_sources import read_labels
     from chexnet.evaluation.prediction_table import read_table
     from chexnet.files import check_writable, write_text
 

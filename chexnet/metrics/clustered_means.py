@@ -55,7 +55,7 @@ class ClusteredMean:
         z = Z_95**2 / size
         center = (self.value + z / 2) / (1 + z)
         reach = math.sqrt(spread * z + z * z / 4) / (1 + z)
-        return max(0.0, center - reach), min(1.0, center + reach)
+        return max(0.0, min(self.value, center - reach)), min(1.0, max(self.value, center + reach))
 
 
 def clustered_mean(values: np.ndarray, patient: np.ndarray, n_patients: int) -> ClusteredMean:

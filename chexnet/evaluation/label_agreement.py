@@ -11,7 +11,7 @@ from chexnet.data.lists import Patients
 from chexnet.errors import InputError
 from chexnet.evaluation.class_mapping import ClassMapping, parse_mapping
 from chexnet.evaluation.image_matching import match_images
-from chexnet.evaluation.label_files import LabelFile
+from chexnet.evaluation.label_sources import LabelFile
 from chexnet.evaluation.prediction_table import PredictionTable
 from chexnet.files.text_files import shorten
 from chexnet.metrics.clustered_means import ClusteredMean, clustered_mean
