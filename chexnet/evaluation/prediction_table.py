@@ -203,7 +203,7 @@ class _Columns:
         repeated = [name for name in [*names, *labels] if len(self._by_name.get(plain(name), ())) > 1]
         missing = [name for name in wanted if plain(name) not in self._by_name]
         expected = (
-            f"expected image (or Image Index, filename, path), and prob_<class> and label_<class> of the {len(classes)} "
+            f"expected image (or Image Index, filename, path), prob_<class> and label_<class> of the {len(classes)} "
             "classes, as eval.py --output_csv writes them; --classes_file FILE sets other classes"
         )
         faults = ((missing, "missing column"), (repeated, "repeated column"), (unknown, "unknown finding"))
