@@ -24,7 +24,7 @@ def build_parser() -> cli.Parser:
     """Return the parser. Flags that it shares with predict.py have the same defaults."""
     parser = cli.Parser("Score millions of images in parts, and merge the results.", __doc__)
     parser.add_argument("names", metavar="NAMES.txt", help="text file with the path of one image per line")
-    names = {field.name for field in dataclasses.fields(InferenceConfig)} | {"thresholds"}
+    names = {field.name for field in dataclasses.fields(InferenceConfig)} | {"thresholds", "calibrated"}
     cli.add_config_arguments(parser, PredictConfig, names)
     add = parser.group("parts").add_argument
     add("--output_dir", required=True, metavar="DIR", help="folder for the files of the parts")

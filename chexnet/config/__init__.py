@@ -375,7 +375,29 @@ class PredictConfig(InferenceConfig):
     thresholds: str | None = inference(
         None, "JSON file of operating points (default: the one next to the checkpoint, if any)", metavar="FILE.json"
     )
+    calibrated: bool = inference(
+        False, "also give calibrated probabilities, by the Platt scaling in the file of operating points"
+    )
     output_json: str | None = outputs(None, "write all results to this JSON file", metavar="FILE.json")
     output_csv: str | None = outputs(
         None, "write all probabilities to this CSV file, one line per image", metavar="FILE.csv"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardConfig:
+    """A model card of a checkpoint. What the files do not say is written as unknown."""
+
+    report: str | None = data(
+        None, "metrics.json of a report on the checkpoint, from eval.py --output_dir", metavar="FILE.json"
+    )
+    train_list: str | None = data(None, "list file of the training images", metavar="FILE")
+    val_list: str | None = data(None, "list file of the validation images", metavar="FILE")
+    test_list: str | None = data(None, "list file of the test images", metavar="FILE")
+    train_config: str | None = data(None, "config.json of the training run", metavar="FILE.json")
+    shortcuts: str | None = data(None, "shortcuts.json of tools/shortcuts.py", metavar="FILE.json")
+    details: str | None = data(
+        None,
+        "JSON file with what only people know: intended use, license ... (pretrained_models/README.md)",
+        metavar="FILE.json",
     )

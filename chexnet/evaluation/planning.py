@@ -11,7 +11,7 @@ import numpy as np
 from chexnet.data.lists import ImageList, check_classes, class_names, read_list
 from chexnet.errors import InputError
 from chexnet.files.text_files import shorten, shorten_all
-from chexnet.labels import CLASS_NAMES, PUBLISHED
+from chexnet.labels import CLASS_NAMES
 from chexnet.metrics.sample_size import (
     Clusters,
     Design,
@@ -23,6 +23,7 @@ from chexnet.metrics.sample_size import (
     power_of,
 )
 from chexnet.metrics.simulated_power import simulate_power
+from chexnet.published import PUBLISHED
 
 DEFAULT_AUROC = 0.84
 """Assumed AUROC of a finding without a published one: the mean of the published systems on the shared test list."""

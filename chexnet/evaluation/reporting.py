@@ -19,6 +19,7 @@ def report_from_evaluation(result: EvalResult) -> Report:
         run={**result.run, "paddle": device.paddle_version()},
         ckpt_sha256=result.run["sha256"]["ckpt"],
         one_checkpoint=len(result.members) == 1,
+        validation_sha256=result.run["sha256"].get("val_list"),
     )
 
 

@@ -16,7 +16,8 @@ from chexnet.data.audit import TrainingOverlap
 from chexnet.data.transforms import Preprocessing
 from chexnet.evaluation.predictions import Predictions
 from chexnet.files import write_text
-from chexnet.labels import published_means, published_results, split_of
+from chexnet.known_lists import split_of
+from chexnet.published import comparability, published_results
 
 
 @dataclass(frozen=True)
@@ -204,18 +205,18 @@ def _format_members(result: EvalResult) -> list[str]:
 
 
 def format_comparison(result: EvalResult) -> str:
-    """Format this run's AUROCs next to the published ones with their splits, those of the same split first.
+    """Format this run's AUROCs next to the published ones, those of the same split first.
 
-    There are none for other classes than the 14 of ChestX-ray14.
+    The lines below the table give the intervals of the published means, the choice of their epochs, and the reason why
+    results on other splits cannot be compared. There are none for other classes than the 14 of ChestX-ray14.
     """
-    systems = published_results(result.classes)
+    own_split = split_of(result.names)
+    systems = published_results(result.classes, own_split)
     if not systems:
         return "Nothing to compare with: published AUROCs exist only for the 14 findings of ChestX-ray14."
-    own_split = split_of(result.names)
-    # Sorting is stable: the order of the columns with and of those without this split stays.
-    ordered = sorted(systems, key=lambda system: system.split != own_split)
+    undefined = (math.nan,) * len(result.classes)
     columns = [("this run", _short(own_split or "yours"), tuple(result.aurocs.tolist()), result.mean)]
-    columns += [(system.name, _short(system.split), system.auroc, system.mean) for system in ordered]
+    columns += [(system.name, _short(system.split), system.auroc or undefined, system.mean) for system in systems]
     widths = [max(map(len, result.classes)), *(max(8, len(name)) for name, *_ in columns)]
     rows = [["", *(name for name, *_ in columns)], ["split", *(split for _, split, *_ in columns)]]
     for index, name in enumerate(result.classes):
@@ -223,11 +224,10 @@ def format_comparison(result: EvalResult) -> str:
     rows.append(["mean", *(_cell(mean) for *_, mean in columns)])
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     lines.append(
-        "Compare only columns of the same split. own: the authors' own; shared: the 70/10/20 split of "
-        f"arnoweng/CheXNet; {columns[0][1]}: {len(result.names)} images of {result.config.test_list}."
+        f"Compare only columns of the same split. {columns[0][1]}: {len(result.names)} images of "
+        f"{result.config.test_list}."
     )
-    lines.append(published_means(result.classes))
-    return "\n".join(lines)
+    return "\n".join([*lines, *comparability(own_split)])
 
 
 def _or_none(value: float) -> float | None:

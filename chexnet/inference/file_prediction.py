@@ -1,9 +1,9 @@
 """Predict image files and write the results."""
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from chexnet.inference.engines import EAGER_MAX_CROPS
 from chexnet.inference.prediction import MEANINGLESS, Prediction
 from chexnet.inference.prediction_files import CsvWriter, JsonWriter, Output, OverlayWriter
 from chexnet.inference.predictor import MAX_BATCH_IMAGES, Predictor
-from chexnet.inference.thresholds import Thresholds, thresholds_path
+from chexnet.inference.thresholds import Thresholds, require_calibration, thresholds_path
+from chexnet.metrics.platt import PlattScaling
 from chexnet.model import checkpoint
 from chexnet.prefetch import prefetch_map
 
@@ -31,12 +32,14 @@ class ImageResult:
         thresholds: operating points for decisions, if any.
         pictures: finding -> picture file, for the findings that were drawn.
         disclaimer: see `Predictor`; may be empty.
+        calibration: Platt scaling of the findings to calibrate; empty for none.
     """
 
     prediction: Prediction
     thresholds: Thresholds | None
     pictures: dict[str, Path]
     disclaimer: str = ""
+    calibration: Mapping[str, PlattScaling] = field(default_factory=dict)
 
 
 def predict_files(
@@ -61,8 +64,8 @@ def predict_files(
         A result or an error per image, in the order of the names.
 
     Raises:
-        InputError: the checkpoint, device, engine or thresholds cannot be used, or an image would be overwritten; or,
-            at the end, an output could not be written.
+        InputError: the checkpoint, device, engine or thresholds cannot be used, there is no calibration for
+            `config.calibrated`, or an image would be overwritten; or, at the end, an output could not be written.
     """
     log = log or (lambda line: None)
     outputs = _check_outputs(config)
@@ -76,6 +79,7 @@ def predict_files(
     predictor = Predictor(config, images=number, maps=pictures is not None, log=log)
     found_thresholds = predictor.find_thresholds(config.thresholds, log)
     thresholds = found_thresholds[1] if found_thresholds else None
+    calibration = require_calibration(found_thresholds, config.ckpt, log) if config.calibrated else {}
     predictor.load(log)
     with ExitStack() as stack:
         metadata = _metadata(config, predictor, found_thresholds)
@@ -83,7 +87,8 @@ def predict_files(
         if config.output_json:
             json_file = stack.enter_context(Output(JsonWriter.open(config.output_json, metadata)))
         if config.output_csv:
-            csv_file = stack.enter_context(Output(CsvWriter.open(config.output_csv, predictor.classes, thresholds)))
+            opened = CsvWriter.open(config.output_csv, predictor.classes, thresholds, calibration)
+            csv_file = stack.enter_context(Output(opened))
         results = stack.enter_context(closing(_with_overlays(predictor, paths, pictures, thresholds, config)))
         for prediction, drawn in results:
             if isinstance(prediction, InputError):
@@ -92,10 +97,10 @@ def predict_files(
                 yield prediction
                 continue
             if json_file:
-                json_file.write(JsonWriter.add, prediction, thresholds, drawn)
+                json_file.write(JsonWriter.add, prediction, thresholds, calibration, drawn)
             if csv_file:
                 csv_file.write(CsvWriter.add, prediction)
-            yield ImageResult(prediction, thresholds, drawn, predictor.disclaimer)
+            yield ImageResult(prediction, thresholds, drawn, predictor.disclaimer, calibration)
     if skipped:
         log(f"skipped in folders: {image_folders.format_counts(skipped)}")
     failures = [file.failure for file in (json_file, csv_file) if file and file.failure]
@@ -121,21 +126,11 @@ def format_result(result: ImageResult, top: int) -> str:
     """
     prediction, thresholds = result.prediction, result.thresholds
     listed = select_findings(prediction, thresholds, top)
+    calibrated = prediction.calibrated(result.calibration)
     lines = [printable(prediction.name)]
     if thresholds and prediction.meaningful and not prediction.present(thresholds):
         lines.append("  no finding is at or above its threshold")
-    for finding in listed:
-        line = f"  {finding:20}{prediction.probability(finding):.3f}"
-        if not prediction.meaningful:
-            line += f"  {MEANINGLESS}, see the warnings"
-        elif thresholds:
-            point = thresholds.points[finding]
-            present = point.decides(prediction.probability(finding))
-            line += (
-                f"  {'present (at or above' if present else 'absent  (below'} {point.threshold:.3f}, "
-                f"sensitivity {point.sensitivity:.2f}, specificity {point.specificity:.2f})"
-            )
-        lines.append(line)
+    lines += [_format_finding(result, finding, calibrated) for finding in listed]
     if thresholds and prediction.meaningful and (others := len(prediction.classes) - len(listed)):
         lines.append(f"  {others} more: absent")
     if result.disclaimer:
@@ -143,6 +138,24 @@ def format_result(result: ImageResult, top: int) -> str:
     lines += [f"  warning: {warning}" for warning in prediction.warnings]
     lines += [f"  drawn: {printable(str(path))}" for path in dict.fromkeys(result.pictures.values())]
     return "\n".join(lines)
+
+
+def _format_finding(result: ImageResult, finding: str, calibrated: Mapping[str, float]) -> str:
+    """Format the line of one finding: probability, calibrated probability and decision."""
+    prediction = result.prediction
+    probability = prediction.probability(finding)
+    line = f"  {finding:20}{probability:.3f}"
+    if not prediction.meaningful:
+        return f"{line}  {MEANINGLESS}, see the warnings"
+    if calibrated:
+        line += f"  calibrated {calibrated[finding]:.3f}" if finding in calibrated else f"  {'not calibrated':16}"
+    if result.thresholds:
+        point = result.thresholds.points[finding]
+        line += (
+            f"  {'present (at or above' if point.decides(probability) else 'absent  (below'} {point.threshold:.3f}, "
+            f"sensitivity {point.sensitivity:.2f}, specificity {point.specificity:.2f})"
+        )
+    return line.rstrip()
 
 
 def _check_outputs(config: PredictConfig) -> list[str]:

@@ -1,5 +1,6 @@
 """Results of one image: probabilities, class maps and image-quality warnings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from chexnet.data.transforms import CropGeometry
 from chexnet.errors import InputError
 from chexnet.inference import cam, image_checks
 from chexnet.inference.thresholds import Thresholds
+from chexnet.metrics.platt import PlattScaling
 from chexnet.model.feature_grid import FeatureGrid
 
 MEANINGLESS = "meaningless"
@@ -80,6 +82,16 @@ class Prediction:
     def probability(self, finding: str) -> float:
         """Return the probability of one finding, 0..1."""
         return float(self.probabilities[self.classes.index(finding)])
+
+    def calibrated(self, calibration: Mapping[str, PlattScaling]) -> dict[str, float]:
+        """Return finding -> calibrated probability, with the digits of its float32 value.
+
+        Args:
+            calibration: Platt scaling of some or all findings, see `chexnet.inference.thresholds.Thresholds`.
+        """
+        return {
+            name: float(str(np.float32(scaling.apply(self.probability(name))))) for name, scaling in calibration.items()
+        }
 
     @property
     def meaningful(self) -> bool:

@@ -19,6 +19,7 @@ from chexnet.inference import overlays
 from chexnet.inference.contact_sheets import finding_sheet
 from chexnet.inference.prediction import Prediction
 from chexnet.inference.thresholds import Thresholds
+from chexnet.metrics.platt import PlattScaling
 
 _UNSAFE = re.compile(r"[^\w .()+-]")
 """Characters of class names that some file systems do not allow in file names."""
@@ -111,15 +112,24 @@ class JsonWriter:
             yield writer
             file.write("\n  ],\n" + f'  "errors": {json.dumps(writer._errors)}\n' + "}\n")
 
-    def add(self, prediction: Prediction, thresholds: Thresholds | None, pictures: Mapping[str, Path]) -> None:
+    def add(
+        self,
+        prediction: Prediction,
+        thresholds: Thresholds | None,
+        calibration: Mapping[str, PlattScaling],
+        pictures: Mapping[str, Path],
+    ) -> None:
         """Write the result of an image.
 
         Args:
             prediction: result of the image.
             thresholds: operating points for decisions, if any.
+            calibration: Platt scaling of the findings to calibrate; empty for none.
             pictures: finding -> picture file.
         """
         entry: dict[str, Any] = {"image": prediction.name, "probabilities": _probabilities(prediction)}
+        if calibration:
+            entry["calibrated"] = prediction.calibrated(calibration)
         if thresholds:
             entry["decisions"] = decisions(prediction, thresholds)
         entry["warnings"] = list(prediction.warnings)
@@ -134,12 +144,22 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """Write one line per readable image: `image`, `prob_<class>`, `decision_<class>` (1 or 0) and `warnings`."""
+    """Write one line per readable image.
 
-    def __init__(self, file: IO[str], classes: Sequence[str], thresholds: Thresholds | None) -> None:
+    The columns are `image`, `prob_<class>`, `calibrated_<class>`, `decision_<class>` (1 or 0) and `warnings`.
+    """
+
+    def __init__(
+        self,
+        file: IO[str],
+        classes: Sequence[str],
+        thresholds: Thresholds | None,
+        calibration: Mapping[str, PlattScaling],
+    ) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
         self._thresholds = thresholds
-        columns = [f"prob_{name}" for name in classes]
+        self._calibration = calibration
+        columns = [f"prob_{name}" for name in classes] + [f"calibrated_{name}" for name in calibration]
         if thresholds:
             columns += [f"decision_{name}" for name in classes]
         self._writer.writerow(["image", *columns, "warnings"])
@@ -147,19 +167,24 @@ class CsvWriter:
     @classmethod
     @contextmanager
     def open(
-        cls, path: str | os.PathLike[str], classes: Sequence[str], thresholds: Thresholds | None
+        cls,
+        path: str | os.PathLike[str],
+        classes: Sequence[str],
+        thresholds: Thresholds | None,
+        calibration: Mapping[str, PlattScaling],
     ) -> Iterator["CsvWriter"]:
-        """Open the file, with the guarantees of `JsonWriter.open`."""
+        """Open the file, with the guarantees of `JsonWriter.open`; `calibration` as in `JsonWriter.add`."""
         # Undecodable bytes in file names are escaped, because they would make the file invalid UTF-8.
         with (
             atomic_write(path) as temporary,
             open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
         ):
-            yield cls(file, classes, thresholds)
+            yield cls(file, classes, thresholds, calibration)
 
     def add(self, prediction: Prediction) -> None:
         """Write the result of an image."""
         row: list[Any] = [str(value) for value in prediction.probabilities]
+        row += map(str, prediction.calibrated(self._calibration).values())
         if self._thresholds:
             row += [int(present) for present in decisions(prediction, self._thresholds).values()]
         self._writer.writerow([prediction.name, *row, "; ".join(prediction.warnings)])

@@ -23,6 +23,7 @@ from chexnet.files import atomic_write, check_inputs, check_writable, write_text
 from chexnet.files.json_files import read_json
 from chexnet.inference.prediction_files import CsvWriter
 from chexnet.inference.predictor import MAX_BATCH_IMAGES, Predictor
+from chexnet.inference.thresholds import require_calibration
 
 PART_SIZE = 10_000
 """Images per part by default: minutes on a GPU, hours on a CPU."""
@@ -89,11 +90,11 @@ class PartScorer:
     """One checkpoint that scores parts. It is loaded when the first part is scored.
 
     Args:
-        config: checkpoint, engine and thresholds; outputs are ignored.
+        config: checkpoint, engine, thresholds and `calibrated`; outputs are ignored.
         log: receives lines for the user.
 
     Raises:
-        InputError: the checkpoint, the device, the engine or the thresholds cannot be used.
+        InputError: the checkpoint, the device, the engine, the thresholds or their calibration cannot be used.
     """
 
     def __init__(self, config: PredictConfig, log: LogFn) -> None:
@@ -102,6 +103,7 @@ class PartScorer:
         self._loaded = False
         found = self.predictor.find_thresholds(config.thresholds, log)
         self.thresholds = found[1] if found else None
+        self.calibration = require_calibration(found, config.ckpt, log) if config.calibrated else {}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -114,6 +116,7 @@ class PartScorer:
             "precision": self.predictor.config.precision,
             "preprocessing": asdict(self.predictor.preprocessing),
             "thresholds": self.thresholds and asdict(self.thresholds),
+            "calibrated": bool(self.calibration),
         }
         return dict(json.loads(json.dumps(settings)))
 
@@ -145,7 +148,7 @@ class PartScorer:
             self._loaded = True
         failures = []
         with (
-            CsvWriter.open(parts.csv(part), self.predictor.classes, self.thresholds) as writer,
+            CsvWriter.open(parts.csv(part), self.predictor.classes, self.thresholds, self.calibration) as writer,
             closing(self.predictor.predict_all(map(Path, names))) as predictions,
         ):
             for prediction in predictions:

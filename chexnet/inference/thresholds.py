@@ -1,7 +1,6 @@
-"""Operating points: decision thresholds per finding, with their sensitivity and specificity on the validation set."""
+"""Operating points and calibration per finding, fitted on a validation set and stored next to a checkpoint."""
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -12,7 +11,9 @@ from chexnet._types import LogFn
 from chexnet.config.crops import CROPS_TEXT, Crops, is_valid_crops
 from chexnet.errors import InputError
 from chexnet.files.json_files import read_json
+from chexnet.inference.threshold_entries import PROBABILITIES, check_entry_names, read_calibration, read_numbers
 from chexnet.labels import CLASS_NAMES
+from chexnet.metrics.platt import PlattScaling
 
 SCHEMA = 1
 """Version of the file format, to be increased when its meaning changes."""
@@ -37,6 +38,9 @@ class OperatingPoint:
         return probability >= self.threshold
 
 
+_POINT_RANGES = {field.name: PROBABILITIES for field in fields(OperatingPoint)}
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """Content of a threshold file.
@@ -46,12 +50,28 @@ class Thresholds:
         points: finding -> operating point, in the order of the network's classes.
         ckpt_sha256: SHA-256 of the weights that the thresholds belong to; None if the file does not contain it.
         crops: crops per image during selection; None if unknown.
+        calibration: finding -> Platt scaling, in the order of the network's classes, without the findings that it could
+            not be fitted for; None if the file has no calibration.
+        temperature: divisor of all logits that fits all findings together, for comparison; None if unknown.
+        validation_list: name of the list or file of predictions that the calibration was fitted on.
+        validation_images: number of its images.
+        validation_sha256: SHA-256 of that file; None if unknown.
     """
 
     chosen: str
     points: dict[str, OperatingPoint]
     ckpt_sha256: str | None = None
     crops: Crops | None = None
+    calibration: dict[str, PlattScaling] | None = None
+    temperature: float | None = None
+    validation_list: str | None = None
+    validation_images: int | None = None
+    validation_sha256: str | None = None
+
+    @property
+    def uncalibrated(self) -> list[str]:
+        """Findings without a calibration."""
+        return [name for name in self.points if name not in (self.calibration or {})]
 
 
 def thresholds_path(ckpt: str | os.PathLike[str]) -> Path:
@@ -108,7 +128,12 @@ def read_thresholds(
          "thresholds": {"Atelectasis": {"threshold": 0.21, "sensitivity": 0.8, "specificity": 0.72}, ...}}
 
     with all classes. `ckpt_sha256`, the checksum of the weights that the thresholds were selected for, and `crops`, the
-    crops per image (10, 1 or "dense"), are optional.
+    crops per image (10, 1 or "dense"), are optional. So is
+
+        "calibration": {"list": "val_list.txt", "images": 307, "sha256": "9c1e...", "temperature": 1.31,
+                        "platt": {"Atelectasis": {"slope": 0.9, "offset": -1.2}, ...}, "left_out": ["Hernia"]}
+
+    whose `platt` and `left_out` together have all classes; `temperature` and `sha256` may be null.
 
     Args:
         path: the file.
@@ -117,7 +142,7 @@ def read_thresholds(
 
     Raises:
         InputError: the file cannot be read, is not a threshold file, or belongs to other classes or weights; or a
-            number is outside 0..1, or `crops` is not one of `chexnet.config.crops.CROPS`.
+            number is outside its range, or `crops` is not one of `chexnet.config.crops.CROPS`.
     """
     content = read_json(path)
     if (
@@ -127,11 +152,7 @@ def read_thresholds(
     ):
         raise InputError(f'{path}: not a threshold file, expected "schema": {SCHEMA} and "thresholds": {{...}}')
     entries = content["thresholds"]
-    if entries.keys() != set(classes):
-        unknown = sorted(entries.keys() - set(classes))
-        missing = [name for name in classes if name not in entries]
-        parts = [f"{kind} {_listed(names)}" for kind, names in (("unknown", unknown), ("missing", missing)) if names]
-        raise InputError(f"{path}: classes differ from those of the network: {'; '.join(parts)}")
+    check_entry_names(entries, classes, f"{path}")
     crops = content.get("crops")
     if crops is not None and not is_valid_crops(crops):
         raise InputError(f"{path}: crops is {repr(crops)[:60]}, expected {CROPS_TEXT}")
@@ -145,8 +166,34 @@ def read_thresholds(
             f"{path}: chosen for weights with SHA-256 {expected[:64]}, the weights in use have {ckpt_sha256}; "
             "thresholds are only valid for their own weights: choose new ones"
         )
-    points = {name: _point(entries[name], f"{path}: {name}") for name in classes}
-    return Thresholds(chosen, points, expected or None, crops)
+    points = {name: OperatingPoint(*read_numbers(entries[name], _POINT_RANGES, f"{path}: {name}")) for name in classes}
+    calibration = read_calibration(content["calibration"], classes, path) if "calibration" in content else {}
+    return Thresholds(chosen, points, expected or None, crops, **calibration)
+
+
+def require_calibration(
+    found: tuple[str, Thresholds] | None, ckpt: str | os.PathLike[str], log: LogFn
+) -> dict[str, PlattScaling]:
+    """Return the calibration of a run that asks for calibrated probabilities.
+
+    Args:
+        found: result of `find_thresholds`.
+        ckpt: the weight file.
+        log: receives a line with the images that the calibration was fitted on, and the findings without one.
+
+    Raises:
+        InputError: there is no threshold file, or it calibrates no finding.
+    """
+    path, thresholds = found or (str(thresholds_path(ckpt)), None)
+    if thresholds is None or not thresholds.calibration:
+        what = "does not exist" if thresholds is None else "calibrates no finding"
+        raise InputError(
+            f"--calibrated: {path} {what}, expected a calibration in it; eval.py --output_dir DIR --val_list FILE "
+            "fits one"
+        )
+    missing = f"; not calibrated: {', '.join(thresholds.uncalibrated)}" if thresholds.uncalibrated else ""
+    log(f"=> calibrated on {thresholds.validation_list}, {thresholds.validation_images:,} images{missing}")
+    return thresholds.calibration
 
 
 def format_thresholds(thresholds: Thresholds) -> str:
@@ -157,19 +204,13 @@ def format_thresholds(thresholds: Thresholds) -> str:
     if thresholds.crops:
         content["crops"] = thresholds.crops
     content["thresholds"] = {name: asdict(point) for name, point in thresholds.points.items()}
+    if thresholds.calibration is not None:
+        content["calibration"] = {
+            "list": thresholds.validation_list,
+            "images": thresholds.validation_images,
+            "sha256": thresholds.validation_sha256,
+            "temperature": thresholds.temperature,
+            "platt": {name: asdict(scaling) for name, scaling in thresholds.calibration.items()},
+            "left_out": thresholds.uncalibrated,
+        }
     return json.dumps(content, indent=2) + "\n"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(name[:80] for name in names[:20]) + ", ..." * (len(names) > 20)
-
-
-def _point(entry: Any, where: str) -> OperatingPoint:
-    names = [field.name for field in fields(OperatingPoint)]
-    if not isinstance(entry, dict) or entry.keys() != set(names):
-        raise InputError(f"{where}: {repr(entry)[:80]}, expected an object of {', '.join(names)}")
-    for name in names:
-        value = entry[name]
-        if type(value) not in (int, float) or not (math.isfinite(value) and 0 <= value <= 1):
-            raise InputError(f"{where}: {name} is {repr(value)[:60]}, expected a number from 0 to 1")
-    return OperatingPoint(**entry)

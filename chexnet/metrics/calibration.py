@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit
 from sklearn.metrics import brier_score_loss
+
+from chexnet.metrics.platt import to_logits
 
 BINS = 10
 
@@ -104,12 +106,6 @@ def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float, flo
 
     slope, offset = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
     return float(slope), float(offset)
-
-
-def to_logits(probabilities: np.ndarray) -> np.ndarray:
-    """Convert probabilities to float64 logits in -15.9..15.9; float32 rounds larger logits to 0 and 1."""
-    edge = np.finfo(np.float32).eps
-    return logit(np.clip(probabilities.astype(np.float64), edge, 1 - edge))
 
 
 def _loss(logits: np.ndarray, targets: np.ndarray) -> float:

@@ -1,18 +1,18 @@
 """A data set of phantoms in the layout of ChestX-ray14: images, list files and boxes."""
 
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from chexnet._types import ProgressFn
 from chexnet.errors import InputError
 from chexnet.files import write_text
 from chexnet.labels import BOX_FILE_SPELLINGS, CLASS_NAMES
+from chexnet.phantom.output_folder import claim_folder, save_image
+from chexnet.phantom.planting import Planting, sample_confounders
 from chexnet.phantom.radiograph import MIN_SIZE, Box, draw
 
 PREVALENCE = {
@@ -58,6 +58,7 @@ class Summary:
         image_dir: folder of the PNG files.
         lists: list file of each split.
         box_file: box file in NIH's format.
+        planted: confounder -> number of images with it per split.
     """
 
     images: dict[str, int]
@@ -66,6 +67,7 @@ class Summary:
     image_dir: Path
     lists: dict[str, Path]
     box_file: Path
+    planted: dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def make_dataset(
     seed: int,
     min_prevalence: float = 0.0,
     progress: ProgressFn | None = None,
+    plantings: Sequence[Planting] = (),
 ) -> Summary:
     """Draw a data set and write it in the layout of ChestX-ray14.
 
@@ -114,6 +117,7 @@ def make_dataset(
     `out/labels/{train,val,test}_list.txt`: `name v1 ... v14` in the order of CLASS_NAMES, sorted by name. Patients are
     split 70/10/20, and each is in one list only.
     `out/BBox_List.csv`: boxes of BOXED_FINDINGS in NIH's columns and spellings, x y w h in 1024-pixel space.
+    `out/confounders.csv`: `Image Index` and a column of 0 and 1 per planted confounder; only with `plantings`.
     `out/phantom.json`: arguments of this call.
 
     Lists and boxes are written last and atomically: a data set that has its lists is complete. To complete an
@@ -128,32 +132,47 @@ def make_dataset(
         min_prevalence: fraction of the images to which the prevalence of rarer findings is raised, 0 to
             MAX_MIN_PREVALENCE; 0 keeps the prevalences of ChestX-ray14.
         progress: called after each image with the number of images so far and `images`.
+        plantings: confounders to plant, at most one entry each. They change no other pixel.
 
     Raises:
         InputError: an argument is out of range, or `out` contains other files or cannot be written.
     """
     root = Path(out)
     _check(images, size, seed, min_prevalence)
-    _claim(root, {"images": images, "size": size, "seed": seed, "min_prevalence": min_prevalence})
+    arguments = {"images": images, "size": size, "seed": seed, "min_prevalence": min_prevalence}
+    claim_folder(
+        root,
+        arguments | ({"plant": [str(planting) for planting in plantings]} if plantings else {}),
+        [_list_file(root, split) for split in SPLITS],
+    )
     plan = list(_exposures(images, seed))
     rows: dict[str, list[str]] = {split: [] for split in SPLITS}
     boxes: list[str] = []
+    planted: dict[str, tuple[str, ...]] = {}
     for done, exposure in enumerate(plan, start=1):
-        findings = sample_findings(seed, exposure.patient, exposure.follow_up, min_prevalence)
-        radiograph = draw(findings, size, seed=seed, patient=exposure.patient, image=exposure.follow_up)
-        try:
-            Image.fromarray(radiograph.image).save(root / "images" / exposure.name)
-        except OSError as error:
-            raise InputError(f"{root / 'images' / exposure.name}: cannot be written: {error}") from error
+        numbers = (seed, exposure.patient, exposure.follow_up)
+        findings = sample_findings(*numbers, min_prevalence)
+        planted[exposure.name] = confounders = sample_confounders(plantings, findings, *numbers)
+        radiograph = draw(
+            findings, size, seed=seed, patient=exposure.patient, image=exposure.follow_up, confounders=confounders
+        )
+        save_image(radiograph.image, root / "images" / exposure.name)
         values = " ".join(str(int(name in findings)) for name in CLASS_NAMES)
         rows[exposure.split].append(f"{exposure.name} {values}")
         boxes += [_box_row(exposure.name, box, size) for box in radiograph.boxes if box.finding in BOXED_FINDINGS]
         if progress is not None:
             progress(done, images)
     write_text(root / "BBox_List.csv", "\n".join([_BOX_HEADER, *boxes]) + "\n")
+    names = [planting.confounder for planting in plantings]
+    if names:
+        lines = [",".join([image, *(str(int(name in there)) for name in names)]) for image, there in planted.items()]
+        write_text(root / "confounders.csv", "\n".join([",".join(["Image Index", *names]), *lines]) + "\n")
     for split in SPLITS:
         write_text(_list_file(root, split), "\n".join(rows[split]) + "\n")
-    return _summary(root, plan, rows)
+    counts = {
+        name: {split: sum(name in planted[row.split()[0]] for row in rows[split]) for split in SPLITS} for name in names
+    }
+    return _summary(root, plan, rows, counts)
 
 
 def _check(images: int, size: int, seed: int, min_prevalence: float) -> None:
@@ -165,23 +184,6 @@ def _check(images: int, size: int, seed: int, min_prevalence: float) -> None:
         raise InputError(f"seed: {seed}, expected 0 or more")
     if not 0.0 <= min_prevalence <= MAX_MIN_PREVALENCE:
         raise InputError(f"min_prevalence: {min_prevalence}, expected 0 to {MAX_MIN_PREVALENCE}")
-
-
-def _claim(root: Path, arguments: dict[str, int | float]) -> None:
-    """Create the folders and store the arguments. Raises InputError for a folder with other files."""
-    note = root / "phantom.json"
-    text = json.dumps(arguments, indent=2) + "\n"
-    try:
-        if root.exists() and any(root.iterdir()):
-            if not note.is_file() or note.read_text(encoding="utf-8") != text:
-                raise InputError(f"{root}: contains other files, expected a new or empty folder")
-            lists = [path.name for path in (_list_file(root, split) for split in SPLITS) if path.exists()]
-            if lists:
-                raise InputError(f"{root}: already contains this data set ({', '.join(lists)})")
-        (root / "images").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{root}: cannot be used as a folder: {error.strerror}") from error
-    write_text(note, text)
 
 
 def _list_file(root: Path, split: str) -> Path:
@@ -218,7 +220,9 @@ def _box_row(name: str, box: Box, size: int) -> str:
     return ",".join([name, label, *(f"{value * scale:.12g}" for value in (box.x, box.y, box.w, box.h))])
 
 
-def _summary(root: Path, plan: list[_Exposure], rows: dict[str, list[str]]) -> Summary:
+def _summary(
+    root: Path, plan: list[_Exposure], rows: dict[str, list[str]], planted: dict[str, dict[str, int]]
+) -> Summary:
     counts = {}
     for split in SPLITS:
         labels = [[int(value) for value in row.split()[1:]] for row in rows[split]]
@@ -230,4 +234,5 @@ def _summary(root: Path, plan: list[_Exposure], rows: dict[str, list[str]]) -> S
         image_dir=root / "images",
         lists={split: _list_file(root, split) for split in SPLITS},
         box_file=root / "BBox_List.csv",
+        planted=planted,
     )

@@ -21,7 +21,8 @@ from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate, format_comparison, format_result
 from chexnet.inference.engines import EngineSpec
-from chexnet.labels import CLASS_NAMES, SHARED_SPLIT
+from chexnet.known_lists import OFFICIAL_SPLIT, SHARED_SPLIT
+from chexnet.labels import CLASS_NAMES
 from chexnet.metrics import class_aurocs
 from chexnet.model import CheXNet, checkpoint
 
@@ -143,21 +144,26 @@ def test_the_csv_of_predictions_reproduces_the_aurocs(result, tmp_path):
 def test_the_comparison_has_published_columns_with_their_split(result):
     lines = format_comparison(result).splitlines()
     names = ["Wang", "Yao", "CheXNet", "arnoweng", "improved", "Paddle-CheXNet", "zoogzog", "jrzech"]
-    assert lines[0].split() == ["this", "run", *names]
-    assert lines[1].split() == ["split", "yours", *["own"] * 3, *["shared"] * 5]
+    assert lines[0].split() == ["this", "run", *names, "medical_mae", "EVA-X-B"]
+    assert lines[1].split() == ["split", "yours", *["own"] * 3, *["shared"] * 5, *["official"] * 2]
     cells = {line.split()[0]: line.split()[1:] for line in lines[2:17]}
     assert cells["Emphysema"][1:7] == ["0.8150", "0.8290", "0.9371", "0.9254", "0.9343", "0.9302"]
     assert cells["Emphysema"][0] == f"{result.aurocs[10]:.4f}"
     assert cells["Hernia"][0] == "-"
-    assert [cells["mean"][0], *cells["mean"][6:]] == [f"{result.mean:.4f}", "0.8468", "0.8508", "0.8383"]
-    assert "25,596" in lines[-1]
+    assert [cells["mean"][0], *cells["mean"][6:9]] == [f"{result.mean:.4f}", "0.8468", "0.8508", "0.8383"]
+    assert all("not comparable" in line for line in lines[-3:])
 
 
-def test_the_comparison_begins_with_the_columns_of_the_same_split(result, monkeypatch):
-    monkeypatch.setattr("chexnet.evaluation.result.split_of", lambda names: SHARED_SPLIT)
+@pytest.mark.parametrize(
+    ("split", "first"), [(SHARED_SPLIT, ["arnoweng", "improved"]), (OFFICIAL_SPLIT, ["medical_mae", "EVA-X-B"])]
+)
+def test_the_comparison_begins_with_the_columns_of_the_same_split(result, monkeypatch, split, first):
+    monkeypatch.setattr("chexnet.evaluation.result.split_of", lambda names: split)
     lines = format_comparison(result).splitlines()
-    assert lines[0].split()[:4] == ["this", "run", "arnoweng", "improved"]
-    assert lines[1].split() == ["split", *["shared"] * 6, *["own"] * 3]
+    assert lines[0].split()[:4] == ["this", "run", *first]
+    own, *others = lines[-3:]
+    assert own.startswith(f"{split}: the same test images")
+    assert all("not comparable" in line for line in others)
 
 
 @pytest.mark.parametrize(

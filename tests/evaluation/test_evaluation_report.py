@@ -174,6 +174,8 @@ def test_the_report_has_thresholds_from_the_validation_list(data, capsys):
     ckpt = data / "model0.pdparams"
     found = read_thresholds(data / "rep" / "thresholds.json", sha256(ckpt))
     assert found.chosen.endswith("on val.txt, 1 crop")
+    known = (found.validation_list, found.validation_images, found.validation_sha256)
+    assert known == ("val.txt", 10, sha256(data / "val.txt"))
     validation = evaluate(config(data, 0, val_list="val.txt")).validation
     assert validation.names == tuple(f"val_{index:03d}.png" for index in range(10))
     column = CLASS_NAMES.index("Mass")

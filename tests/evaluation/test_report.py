@@ -25,6 +25,7 @@ from chexnet.metrics import auroc, class_aurocs
 from chexnet.metrics.bootstrap import nanmean_over_classes, resampled_aurocs
 from chexnet.metrics.delong import compare_aurocs, estimate_auroc
 from chexnet.metrics.operating_points import confusion_at_threshold, select_threshold
+from chexnet.metrics.platt import PlattScaling
 from chexnet.metrics.proportions import holm
 
 IMAGES = 240
@@ -109,6 +110,10 @@ def test_thresholds_are_selected_on_validation_and_evaluated_on_test_images(full
     assert found.points["Mass"].sensitivity == validation.sensitivity.value
     assert "Youden" in found.chosen
     assert found.chosen.endswith(" on val.csv")
+    platt = full[2]["classes"]["Mass"]["calibrated"]["platt"]
+    assert found.calibration["Mass"] == PlattScaling(platt["slope"], platt["offset"])
+    assert found.temperature == full[2]["calibration"]["temperature"]
+    assert (found.validation_list, found.validation_images) == ("val.csv", len(VALIDATION))
     (tmp_path / "other.pdparams").write_bytes(b"other weights")
     with pytest.raises(InputError, match=r"thresholds\.json.*4a5f"):
         read_thresholds(folder / "thresholds.json", sha256(tmp_path / "other.pdparams"))
@@ -133,6 +138,17 @@ def test_calibration_is_fitted_on_validation_and_evaluated_on_test_images():
     after = [result.ece for result in report.validation_fit.by_platt.values()]
     assert np.mean(after) < 0.7 * np.mean(before)
     assert max(slope for slope, _ in report.validation_fit.platt.values()) < 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_finding_that_validation_ranks_in_reverse_is_left_out_of_the_calibration(tmp_path):
+    reverse = VALIDATION.probabilities.copy()
+    column = CLASS_NAMES.index("Mass")
+    reverse[:, column] = 1 - reverse[:, column]
+    report = build_report(TEST, replace(VALIDATION, probabilities=reverse))
+    assert report.validation_fit.platt["Mass"][0] < 0
+    (tmp_path / "thresholds.json").write_text(report.thresholds[0])
+    assert read_thresholds(tmp_path / "thresholds.json", None).uncalibrated == ["Mass"]
 
 
 def test_the_comparison_is_delongs_test_with_holms_correction(full):

@@ -34,6 +34,10 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     point = {"threshold": 0.5, "sensitivity": 0.8, "specificity": 0.7}
     points = {"schema": 1, "chosen": "by hand", "thresholds": dict.fromkeys(CLASS_NAMES, point)}
     points["ckpt_sha256"] = sha256(root / "m.pdparams")
+    points["calibration"] = {
+        **{"list": "val.txt", "images": 50, "sha256": None, "temperature": None, "left_out": ["Hernia"]},
+        "platt": {name: {"slope": 0.7, "offset": -1.1} for name in CLASS_NAMES[:-1]},
+    }
     (root / "m.thresholds.json").write_text(json.dumps(points))
     names = [f"images/{index:03d}.png" for index in range(COUNT)]
     for index, name in enumerate(names):
@@ -51,7 +55,7 @@ def in_job(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def flags(folder: Path) -> list[str]:
-    common = ["--ckpt", "m.pdparams", "--device", "cpu", "--crops", "1", "--num_workers", "1"]
+    common = ["--ckpt", "m.pdparams", "--device", "cpu", "--crops", "1", "--num_workers", "1", "--calibrated"]
     return ["names.txt", "--output_dir", str(folder), "--part_size", str(SIZE), *common]
 
 
@@ -63,7 +67,7 @@ def score(folder: Path, *more: str) -> int:
 def whole(job: Path) -> tuple[bytes, list[str]]:
     """Return the CSV that predict.py writes for the whole list, and its errors."""
     command = [sys.executable, str(ROOT / "predict.py"), "-", "--quiet", "--output_csv", "whole.csv"]
-    common = ["--ckpt", "m.pdparams", "--device", "cpu", "--crops", "1", "--num_workers", "1"]
+    common = ["--ckpt", "m.pdparams", "--device", "cpu", "--crops", "1", "--num_workers", "1", "--calibrated"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     names = (job / "names.txt").read_text()
     done = subprocess.run(

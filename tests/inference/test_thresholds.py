@@ -14,6 +14,7 @@ from chexnet.inference.thresholds import (
     thresholds_path,
 )
 from chexnet.labels import CLASS_NAMES
+from chexnet.metrics.platt import PlattScaling
 
 POINT = {"threshold": 0.25, "sensitivity": 0.8, "specificity": 0.7}
 SOUND = {"schema": 1, "chosen": "Youden on val_list.txt", "thresholds": dict.fromkeys(CLASS_NAMES, POINT)}
@@ -104,6 +105,53 @@ def test_written_thresholds_are_read_back(ckpt):
         assert read(json.loads(format_thresholds(thresholds)), ckpt) == thresholds
 
 
+SCALINGS = {name: {"slope": 0.5, "offset": -1} for name in CLASS_NAMES}
+CALIBRATION = {
+    "list": "val_list.txt",
+    "images": 307,
+    "sha256": "9c1e",
+    "temperature": 1.25,
+    "platt": SCALINGS,
+    "left_out": [],
+}
+
+
+def with_calibration(**changes) -> dict:
+    return {**SOUND, "calibration": {**CALIBRATION, **changes}}
+
+
+def with_platt(**changes) -> dict:
+    return with_calibration(platt={name: change for name, change in {**SCALINGS, **changes}.items() if change})
+
+
+def test_a_file_of_an_earlier_version_has_no_calibration(ckpt):
+    found = read(SOUND, ckpt)
+    assert (found.calibration, found.temperature, found.validation_list) == (None, None, None)
+    assert found.uncalibrated == list(CLASS_NAMES)
+    assert "calibration" not in json.loads(format_thresholds(found))
+
+
+def test_the_calibration_and_its_list_are_read(ckpt):
+    found = read(with_platt(Mass={"slope": 2, "offset": 0.25}), ckpt)
+    assert tuple(found.calibration) == CLASS_NAMES
+    assert found.calibration["Mass"] == PlattScaling(2, 0.25)
+    assert (found.temperature, found.uncalibrated) == (1.25, [])
+    assert (found.validation_list, found.validation_images, found.validation_sha256) == ("val_list.txt", 307, "9c1e")
+    assert read(json.loads(format_thresholds(found)), ckpt) == found
+    unknown = read(with_calibration(temperature=None, sha256=None), ckpt)
+    assert (unknown.temperature, unknown.validation_sha256) == (None, None)
+    assert read(json.loads(format_thresholds(unknown)), ckpt) == unknown
+
+
+def test_findings_without_a_fit_are_left_out_by_name(ckpt):
+    content = with_platt(Hernia=None, Mass=None)
+    content["calibration"]["left_out"] = ["Mass", "Hernia"]
+    found = read(content, ckpt)
+    assert found.uncalibrated == ["Mass", "Hernia"]
+    assert len(found.calibration) == len(CLASS_NAMES) - 2
+    assert read(json.loads(format_thresholds(found)), ckpt) == found
+
+
 def with_thresholds(**changes) -> dict:
     points = {name: change for name, change in {**SOUND["thresholds"], **changes}.items() if change is not None}
     return {**SOUND, "thresholds": points}
@@ -130,6 +178,32 @@ REFUSED = {
     "escape sequences": ({**SOUND, "chosen": "\x1b[2J"}, "'chosen' and 'ckpt_sha256' are ('\\x1b[2J', None)"),
     "no text": ({**SOUND, "ckpt_sha256": 3}, "'chosen' and 'ckpt_sha256' are "),
     "half a character": ({**SOUND, "chosen": "\ud800"}, "not readable as JSON: "),
+    "calibration as a list": ({**SOUND, "calibration": []}, "calibration: [], expected an object of list, images, "),
+    "calibration with more": (with_calibration(rule=1), "calibration: {"),
+    "null calibration": ({**SOUND, "calibration": None}, "calibration: None, expected an object"),
+    "fit missing": (with_platt(Hernia=None), "calibration: classes differ from those of the network: missing Hernia"),
+    "fit of another class": (
+        with_platt(Fracture={"slope": 1, "offset": 0}),
+        "calibration: classes differ from those of the network: unknown Fracture",
+    ),
+    "fit in both": (with_calibration(left_out=["Mass"]), "calibration: Mass occurs twice"),
+    "left out twice": (
+        {**SOUND, "calibration": {**CALIBRATION, "platt": {}, "left_out": [*CLASS_NAMES, "Mass"]}},
+        "calibration: Mass occurs twice",
+    ),
+    "left out is a number": (with_calibration(left_out=[3]), "calibration: expected platt as an object"),
+    "slope of 0": (with_platt(Mass={"slope": 0, "offset": 0}), "calibration: Mass: slope is 0, expected a number abov"),
+    "negative slope": (with_platt(Mass={"slope": -1, "offset": 0}), "calibration: Mass: slope is -1, expected"),
+    "huge slope": (with_platt(Mass={"slope": 1e300, "offset": 0}), "calibration: Mass: slope is 1e+300, expected"),
+    "huge offset": (with_platt(Mass={"slope": 1, "offset": -1e9}), "calibration: Mass: offset is -1000000000.0, expe"),
+    "slope as text": (with_platt(Mass={"slope": "1", "offset": 0}), "calibration: Mass: slope is '1', expected"),
+    "true offset": (with_platt(Mass={"slope": 1, "offset": True}), "calibration: Mass: offset is True, expected"),
+    "no offset": (with_platt(Mass={"slope": 1}), "calibration: Mass: {'slope': 1}, expected an object of slope, offse"),
+    "nan slope": (with_platt(Mass={"slope": float("nan"), "offset": 0}), "not readable as JSON: NaN"),
+    "negative temperature": (with_calibration(temperature=-1), "calibration: temperature is -1, expected"),
+    "half an image": (with_calibration(images=0.5), "calibration: images is 0.5, expected a whole number above 0"),
+    "no list": (with_calibration(list=""), "calibration: list and sha256 are ('', '9c1e'), expected"),
+    "escape sequences in the list": (with_calibration(list="\x1b[2J"), "calibration: list and sha256 are "),
     "other weights": ({**SOUND, "ckpt_sha256": "4a5f"}, "chosen for weights with SHA-256 4a5f, "),
 }
 

@@ -12,8 +12,8 @@ from chexnet.metrics.calibration import (
     fit_platt,
     fit_temperature,
     reliability,
-    to_logits,
 )
+from chexnet.metrics.platt import PlattScaling, sigmoid, to_logits
 
 
 def calibrated(n: int, classes: int = 3, seed: int = 0):
@@ -81,3 +81,33 @@ def test_equal_probabilities_share_a_bin(probabilities):
 
 def test_certainties_have_finite_logits():
     np.testing.assert_allclose(to_logits(np.array([0, 0.5, 1], np.float32)), [-15.942385, 0, 15.942385])
+
+
+def test_platt_scaling_is_the_formula_in_float64():
+    probabilities = np.array([0.001, 0.25, 0.5, 0.999], np.float32)
+    p = probabilities.astype(np.float64)
+    found = PlattScaling(1.7, -0.3).apply(probabilities)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expit(1.7 * np.log(p / (1 - p)) - 0.3), rtol=1e-12)
+    assert PlattScaling(1.7, -0.3).apply(0.25) == found[1]
+
+
+def test_platt_scaling_of_one_and_nought_is_finite_and_in_order():
+    found = PlattScaling(0.8, 1.5).apply([0, 1e-30, 0.5, 1])
+    assert np.isfinite(found).all()
+    assert found[0] == found[1] < found[2] < found[3] < 1
+    edges = PlattScaling(1e6, -1e6).apply([0, 0.5, 1])
+    assert edges.tolist() == [0, 0, 1]
+
+
+def test_sigmoid_equals_scipys():
+    logits = np.array([-800, -40, -1, 0, 1, 40, 800.0])
+    np.testing.assert_allclose(sigmoid(logits), expit(logits), rtol=1e-13, atol=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("slope", "offset"), [(0, 0), (-1, 0), (1e7, 0), (1, -1e7), (np.nan, 0), (1, np.nan), (np.inf, 0), (1, np.inf)]
+)
+def test_a_slope_that_reverses_the_order_or_a_huge_number_is_not_usable(slope, offset):
+    assert not PlattScaling(slope, offset).is_usable
+    assert PlattScaling(0.5, -2).is_usable

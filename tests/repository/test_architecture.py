@@ -21,8 +21,10 @@ GROUND = {
     "errors",
     "files",
     "gpu_memory",
+    "known_lists",
     "labels",
     "prefetch",
+    "published",
 }
 WINGS = {
     "metrics": {"errors"},
@@ -38,7 +40,19 @@ WINGS = {
 """Package -> packages that it may import."""
 
 WITHOUT_PADDLE = (
-    *("_lazy", "_types", "cli", "config", "device", "errors", "files", "labels", "prefetch"),
+    *(
+        "_lazy",
+        "_types",
+        "cli",
+        "config",
+        "device",
+        "errors",
+        "files",
+        "known_lists",
+        "labels",
+        "prefetch",
+        "published",
+    ),
     *("metrics", "phantom", "inference", "evaluation", "web"),
     *(f"gpu.{module}" for module in ("gpu_check", "libraries", "paddle_build")),
     *(f"data.{name}" for name in ("audit", "cache", "download", "images", "lists", "transforms", "loader")),

@@ -3,6 +3,7 @@
 from chexnet.data.audit.audit_text import format_audit
 from chexnet.data.audit.fingerprint import KEY, TrainingOverlap, fingerprint, format_training_overlap, training_overlap
 from chexnet.data.audit.list_audit import MIN_IMAGES, Audit, LabelChanges, ListSummary, Overlap, audit
+from chexnet.data.audit.list_passport import Passport, Relation, format_passport, passport
 
 __all__ = [
     "KEY",
@@ -11,10 +12,14 @@ __all__ = [
     "LabelChanges",
     "ListSummary",
     "Overlap",
+    "Passport",
+    "Relation",
     "TrainingOverlap",
     "audit",
     "fingerprint",
     "format_audit",
+    "format_passport",
     "format_training_overlap",
+    "passport",
     "training_overlap",
 ]

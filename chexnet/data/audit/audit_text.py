@@ -5,12 +5,15 @@ from pathlib import Path
 
 from chexnet.data.audit.fingerprint import format_training_overlap
 from chexnet.data.audit.list_audit import Audit, ListSummary, Overlap
+from chexnet.data.audit.list_passport import format_passport
 
 
 def format_audit(audit: Audit) -> str:
     """Format an audit: counts, overlaps, differences in labels, and finally the warnings, one per line."""
     titles = _titles([summary.path for summary in audit.lists])
-    lines = [*_counts(audit.lists, list(titles.values()))]
+    lines = [*_counts(audit.lists, list(titles.values())), "", "What the lists are:"]
+    for found in audit.passports:
+        lines += format_passport(found, titles.get(found.path, found.path))
     if audit.shared:
         lines += ["", "Shared between the lists:", *_overlaps(audit.shared, titles)]
     for path in dict.fromkeys(overlap.second for overlap in audit.official):

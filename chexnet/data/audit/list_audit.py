@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from chexnet.data.audit.fingerprint import TrainingOverlap, format_training_overlap, training_overlap
+from chexnet.data.audit.list_passport import Passport, passport
 from chexnet.data.lists import ImageList, LabelTable, check_classes, find_missing, image_id
 from chexnet.errors import InputError
 from chexnet.files.text_files import shorten_all
@@ -88,11 +89,13 @@ class Audit:
         lists: audit of each list.
         shared: overlap of each pair of lists.
         official: overlap of each list with each of NIH's.
+        passports: what the lists and those of NIH are.
     """
 
     lists: tuple[ListSummary, ...]
     shared: tuple[Overlap, ...]
     official: tuple[Overlap, ...]
+    passports: tuple[Passport, ...]
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -155,7 +158,9 @@ def audit(
     )
     shared = tuple(_overlap(first, second) for first, second in combinations(lists, 2))
     with_official = tuple(_overlap(listed, other) for other in official for listed in lists)
-    return Audit(summaries, shared, with_official)
+    everything = (*lists, *official)
+    passports = tuple(passport(listed, classes, everything) for listed in everything)
+    return Audit(summaries, shared, with_official, passports)
 
 
 def _overlap(first: ImageList, second: ImageList) -> Overlap:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from chexnet.evaluation.localization.comparison import LocalizationResult
 from chexnet.evaluation.localization.hit_rates import MEASURES, THRESHOLDS, HitRate, MeanHitRate
-from chexnet.evaluation.localization.published import WANG, WANG_HIT_RATES
+from chexnet.evaluation.localization.wang_hit_rates import WANG, WANG_HIT_RATES
 
 
 def format_result(result: LocalizationResult) -> str:

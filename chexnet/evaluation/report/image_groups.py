@@ -15,7 +15,7 @@ from chexnet.evaluation.image_matching import match_images
 from chexnet.evaluation.prediction_table import find_image_column, image_name, plain
 from chexnet.files.csv_files import CsvFile
 from chexnet.files.text_files import read_text, shorten, shorten_all
-from chexnet.labels import OFFICIAL_SPLIT, split_of
+from chexnet.known_lists import OFFICIAL_SPLIT, split_of
 
 MAX_GROUPS = 12
 

@@ -15,11 +15,12 @@ from chexnet.evaluation.report.class_scores import ClassScores
 from chexnet.evaluation.report.forest import draw_forest
 from chexnet.evaluation.report.group_scores import RULE as GROUP_RULE
 from chexnet.evaluation.report.report_builder import Report
-from chexnet.labels import published_means, published_results, split_of
+from chexnet.known_lists import split_of
 from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.clustered_means import ClusteredMean
 from chexnet.metrics.delong import AUROCEstimate
 from chexnet.metrics.operating_points import RULES, Proportion
+from chexnet.published import comparability, published_results
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -56,7 +57,9 @@ class Chart:
 def render_html(report: Report) -> str:
     """Render the page; all text is escaped by the templates."""
     predictions, other = report.predictions, report.other
-    systems = published_results(predictions.classes)
+    own_split = split_of(predictions.names)
+    published = published_results(predictions.classes, own_split)
+    systems = [system for system in published if system.auroc]
     members = report.run.get("members", [])
     sections = {
         "auroc": "AUROC next to published results" if systems else "AUROC",
@@ -78,8 +81,8 @@ def render_html(report: Report) -> str:
         summary=_summary(report),
         disclaimers=dict.fromkeys(str(run["notice"]) for run in members or [report.run] if run.get("notice")),
         systems=systems,
-        published_means=published_means(predictions.classes),
-        own_split=split_of(predictions.names),
+        comparability=comparability(own_split) if published else (),
+        own_split=own_split,
         splits=[(split, len(list(group))) for split, group in groupby(systems, key=lambda system: system.split)],
         replicates=REPLICATES,
         rules={name: rule.description for name, rule in RULES.items()},

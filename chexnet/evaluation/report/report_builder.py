@@ -68,6 +68,7 @@ def build_report(
     run: Mapping[str, Any] | None = None,
     ckpt_sha256: str | None = None,
     one_checkpoint: bool = True,
+    validation_sha256: str | None = None,
     groupings: Sequence[Grouping] = (),
 ) -> Report:
     """Compute a report.
@@ -80,6 +81,7 @@ def build_report(
         run: how the predictions were made, ready for JSON.
         ckpt_sha256: checksum of the weights for the threshold file, if known.
         one_checkpoint: whether one checkpoint made the predictions; predict.py cannot use thresholds of an ensemble.
+        validation_sha256: checksum of the list or file of the validation predictions, for the threshold file.
         groupings: divisions of the images of `predictions` into groups.
 
     Raises:
@@ -116,7 +118,7 @@ def build_report(
             "python": platform.python_version(),
             **{name: version(name) for name in ("numpy", "scipy", "scikit-learn")},
         },
-        thresholds=_thresholds(fitted, run, ckpt_sha256, one_checkpoint),
+        thresholds=_thresholds(fitted, run, one_checkpoint, ckpt_sha256, validation_sha256),
     )
 
 
@@ -149,7 +151,11 @@ def _describe_overlap(predictions: Predictions, validation: Predictions | None) 
 
 
 def _thresholds(
-    fitted: ValidationFit | None, run: Mapping[str, Any], ckpt_sha256: str | None, one_checkpoint: bool
+    fitted: ValidationFit | None,
+    run: Mapping[str, Any],
+    one_checkpoint: bool,
+    ckpt_sha256: str | None,
+    validation_sha256: str | None,
 ) -> tuple[str, str]:
     """Return the text of the threshold file, and if it is empty the reason why."""
     if fitted is None:
@@ -160,4 +166,5 @@ def _thresholds(
     thresholds = fitted.thresholds(f", {format_crops(crops)}" if crops else "")
     if thresholds is None:
         return "", f"the validation set has only positives or only negatives for {', '.join(fitted.left_out)}"
-    return format_thresholds(replace(thresholds, ckpt_sha256=ckpt_sha256, crops=crops)), ""
+    known = replace(thresholds, ckpt_sha256=ckpt_sha256, crops=crops, validation_sha256=validation_sha256)
+    return format_thresholds(known), ""

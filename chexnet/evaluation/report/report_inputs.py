@@ -83,6 +83,7 @@ def report_from_files(
         audit=notes,
         run={"sha256": {f"{kind}, {path}": sha256(path) for kind, path in inputs.items() if path}},
         groupings=read_groupings(by, metadata, first.names, first.origin, skip_missing) if by else (),
+        validation_sha256=sha256(validation) if validation else None,
     )
     return replace(report, thresholds=("", MAPPED)) if mapped and report.thresholds[0] else report
 

@@ -9,10 +9,11 @@ from chexnet.evaluation.report.class_scores import SEED, ClassScores, Comparison
 from chexnet.evaluation.report.group_json import groups_to_dict, number, numbers
 from chexnet.evaluation.report.report_builder import Report
 from chexnet.evaluation.report.validation_fit import CalibrationResult, ValidationFit
-from chexnet.labels import published_results
+from chexnet.known_lists import split_of
 from chexnet.metrics.bootstrap import REPLICATES
 from chexnet.metrics.calibration import Bin
 from chexnet.metrics.operating_points import RULES, ConfusionCounts
+from chexnet.published import published_results
 
 SCHEMA = 1
 """Version of the schema, raised when the meaning of a key changes."""
@@ -61,10 +62,12 @@ def report_to_dict(report: Report) -> dict[str, Any]:
                 "name": system.name,
                 "split": system.split,
                 "source": system.source,
+                "epoch": system.selection,
                 "mean": round(system.mean, 6),
-                "classes": dict(zip(classes, system.auroc, strict=True)),
+                "mean_half_width": system.half_width and round(system.half_width, 6),
+                "classes": dict(zip(classes, system.auroc, strict=False)),
             }
-            for system in published_results(classes)
+            for system in published_results(classes, split_of(predictions.names))
         ],
         "audit": list(report.audit),
         "methods": METHODS,

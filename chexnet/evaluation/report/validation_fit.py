@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import expit
 
+from chexnet.errors import printable
 from chexnet.evaluation.predictions import Predictions
 from chexnet.inference.thresholds import OperatingPoint, Thresholds
 from chexnet.metrics.calibration import (
@@ -15,9 +15,9 @@ from chexnet.metrics.calibration import (
     fit_platt,
     fit_temperature,
     reliability,
-    to_logits,
 )
 from chexnet.metrics.operating_points import RULES, ConfusionCounts, confusion_at_threshold, select_threshold
+from chexnet.metrics.platt import PlattScaling
 
 WRITTEN_RULE = "youden"
 """The rule whose thresholds are written to the file for predict.py."""
@@ -68,7 +68,9 @@ class ValidationFit:
         return [name for name, point in self.points[WRITTEN_RULE].items() if point is None]
 
     def thresholds(self, suffix: str = "") -> Thresholds | None:
-        """Return the thresholds for predict.py, or None unless every class has one.
+        """Return the thresholds and the calibration for predict.py, or None unless every class has a threshold.
+
+        A class whose Platt scaling is not usable, because its slope is not above 0, is left out of the calibration.
 
         Args:
             suffix: appended to the description of how they were selected, for example the number of crops.
@@ -79,7 +81,16 @@ class ValidationFit:
                 return None
             counts = point.validation
             points[name] = OperatingPoint(counts.threshold, counts.sensitivity.value, counts.specificity.value)
-        return Thresholds(f"{RULES[WRITTEN_RULE].description} on {Path(self.origin).name}{suffix}", points)
+        name = printable(Path(self.origin).name)
+        scalings = {finding: PlattScaling(*fitted) for finding, fitted in self.platt.items() if fitted}
+        return Thresholds(
+            f"{RULES[WRITTEN_RULE].description} on {name}{suffix}",
+            points,
+            calibration={finding: scaling for finding, scaling in scalings.items() if scaling.is_usable},
+            temperature=self.temperature,
+            validation_list=name,
+            validation_images=self.images,
+        )
 
 
 def fit_on_validation(validation: Predictions, test: Predictions) -> ValidationFit:
@@ -124,6 +135,6 @@ def _evaluate_rule(
 
 
 def _calibrate(labels: np.ndarray, probabilities: np.ndarray, slope: float, offset: float) -> CalibrationResult:
-    calibrated = expit(slope * to_logits(probabilities) + offset)
+    calibrated = PlattScaling(slope, offset).apply(probabilities)
     bins = reliability(labels, calibrated)
     return CalibrationResult(bins, expected_calibration_error(bins), brier(labels, calibrated))

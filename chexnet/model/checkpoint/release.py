@@ -15,6 +15,7 @@ def export_weights(
     target: str | os.PathLike[str],
     disclaimer: str = "",
     map_limit: float | None = None,
+    card: str = "",
 ) -> dict[str, Any]:
     """Write weights in float16 as `.safetensors` with their metadata, and the JSON file next to them.
 
@@ -26,6 +27,7 @@ def export_weights(
         disclaimer: one line for everybody who uses the weights, which predict.py prints on every use and draws into
             every picture. Empty keeps the disclaimer of `source`, if it has one.
         map_limit: see `chexnet.inference.cam.heatmap_range`; None keeps the value of `source`, if it has one.
+        card: name of the model card that will be next to `target`, for the metadata; empty for none.
 
     Returns:
         The content of the JSON file of `target`: the metadata of `source`, the disclaimer (`notice`), the limit, the
@@ -45,5 +47,7 @@ def export_weights(
         metadata["notice"] = disclaimer
     if map_limit is not None:
         metadata["map_limit"] = map_limit
+    if card:
+        metadata["card"] = card
     digest = save_checkpoint(opened.weights, target, metadata, "float16")
     return {**metadata, WEIGHTS_SHA256: digest}
