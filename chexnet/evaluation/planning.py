@@ -29,7 +29,7 @@ DEFAULT_AUROC = 0.84
 """Assumed AUROC of a finding without a published one: the mean of the published systems on the shared test list."""
 
 FEW_PATIENTS = 20
-"""Patients with or without a finding below which normal approximations are unreliable."""
+"""Effective patients with or without a finding below which normal approximations are unreliable."""
 
 PUBLISHED_SYSTEM = "Paddle-CheXNet"
 
@@ -61,8 +61,7 @@ class PlannedFinding:
     @property
     def few(self) -> bool:
         """Return whether there are too few patients for the approximations."""
-        clusters = self.clusters
-        return clusters is not None and min(clusters.patients_with, clusters.patients_without) < FEW_PATIENTS
+        return self.clusters is not None and min(self.clusters.effective_patients) < FEW_PATIENTS
 
 
 @dataclass(frozen=True)
@@ -256,22 +255,26 @@ def format_plan(plan: Plan) -> str:
         f"two models on {models}; two images of a patient by {design.patient_correlation:g}; two-sided "
         f"alpha {design.alpha:g}, power {design.power:g}"
     )
-    header = ["finding", "positives", "patients", "AUROC", "+/- 95 %", "difference"]
+    header = ["finding", "positives", "patients", "effective", "AUROC", "+/- 95 %", "difference"]
     header += [f"power at {plan.difference:g}", "images needed"] if plan.difference is not None else []
     header += ["simulated power"] if any(row.simulated_power is not None for row in plan.findings) else []
     table = [header, *(_cells(row, header) for row in (*plan.findings, plan.mean))]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines += ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in table]
     if few := [row.name for row in plan.findings if row.few]:
-        lines.append(f"fewer than {FEW_PATIENTS} patients with or without the finding, unreliable: {', '.join(few)}")
+        lines.append(
+            f"fewer than {FEW_PATIENTS} effective patients with or without the finding, unreliable: {', '.join(few)}"
+        )
     if plan.left_out:
         lines.append(f"only positives or only negatives, left out: {', '.join(plan.left_out)}")
     return "\n".join(lines)
 
 
 def _cells(row: PlannedFinding, header: Sequence[str]) -> list[str]:
-    clusters = row.clusters
-    cells = [row.name, *([f"{clusters.positives:,.0f}", f"{clusters.patients_with:,.0f}"] if clusters else ["", ""])]
+    cells = [row.name, "", "", ""]
+    if clusters := row.clusters:
+        counts = clusters.positives, clusters.patients_with, clusters.effective_patients[0]
+        cells[1:] = [f"{count:,.0f}" for count in counts]
     cells += [f"{row.auroc:.3f}", _decimals(row.half_width), _decimals(row.detectable)]
     if "images needed" in header:
         cells += ["-" if row.power is None else f"{row.power:.2f}", "-" if row.images is None else f"{row.images:,}"]

@@ -80,3 +80,16 @@ def compare_means(first: ClusteredMean, second: ClusteredMean) -> Difference:
     factors = [math.sqrt(mean.patients / (mean.patients - 1)) for mean in (first, second)]
     errors = factors[0] * first.errors - factors[1] * second.errors
     return difference(first.value - second.value, float(errors @ errors))
+
+
+def effective_patients(patient: np.ndarray) -> float:
+    """Return the number of patients with equally many images that would give the same precision.
+
+    Kish, Survey Sampling, 1965: the squared number of images over the sum of the squared numbers of each patient. A
+    patient with most of the images makes it small.
+
+    Args:
+        patient: [N], the patient of each image, as values of any type; 0 without images.
+    """
+    counts = np.unique(patient, return_counts=True)[1].astype(np.float64)
+    return float(counts.sum() ** 2 / (counts @ counts)) if len(counts) else 0.0

@@ -71,6 +71,14 @@ class Clusters:
         """Return whether there are positives and negatives."""
         return self.positives > 0 and self.negatives > 0
 
+    @property
+    def effective_patients(self) -> tuple[float, float]:
+        """Effective numbers of patients with and without the finding, see `clustered_means.effective_patients`."""
+        return (
+            self.positives**2 / (self.positives + self.positive_pairs) if self.positives else 0.0,
+            self.negatives**2 / (self.negatives + self.negative_pairs) if self.negatives else 0.0,
+        )
+
 
 def clusters_of_labels(labels: np.ndarray, patients: np.ndarray) -> Clusters:
     """Count the clusters of one finding, from labels [N] of 0 or 1 and the patients [N] of the images."""

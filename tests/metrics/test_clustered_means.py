@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chexnet.metrics.clustered_means import clustered_mean, compare_means
+from chexnet.metrics.clustered_means import clustered_mean, compare_means, effective_patients
 from chexnet.metrics.proportions import wilson
 
 
@@ -82,3 +82,9 @@ def test_intervals_contain_the_proportion(rows):
         test = compare_means(found, found)
         assert test.difference == 0
         assert np.isnan(test.p) or test.p == 1
+
+
+def test_effective_patients_are_patients_with_equally_many_images():
+    assert effective_patients(np.repeat(np.arange(7), 5)) == pytest.approx(7)
+    assert effective_patients(np.array(["a"] * 90 + ["b"] * 10)) == pytest.approx(100**2 / (90**2 + 10**2))
+    assert effective_patients(np.zeros(0)) == 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
+from chexnet.metrics.clustered_means import effective_patients
 from chexnet.metrics.sample_size import (
     Design,
     clusters_of_counts,
@@ -146,3 +147,10 @@ def test_counts_describe_equal_patients_with_one_label():
 def test_a_list_that_shows_nothing_has_no_detectable_difference():
     clusters = clusters_of_labels(np.array([1, 0, 0, 1]), np.arange(4))
     assert np.isnan(detectable_difference([clusters], [0.8], Design()))
+
+
+def test_effective_patients_are_those_of_the_images():
+    labels, patients, _ = planned_list()
+    found = clusters_of_labels(labels[:, 2], patients).effective_patients
+    chosen = labels[:, 2] == 1
+    assert found == pytest.approx((effective_patients(patients[chosen]), effective_patients(patients[~chosen])))

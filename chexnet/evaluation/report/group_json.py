@@ -66,6 +66,8 @@ def _group(group: GroupScores) -> dict[str, Any]:
         "positives": group.positives,
         "patients_with": group.patients_with,
         "patients_without": group.patients_without,
+        "effective_with": group.effective_with,
+        "effective_without": group.effective_without,
         "small": group.small,
         "auroc": number(group.auroc.auroc),
         "auroc_ci": numbers((group.auroc.low, group.auroc.high)),

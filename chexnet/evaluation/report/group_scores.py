@@ -10,19 +10,20 @@ from chexnet.evaluation.predictions import Predictions
 from chexnet.evaluation.report.image_groups import Grouping
 from chexnet.evaluation.report.validation_fit import WRITTEN_RULE, ValidationFit
 from chexnet.metrics.calibration import brier, expected_calibration_error, reliability
-from chexnet.metrics.clustered_means import ClusteredMean, clustered_mean, compare_means
+from chexnet.metrics.clustered_means import ClusteredMean, clustered_mean, compare_means, effective_patients
 from chexnet.metrics.delong import AUROCEstimate, compare_curves, estimate
 from chexnet.metrics.differences import Difference, difference
 from chexnet.metrics.placements import Placements, covariance, placements
 from chexnet.metrics.proportions import holm
 
 MIN_PATIENTS = 20
-"""Patients with and patients without a finding that a group needs for a claim about a difference."""
+"""Effective patients with and without a finding that a group needs for a claim about a difference."""
 
 RULE = (
-    f"A group is small for a finding if fewer than {MIN_PATIENTS} of its patients have an image with the finding, or "
-    f"fewer than {MIN_PATIENTS} have one without it. Its numbers are shown, but it is left out of differences, tests "
-    "and means."
+    f"A group is small for a finding if it has fewer than {MIN_PATIENTS} effective patients with an image with the "
+    "finding, or with one without it. Patients with unequal numbers of images count less: the effective number is the "
+    "squared number of images over the sum of the squared numbers per patient. Numbers of a small group are shown, but "
+    "it is left out of differences, tests and means."
 )
 
 MEASURES = ("auroc", "sensitivity", "specificity", "calibration")
@@ -39,6 +40,8 @@ class GroupScores:
         positives: number of images with the finding.
         patients_with: number of patients with such an image.
         patients_without: number of patients with an image without the finding.
+        effective_with: effective number of patients with such an image, see `effective_patients`.
+        effective_without: the same for images without the finding.
         auroc: AUROC with its 95 % interval.
         sensitivity: proportion at the operating point; None without one.
         specificity: the same for images without the finding.
@@ -52,6 +55,8 @@ class GroupScores:
     positives: int
     patients_with: int
     patients_without: int
+    effective_with: float
+    effective_without: float
     auroc: AUROCEstimate
     sensitivity: ClusteredMean | None
     specificity: ClusteredMean | None
@@ -62,7 +67,7 @@ class GroupScores:
     @property
     def small(self) -> bool:
         """Return whether the group has too few patients for claims about the finding."""
-        return min(self.patients_with, self.patients_without) < MIN_PATIENTS
+        return min(self.effective_with, self.effective_without) < MIN_PATIENTS
 
 
 @dataclass(frozen=True)
@@ -220,6 +225,8 @@ class _Scorer:
                 positives=int(positive.sum()),
                 patients_with=len(np.unique(patient[positive])),
                 patients_without=len(np.unique(patient[~positive])),
+                effective_with=effective_patients(patient[positive]),
+                effective_without=effective_patients(patient[~positive]),
                 auroc=estimate(curve),
                 sensitivity=None if called is None else self._mean(called, positive, patient),
                 specificity=None if called is None else self._mean(~called, ~positive, patient),
