@@ -36,7 +36,7 @@ PUBLISHED_SYSTEM = "Paddle-CheXNet"
 
 @dataclass(frozen=True)
 class PlannedFinding:
-    """What a list can show about one finding, or on average.
+    """Plan for one finding, or for the mean AUROC.
 
     Attributes:
         name: name of the finding; `mean` for the mean AUROC over the findings with an AUROC.

@@ -46,7 +46,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Clusters:
-    """How the images with and without a finding are distributed over the patients.
+    """Distribution of the images with and without a finding over the patients.
 
     Attributes:
         positives: number of images with the finding.
@@ -152,7 +152,7 @@ def mean_difference_variance(
 
 
 def detectable_difference(clusters: Sequence[Clusters], aurocs: Sequence[float], design: Design) -> float:
-    """Return the smallest difference in the mean AUROC of these findings that is found with the power of the design.
+    """Return the smallest difference between mean AUROCs of these findings that is found with the power of the design.
 
     Args:
         clusters: clusters of C findings; one for a single finding.
@@ -172,7 +172,7 @@ def detectable_difference(clusters: Sequence[Clusters], aurocs: Sequence[float],
 
 
 def growth(clusters: Sequence[Clusters], aurocs: Sequence[float], difference: float, design: Design) -> float:
-    """Return how many times as large the list must be to show a difference in the mean AUROC of these findings.
+    """Return how many times as large the list must be to show a difference between mean AUROCs of these findings.
 
     Patients with the same numbers of images are added. Below 1, a smaller list is enough.
     """
@@ -182,7 +182,7 @@ def growth(clusters: Sequence[Clusters], aurocs: Sequence[float], difference: fl
 
 
 def power_of(clusters: Sequence[Clusters], aurocs: Sequence[float], difference: float, design: Design) -> float:
-    """Return the probability that a difference in the mean AUROC of these findings is significant."""
+    """Return the probability that a difference between mean AUROCs of these findings is significant."""
     error = math.sqrt(sum(mean_difference_variance(clusters, aurocs, difference, design)))
     critical = float(ndtri(1 - design.alpha / 2))
     return float(ndtr(difference / error - critical) + ndtr(-difference / error - critical))
