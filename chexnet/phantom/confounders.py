@@ -1,4 +1,4 @@
-"""Things on a radiograph that are no finding: a drain, a pacemaker, and lead markers beside the patient.
+"""Things on a radiograph that are no finding: a drain, a pacemaker, and lead markers next to the patient.
 
 In real data they go with findings, and a network may learn them in place of the finding (Zech et al., PLOS Medicine
 15(11), 2018; Oakden-Rayner et al., CHIL 2020). Each adds path length where it lies and leaves every other pixel as it

@@ -15,7 +15,7 @@ from chexnet.phantom.output_folder import claim_folder, save_image
 from chexnet.phantom.radiograph import MIN_SIZE, draw
 
 PLANTED = (*CLASS_NAMES, *CONFOUNDERS)
-"""What the pairs differ in."""
+"""The findings and confounders, one of which makes the difference of a pair."""
 
 MIN_PATIENTS = 2
 """Minimum number of patients; intervals come from the differences between patients."""

@@ -1,4 +1,4 @@
-"""How often confounders are planted in a data set of phantoms: at a rate of their own, or together with findings."""
+"""Rates at which confounders are planted in a data set of phantoms, general ones and those of findings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -115,6 +115,10 @@ def main(folder: Path) -> None:
             export_format,
         )
     run("tools/release_weights.py", "--ckpt", ckpt, "--output", folder / "released.safetensors")
+    run("tools/model_card.py", "--ckpt", ckpt, "--train_list", train)
+    run("tools/make_phantom.py", "--output_dir", folder / "pairs", "--pairs", 2, "--size", 40)
+    pairs = ("--pairs", folder / "pairs" / "pairs.csv", "--output_dir", folder / "shortcuts")
+    run("tools/shortcuts.py", "--ckpt", ckpt, "--crops", 1, "--device", "cpu", *pairs)
     boxes = next(data.rglob("*[Bb][Oo][Xx]*.csv"))
     run("tools/localize.py", "--boxes", boxes, "--data_dir", images, "--test_list", test, "--ckpt", ckpt)
     run("tools/contact_sheet.py", first, "--ckpt", ckpt, "--output", folder / "sheet.png", "--device", "cpu")

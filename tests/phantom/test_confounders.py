@@ -105,11 +105,11 @@ def test_confounders_are_planted_at_their_rates():
 
 @pytest.mark.parametrize(
     "text",
-    (
+    [
         *("", "chest_drain", "chest_drain=", "chest_drain=1.1", "chest_drain=nan", "chest_drain=-0.1", "tube=0.1"),
         *("Pneumothorax=0.5", "letter=0.1,Mas=0.5", "letter=0.1,letter=0.5", "letter=0.1,Mass=0.5,Mass=0.6"),
         "letter=0.1,",
-    ),
+    ],
 )
 def test_an_unusable_planting_is_refused(text):
     with pytest.raises(InputError, match=r"^--plant "):

@@ -60,7 +60,9 @@ WITHOUT_PADDLE = (
 )
 LIBRARY = ROOT / "chexnet"
 EXAMPLES = tuple(ROOT / f"examples/{name}.py" for name in ("cifar10", "ichallenge_pm", "mnist"))
-BENCHMARKS = tuple(ROOT / f"benchmarks/{name}.py" for name in ("__main__", "backbones", "gpu", "recipes"))
+BENCHMARKS = tuple(
+    ROOT / f"benchmarks/{name}.py" for name in ("__main__", "backbones", "gpu", "recipes", "shortcut_networks")
+)
 SCRIPTS = sorted([*ROOT.glob("*.py"), *ROOT.glob("tools/*.py"), *EXAMPLES, *BENCHMARKS])
 
 

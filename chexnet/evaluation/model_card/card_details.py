@@ -1,4 +1,4 @@
-"""What only people know about a model, read from a JSON file."""
+"""Statements about a model that only people can make, read from a JSON file."""
 
 import os
 

@@ -20,7 +20,7 @@ SUFFIX = ".card.md"
 
 @dataclass(frozen=True)
 class CardInputs:
-    """What is known about a checkpoint.
+    """All that is known about a checkpoint.
 
     Attributes:
         checkpoint: the checkpoint.

@@ -62,7 +62,7 @@ class CardReport:
         source: list or file of the evaluated images.
         images, patients, unknown_patients: their numbers.
         mean: mean AUROC.
-        classes: number of classes in the mean.
+        classes: number of classes that the mean is over.
         findings: a row per class.
         validation: list or file that thresholds and calibration were fitted on; None if there was none.
         validation_images: number of its images.

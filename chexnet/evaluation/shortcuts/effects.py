@@ -1,4 +1,4 @@
-"""How much a planted thing changes the outputs of a network, and when it counts as a shortcut."""
+"""Effects of planted things on the outputs of a network, and the rule that makes one of them a shortcut."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Effect:
-    """How much one planted thing changes one output.
+    """Change of one output by one planted thing.
 
     Attributes:
         planted: the thing.
@@ -65,7 +65,7 @@ class Shortcut:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the effects mean.
+    """The shortcuts among the effects.
 
     Attributes:
         shortcuts: the shortcuts, the largest change of a logit first.

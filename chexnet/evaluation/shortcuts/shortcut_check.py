@@ -36,7 +36,7 @@ RULE = (
 
 
 class ImagePredictor(Protocol):
-    """What the check needs of a `chexnet.inference.Predictor`."""
+    """The part of `chexnet.inference.Predictor` that the check uses."""
 
     classes: tuple[str, ...]
     ckpt_sha256: str
