@@ -18,7 +18,7 @@ OWN_SPLIT = "own"
 ON_TEST = "highest AUROC on the test images"
 """Choice of an epoch that makes the AUROC on these images too high."""
 
-_NOT_PUBLISHED = "not published"
+_UNKNOWN = "unknown"
 _VALIDATION_LOSS = "lowest validation loss"
 
 
@@ -84,14 +84,14 @@ PUBLISHED = (
         "Wang",
         OWN_SPLIT,
         "Wang et al., ChestX-ray8, CVPR 2017, as cited in CheXNet's table 2",
-        _NOT_PUBLISHED,
+        _UNKNOWN,
         (0.716, 0.807, 0.784, 0.609, 0.706, 0.671, 0.633, 0.806, 0.708, 0.835, 0.815, 0.769, 0.708, 0.767),
     ),
     Published(
         "Yao",
         OWN_SPLIT,
         "Yao et al., Learning to diagnose from scratch, 2017, as cited in CheXNet's table 2",
-        _NOT_PUBLISHED,
+        _UNKNOWN,
         (0.772, 0.904, 0.859, 0.695, 0.792, 0.717, 0.713, 0.841, 0.788, 0.882, 0.829, 0.767, 0.765, 0.914),
     ),
     Published(
@@ -108,7 +108,7 @@ PUBLISHED = (
         "arnoweng",
         SHARED_SPLIT,
         "github.com/arnoweng/CheXNet, README",
-        _NOT_PUBLISHED,
+        _UNKNOWN,
         (
             *(0.8294, 0.9165, 0.8870, 0.7143, 0.8597, 0.7873, 0.7745),
             *(0.8726, 0.8142, 0.8932, 0.9254, 0.8304, 0.7831, 0.9104),
@@ -118,7 +118,7 @@ PUBLISHED = (
         "improved",
         SHARED_SPLIT,
         "github.com/arnoweng/CheXNet, README, improved model",
-        _NOT_PUBLISHED,
+        _UNKNOWN,
         (
             *(0.8311, 0.9220, 0.8891, 0.7146, 0.8627, 0.7883, 0.7820),
             *(0.8844, 0.8148, 0.8992, 0.9343, 0.8385, 0.7914, 0.9206),
@@ -163,7 +163,7 @@ PUBLISHED = (
     ),
     Published("EVA-X-B", OFFICIAL_SPLIT, "Yao et al., EVA-X; github.com/hustvl/EVA-X", ON_TEST, reported_mean=0.835),
 )
-"""Published results. The choice of the epoch is that of the paper or of the training code."""
+"""Published results. The choice of the epoch is that of the paper or of the training code, unknown without either."""
 
 
 def published_results(classes: Sequence[str], own_split: str | None = None) -> tuple[Published, ...]:

@@ -1,9 +1,9 @@
-"""Check list files for problems: patients in two lists, changed labels, missing images, overlap with training data.
+"""Check list files: what they are, patients in two lists, changed labels, missing images, overlap with training data.
 
     python tools/audit_split.py dataset/labels/*_list.txt --metadata Data_Entry_2017_v2020.csv --data_dir dataset/images
 
-This prints counts, overlaps between the lists, and warnings. Files may be gzip-compressed (.gz). docs/data.md has the
-details.
+This prints counts, known lists and the published results on them, overlaps between the lists, and warnings. Files may
+be gzip-compressed (.gz). docs/data.md has the details.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def build_parser() -> cli.Parser:
     add = parser.add_argument
     add("lists", nargs="+", metavar="LIST", help="list files of one data set, for example its training and test lists")
     add("--metadata", metavar="FILE", help="NIH's label file, Data_Entry_2017*.csv, to check the labels against")
-    add("--official", nargs="+", metavar="FILE", help="NIH's test_list.txt or other lists, to check the images against")
+    add("--official", nargs="+", metavar="FILE", help="NIH's test_list.txt or other lists, to compare the images with")
     add("--data_dir", metavar="DIR", help="folder of the images, to check that none is missing")
     add("--ckpt", metavar="FILE", help="checkpoint whose training images are compared with the lists")
     add(
@@ -38,7 +38,7 @@ def build_parser() -> cli.Parser:
 def audit_lists(args: argparse.Namespace) -> None:
     """Audit the lists, print the result and write it."""
     from chexnet.data.audit import audit, format_audit
-    from chexnet.data.lists import read_classes, read_list, read_nih
+    from chexnet.data.lists import count_labels, read_classes, read_list, read_nih
     from chexnet.files import check_writable, write_text
     from chexnet.labels import CLASS_NAMES
 
@@ -52,7 +52,7 @@ def audit_lists(args: argparse.Namespace) -> None:
         classes,
         table=read_nih(args.metadata) if args.metadata else None,
         data_dir=args.data_dir,
-        official=[read_list(path, n_classes=0) for path in official],
+        official=[read_list(path, count_labels(path)) for path in official],
         metadata=read_metadata(args.ckpt) if args.ckpt else None,
     )
     print(format_audit(found))

@@ -1,10 +1,11 @@
-"""Compare the class activation maps of a checkpoint with ground-truth boxes drawn by radiologists.
+"""Compare the class activation maps of a checkpoint with boxes and polygons drawn by radiologists.
 
     python tools/localize.py --boxes dataset/BBox_List_2017.csv --data_dir dataset/images
 
 The script prints hit rates per finding and on average: how often the maximum of the class activation map lies in the
 ground-truth box (pointing game), and how often a box predicted from the map overlaps it (IoBB, IoU).
-docs/localization.md has the rules.
+It reads the box files of NIH, RSNA and VinDr-CXR, and the boxes and polygons of ChestX-Det. docs/localization.md has
+the rules.
 """
 
 import argparse
@@ -69,6 +70,8 @@ def show(result: "LocalizationResult") -> None:
     from chexnet.evaluation.localization import format_result
 
     print(format_result(result))
+    if result.no_class:
+        print(f"left out: {result.no_class}")
     for reason in result.left_out:
         print(f"left out: {reason}")
 

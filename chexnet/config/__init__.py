@@ -348,7 +348,9 @@ class EvalConfig(InferenceConfig):
 class LocalizationConfig(InferenceConfig):
     """One comparison of class activation maps with ground-truth boxes."""
 
-    boxes: str = data(dataclasses.MISSING, "box file in NIH's format, .csv or .csv.gz", metavar="FILE")
+    boxes: str = data(
+        dataclasses.MISSING, "boxes of NIH, RSNA or VinDr-CXR (.csv, .csv.gz) or ChestX-Det (.json)", metavar="FILE"
+    )
     data_dir: str = same_setting(TrainConfig, "data_dir")
     test_list: str | None = data(
         None, "list file; boxes of other images are ignored (default: all boxes)", metavar="FILE"

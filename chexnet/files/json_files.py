@@ -18,24 +18,28 @@ MAX_DEPTH = 32
 _MAX_DIGITS = 18
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(path: str | os.PathLike[str], max_values: int = MAX_VALUES) -> Any:
     """Read a JSON file that follows RFC 8259: UTF-8, no NaN or Infinity, and no duplicate names in an object.
 
+    Args:
+        path: JSON file.
+        max_values: limit on values, see MAX_VALUES.
+
     Raises:
-        InputError: the file is missing, is not such JSON, or exceeds MAX_BYTES, MAX_VALUES or MAX_DEPTH.
+        InputError: the file is missing, is not such JSON, or exceeds MAX_BYTES, `max_values` or MAX_DEPTH.
     """
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    return parse_json(data, path)
+    return parse_json(data, path, max_values)
 
 
-def parse_json(data: bytes, source: str | os.PathLike[str]) -> Any:
+def parse_json(data: bytes, source: str | os.PathLike[str], max_values: int = MAX_VALUES) -> Any:
     """Parse bytes as `read_json` does; errors name `source`."""
     try:
-        return _parse(data)
+        return _parse(data, max_values)
     except UnicodeDecodeError as error:
         raise InputError(f"{source}: not readable as JSON: byte {error.start} is not UTF-8") from error
     except RecursionError as error:
@@ -63,11 +67,11 @@ def _checked_object(value: Any, source: str | os.PathLike[str]) -> dict[str, Any
 _TOO_DEEP = f"objects and lists are nested more than {MAX_DEPTH} deep"
 
 
-def _parse(data: bytes) -> Any:
+def _parse(data: bytes, max_values: int) -> Any:
     if len(data) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES >> 20} MB")
-    if sum(data.count(mark) for mark in (b",", b":", b"{", b"[")) > MAX_VALUES:
-        raise ValueError(f"it has more than {MAX_VALUES:,} values")
+    if sum(data.count(mark) for mark in (b",", b":", b"{", b"[")) > max_values:
+        raise ValueError(f"it has more than {max_values:,} values")
     value = json.loads(
         data.decode("utf-8-sig"),
         object_pairs_hook=_object,

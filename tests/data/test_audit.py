@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from conftest import ROOT, write_png
+from conftest import ROOT, load_script, write_png
 from label_files import label_file
 
 from chexnet.data import audit
@@ -160,6 +160,22 @@ def test_training_images_of_a_checkpoint_are_compared(tmp_path, capsys):
     sentence = "1 of these 3 images were used for training; 2 belong to patients seen in training (2 of 3 patients)"
     assert f"  test_list: {sentence}\n" in printed
     assert f"warning: {tmp_path / 'test_list.txt'}: {sentence}\n" in printed
+
+
+def test_lists_of_other_classes_are_compared_by_their_images(tmp_path, capsys):
+    """A label file like Google's panel labels, whose test images are training images of a list with 14 labels."""
+    header = "Image Index,Patient ID,Fracture,Pneumothorax,Airspace opacity,Nodule or mass,Set Id"
+    names = images(*(f"{patient}.0" for patient in range(1, 41)))
+    lines = [f"{name},{int(name[:8])},NO,YES,NO,NO,{'test' if row < 30 else 'val'}" for row, name in enumerate(names)]
+    (tmp_path / "google.csv").write_text("\r\n".join([header, *lines]))
+    prepare = load_script("tools/prepare_lists.py").main
+    out = tmp_path / "panel"
+    assert prepare(["--csv", str(tmp_path / "google.csv"), "--layout", "google_four", "--output_dir", str(out)]) == 0
+    a_list(tmp_path, "train_list.txt", [*names[:21], *images("1.1", "99.0")])
+    flags = ("--classes_file", out / "classes.txt", "--official", tmp_path / "train_list.txt")
+    assert run(out / "test_list.txt", out / "val_list.txt", *flags) == 0
+    printed = capsys.readouterr().out
+    assert f"Also in {tmp_path / 'train_list.txt'}:\n  test_list: 21 images, 21 patients\n" in printed
 
 
 @pytest.mark.real_data

@@ -7,7 +7,7 @@ import pytest
 from label_files import some_patients
 
 from chexnet import known_lists
-from chexnet.data.audit import audit, format_audit, format_passport, passport
+from chexnet.data.audit import audit, format_audit, format_passport, numbers_of_known, passport
 from chexnet.data.lists import format_list, read_list
 from chexnet.labels import CLASS_NAMES
 
@@ -90,7 +90,11 @@ def test_overlaps_are_estimated_from_the_sketch_and_counted_with_the_list(
     assert estimate.sampled >= 30
     assert estimate.images == pytest.approx(common, rel=0.15)
     other = a_list(tmp_path, "test.txt", NAMES[:900])
-    counted = next(found for found in passport(listed, given=[other]).relations if found.known == "the test list")
+    counted = next(
+        found
+        for found in passport(listed, numbers=numbers_of_known([other])).relations
+        if found.known == "the test list"
+    )
     assert (counted.images, counted.sampled) == (common, 0)
     assert (counted.subset, counted.superset) == (subset, superset)
 
@@ -121,7 +125,7 @@ def test_passports_are_part_of_an_audit(known, tmp_path):
 
 @pytest.mark.real_data
 def test_the_real_lists_have_their_passports(nih_metadata, reference_lists, tmp_path):
-    """The fingerprints are those of the files, and a list with NIH's labels of 2020 is told from the published one."""
+    """The fingerprints are those of the files, also those of parts."""
     listed = {name: read_list(path) for name, path in reference_lists.items()}
     for part, one in listed.items():
         found = passport(one)

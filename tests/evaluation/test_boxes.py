@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from chexnet.errors import InputError
 from chexnet.evaluation.localization import boxes
+from chexnet.evaluation.localization.box_files import read_boxes
 from chexnet.evaluation.localization.boxes import (
     contains,
     iobb,
@@ -19,7 +21,6 @@ from chexnet.evaluation.localization.boxes import (
     peak_component,
     peak_location,
     predicted_box,
-    read_boxes,
 )
 from chexnet.labels import CLASS_NAMES
 from chexnet.phantom import make_dataset
@@ -134,7 +135,7 @@ def test_no_box_is_predicted_if_the_map_is_nowhere_above_0():
 
 
 def test_a_ground_truth_box_is_scaled_to_the_image():
-    box = boxes.GroundTruthBox("a.png", "Mass", (512, 256, 128, 64), 2)
+    box = boxes.GroundTruthBox("a.png", "Mass", (512, 256, 128, 64), "f:2")
     assert box.to_pixels(1024, 1024).tolist() == [512, 256, 128, 64]
     assert box.to_pixels(height=256, width=512).tolist() == [256, 64, 64, 16]
 
@@ -151,7 +152,9 @@ def test_a_ground_truth_box_is_scaled_to_the_image():
     ],
 )
 def test_a_box_outside_the_image_is_invalid(xywh, valid):
-    assert boxes.GroundTruthBox("a.png", "Mass", xywh, 2).is_valid is valid
+    fault = boxes.GroundTruthBox("a.png", "Mass", xywh, "f.csv:2").fault(10, 10)
+    assert (not fault) is valid
+    assert valid or re.fullmatch(r"f\.csv:2: a\.png: the box .* is not inside the image, expected .*1024", fault)
 
 
 @pytest.mark.real_data
@@ -164,16 +167,16 @@ def test_reading_the_boxes_of_nih():
         **{"Atelectasis": 180, "Cardiomegaly": 146, "Effusion": 153, "Infiltration": 123},
         **{"Mass": 85, "Nodule": 79, "Pneumonia": 120, "Pneumothorax": 98},
     }
-    assert all(box.is_valid for box in truth)
+    assert not any(box.fault(1024, 1024) for box in truth)
     assert truth[0].image == "00013118_008.png"
     assert truth[0].xywh == (225.084745762712, 547.019216763771, 86.7796610169491, 79.1864406779661)
-    assert (truth[0].line, truth[-1].line) == (2, 985)
+    assert [box.where.rpartition(":")[2] for box in (truth[0], truth[-1])] == ["2", "985"]
 
 
 def test_reading_the_boxes_of_phantoms(tmp_path):
     summary = make_dataset(tmp_path / "phantom", 12, 64, seed=0, min_prevalence=0.2)
     truth = read_boxes(summary.box_file)
-    assert all(box.is_valid for box in truth)
+    assert not any(box.fault(64, 64) for box in truth)
     assert {box.finding for box in truth} <= set(CLASS_NAMES[:8])
     assert len(truth) == summary.box_file.read_text().count("\n") - 1
 
@@ -183,22 +186,24 @@ def test_both_spellings_of_infiltration_plain_and_compressed(tmp_path):
     (tmp_path / "a.csv").write_text(text, encoding="utf-8-sig")
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
     plain = read_boxes(tmp_path / "a.csv")
-    assert plain == read_boxes(tmp_path / "a.csv.gz")
-    assert [(box.image, box.finding, box.xywh, box.line) for box in plain] == [
-        ("a.png", "Infiltration", (1, 2, 3, 4), 2),
-        ("b.png", "Infiltration", (1, 2, 3, 4), 3),
-    ]
+    packed = read_boxes(tmp_path / "a.csv.gz")
+    for read in (plain, packed):
+        assert [(box.image, box.finding, box.xywh) for box in read] == [
+            ("a.png", "Infiltration", (1, 2, 3, 4)),
+            ("b.png", "Infiltration", (1, 2, 3, 4)),
+        ]
+    assert [box.where for box in plain] == [f"{tmp_path / 'a.csv'}:{line}" for line in (2, 3)]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"a\.csv:1: .*''.*'Image Index,"),
+        (b"", r"a\.csv:1: .*''.*Image Index,"),
         (b"a.png 0 1\n", r"a\.csv:1: .*'a\.png 0 1'"),
         (HEADER.encode(), r"a\.csv: no boxes"),
         (f"{HEADER}a.png,Mass,1,2,3\n".encode(), r"a\.csv:2: 5 columns"),
         (f"{HEADER}a.png,Mass,1,2,3,4,5\n".encode(), r"a\.csv:2: 7 columns"),
-        (f"{HEADER}a.png,Mass,1,2,3,4\nb.png,Scoliosis,1,2,3,4".encode(), r"a\.csv:3: .*'Scoliosis'"),
+        (f"{HEADER}a.png,Mass,1,2,3,4\nb.png,,1,2,3,4".encode(), r"a\.csv:3: the finding is empty"),
         (f"{HEADER}a.png,Mass,1,2,x,4,,,\n".encode(), r"a\.csv:2: .*'1,2,x,4'"),
         (f"{HEADER}a.png,Mass,1,2,nan,4,,,\n".encode(), r"a\.csv:2: .*'1,2,nan,4'"),
         (f"{HEADER}../a.png,Mass,1,2,3,4\n".encode(), r"a\.csv:2: '\.\./a\.png'"),

@@ -14,7 +14,7 @@ from chexnet.data import audit
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
 from chexnet.evaluation.localization import localize
-from chexnet.evaluation.localization.boxes import read_boxes
+from chexnet.evaluation.localization.box_files import read_boxes
 from chexnet.files import sha256
 from chexnet.inference import Predictor
 from chexnet.inference.deployment import deploy

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from chexnet.data.audit.fingerprint import TrainingOverlap, format_training_overlap, training_overlap
-from chexnet.data.audit.list_passport import Passport, passport
+from chexnet.data.audit.list_passport import Passport, numbers_of_known, passport
 from chexnet.data.lists import ImageList, LabelTable, check_classes, find_missing, image_id
 from chexnet.errors import InputError
 from chexnet.files.text_files import shorten_all
@@ -127,7 +127,7 @@ def audit(
         classes: names of the label columns.
         table: label file to compare the labels with.
         data_dir: image folder, to check that no image is missing.
-        official: lists to compare the images with, such as NIH's `test_list.txt`, read with `n_classes=0`.
+        official: lists to compare the images with, such as NIH's `test_list.txt`, with labels of any classes or none.
         metadata: metadata of a checkpoint, to compare the images with those that it was trained on.
 
     Raises:
@@ -159,7 +159,8 @@ def audit(
     shared = tuple(_overlap(first, second) for first, second in combinations(lists, 2))
     with_official = tuple(_overlap(listed, other) for other in official for listed in lists)
     everything = (*lists, *official)
-    passports = tuple(passport(listed, classes, everything) for listed in everything)
+    numbers = numbers_of_known(everything)
+    passports = tuple(passport(listed, classes, numbers) for listed in everything)
     return Audit(summaries, shared, with_official, passports)
 
 

@@ -1,6 +1,6 @@
 """The passport of a list: what it is, by fingerprints, and which published results it can be compared with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chexnet.data.lists import ImageList
@@ -43,7 +43,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Passport:
-    """What a list is.
+    """The identity of a list.
 
     Attributes:
         path: list file.
@@ -74,19 +74,27 @@ class Passport:
     not_comparable: str
 
 
-def passport(listed: ImageList, classes: Sequence[str] = CLASS_NAMES, given: Sequence[ImageList] = ()) -> Passport:
+def numbers_of_known(lists: Iterable[ImageList]) -> dict[str, set[str]]:
+    """Return the image numbers of those lists that are known ones, by the name of the known list."""
+    return {known.name: image_numbers(one.names) for one in lists if (known := recognize(one.names))}
+
+
+def passport(
+    listed: ImageList, classes: Sequence[str] = CLASS_NAMES, numbers: Mapping[str, set[str]] | None = None
+) -> Passport:
     """Return the passport of a list.
 
     Args:
         listed: the list, with labels of `classes` or names only.
         classes: names of its label columns.
-        given: other lists; if one of them is a known list, the overlap with it is counted instead of estimated. The
-            overlaps of known lists with each other are known.
+        numbers: image numbers of known lists (see `numbers_of_known`), with which overlaps are counted instead of
+            estimated. The overlaps of known lists with each other are known.
     """
     known = recognize(listed.names)
-    positives = tuple(listed.labels.sum(axis=0).tolist()) if tuple(classes) == CLASS_NAMES else ()
+    has_labels = listed.labels.shape[1] == len(CLASS_NAMES) and tuple(classes) == CLASS_NAMES
+    positives = tuple(listed.labels.sum(axis=0).tolist()) if has_labels else ()
     release, changed = _labels(known, listed, positives) if known and positives else ("", {})
-    relations = _known_relations(known) if known else _relations(listed, given)
+    relations = _known_relations(known) if known else _relations(listed, numbers or {})
     published = tuple(
         format_published(result)
         for result in PUBLISHED
@@ -149,15 +157,14 @@ def _known_relations(known: KnownList) -> tuple[Relation, ...]:
     )
 
 
-def _relations(listed: ImageList, given: Sequence[ImageList]) -> tuple[Relation, ...]:
-    """Return the overlaps of a list, counted with the known lists among `given`, estimated with all others."""
+def _relations(listed: ImageList, exact: Mapping[str, set[str]]) -> tuple[Relation, ...]:
+    """Return the overlaps of a list, counted with the known lists in `exact`, estimated with all others."""
     numbers = image_numbers(listed.names)
     hashes = image_hashes(numbers)
-    exact = {known.name: one for one in given if (known := recognize(one.names))}
     relations = []
     for known in known_lists():
         if known.name in exact:
-            common = len(image_numbers(exact[known.name].names) & numbers)
+            common = len(exact[known.name] & numbers)
             relations += [_counted(known, common, len(listed))] if common else []
         elif relation := _estimated(known, hashes, len(listed)):
             relations.append(relation)

@@ -9,13 +9,14 @@ import numpy as np
 from chexnet._types import ProgressFn
 from chexnet.config import MAX_SAMPLE_BITS
 from chexnet.data.cache.building import BuildResult, build_cache
+from chexnet.data.cache.from_arrays import cache_arrays
 from chexnet.data.cache.manifest import PIXELS, Entry, checksum, file_stamp, read_manifest
 from chexnet.data.cache.merging import merge_caches
 from chexnet.data.lists import find_images
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 
-__all__ = ["BuildResult", "ImageCache", "build_cache", "merge_caches"]
+__all__ = ["BuildResult", "ImageCache", "build_cache", "cache_arrays", "merge_caches"]
 
 
 class ImageCache:

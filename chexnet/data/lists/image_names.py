@@ -3,6 +3,7 @@
 import re
 from pathlib import PurePosixPath, PureWindowsPath
 
+from chexnet.data.lists.label_values import parse_label
 from chexnet.errors import InputError
 from chexnet.files.text_files import shorten
 
@@ -68,6 +69,21 @@ def clean_name(name: str, where: str) -> str:
     if PurePosixPath(path).is_absolute() or PureWindowsPath(name).drive or ".." in parts or not parts:
         raise _leads_out(name, where)
     return "/".join(parts)
+
+
+def checked_name(raw_name: str, where: str) -> str:
+    """Return an image name as a path that list files can contain.
+
+    Raises:
+        InputError: see `clean_name`, or the name ends like a label.
+    """
+    name = clean_name(raw_name, where)
+    if parse_label(name.rpartition(" ")[2]) is not None:
+        raise InputError(
+            f"{where}: the image name {shorten(name)} ends like a label, which a list file does not allow; rename the "
+            "image"
+        )
+    return name
 
 
 def _leads_out(name: str, where: str) -> InputError:

@@ -1,4 +1,4 @@
-"""Label files of data sets: NIH's own, and any CSV with a column for each finding."""
+"""Tables of labels, and NIH's label file."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from chexnet.data.lists.image_names import clean_name, image_id, patient_id
-from chexnet.data.lists.label_values import UNCERTAIN, parse_label
-from chexnet.data.lists.patients import check_agreement
+from chexnet.data.lists.image_names import checked_name, image_id, patient_id
 from chexnet.errors import InputError
 from chexnet.files.csv_files import CsvFile
 from chexnet.files.text_files import shorten
-from chexnet.labels import CLASS_NAMES, validate_class_names
+from chexnet.labels import CLASS_NAMES
 
 _NO_FINDING = "No Finding"
 
@@ -31,6 +29,8 @@ class LabelTable:
         uncertain: number of uncertain labels per finding.
         blank: number of blank labels per finding, which count as absent.
         dropped: number of images left out because of an uncertain label.
+        parts: `train`, `val`, `test` or empty for each image; empty if the file does not define parts.
+        notes: sentences on the file: rows that were joined, merged or left out.
     """
 
     path: Path
@@ -41,6 +41,8 @@ class LabelTable:
     uncertain: tuple[int, ...]
     blank: tuple[int, ...]
     dropped: int = 0
+    parts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -77,7 +79,7 @@ def read_nih(path: str | os.PathLike[str]) -> LabelTable:
             index_by_text[findings] = len(parsed)
             parsed.append(_parse_findings(findings, where))
         indices.append(index_by_text[findings])
-        patient = _parse_patient(number, "Patient ID", where).zfill(8)
+        patient = parse_patient(number, "Patient ID", where).zfill(8)
         if patient_id(name) not in (patient, None):
             raise InputError(
                 f"{where}: {shorten(name)} has patient {shorten(number)}, expected the patient in the image name"
@@ -88,58 +90,24 @@ def read_nih(path: str | os.PathLike[str]) -> LabelTable:
     return LabelTable(rows.path, rows.names, labels, tuple(patients), CLASS_NAMES, uncertain=zeros, blank=zeros)
 
 
-def read_csv(
-    path: str | os.PathLike[str],
-    image_column: str,
-    label_columns: Sequence[str],
-    patient_column: str | None = None,
-    uncertain: str | None = None,
-) -> LabelTable:
-    """Read a CSV with one column per finding: 0, 1, -1 for uncertain, or blank for absent.
+def format_table(table: LabelTable, uncertain: str | None = None) -> str:
+    """Describe a table, one fact per line: images, patients, notes, and uncertain and blank labels.
 
     Args:
-        path: CSV file with a header, plain or gzip-compressed (.csv.gz).
-        image_column: name of the column with the image files, relative to the image folder.
-        label_columns: names of the finding columns, which become the classes in this order.
-        patient_column: name of the column with the patients; None to take them from the image names, see `patient_id`.
-        uncertain: treatment of uncertain labels. `zeros` and `ones` replace them (U-Zeros and U-Ones of Irvin et al.,
-            CheXpert, AAAI 2019). `drop` leaves out the image. U-Ignore, which leaves out only the label, cannot be
-            expressed in a list file. None refuses uncertain labels.
-
-    Raises:
-        InputError: as `read_nih`, or a label has another value.
+        table: the table.
+        uncertain: treatment of uncertain labels, see `csv_tables.read_csv`.
     """
-    try:
-        validate_class_names(label_columns)
-    except InputError as error:
-        raise InputError(f"--label_columns: {error}") from error
-    rows = _LabelRows(path, (image_column, *label_columns, *([patient_column] if patient_column else [])))
-    found: list[list[int | None]] = []
-    patients: list[str | None] = []
-    for line, name, values in rows:
-        if patient_column:
-            patients.append(_parse_patient(values.pop(), patient_column, rows.where(line)))
-        else:
-            patients.append(patient_id(name))
-        found.append(_parse_values(values, label_columns, rows.where(line), uncertain))
-    if patient_column:
-        check_agreement(rows.names, patients, [rows.where(line) for line in rows.first_line.values()])
-    raw = np.array([[_BLANK if value is None else value for value in row] for row in found], np.int8)  # [N, C]
-    kept = (raw != UNCERTAIN).all(axis=1) if uncertain == "drop" else np.ones(len(raw), bool)
-    if not kept.any():
-        raise InputError(f"{path}: every image has an uncertain label, so --uncertain drop leaves no images")
-    labels = np.where(raw == UNCERTAIN, uncertain == "ones", raw == 1).astype(np.uint8)[kept]
-    rows_kept = np.flatnonzero(kept).tolist()
-    return LabelTable(
-        path=rows.path,
-        names=tuple(rows.names[row] for row in rows_kept),
-        labels=labels,
-        patients=tuple(patients[row] for row in rows_kept),
-        classes=tuple(label_columns),
-        uncertain=tuple((raw == UNCERTAIN).sum(axis=0).tolist()),
-        blank=tuple((raw == _BLANK).sum(axis=0).tolist()),
-        dropped=len(raw) - len(rows_kept),
-    )
+    unknown = table.patients.count(None)
+    patients = f"{len({*table.patients} - {None}):,} patients"
+    if unknown:
+        patients = f"{patients.replace('patients', 'known patients')}; the patients of {unknown:,} images are unknown"
+    lines = [f"{table.path}: {len(table):,} images of {patients}", *table.notes]
+    for name, unsure, blank in zip(table.classes, table.uncertain, table.blank, strict=True):
+        lines += [f"{name}: {unsure:,} uncertain, --uncertain {uncertain}"] if unsure else []
+        lines += [f"{name}: {blank:,} blank, treated as absent"] if blank else []
+    if table.dropped:
+        lines.append(f"{table.dropped:,} images with uncertain labels left out")
+    return "\n".join(f"=> {line}" for line in lines)
 
 
 def one_patient_per_image(table: LabelTable) -> LabelTable:
@@ -157,9 +125,6 @@ def one_patient_per_image(table: LabelTable) -> LabelTable:
                 f"{patient}; leave out --each_image_a_patient"
             )
     return replace(table, patients=table.names)
-
-
-_BLANK = 2
 
 
 class _LabelRows:
@@ -182,12 +147,7 @@ class _LabelRows:
 
     def __iter__(self) -> Iterator[tuple[int, str, list[str]]]:
         for line, (raw_name, *values) in self._file.rows(self._columns):
-            name = clean_name(raw_name, self._file.where(line))
-            if parse_label(name.rpartition(" ")[2]) is not None:
-                raise InputError(
-                    f"{self.where(line)}: the image name {shorten(name)} ends like a label, which a list file does not "
-                    "allow; rename the image"
-                )
+            name = checked_name(raw_name, self._file.where(line))
             if self.first_line.setdefault(name, line) != line:
                 raise InputError(
                     f"{self.where(line)}: {shorten(name)} is already in line {self.first_line[name]}, expected each "
@@ -209,21 +169,9 @@ def _parse_findings(text: str, where: str) -> list[int]:
     return [int(name in findings) for name in CLASS_NAMES]
 
 
-def _parse_patient(patient: str, column: str, where: str) -> str:
+def parse_patient(patient: str, column: str, where: str) -> str:
+    """Return the patient in a cell. Raises InputError if it is empty or not printable."""
     if not patient or not patient.isprintable():
         found = shorten(patient) if patient else "empty"
         raise InputError(f"{where}: the column {column!r} is {found}, expected a patient")
     return patient
-
-
-def _parse_values(values: Sequence[str], columns: Sequence[str], where: str, uncertain: str | None) -> list[int | None]:
-    labels = [parse_label(value) if value else None for value in values]
-    for label, value, column in zip(labels, values, columns, strict=True):
-        if label is None and value:
-            raise InputError(
-                f"{where}: {column} is {shorten(value)}, expected 0, 1, -1 for uncertain, or blank for absent (or "
-                "true/false, yes/no, positive/negative)"
-            )
-        if label == UNCERTAIN and uncertain is None:
-            raise InputError(f"{where}: {column} is uncertain (-1); choose --uncertain zeros, ones or drop")
-    return labels

@@ -4,7 +4,9 @@ import re
 
 UNCERTAIN = -1
 
-_NAMES = {"true": 1, "yes": 1, "positive": 1, "false": 0, "no": 0, "negative": 0}
+_NAMES = {"true": 1, "yes": 1, "positive": 1, "false": 0, "no": 0, "negative": 0, "hedge": UNCERTAIN}
+"""HEDGE is the answer of an uncertain reader in the labels of Majkowska et al."""
+
 _NUMBER = re.compile(r"(-?1|0)(?:\.0*)?", re.ASCII)
 
 

@@ -95,6 +95,16 @@ def read_list(path: str | os.PathLike[str], n_classes: int = N_CLASSES) -> Image
     return ImageList(path, names, labels, range(1, len(names) + 1), read_patients(path, names))
 
 
+def count_labels(path: str | os.PathLike[str]) -> int:
+    """Return the number of labels per line of a list: that of its first line.
+
+    Raises:
+        InputError: the list is missing, empty or not text.
+    """
+    words = next(_read_lines(Path(path))).split()[1:]
+    return next((found for found, word in enumerate(reversed(words)) if parse_label(word) is None), len(words))
+
+
 def _refuse_repeats(path: Path, names: PackedNames) -> None:
     if repeat := names.first_repeat():
         earlier, row = repeat

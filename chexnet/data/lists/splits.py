@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,8 @@ def random(table: LabelTable, seed: int) -> Splits:
     if unknown:
         raise InputError(
             f"{table.path}: the patients of {len(unknown):,} of {len(table):,} images are unknown, for example of "
-            f"{shorten(unknown[0])}, so the same patient could be in two of the lists; set --patient_column NAME, or "
-            "--each_image_a_patient if no two images belong to the same patient"
+            f"{shorten(unknown[0])}, so the same patient could be in two of the lists; set --patient_column NAME or "
+            "--patient_pattern REGEX, or --each_image_a_patient if no two images belong to the same patient"
         )
     parts = _stratified_split(table, np.arange(len(table)), RANDOM_FRACTIONS, seed)
     return dict(zip(("train", "val", "test"), (_select(table, rows) for rows in parts), strict=True))
@@ -118,6 +119,23 @@ def common_test(table: LabelTable, lists: Mapping[str, ImageList], train_val: Im
     if not kept:
         raise InputError(f"{lists['test'].path}: none of its images is also a test image in {test.path}")
     return {"test": _select(table, rows[kept], [lists["test"].names[index] for index in kept])}
+
+
+def by_part(table: LabelTable) -> Splits:
+    """Return the parts that the data set itself defines, see `LabelTable.parts`.
+
+    Raises:
+        InputError: a patient is in two parts.
+    """
+    parts = np.array(table.parts)
+    found = {name: np.flatnonzero(parts == name) for name in ("train", "val", "test") if name in table.parts}
+    for (first, rows), (second, others) in combinations(found.items(), 2):
+        if shared := _patients(table, rows) & _patients(table, others):
+            raise InputError(
+                f"{table.path}: {len(shared):,} patients are in both {first} and {second}, for example "
+                f"{shorten(min(shared))}, expected none; --split random divides the images by patient"
+            )
+    return {name: _select(table, rows) for name, rows in found.items()}
 
 
 def test_only(table: LabelTable) -> Splits:

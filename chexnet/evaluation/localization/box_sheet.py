@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chexnet.evaluation.localization.boxes import BOX_THRESHOLD
-from chexnet.evaluation.localization.cases import Box, Sample
+from chexnet.evaluation.localization.boxes import BOX_THRESHOLD, Box
+from chexnet.evaluation.localization.cases import Sample
 from chexnet.files import atomic_write
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _INCHES = 3.0
 
 
 def write_contact_sheet(path: str | os.PathLike[str], samples: Sequence[Sample]) -> None:
-    """Draw the samples: ground-truth boxes dashed, predicted boxes solid.
+    """Draw the samples: ground-truth boxes or polygons dashed, predicted boxes solid.
 
     A dotted contour encloses all pixels of at least BOX_THRESHOLD times the map's maximum, a cross marks the maximum,
     and hatching marks pixels that no crop covers.
@@ -59,7 +59,9 @@ def _draw(axes: "Axes", sample: Sample) -> None:
     if np.isnan(sample.values).any():
         hatched = axes.contourf(x, y, np.isnan(sample.values), levels=[0.5, 1], colors="none", hatches=["///"])
         hatched.set_edgecolor(NOT_COVERED)
-    for box in case.ground_truth:
+    for polygon in sample.polygons:
+        axes.add_patch(_outline(polygon))
+    for box in () if sample.polygons else case.ground_truth:
         axes.add_patch(_rectangle(box, color=GROUND_TRUTH, linestyle="dashed"))
     if case.predicted is not None:
         axes.add_patch(_rectangle(case.predicted, color=PREDICTED, linestyle="solid"))
@@ -74,11 +76,17 @@ def _rectangle(box: Box, color: str, linestyle: str) -> Any:
     return Rectangle((x, y), w, h, fill=False, edgecolor=color, linestyle=linestyle, linewidth=1.8)
 
 
+def _outline(polygon: np.ndarray) -> Any:
+    from matplotlib.patches import Polygon
+
+    return Polygon(polygon, fill=False, edgecolor=GROUND_TRUTH, linestyle="dashed", linewidth=1.8)
+
+
 def _legend() -> list[Any]:
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], color=GROUND_TRUTH, linestyle="dashed", linewidth=1.8, label="ground-truth box"),
+        Line2D([], [], color=GROUND_TRUTH, linestyle="dashed", linewidth=1.8, label="ground-truth box or polygon"),
         Line2D([], [], color=PREDICTED, linestyle="solid", linewidth=1.8, label="predicted box"),
         Line2D([], [], color=MAP, linestyle="dotted", label=f"{BOX_THRESHOLD:.0%} of the map's maximum"),
         Line2D([], [], color=PREDICTED, linestyle="none", marker="x", label="maximum"),

@@ -1,23 +1,15 @@
-"""Boxes around findings: ground truth from a file, predictions from class maps, and their overlap.
+"""Boxes and polygons around findings, boxes predicted from class maps, and their overlap.
 
 A box is float64 x, y, w, h: left, top, width and height in pixels of the original image. The upper left corner of the
 image is (0, 0), and the first pixel spans 0 to 1.
 """
 
-import csv
-import io
-import math
-import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
-from chexnet.errors import InputError
-from chexnet.files.text_files import read_text, shorten, shorten_all
-from chexnet.labels import BOX_FILE_SPELLINGS, CLASS_NAMES
+from chexnet.data.lists.json_annotations import Polygon
 
 BOX_THRESHOLD = 0.5
 """Threshold of a predicted box, as a fraction of the map's maximum (full width at half maximum)."""
@@ -25,61 +17,56 @@ BOX_THRESHOLD = 0.5
 BOX_SPACE = 1024
 """Width and height of the coordinate system of NIH's boxes, for image files of any size."""
 
-_HEADER = ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
+Box = tuple[float, float, float, float]
+
 _PLATEAU = 1e-5
 """Pixels are equally high within this fraction of the map's range."""
 
 
 @dataclass(frozen=True)
 class GroundTruthBox:
-    """A ground-truth box, one line of a box file.
+    """A ground-truth box, one line of a box file or one finding of an annotation.
 
     Attributes:
-        image: file name.
-        finding: one of CLASS_NAMES, or another class of the caller.
-        xywh: the box in pixels of a BOX_SPACE x BOX_SPACE image.
-        line: line number in the file, starting at 1.
+        image: file name, or the name without its suffix.
+        finding: a class of the network, or a finding that it has no class for.
+        xywh: the box.
+        where: position in the file, for messages: `file:line` or `file: entry N`.
+        space: width and height of the coordinate system of the box; None for the pixels of the image file.
+        polygon: outline of the finding in the same coordinates, (x, y) of each point; empty if there is none.
     """
 
     image: str
     finding: str
-    xywh: tuple[float, float, float, float]
-    line: int
+    xywh: Box
+    where: str
+    space: tuple[float, float] | None = (BOX_SPACE, BOX_SPACE)
+    polygon: Polygon = ()
 
-    @property
-    def is_valid(self) -> bool:
-        """True if the box has an area and lies inside the image."""
+    def fault(self, width: float, height: float) -> str:
+        """Return the fault of a box or polygon in an image of `width` x `height` as a message; empty if it is inside.
+
+        Both must have an area and lie inside the coordinate system, which is that of the image if `space` is None.
+        """
+        right, bottom = self.space or (width, height)
+        expected = f"expected it within 0..{right:g} and 0..{bottom:g}"
         x, y, w, h = self.xywh
-        return min(x, y) >= 0 and min(w, h) > 0 and max(x + w, y + h) <= BOX_SPACE
+        if not (min(x, y) >= 0 and min(w, h) > 0 and x + w <= right and y + h <= bottom):
+            xywh = ",".join(f"{value:g}" for value in self.xywh)
+            return f"{self.where}: {self.image}: the box {xywh} is not inside the image, {expected}"
+        for x, y in self.polygon:
+            if not (0 <= x <= right and 0 <= y <= bottom):
+                return f"{self.where}: {self.image}: the polygon point {x:g},{y:g} is not inside the image, {expected}"
+        return ""
 
     def to_pixels(self, height: int, width: int) -> np.ndarray:
         """Scale the box to an image of `height` x `width` pixels, float64 [4]."""
-        return np.array(self.xywh) * (width, height, width, height) / BOX_SPACE
+        right, bottom = self.space or (width, height)
+        return np.array(self.xywh) * (width, height, width, height) / (right, bottom, right, bottom)
 
-
-def read_boxes(path: str | os.PathLike[str], classes: Sequence[str] = CLASS_NAMES) -> tuple[GroundTruthBox, ...]:
-    """Read a box file in NIH's format (`BBox_List_2017.csv`, plain or .csv.gz), in file order.
-
-    Args:
-        path: the file.
-        classes: findings that the file may have, in addition to CLASS_NAMES in NIH's spelling.
-
-    Raises:
-        InputError: the file is missing, not a text file or without boxes; its header differs; or a line has the wrong
-            number of columns, a path instead of a file name, an unknown finding, or a box that is not four numbers.
-            Boxes outside the image are not an error, see `GroundTruthBox.is_valid`.
-    """
-    path = Path(path)
-    rows = _read_rows(path)
-    if not rows or [column.strip() for column in rows[0][: len(_HEADER)]] != _HEADER:
-        header = ",".join(rows[0])[:60] if rows else ""
-        raise InputError(f"{path}:1: the header is {header!r}, expected {','.join(_HEADER)!r} as in BBox_List_2017.csv")
-    named = {name: name for name in (*CLASS_NAMES, *classes)} | {nih: name for name, nih in BOX_FILE_SPELLINGS.items()}
-    numbered = enumerate(rows[1:], start=2)
-    boxes = tuple(_parse(row, f"{path}:{number}", number, named) for number, row in numbered if any(row))
-    if not boxes:
-        raise InputError(f"{path}: no boxes, expected one per line")
-    return boxes
+    def polygon_pixels(self, height: int, width: int) -> np.ndarray:
+        """Scale the polygon to an image of `height` x `width` pixels, float64 [points, 2]."""
+        return np.array(self.polygon).reshape(-1, 2) * (width, height) / (self.space or (width, height))
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -136,28 +123,19 @@ def predicted_box(values: np.ndarray) -> np.ndarray | None:
     return np.array([x, y, columns.stop - x, rows.stop - y], dtype=np.float64)
 
 
-def _read_rows(path: Path) -> list[list[str]]:
-    try:
-        return list(csv.reader(io.StringIO(read_text(path, "box file"))))
-    except csv.Error as error:
-        raise InputError(f"{path}: not a CSV file ({error}), expected a box file like BBox_List_2017.csv") from error
+def polygon_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Rasterize a polygon [points, 2] (x, y) in pixels: bool [height, width].
 
-
-def _parse(row: list[str], where: str, line: int, named: Mapping[str, str]) -> GroundTruthBox:
-    if len(row) < 6 or any(row[6:]):
-        raise InputError(f"{where}: {len(row)} columns, expected an image, a finding, x, y, w and h")
-    image, label = row[0].strip(), row[1].strip()
-    if not image or image in (".", "..") or "/" in image or "\\" in image:
-        raise InputError(f"{where}: {shorten(image)} is not the name of a file in the image folder")
-    if label not in named:
-        raise InputError(f"{where}: finding {shorten(label)}, expected one of {shorten_all(list(named), limit=50)}")
-    try:
-        x, y, w, h = map(float, row[2:6])
-    except ValueError:
-        x = y = w = h = math.nan
-    if not all(map(math.isfinite, (x, y, w, h))):
-        raise InputError(f"{where}: the box is {','.join(row[2:6])!r}, expected four numbers: x, y, w, h")
-    return GroundTruthBox(image, named[label], (x, y, w, h), line)
+    A pixel is set if its center is inside by the even-odd rule: if an odd number of edges lies left of it. So the
+    parity of the edges at each pixel is the cumulative sum along its row.
+    """
+    crossings = np.zeros((height, width + 1), np.int64)
+    centers = np.arange(height) + 0.5
+    for (x1, y1), (x2, y2) in zip(points, np.roll(points, -1, axis=0), strict=True):
+        rows = np.flatnonzero((centers >= min(y1, y2)) & (centers < max(y1, y2)))
+        x = x1 + (centers[rows] - y1) * (x2 - x1) / (y2 - y1) if len(rows) else np.empty(0)
+        crossings[rows, np.clip(np.ceil(x - 0.5), 0, width).astype(int)] += 1
+    return np.cumsum(crossings, axis=1)[:, :width] % 2 == 1
 
 
 def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from chexnet.data.images.survey import survey
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.evaluation.localization import boxes
+from chexnet.evaluation.localization.box_files import describe_unknown, read_boxes
 from chexnet.evaluation.localization.boxes import GroundTruthBox
 from chexnet.evaluation.localization.cases import Case, Sample, make_case, make_sample
 from chexnet.evaluation.localization.hit_rates import LocalizationScores, score_cases
@@ -36,6 +37,9 @@ RULES = {
     "found_box": "predicted box: bounding box of the pixels connected to the maximum with at least "
     f"{boxes.BOX_THRESHOLD:g} times its value; none if the maximum is not above 0",
     "iobb, iou": "highest overlap of the predicted box with a ground-truth box; a hit if above the threshold",
+    "mask": "the same with polygons: a pixel belongs to a polygon if its center is inside (even-odd rule); the map's "
+    "maximum is a hit if its pixel is in a polygon; iobb and iou compare the pixels of a polygon with those connected "
+    "to the maximum, not with their box; of several polygons, one is enough",
 }
 
 _ScoredCase = tuple[Case, Sample | None]
@@ -51,6 +55,7 @@ class LocalizationResult:
         preprocessing: how the images were resized and cropped.
         cases: one case per image and finding, in the order of the box file.
         left_out: one line per box or image that could not be compared, with the reason.
+        no_class: numbers of boxes of findings that the checkpoint has no class for, as text; may be empty.
         scores: hit rates per finding and their means.
         samples: a few cases with image and map, for the contact sheet.
         sha256: checksums of the weights that were loaded, of the box file and of the list.
@@ -62,6 +67,7 @@ class LocalizationResult:
     preprocessing: Preprocessing
     cases: tuple[Case, ...]
     left_out: tuple[str, ...]
+    no_class: str
     scores: LocalizationScores
     samples: tuple[Sample, ...]
     sha256: Mapping[str, str]
@@ -77,6 +83,7 @@ class LocalizationResult:
             **self.scores.to_dict(),
             "rules": RULES,
             "left_out": self.left_out,
+            "no_class": self.no_class,
             "config": asdict(self.config),
             "engine": self.engine,
             "preprocessing": asdict(self.preprocessing),
@@ -96,7 +103,8 @@ def localize(
 ) -> LocalizationResult:
     """Compare the class maps of `config.ckpt` with the ground-truth boxes of `config.boxes`.
 
-    A box outside its image and an image that cannot be decoded are left out. Memory does not grow with the number of
+    Boxes outside their image, images that cannot be decoded and findings that the checkpoint has no class for are left
+    out. Memory does not grow with the number of
     images, apart from a few numbers per case.
 
     Args:
@@ -125,10 +133,9 @@ def localize(
     started = time.monotonic()
     scored: list[_ScoredCase] = []
     for done, outcome in enumerate(_score_images(predictor, inputs), start=1):
-        if isinstance(outcome, InputError):
-            left_out.append(str(outcome))
-        else:
-            scored += outcome
+        cases, faults = outcome
+        scored += cases
+        left_out += faults
         if progress:
             progress(done, len(inputs.boxes))
     if not scored:
@@ -140,6 +147,7 @@ def localize(
         preprocessing=preprocessing,
         cases=tuple(case for case, _ in scored),
         left_out=tuple(left_out),
+        no_class=inputs.no_class,
         scores=score_cases([case for case, _ in by_class], inputs.patients),
         samples=tuple(sample for _, sample in by_class if sample is not None),
         sha256=digests,
@@ -156,17 +164,19 @@ class _Inputs:
         files: paths by image.
         patients: patients of the images.
         invalid_boxes: one line per box that is left out, with the reason.
+        no_class: see `LocalizationResult`.
     """
 
     boxes: dict[str, list[GroundTruthBox]]
     files: dict[str, Path]
     patients: lists.Patients
     invalid_boxes: list[str]
+    no_class: str
 
 
 def _read_inputs(config: LocalizationConfig, classes: Sequence[str]) -> _Inputs:
     """Read the box file and find its images."""
-    truth = boxes.read_boxes(config.boxes, classes)
+    truth = read_boxes(config.boxes, classes)
     patients = None
     if config.test_list is not None:
         lists.check_classes(config.test_list, classes)
@@ -174,59 +184,81 @@ def _read_inputs(config: LocalizationConfig, classes: Sequence[str]) -> _Inputs:
         truth, patients = _restrict_to_list(truth, listed), listed.patients
         if not truth:
             raise InputError(f"{config.boxes}: no box of an image of {config.test_list}, expected at least one")
-    if unknown := [box.finding for box in truth if box.finding not in classes]:
+    no_class = describe_unknown(truth, classes)
+    truth = tuple(box for box in truth if box.finding in classes)
+    if not truth:
         raise InputError(
-            f"{config.boxes}: {len(unknown)} boxes of findings that the checkpoint has no class for, such as "
-            f"{unknown[0]}; its classes are {shorten_all(classes)}: remove these boxes"
+            f"{config.boxes}: {no_class}; its classes are {shorten_all(classes)}, expected boxes of one of them"
         )
     names = list(dict.fromkeys(box.image for box in truth))
     files = _find_images(config, names)
     by_image: dict[str, list[GroundTruthBox]] = {}
     invalid = []
     for box in truth:
-        if box.is_valid:
-            by_image.setdefault(box.image, []).append(box)
+        # Boxes in pixels of the image file are checked when it is open.
+        if box.space is not None and (fault := box.fault(*box.space)):
+            invalid.append(fault)
         else:
-            xywh = ",".join(f"{value:g}" for value in box.xywh)
-            invalid.append(
-                f"{config.boxes}:{box.line}: {box.image}: the box {xywh} is not inside the image, "
-                f"expected it within 0..{boxes.BOX_SPACE}"
-            )
-    return _Inputs(by_image, files, patients or lists.Patients(tuple(names)), invalid)
+            by_image.setdefault(box.image, []).append(box)
+    return _Inputs(by_image, files, patients or lists.Patients(tuple(names)), invalid, no_class)
 
 
 def _restrict_to_list(truth: Sequence[GroundTruthBox], listed: lists.ImageList) -> tuple[GroundTruthBox, ...]:
     """Keep the boxes of images in a list, with the list's names for these images."""
     names = {lists.image_id(name): name for name in listed.names}
+    names |= {PurePosixPath(name).stem: name for name in listed.names}  # boxes may name images without suffix
     names |= {name: name for name in listed.names}
     pairs = ((box, names.get(box.image) or names.get(lists.image_id(box.image))) for box in truth)
     return tuple(replace(box, image=name) for box, name in pairs if name)
 
 
 def _find_images(config: LocalizationConfig, names: Sequence[str]) -> dict[str, Path]:
-    paths = lists.find_images(names, config.data_dir, config.boxes)
-    missing = [name for name, path in zip(names, paths, strict=True) if path is None]
+    paths = dict(zip(names, lists.find_images(names, config.data_dir, config.boxes), strict=True))
+    if absent := [name for name, path in paths.items() if path is None and not PurePosixPath(name).suffix]:
+        paths |= _find_by_stem(absent, Path(config.data_dir), config.boxes)
+    missing = [name for name, path in paths.items() if path is None]
     if missing:
         message = lists.missing_images_error(config.boxes, config.data_dir, len(names), missing)
         raise InputError(f"{message}; --test_list FILE uses only the boxes of images in a list")
-    return {name: path for name, path in zip(names, paths, strict=True) if path is not None}
+    return {name: path for name, path in paths.items() if path is not None}
 
 
-def _score_images(predictor: Predictor, inputs: _Inputs) -> Iterator[list[_ScoredCase] | InputError]:
-    """Yield the cases of each image, or the error if it cannot be read. Threads score while the network computes."""
+def _find_by_stem(names: Sequence[str], folder: Path, source: str) -> dict[str, Path | None]:
+    """Find the files of images whose names have no suffix. Raises InputError if an image matches two files."""
+    found: dict[str, Path | None] = dict.fromkeys(names)
+    for root, _, files in os.walk(folder):
+        for file in sorted(files):
+            stem = PurePosixPath(file).stem
+            if stem not in found:
+                continue
+            if other := found[stem]:
+                raise InputError(
+                    f"{source}: the image {stem} matches {other} and {Path(root, file)}, expected one file"
+                )
+            found[stem] = Path(root, file)
+    return found
+
+
+def _score_images(predictor: Predictor, inputs: _Inputs) -> Iterator[tuple[list[_ScoredCase], list[str]]]:
+    """Yield the cases of each image and what was left out. Threads score while the network computes."""
     sampled = _select_samples(inputs.boxes)
 
-    def score_image(item: tuple[str, Prediction | InputError]) -> list[_ScoredCase] | InputError:
+    def score_image(item: tuple[str, Prediction | InputError]) -> tuple[list[_ScoredCase], list[str]]:
         name, prediction = item
         if isinstance(prediction, InputError):
-            return prediction
+            return [], [str(prediction)]
         gray, scored = prediction.gray, []
-        for finding in dict.fromkeys(box.finding for box in inputs.boxes[name]):
+        faults = [fault for box in inputs.boxes[name] if (fault := box.fault(gray.width, gray.height))]
+        inside = [box for box in inputs.boxes[name] if not box.fault(gray.width, gray.height)]
+        for finding in dict.fromkeys(box.finding for box in inside):
             values = prediction.cam(finding)
-            truth = [box.to_pixels(gray.height, gray.width) for box in inputs.boxes[name] if box.finding == finding]
-            case = make_case(name, finding, prediction.probability(finding), values, np.stack(truth))
-            scored.append((case, make_sample(case, gray, values) if (name, finding) in sampled else None))
-        return scored
+            own = [box for box in inside if box.finding == finding]
+            truth = np.stack([box.to_pixels(gray.height, gray.width) for box in own])
+            polygons = [box.polygon_pixels(gray.height, gray.width) for box in own if box.polygon]
+            case = make_case(name, finding, prediction.probability(finding), values, truth, polygons)
+            sample = make_sample(case, gray, values, polygons) if (name, finding) in sampled else None
+            scored.append((case, sample))
+        return scored, faults
 
     workers = predictor.config.num_workers
     with closing(predictor.predict_all(inputs.files[name] for name in inputs.boxes)) as predictions:

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from chexnet.data.lists import Patients
-from chexnet.evaluation.localization.cases import Case
+from chexnet.evaluation.localization.cases import Case, MaskScores
 from chexnet.metrics.proportions import wilson
 
 THRESHOLDS = (0.1, 0.25, 0.5)
 """Thresholds of IoBB and IoU; values above them are hits."""
 
 MEASURES = ("pointing", *(f"iobb>{t:g}" for t in THRESHOLDS), *(f"iou>{t:g}" for t in THRESHOLDS))
+
+MASK_MEASURES = tuple(f"mask {measure}" for measure in MEASURES)
+"""The same measures on rasterized polygons, see `MaskScores`."""
 
 RESAMPLES = 2000
 SEED = 0
@@ -67,15 +70,17 @@ class MeanHitRate:
 
 @dataclass(frozen=True)
 class LocalizationScores:
-    """All hit rates, in the order of MEASURES.
+    """All hit rates, in the order of `measures`.
 
     Attributes:
+        measures: MEASURES, followed by MASK_MEASURES if all cases have polygons.
         findings: hit rates by finding, in the order of their first cases.
         mean: mean hit rates over the findings.
         patients: number of known patients.
         unknown_patients: number of images of unknown patients; each counts as a separate patient.
     """
 
+    measures: tuple[str, ...]
     findings: dict[str, tuple[HitRate, ...]]
     mean: tuple[MeanHitRate, ...]
     patients: int
@@ -86,9 +91,9 @@ class LocalizationScores:
         return {
             "patients": self.patients,
             "unknown_patients": self.unknown_patients,
-            "mean": {measure: mean.to_dict() for measure, mean in zip(MEASURES, self.mean, strict=True)},
+            "mean": {measure: mean.to_dict() for measure, mean in zip(self.measures, self.mean, strict=True)},
             "findings": {
-                finding: {measure: rate.to_dict() for measure, rate in zip(MEASURES, rates, strict=True)}
+                finding: {measure: rate.to_dict() for measure, rate in zip(self.measures, rates, strict=True)}
                 for finding, rates in self.findings.items()
             },
             "intervals": {
@@ -105,7 +110,8 @@ def score_cases(cases: Sequence[Case], patients: Patients | None = None) -> Loca
         cases: at least one case.
         patients: patients of these images and possibly of others; None to derive them from the image names.
     """
-    outcomes = np.array([_outcomes(case) for case in cases])  # [N, M]
+    measures = (*MEASURES, *MASK_MEASURES) if all(case.mask for case in cases) else MEASURES
+    outcomes = np.array([_outcomes(case)[: len(measures)] for case in cases])  # [N, M]
     findings = list(dict.fromkeys(case.finding for case in cases))
     column = np.array([findings.index(case.finding) for case in cases])
     images = tuple(dict.fromkeys(case.image for case in cases))
@@ -118,13 +124,14 @@ def score_cases(cases: Sequence[Case], patients: Patients | None = None) -> Loca
     shape = (int(patient.max()) + 1, len(findings))
     counts = np.zeros(shape)  # [P, F]
     np.add.at(counts, (patient, column), 1)
-    hits = np.zeros((*shape, len(MEASURES)))  # [P, F, M]
+    hits = np.zeros((*shape, len(measures)))  # [P, F, M]
     np.add.at(hits, (patient, column), outcomes)
 
     low, high = _bootstrap(counts, hits)
     means = _mean_rates(np.ones(shape[0]), counts, hits)
     total_cases, total_hits = counts.sum(axis=0).astype(int).tolist(), hits.sum(axis=0).astype(int).tolist()
     return LocalizationScores(
+        measures=measures,
         findings={
             name: tuple(_hit_rate(count, total_cases[c]) for count in total_hits[c]) for c, name in enumerate(findings)
         },
@@ -138,7 +145,12 @@ def score_cases(cases: Sequence[Case], patients: Patients | None = None) -> Loca
 
 
 def _outcomes(case: Case) -> list[bool]:
-    return [case.pointing, *(case.iobb > t for t in THRESHOLDS), *(case.iou > t for t in THRESHOLDS)]
+    scored: list[Case | MaskScores] = [case, *([case.mask] if case.mask else [])]
+    return [
+        hit
+        for one in scored
+        for hit in (one.pointing, *(one.iobb > t for t in THRESHOLDS), *(one.iou > t for t in THRESHOLDS))
+    ]
 
 
 def _hit_rate(hits: int, cases: int) -> HitRate:
@@ -158,7 +170,7 @@ def _bootstrap(counts: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.nda
     rng = np.random.default_rng(SEED)
     n = len(counts)
     if n < 2:
-        return np.full(len(MEASURES), np.nan), np.full(len(MEASURES), np.nan)
+        return np.full(hits.shape[-1], np.nan), np.full(hits.shape[-1], np.nan)
     means = [
         _mean_rates(np.bincount(rng.integers(0, n, n), minlength=n).astype(float), counts, hits)
         for _ in range(RESAMPLES)

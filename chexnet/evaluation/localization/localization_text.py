@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from chexnet.evaluation.localization.comparison import LocalizationResult
-from chexnet.evaluation.localization.hit_rates import MEASURES, THRESHOLDS, HitRate, MeanHitRate
+from chexnet.evaluation.localization.hit_rates import MASK_MEASURES, THRESHOLDS, HitRate, MeanHitRate
 from chexnet.evaluation.localization.wang_hit_rates import WANG, WANG_HIT_RATES
 
 
@@ -13,11 +13,20 @@ def format_result(result: LocalizationResult) -> str:
     blocks = [
         _table(result, "pointing game", ("pointing",)),
         *(_table(result, name, [f"{name.lower()}>{t:g}" for t in THRESHOLDS]) for name in ("IoBB", "IoU")),
+        *_mask_tables(result),
         f"{len(result.cases)} cases, one per image and finding, of {_patients(result)}: {result.config.boxes}.",
         f"Wang: {WANG}.",
         "They used NIH's boxes on images that their network was not trained on; other boxes or images do not compare.",
     ]
     return "\n".join(blocks)
+
+
+def _mask_tables(result: LocalizationResult) -> list[str]:
+    if MASK_MEASURES[0] not in result.scores.measures:
+        return []
+    names = {"mask, pointing": [MASK_MEASURES[0]]}
+    names |= {f"mask, {name}": [f"mask {name.lower()}>{t:g}" for t in THRESHOLDS] for name in ("IoBB", "IoU")}
+    return [_table(result, name, measures) for name, measures in names.items()]
 
 
 def _patients(result: LocalizationResult) -> str:
@@ -32,10 +41,10 @@ def _table(result: LocalizationResult, name: str, measures: Sequence[str]) -> st
     head = f"{name:{width}}{'cases':>7}" + "".join(_head(measure) for measure in measures)
     lines = [head]
     for finding, hit_rates in result.scores.findings.items():
-        rates = dict(zip(MEASURES, hit_rates, strict=True))
+        rates = dict(zip(result.scores.measures, hit_rates, strict=True))
         cells = [_cell(rates[measure], WANG_HIT_RATES.get(measure, {}).get(finding), measure) for measure in measures]
         lines.append(f"{finding:{width}}{hit_rates[0].cases:>7}" + "".join(cells))
-    means = dict(zip(MEASURES, result.scores.mean, strict=True))
+    means = dict(zip(result.scores.measures, result.scores.mean, strict=True))
     cells = [_cell(means[measure], _published_mean(measure, result), measure) for measure in measures]
     lines.append(f"{f'mean of {len(result.scores.findings)}':{width}}{len(result.cases):>7}" + "".join(cells))
     return "\n".join(lines) + "\n"
