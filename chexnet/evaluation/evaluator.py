@@ -43,7 +43,7 @@ def evaluate(config: EvalConfig, log: LogFn | None = None, progress: ProgressFn 
     first = predictors[0]
     _check_same_classes(predictors)
     for path in lists.values():
-        check_classes(path, first.classes)
+        _check_findings(path, first.classes)
     crops = {predictor.crops for predictor in predictors}
     config = replace(config, crops=crops.pop() if len(crops) == 1 else None)
     images = _ImageLists(config, progress)
@@ -83,6 +83,17 @@ def _lists(config: EvalConfig) -> dict[str, str]:
             "fitted on the test images overestimate performance"
         )
     return {"test_list": config.test_list} | ({"val_list": config.val_list} if config.val_list else {})
+
+
+def _check_findings(path: str, classes: Sequence[str]) -> None:
+    """Check the classes of a list, and name the way to evaluate other findings."""
+    try:
+        check_classes(path, classes)
+    except InputError as error:
+        raise InputError(
+            f"{error}; to score these outputs on the findings of the list, write them with predict.py --output_csv and "
+            "evaluate them with tools/report.py --map"
+        ) from error
 
 
 def _check_same_classes(predictors: Sequence[Predictor]) -> None:

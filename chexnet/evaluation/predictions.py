@@ -3,16 +3,17 @@
 import csv
 import io
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from chexnet.data.lists import ImageList, Patients, check_agreement, clean_name, parse_label
+from chexnet.data.lists import ImageList, Patients
 from chexnet.errors import InputError
-from chexnet.files.csv_files import CsvFile
+from chexnet.evaluation.class_mapping import ClassMapping
+from chexnet.evaluation.image_matching import match_images
+from chexnet.evaluation.prediction_table import read_table
 from chexnet.files.text_files import shorten, shorten_all
 from chexnet.labels import CLASS_NAMES
 
@@ -93,107 +94,96 @@ class Predictions:
         return Predictions(self.origin, other.names, labels, self.probabilities[order], self.classes, patients)
 
 
+@dataclass(frozen=True)
+class ImageSelection:
+    """The images of a list that an evaluation is limited to.
+
+    Attributes:
+        origin: path of the list.
+        names: image names.
+        skip_missing: whether images without predictions are left out; otherwise they are an error.
+    """
+
+    origin: str
+    names: Sequence[str]
+    skip_missing: bool = False
+
+    def rows(self, names: Sequence[str], origin: str) -> list[int]:
+        """Return the rows of these images in a file of predictions, in its order.
+
+        Raises:
+            InputError: an image is missing and `skip_missing` is not set, no image is left, or a name matches several
+                images.
+        """
+        match = match_images(names, origin, self.names, self.origin)
+        if match.missing and not self.skip_missing:
+            raise InputError(
+                f"{origin}: {len(match.missing):,} of the {len(self.names):,} images in {self.origin} are missing, "
+                f"such as {shorten(match.missing[0])}; --on_missing_image skip leaves them out"
+            )
+        if len(match.missing) == len(self.names):
+            raise InputError(f"{origin}: has none of the {len(self.names):,} images in {self.origin}")
+        return sorted(match.rows[match.rows >= 0].tolist())
+
+
 def read_predictions(
-    path: str | os.PathLike[str], labels: ImageList | None = None, classes: tuple[str, ...] = CLASS_NAMES
+    path: str | os.PathLike[str],
+    labels: ImageList | None = None,
+    classes: tuple[str, ...] = CLASS_NAMES,
+    mapping: ClassMapping | None = None,
+    selection: ImageSelection | None = None,
 ) -> Predictions:
     """Read and check a CSV file of predictions.
 
-    Columns may be in any order. Those not named `image`, `patient`, `prob_...` or `label_...` are ignored.
+    Columns may be in any order; `chexnet.evaluation.prediction_table` lists their names. Others are ignored.
 
     Args:
-        path: file with the columns `image`, `prob_<class>` and `label_<class>` of all classes. The column `patient` is
-            optional, and empty for images of unknown patients.
+        path: file with a column of image names, and for each class a column with the probability and one with the
+            label. A column of patients is optional, and empty for images of unknown patients.
         labels: list of exactly these images, whose labels replace those of the file; the file then needs none. If the
-            list has a file of patients, these replace those of the file, too.
-        classes: class names.
+            list has a file of patients, these replace those of the file, too. With `selection`, the list may have more
+            images. With `mapping`, its classes are `mapping.findings`.
+        classes: names of the classes with probabilities.
+        mapping: findings to evaluate instead of `classes`. Without `labels`, the labels of the file are combined, too.
+        selection: images to evaluate; None for all.
 
     Raises:
         InputError: the file cannot be read, lacks columns or has columns of unknown findings; a line has the wrong
             number of columns, a probability is not within 0..1, a label is neither 0 nor 1, or an image occurs twice;
-            or the list has other images.
+            all columns with the names of the classes have only 0 and 1; or the list or the selection has other images.
     """
-    table = CsvFile(path, "CSV of predictions")
-    columns = ["image", *_columns("prob", classes), *([] if labels else _columns("label", classes))]
-    _check_header(table, columns, classes)
-    with_patients = "patient" in table.header
-    lines: dict[str, int] = {}
-    rows, patients = [], []
-    for number, cells in table.rows([table.find(name) for name in [*columns, *["patient"] * with_patients]]):
-        where = table.where(number)
-        name = clean_name(cells[0], where)
-        if lines.setdefault(name, number) != number:
-            raise InputError(f"{where}: {shorten(name)} is also in line {lines[name]}, expected each image once")
-        if with_patients:
-            patients.append(cells.pop() or None)
-        rows.append(_numbers(cells[1:], columns[1:], where))
-    if not rows:
-        raise InputError(f"{path}: no line below the header, expected one per image")
-    names = tuple(lines)
-    given = None
-    if with_patients:
-        given = Patients(names, tuple(patients), str(path))
-        check_agreement(names, given.ids, [table.where(line) for line in lines.values()])
-    values = np.array(rows)  # float64 [N, C] or [N, 2 C]
-    probabilities = values[:, : len(classes)]
-    if labels is None:
-        return Predictions(str(path), names, values[:, len(classes) :].astype(np.uint8), probabilities, classes, given)
-    order = _alignment(str(labels.path), labels.names, str(path), names)
-    if labels.patients.file_ids is not None or given is None:
-        given = labels.patients.select(order)
-    return Predictions(str(path), names, labels.labels[order], probabilities, classes, given)
+    table = read_table(path, classes, with_labels=labels is None)
+    if selection:
+        table = table.select(selection.rows(table.names, table.origin))
+    probabilities = mapping.probabilities(table.probabilities) if mapping else table.probabilities
+    given = table.given_patients
+    if table.labels is not None:
+        found = mapping.output_labels(table.labels) if mapping else table.labels
+    else:
+        assert labels is not None
+        order = _alignment(str(labels.path), labels.names, table.origin, table.names, extra_allowed=bool(selection))
+        if labels.patients.file_ids is not None or given is None:
+            patients = labels.patients.select(order)
+            given = Patients(table.names, patients.ids, patients.source)
+        found = mapping.list_labels(labels.labels[order]) if mapping else labels.labels[order]
+    return Predictions(table.origin, table.names, found, probabilities, mapping.classes if mapping else classes, given)
 
 
 def _columns(kind: str, classes: Sequence[str]) -> list[str]:
     return [f"{kind}_{name}" for name in classes]
 
 
-def _check_header(table: CsvFile, columns: Sequence[str], classes: Sequence[str]) -> None:
-    """Raise InputError if a header lacks a column, repeats one, or has one of an unknown finding."""
-    expected = (
-        f"expected image, prob_<class> and label_<class> of the {len(classes)} classes, as eval.py --output_csv "
-        "writes them; --classes_file FILE sets other classes"
-    )
-    labels = set(_columns("label", classes))
-    known = {"image", "patient", *_columns("prob", classes), *labels}
-    counts = Counter(table.header)
-    repeated = [name for name, count in counts.items() if count > 1 and name in known]
-    unknown = [name for name in counts if name.startswith(("prob_", "label_")) and name not in known]
-    missing = [name for name in columns if name not in counts]
-    for names, fault in ((missing, "missing column"), (repeated, "repeated column"), (unknown, "unknown finding")):
-        if names:
-            hint = "; --labels LIST provides the labels" if labels.issuperset(names) else ""
-            raise InputError(f"{table.where(1)}: {fault} {shorten_all(names, limit=3)}; {expected}{hint}")
-
-
-def _numbers(cells: Sequence[str], columns: Sequence[str], where: str) -> list[float]:
-    """Parse and check the probabilities and labels of a line."""
-    values = []
-    for column, cell in zip(columns, cells, strict=True):
-        is_label = column.startswith("label_")
-        value = parse_label(cell) if is_label else _float(cell)
-        if value is None or ((value not in (0, 1)) if is_label else not 0 <= value <= 1):
-            expected = "0 or 1" if is_label else "a number from 0 to 1"
-            raise InputError(f"{where}: {column} is {shorten(cell)}, expected {expected}")
-        values.append(float(value))
-    return values
-
-
-def _float(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
-
-
-def _alignment(path: str, names: Sequence[str], wanted_path: str, wanted: Sequence[str]) -> list[int]:
-    """Return the index in `names` of each wanted name; `names` has the same images in any order."""
-    indices = {name: index for index, name in enumerate(names)}
-    missing = [name for name in wanted if name not in indices]
-    extra = indices.keys() - set(wanted)
-    if missing or extra:
-        example = missing[0] if missing else min(extra)
+def _alignment(
+    path: str, names: Sequence[str], wanted_path: str, wanted: Sequence[str], extra_allowed: bool = False
+) -> list[int]:
+    """Return the index in `names` of each wanted name; unless `extra_allowed`, both have the same images."""
+    match = match_images(names, path, wanted, wanted_path)
+    rows = match.rows.tolist()
+    extra = set() if extra_allowed else set(range(len(names))) - set(rows)
+    if match.missing or extra:
+        example = match.missing[0] if match.missing else min(names[row] for row in extra)
         raise InputError(
-            f"{path}: other images than {wanted_path}: {len(missing)} of {len(wanted)} are missing, {len(extra)} are "
-            f"extra, such as {shorten(example)}; expected the same images, in any order"
+            f"{path}: other images than {wanted_path}: {len(match.missing)} of {len(wanted)} are missing, {len(extra)} "
+            f"are extra, such as {shorten(example)}; expected the same images, in any order"
         )
-    return [indices[name] for name in wanted]
+    return rows

@@ -1,9 +1,6 @@
-"""Confidence interval of the AUROC and paired test of two models, both from DeLong's variance.
+"""Confidence interval of the AUROC and paired test of two models, from DeLong's variance with patients as clusters.
 
-The variance is that of DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988. Sorting gives the placements in
-O(n log n), as in Sun and Xu, IEEE Signal Process. Lett. 21, 2014. The images of one patient are not independent, so
-their placements are summed first (Obuchowski, Biometrics 53, 1997). With one image per patient, this is exactly
-DeLong's variance. SciPy and scikit-learn implement none of this.
+`chexnet.metrics.placements` computes the variance.
 """
 
 import math
@@ -11,15 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
 
-from chexnet.metrics.auroc import auroc
-
-Z_95 = float(ndtri(0.975))
-"""Half-width of a 95 % interval, in standard errors."""
-
-_ROUNDING = 1e-14
-"""Variances up to this value are rounding errors of 0."""
+from chexnet.metrics.differences import Z_95, Difference, difference
+from chexnet.metrics.placements import Placements, covariance, placements
 
 
 @dataclass(frozen=True)
@@ -37,24 +28,6 @@ class AUROCEstimate:
     high: float
 
 
-@dataclass(frozen=True)
-class AUROCDifference:
-    """The difference between two AUROCs on the same images.
-
-    Attributes:
-        difference: first AUROC minus second, -1..1.
-        low: lower end of the 95 % interval.
-        high: upper end of the 95 % interval.
-        p: two-sided p-value of no difference. NaN if it cannot be computed: fewer than two patients with a positive
-            or with a negative, or two different AUROCs without any variance.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p: float
-
-
 def estimate_auroc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None) -> AUROCEstimate:
     """Estimate the AUROC and its 95 % interval.
 
@@ -68,11 +41,17 @@ def estimate_auroc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray 
         scores: [N], finite; any monotone scale.
         patients: [N], the patient of each image, as values of any type; None for one image per patient.
     """
-    aurocs, covariance, (positives, negatives) = _covariance(labels, scores[None], patients)
-    area, variance = float(aurocs[0]), float(covariance[0, 0])
+    (curve,) = _curves(labels, scores[None], patients)
+    return estimate(curve)
+
+
+def estimate(curve: Placements) -> AUROCEstimate:
+    """Estimate the 95 % interval of an AUROC, see `estimate_auroc`."""
+    area, variance = curve.auroc, float(covariance([curve])[0, 0])
     if math.isnan(area):
         return AUROCEstimate(area, math.nan, math.nan)
     if not variance > 0 or area in (0, 1):
+        positives, negatives, _ = curve.patients
         low = _newcombe_low(area, positives, negatives)
         return AUROCEstimate(area, low, 1 - _newcombe_low(1 - area, positives, negatives))
     reach = Z_95 * math.sqrt(variance) / (area * (1 - area))
@@ -82,7 +61,7 @@ def estimate_auroc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray 
 
 def compare_aurocs(
     labels: np.ndarray, first: np.ndarray, second: np.ndarray, patients: np.ndarray | None = None
-) -> AUROCDifference:
+) -> Difference:
     """Test whether two models have the same AUROC on the same images (DeLong's paired test).
 
     Args:
@@ -91,73 +70,19 @@ def compare_aurocs(
         second: scores [N], finite; their scale may differ from that of `first`.
         patients: as in `estimate_auroc`.
     """
-    aurocs, covariance, _ = _covariance(labels, np.stack([first, second]), patients)
-    value = float(aurocs[0] - aurocs[1])
-    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    if math.isnan(variance) or (variance <= _ROUNDING and abs(value) > _ROUNDING):
-        return AUROCDifference(value, math.nan, math.nan, math.nan)
-    if variance <= _ROUNDING:
-        return AUROCDifference(0.0, 0.0, 0.0, 1.0)
-    error = math.sqrt(variance)
-    reach = Z_95 * error
-    return AUROCDifference(
-        value, max(-1.0, value - reach), min(1.0, value + reach), float(2 * ndtr(-abs(value) / error))
-    )
+    return compare_curves(*_curves(labels, np.stack([first, second]), patients))
 
 
-def _covariance(
-    labels: np.ndarray, scores: np.ndarray, patients: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Compute the AUROCs of K models with their covariance.
+def compare_curves(first: Placements, second: Placements) -> Difference:
+    """Test whether two AUROCs differ, first minus second, given the contributions of the same patients to both."""
+    variances = covariance([first, second])
+    return difference(first.auroc - second.auroc, float(variances[0, 0] + variances[1, 1] - 2 * variances[0, 1]))
 
-    Args:
-        labels: [N], 0 or 1.
-        scores: [K, N].
-        patients: as in `estimate_auroc`.
 
-    Returns:
-        AUROCs [K], NaN if there are only positives or only negatives; covariance [K, K], NaN also if one patient has
-        all positives or all negatives; and the numbers of patients with a positive and with a negative.
-    """
-    positive = labels == 1
-    m, n = int(positive.sum()), int((~positive).sum())
-    if m == 0 or n == 0:
-        return np.full(len(scores), np.nan), np.full((len(scores),) * 2, np.nan), (0, 0)
-    # Placements: for each positive the fraction of negatives that it outscores, for each negative the fraction of
-    # positives that outscore it; ties count half.
-    over = np.stack([_outscored(row[positive], row[~positive]) for row in scores])  # [K, m]
-    under = 1 - np.stack([_outscored(row[~positive], row[positive]) for row in scores])  # [K, n]
-    aurocs = np.array([auroc(labels, row) for row in scores])  # the mean of the placements, exactly
+def _curves(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray | None) -> list[Placements]:
+    """Compute the placements of K models, scores [K, N], on the same images."""
     patient = np.arange(len(labels)) if patients is None else np.unique(patients, return_inverse=True)[1].ravel()
-    positive_sums = _sums(over - aurocs[:, None], patient[positive], len(labels))  # [K, P]
-    negative_sums = _sums(under - aurocs[:, None], patient[~positive], len(labels))
-    counts = [int(np.count_nonzero(np.bincount(ids))) for ids in (patient[positive], patient[~positive], patient)]
-    if min(counts) < 2:
-        return aurocs, np.full((len(scores),) * 2, np.nan), (counts[0], counts[1])
-    unbias_positives, unbias_negatives, unbias_all = (count / (count - 1) for count in counts)
-    cross = _products(positive_sums, negative_sums) / (m * n)
-    covariance = (
-        unbias_positives * _products(positive_sums, positive_sums) / m**2
-        + unbias_negatives * _products(negative_sums, negative_sums) / n**2
-        + unbias_all * (cross + cross.T)
-    )
-    return aurocs, covariance, (counts[0], counts[1])
-
-
-def _outscored(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Compute for each score the fraction of the others that are lower; ties count half."""
-    ordered = np.sort(others)
-    return (np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")) / (2 * len(others))
-
-
-def _sums(values: np.ndarray, patient: np.ndarray, length: int) -> np.ndarray:
-    """Sum values [K, M] per patient, [K, length]."""
-    return np.stack([np.bincount(patient, row, minlength=length) for row in values])
-
-
-def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Multiply [K, P] with [K, P] -> [K, K]; starting threads for `@` would cost more than these few sums."""
-    return np.einsum("ip,jp->ij", a, b)
+    return [placements(labels, row, patient, len(labels)) for row in scores]
 
 
 def _newcombe_low(area: float, positives: int, negatives: int) -> float:

@@ -186,6 +186,13 @@ def test_an_invalid_metadata_file_is_named(folder, ckpt, tmp_path, metadata, mes
         evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(copy), device="cpu"))
 
 
+def test_a_list_of_other_findings_names_the_way_to_evaluate_them(folder, ckpt):
+    images, lists = folder(2)
+    lists.with_name("classes.txt").write_text("\n".join(f"finding {number}" for number in range(14)))
+    with pytest.raises(InputError, match=r"label 1 is 'finding 0'.*tools/report\.py --map"):
+        evaluate(EvalConfig(data_dir=str(images), test_list=str(lists), ckpt=str(ckpt), device="cpu"))
+
+
 class _PixelEngine:
     """Engine that returns the first bytes of each crop, so that any difference is visible."""
 

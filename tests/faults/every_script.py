@@ -111,6 +111,9 @@ def main(folder: Path) -> None:
     run("eval.py", "--data_dir", images, "--test_list", test, "--ckpt", ckpt, "--device", "cpu", *outputs)
     run("tools/report.py", "--predictions", folder / "report" / "predictions.csv", "--output_dir", folder / "report2")
 
+    run("tools/plan_test.py", "--list", test)
+    run("tools/compare_labels.py", "--labels", test, "--reference", test)
+
     from chexnet.inference import engines
 
     installed = [name for name in ("openvino", "onnxruntime", "paddle") if not engines.why_unavailable(name)]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from chexnet.metrics import auroc
-from chexnet.metrics.delong import Z_95, compare_aurocs, estimate_auroc
+from chexnet.metrics.delong import compare_aurocs, estimate_auroc
+from chexnet.metrics.differences import Z_95
 from chexnet.metrics.proportions import holm, wilson
 
 

@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from chexnet.metrics.proportions import wilson
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 218, 206
 """Size of a drawing in the units of its SVG, one per Matplotlib point."""
@@ -22,7 +24,7 @@ _LEFT, _TOP, _SIDE = 44, 8, 160
 """Position and side of the square inside the axes, in the same units."""
 
 # Colors in the drawings stand for variables of the page's style sheet, which differ between light and dark.
-_FIRST, _SECOND, _TEXT, _GRID, _PAPER = _COLORS = ("#000001", "#000002", "#000003", "#000004", "#000005")
+FIRST, SECOND, SOFT, GRID, PAPER = _COLORS = ("#000001", "#000002", "#000003", "#000004", "#000005")
 _VARIABLES = dict(zip(_COLORS, ("--first", "--second", "--soft", "--grid", "--paper"), strict=True))
 
 
@@ -89,28 +91,39 @@ def draw(
     Returns:
         Elements for an `<svg viewBox="0 0 {WIDTH} {HEIGHT}">`; the same bytes for the same arguments.
     """
+    with new_figure(WIDTH, HEIGHT, salt) as figure:
+        bounds = (_LEFT / WIDTH, 1 - (_TOP + _SIDE) / HEIGHT, _SIDE / WIDTH, _SIDE / HEIGHT)
+        axes = figure.add_axes(bounds, frame_on=False, xlim=(0, limit), ylim=(0, limit))
+        axes.set_xlabel(x_label, color=SOFT)
+        axes.set_ylabel(y_label, color=SOFT)
+        ticks = (0, limit / 2, limit)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_ticks(ticks, [f"{tick:.3g}" for tick in ticks], color=SOFT)
+        axes.tick_params(length=0)
+        axes.grid(color=GRID, linewidth=1, clip_on=False)
+        axes.plot((0, limit), guide, color=SOFT, linewidth=1, dashes=(3, 3), clip_on=False)
+        styles = ((FIRST, (), FIRST), (SECOND, (4, 2), PAPER))
+        for curve, (color, dashes, fill) in list(zip(curves, styles, strict=False))[::-1]:
+            _plot(axes, curve, limit, color, dashes, fill)
+        return embeddable(figure)
+
+
+@contextmanager
+def new_figure(width: int, height: int, salt: str) -> "Iterator[Figure]":
+    """Yield an empty figure of this size in points, drawn independently of the user's settings of Matplotlib."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # the drawing must not depend on the user's matplotlibrc
         matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": salt, "font.sans-serif": ["DejaVu Sans"]})
-        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), frameon=False)
-        bounds = (_LEFT / WIDTH, 1 - (_TOP + _SIDE) / HEIGHT, _SIDE / WIDTH, _SIDE / HEIGHT)
-        axes = figure.add_axes(bounds, frame_on=False, xlim=(0, limit), ylim=(0, limit))
-        axes.set_xlabel(x_label, color=_TEXT)
-        axes.set_ylabel(y_label, color=_TEXT)
-        ticks = (0, limit / 2, limit)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_ticks(ticks, [f"{tick:.3g}" for tick in ticks], color=_TEXT)
-        axes.tick_params(length=0)
-        axes.grid(color=_GRID, linewidth=1, clip_on=False)
-        axes.plot((0, limit), guide, color=_TEXT, linewidth=1, dashes=(3, 3), clip_on=False)
-        styles = ((_FIRST, (), _FIRST), (_SECOND, (4, 2), _PAPER))
-        for curve, (color, dashes, fill) in list(zip(curves, styles, strict=False))[::-1]:
-            _plot(axes, curve, limit, color, dashes, fill)
-        svg = io.StringIO()
-        figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        yield Figure(figsize=(width / 72, height / 72), frameon=False)
+
+
+def embeddable(figure: "Figure") -> str:
+    """Return the SVG elements of a figure of `new_figure`, with the colors of the page's style sheet."""
+    svg = io.StringIO()
+    figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _embeddable(svg.getvalue())
 
 

@@ -10,7 +10,8 @@ from chexnet.evaluation.predictions import Predictions
 from chexnet.metrics import UndefinedAUROCWarning, mean_auroc
 from chexnet.metrics.bootstrap import REPLICATES, nanmean_over_classes, percentile_interval, resampled_aurocs
 from chexnet.metrics.calibration import Bin, brier, expected_calibration_error, reliability
-from chexnet.metrics.delong import AUROCDifference, AUROCEstimate, compare_aurocs, estimate_auroc
+from chexnet.metrics.delong import AUROCEstimate, compare_aurocs, estimate_auroc
+from chexnet.metrics.differences import Difference
 from chexnet.metrics.proportions import holm
 
 SEED = 0
@@ -90,9 +91,9 @@ class Comparison:
         mean: difference of the mean AUROCs; its 95 % interval is from resampling patients, its p is NaN.
     """
 
-    classes: tuple[AUROCDifference, ...]
+    classes: tuple[Difference, ...]
     adjusted: np.ndarray
-    mean: AUROCDifference
+    mean: Difference
 
 
 def score_predictions(predictions: Predictions) -> Scores:
@@ -125,7 +126,7 @@ def compare_predictions(first: Predictions, second: Predictions, scores: tuple[S
     return Comparison(
         classes=classes,
         adjusted=holm(np.array([test.p for test in classes])),
-        mean=AUROCDifference(
+        mean=Difference(
             scores[0].mean.auroc - scores[1].mean.auroc, *percentile_interval(means[0] - means[1]), p=float("nan")
         ),
     )

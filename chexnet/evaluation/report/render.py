@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chexnet.evaluation.report import charts
+from chexnet.evaluation.report import charts, forest
 from chexnet.evaluation.report.class_scores import ClassScores
+from chexnet.evaluation.report.forest import draw_forest
+from chexnet.evaluation.report.group_scores import RULE as GROUP_RULE
 from chexnet.evaluation.report.report_builder import Report
 from chexnet.known_lists import split_of
 from chexnet.metrics.bootstrap import REPLICATES
+from chexnet.metrics.clustered_means import ClusteredMean
 from chexnet.metrics.delong import AUROCEstimate
 from chexnet.metrics.operating_points import RULES, Proportion
 from chexnet.published import comparability, published_results
@@ -24,6 +27,14 @@ if TYPE_CHECKING:
 
 DASH = "\N{EN DASH}"
 """Shown for undefined values."""
+
+_GROUP_MEASURES = {
+    "auroc": "AUROC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "calibration": "calibration",
+}
+"""Measure of a difference between groups -> its name on the page."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,7 @@ def render_html(report: Report) -> str:
         "precision_recall": "Precision-recall curves",
         "calibration": "Calibration",
         "operating_points": "Operating points",
+        "groups": "Groups of images" if report.groups else "",
         "cooccurrence": "Co-occurring findings",
         "ensemble": "Checkpoints of the ensemble" if members else "",
         "run": "How this report was computed",
@@ -76,6 +88,9 @@ def render_html(report: Report) -> str:
         rules={name: rule.description for name, rule in RULES.items()},
         roc_charts=_roc_charts(report),
         precision_recall_charts=_precision_recall_charts(report),
+        forests=[[(finding, draw_forest(finding)) for finding in results.findings] for results in report.groups],
+        group_rule=GROUP_RULE,
+        group_measures=_GROUP_MEASURES,
         reliability_charts=_reliability_charts(report),
         config=report.run.get("config", {}),
         run=_run(report),
@@ -98,11 +113,14 @@ def _environment() -> "Environment":
         estimate=_estimate,
         p_value=_p_value,
         proportion=_proportion,
+        clustered=_clustered,
+        signed_mean=_signed_mean,
         thousands="{:,}".format,
         file_name=lambda path: Path(path).name,
     )
     environment.tests["nan"] = math.isnan
     environment.globals.update(interval=_interval, width=charts.WIDTH, height=charts.HEIGHT, zip=zip)
+    environment.globals.update(forest_width=forest.WIDTH, forest_height=forest.height)
     return environment
 
 
@@ -218,6 +236,16 @@ def _estimate(estimate: AUROCEstimate) -> str:
 def _proportion(proportion: Proportion) -> str:
     """Format a proportion with its interval in the same way."""
     return _with_interval(proportion.value, *proportion.interval)
+
+
+def _clustered(proportion: ClusteredMean | None) -> str:
+    """Format a proportion with patients as clusters, or a dash if there is none."""
+    return DASH if proportion is None else _with_interval(proportion.value, *proportion.wilson)
+
+
+def _signed_mean(mean: ClusteredMean) -> str:
+    """Format a mean with its sign and interval as `+0.012 (0.008 to 0.016)`."""
+    return DASH if math.isnan(mean.value) else f"{mean.value:+.3f} ({_interval(*mean.interval)})"
 
 
 def _with_interval(value: float, low: float, high: float) -> str:

@@ -1,6 +1,5 @@
 """Compute a report from predictions."""
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +10,13 @@ import numpy as np
 
 import chexnet
 from chexnet.config.crops import format_crops
-from chexnet.data.lists import check_classes, class_names, read_list
 from chexnet.errors import InputError
-from chexnet.evaluation.predictions import Predictions, read_predictions
+from chexnet.evaluation.predictions import Predictions
 from chexnet.evaluation.report.class_scores import Comparison, Scores, compare_predictions, score_predictions
 from chexnet.evaluation.report.cross_finding import cooccurrence, cross_finding_auroc
+from chexnet.evaluation.report.group_scores import GroupResults, score_groups
+from chexnet.evaluation.report.image_groups import Grouping
 from chexnet.evaluation.report.validation_fit import ValidationFit, fit_on_validation
-from chexnet.files import sha256
 from chexnet.files.text_files import shorten_all
 from chexnet.inference.thresholds import format_thresholds
 
@@ -37,6 +36,7 @@ class Report:
         other: a second model's predictions of the same images in the same order, or None.
         other_scores: scores of `other`.
         comparison: differences between the two, first minus second.
+        groups: results by groups of the images, one per grouping.
         cooccurrence: number of images with both findings of each pair, int64 [C, C].
         cross_finding_auroc: how much a present finding raises the score of an absent one, float64 [C, C].
         audit: sentences on images and patients that a reader should know.
@@ -51,6 +51,7 @@ class Report:
     other: Predictions | None
     other_scores: Scores | None
     comparison: Comparison | None
+    groups: tuple[GroupResults, ...]
     cooccurrence: np.ndarray
     cross_finding_auroc: np.ndarray
     audit: tuple[str, ...]
@@ -68,6 +69,7 @@ def build_report(
     ckpt_sha256: str | None = None,
     one_checkpoint: bool = True,
     validation_sha256: str | None = None,
+    groupings: Sequence[Grouping] = (),
 ) -> Report:
     """Compute a report.
 
@@ -80,6 +82,7 @@ def build_report(
         ckpt_sha256: checksum of the weights for the threshold file, if known.
         one_checkpoint: whether one checkpoint made the predictions; predict.py cannot use thresholds of an ensemble.
         validation_sha256: checksum of the list or file of the validation predictions, for the threshold file.
+        groupings: divisions of the images of `predictions` into groups.
 
     Raises:
         InputError: `other` has other images or labels, or one of the sets has other classes.
@@ -105,6 +108,7 @@ def build_report(
         other=other,
         other_scores=other_scores,
         comparison=compare_predictions(predictions, other, (scores, other_scores)) if other and other_scores else None,
+        groups=tuple(score_groups(predictions, grouping, fitted) for grouping in groupings),
         cooccurrence=cooccurrence(predictions.labels),
         cross_finding_auroc=cross_finding_auroc(predictions),
         audit=(*audit, _describe_patients(predictions), *_describe_overlap(predictions, validation)),
@@ -115,41 +119,6 @@ def build_report(
             **{name: version(name) for name in ("numpy", "scipy", "scikit-learn")},
         },
         thresholds=_thresholds(fitted, run, one_checkpoint, ckpt_sha256, validation_sha256),
-    )
-
-
-def report_from_files(
-    predictions: str | os.PathLike[str],
-    other: str | os.PathLike[str] | None = None,
-    labels: str | os.PathLike[str] | None = None,
-    validation: str | os.PathLike[str] | None = None,
-    classes: str | os.PathLike[str] | None = None,
-) -> Report:
-    """Compute a report from CSV files of predictions, see `chexnet.evaluation.predictions.read_predictions`.
-
-    Args:
-        predictions: the predictions that the report is about.
-        other: a second model's predictions of the same images, to compare with.
-        labels: list file of exactly these images; its labels replace those of the CSV files.
-        validation: predictions of other images with their own labels, to select thresholds and fit calibration on.
-        classes: file with the class names, one per line; None for the 14.
-
-    Raises:
-        InputError: a file cannot be read, or the images or labels of two files do not match.
-    """
-    names = class_names(classes)
-    image_list = read_list(labels, len(names)) if labels else None
-    if labels:
-        check_classes(labels, names)
-    inputs = {"predictions": predictions, "second": other, "labels": labels, "validation": validation}
-    return build_report(
-        read_predictions(predictions, image_list, names),
-        read_predictions(validation, classes=names) if validation else None,
-        read_predictions(other, image_list, names) if other else None,
-        run={
-            "sha256": {f"{kind}, {path}": sha256(path) for kind, path in {**inputs, "classes": classes}.items() if path}
-        },
-        validation_sha256=sha256(validation) if validation else None,
     )
 
 

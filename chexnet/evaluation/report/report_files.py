@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 
 from chexnet import files
+from chexnet.evaluation.report.group_scores import GroupResults
 from chexnet.evaluation.report.render import render_html
 from chexnet.evaluation.report.report_builder import Report
 from chexnet.evaluation.report.report_json import report_to_dict
@@ -55,11 +56,38 @@ def format_report(report: Report, folder: str | os.PathLike[str]) -> str:
         for name, test, p in zip(classes, report.comparison.classes, report.comparison.adjusted, strict=True):
             if p < 0.05:
                 lines.append(f"  {name}: {test.difference:+.4f}, p {p:.2g} after Holm's correction")
+    lines += [line for results in report.groups for line in _group_lines(results)]
     lines += [f"note: {sentence}" for sentence in report.audit]
     if not report.thresholds[0]:
         lines.append(f"no thresholds.json: {report.thresholds[1]}")
     lines.append(f"=> report: {os.path.join(folder, 'report.html')}")
     return "\n".join(lines)
+
+
+def _group_lines(results: GroupResults) -> list[str]:
+    """Summarize a grouping: differences of the mean AUROC, and the findings with a difference."""
+    name = results.grouping.name
+    lines = [f"{name}: {sentence}" for sentence in results.grouping.left_out]
+    for index, mean in enumerate(results.means):
+        first, second = mean.comparison
+        if not mean.findings:
+            lines.append(f"{name}: {first} minus {second}: no finding with enough patients on both sides")
+            continue
+        test = mean.difference.test
+        lines.append(
+            f"{name}: {first} {mean.first:.4f} minus {second} {mean.second:.4f}, mean AUROC over {len(mean.findings)} "
+            f"findings: {test.difference:+.4f} ({_interval(test.low, test.high, signed='+')})"
+        )
+        for finding in results.findings:
+            found = finding.differences["auroc"][index]
+            if found and found.adjusted < 0.05:
+                lines.append(
+                    f"  {finding.name}: {found.test.difference:+.4f}, p {found.adjusted:.2g} after Holm's correction"
+                )
+    small = [finding.name for finding in results.findings if finding.small]
+    if small:
+        lines.append(f"{name}: small groups, without claims, for {', '.join(small)}")
+    return lines
 
 
 def _interval(low: float, high: float, signed: str = "") -> str:

@@ -1,12 +1,12 @@
 """Convert a report to JSON; docs/report.md has the schema."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from chexnet.evaluation.report.class_scores import SEED, ClassScores, Comparison, Scores
+from chexnet.evaluation.report.group_json import groups_to_dict, number, numbers
 from chexnet.evaluation.report.report_builder import Report
 from chexnet.evaluation.report.validation_fit import CalibrationResult, ValidationFit
 from chexnet.known_lists import split_of
@@ -30,6 +30,9 @@ METHODS = {
     "shares": "sensitivity, specificity, ppv and npv with Wilson 95 % intervals, images treated as independent",
     "comparison": "DeLong's paired test with patients as clusters, Holm's correction over the classes; the mean by "
     "resampling patients",
+    "groups": "patients as clusters: DeLong's variance for AUROCs, Wilson's interval with the design effect (Rao and "
+    "Scott 1992) for sensitivity and specificity, a ratio estimator for calibration; differences include the "
+    "covariance of patients on both sides; Holm's correction covers findings and comparisons",
     "confusion": "AUROC of the column's probability between images with the row's finding but not the column's, "
     "and images with neither",
 }
@@ -53,6 +56,7 @@ def report_to_dict(report: Report) -> dict[str, Any]:
             "source": report.other.origin, **_scores(report.other_scores, None)
         },
         "comparison": report.comparison and _comparison(report.comparison, classes),
+        "groups": [groups_to_dict(results) for results in report.groups],
         "published": [
             {
                 "name": system.name,
@@ -79,9 +83,9 @@ def _scores(scores: Scores, fitted: ValidationFit | None) -> dict[str, Any]:
             own.name: {**_class(own), **(_fitted(fitted, own.name) if fitted else {})} for own in scores.classes
         },
         "mean": {
-            "auroc": _number(mean.auroc),
-            "auroc_ci": _numbers((mean.low, mean.high)),
-            "auprc": _number(scores.auprc),
+            "auroc": number(mean.auroc),
+            "auroc_ci": numbers((mean.low, mean.high)),
+            "auprc": number(scores.auprc),
             "classes": len(scores.classes) - len(scores.undefined),
         },
         "undefined": scores.undefined,
@@ -93,11 +97,11 @@ def _class(scores: ClassScores) -> dict[str, Any]:
         "positives": scores.positives,
         "negatives": scores.negatives,
         "prevalence": scores.prevalence,
-        "auroc": _number(scores.auroc.auroc),
-        "auroc_ci": _numbers((scores.auroc.low, scores.auroc.high)),
-        "auroc_ci_images": _numbers((scores.images.low, scores.images.high)),
-        "auroc_ci_bootstrap": _numbers(scores.bootstrap),
-        "auprc": _number(scores.auprc),
+        "auroc": number(scores.auroc.auroc),
+        "auroc_ci": numbers((scores.auroc.low, scores.auroc.high)),
+        "auroc_ci_images": numbers((scores.images.low, scores.images.high)),
+        "auroc_ci_bootstrap": numbers(scores.bootstrap),
+        "auprc": number(scores.auprc),
         "brier": scores.brier,
         "ece": scores.ece,
         "reliability": _bins(scores.bins),
@@ -128,10 +132,10 @@ def _confusion(counts: ConfusionCounts) -> dict[str, Any]:
     values: dict[str, Any] = {"threshold": counts.threshold}
     for name in ("sensitivity", "specificity", "ppv", "npv"):
         proportion = getattr(counts, name)
-        values[name] = _number(proportion.value)
-        values[f"{name}_ci"] = _numbers(proportion.interval)
+        values[name] = number(proportion.value)
+        values[f"{name}_ci"] = numbers(proportion.interval)
     return values | {
-        "f1": _number(counts.f1),
+        "f1": number(counts.f1),
         "true_positives": counts.true_positives,
         "false_positives": counts.false_positives,
         "false_negatives": counts.false_negatives,
@@ -150,13 +154,13 @@ def _fitted_on(report: Report, values: dict[str, Any]) -> dict[str, Any]:
 def _comparison(comparison: Comparison, classes: Sequence[str]) -> dict[str, Any]:
     gap = comparison.mean
     return {
-        "mean": {"difference": _number(gap.difference), "difference_ci": _numbers((gap.low, gap.high))},
+        "mean": {"difference": number(gap.difference), "difference_ci": numbers((gap.low, gap.high))},
         "classes": {
             name: {
-                "difference": _number(test.difference),
-                "difference_ci": _numbers((test.low, test.high)),
-                "p": _number(test.p),
-                "p_holm": _number(adjusted),
+                "difference": number(test.difference),
+                "difference_ci": numbers((test.low, test.high)),
+                "p": number(test.p),
+                "p_holm": number(adjusted),
             }
             for name, test, adjusted in zip(classes, comparison.classes, comparison.adjusted.tolist(), strict=True)
         },
@@ -168,14 +172,5 @@ def _bins(bins: Sequence[Bin]) -> list[dict[str, Any]]:
 
 
 def _by_pair(values: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
-    rows = [dict(zip(classes, _numbers(row), strict=True)) for row in values.tolist()]
+    rows = [dict(zip(classes, numbers(row), strict=True)) for row in values.tolist()]
     return dict(zip(classes, rows, strict=True))
-
-
-def _number(value: float) -> float | None:
-    """Replace NaN, which JSON cannot express, by None."""
-    return None if math.isnan(value) else value
-
-
-def _numbers(values: Iterable[float]) -> list[float | None]:
-    return [_number(value) for value in values]
