@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 PAGES = sorted(path.name for path in (ROOT / "docs" / "zh").glob("*.md") if path.name != "index.md")
-CODE = re.compile(r"^```.*?^```|(?:^(?: {4,}|\t).*\n(?:\n(?= {4}))?)+", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^```.*?^```|(?:^(?: {4,}|\t)[^\n]*\n(?:\n(?= {4}))?)+", re.MULTILINE | re.DOTALL)
 """A fenced block, or lines that are indented by four characters."""
 
 
