@@ -20,7 +20,7 @@ from chexnet.labels import N_CLASSES
 
 pytest_plugins = [
     *("label_files", "launcher", "miniature", "half_precision", "fake_gpu", "mounts", "faults.nursery", "originals"),
-    *("torch_layouts", "web_server", "dicom_studies"),
+    *("torch_layouts", "web_server", "api_server", "dicom_studies"),
 ]
 
 ROOT = Path(__file__).parent.parent

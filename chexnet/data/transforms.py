@@ -25,7 +25,7 @@ MEAN_AND_STD = dict(zip(NORMALIZATIONS, ((MEAN, STD), ((0.5,) * 3, (0.5,) * 3), 
 MAX_RESIZE = 4096
 """Upper limit in pixels: larger than any radiograph needs, small enough that a mistyped size does not fill memory."""
 
-RESIZE_VERSION = 3
+RESIZE_VERSION = 4
 """Version of the pixels. Increase it with every change of a pixel that `images.read` or `Preprocessing.resize_image`
 returns for any file: image caches of another version are refused."""
 
@@ -188,7 +188,7 @@ class CropGeometry:
             return self._to_original(mean)
         # Dividing by the interpolated mask leaves the pixels without a crop out of the interpolation.
         covered = np.minimum(coverage, 1)
-        inside = self._to_original(covered, Image.Resampling.NEAREST) > 0
+        inside = covered[np.ix_(*map(_nearest, self.resized, self.original))] > 0
         weight = np.where(inside, self._to_original(covered), np.float32(np.nan))
         return self._to_original(mean) / weight
 
@@ -196,9 +196,14 @@ class CropGeometry:
         height, width = self.size
         return resized[crop.top : crop.top + height, crop.left : crop.left + width]
 
-    def _to_original(self, values: np.ndarray, resampling: Image.Resampling = Image.Resampling.BILINEAR) -> np.ndarray:
+    def _to_original(self, values: np.ndarray) -> np.ndarray:
         height, width = self.original
-        return np.array(Image.fromarray(values).resize((width, height), resampling))
+        return np.array(Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _nearest(length: int, new_length: int) -> np.ndarray:
+    """Return the pixel that contains the center of each pixel after resizing; Pillow adds up the step, which drifts."""
+    return (2 * np.arange(new_length) + 1) * length // (2 * new_length)
 
 
 def _maybe_flip(values: np.ndarray, crop: Crop) -> np.ndarray:

@@ -198,6 +198,14 @@ def why_unavailable(engine: str) -> str:
     return f"is not installed: pip install {' '.join(missing)}" if missing else ""
 
 
+def why_no_onnx() -> str:
+    """Return the reason why a checkpoint cannot be exported as ONNX here, with a remedy, or an empty string."""
+    if not graph_export.ONNX_POSSIBLE:
+        return f"requires Paddle 3, this is Paddle {device.paddle_version()}; use --format paddle"
+    missing = [package for package in ("onnx", "onnxruntime", "paddle2onnx") if not find_spec(package)]
+    return f"needs packages that are not installed: pip install {' '.join(missing)}" if missing else ""
+
+
 def _version(engine: str) -> str:
     if engine == "onnxruntime":  # onnxruntime or onnxruntime-gpu
         return str(onnx_sessions.import_onnxruntime().__version__)

@@ -86,7 +86,7 @@ def predict_files(
     image_outputs = ImageOutputs(config, predictor, thresholds, log)
     predictor.load(log)
     with ExitStack() as stack:
-        metadata = _metadata(config, predictor, found_thresholds)
+        metadata = run_metadata(config.ckpt, predictor, found_thresholds)
         json_file = csv_file = embeddings = None
         if config.output_json:
             json_file = stack.enter_context(Output(JsonWriter.open(config.output_json, metadata)))
@@ -218,13 +218,19 @@ def _reject_overwriting(
         yield path
 
 
-def _metadata(
-    config: PredictConfig, predictor: Predictor, found_thresholds: tuple[str, Thresholds] | None
+def run_metadata(
+    ckpt: str, predictor: Predictor, found_thresholds: tuple[str | None, Thresholds] | None
 ) -> dict[str, object]:
-    """Return the entries of the JSON file that are common to all images."""
+    """Return the entries of the JSON file that are common to all images.
+
+    Args:
+        ckpt: the weight file, as the file names it.
+        predictor: the predictor.
+        found_thresholds: path and content of the threshold file, if any.
+    """
     return {
         "chexnet": chexnet.__version__,
-        "ckpt": config.ckpt,
+        "ckpt": ckpt,
         "ckpt_sha256": predictor.ckpt_sha256,
         "notice": predictor.disclaimer,
         "engine": predictor.engine,

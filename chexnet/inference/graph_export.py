@@ -19,6 +19,8 @@ INPUT = "images"
 ONNX_POSSIBLE = not device.paddle_version().startswith("2.")
 """paddle2onnx reads only the programs of Paddle 3."""
 
+ONNX_OPSET = 17
+"""Version of ONNX's operators in our graphs."""
 
 _PROBE_SIZE = 1 << 16
 """Bytes to append in a test for free space: more than the largest block of common file systems."""
@@ -91,7 +93,13 @@ def save_onnx(
     path = program.with_suffix(".onnx")
     with _stdout_redirected():
         # The default optimize_tool installs a package.
-        paddle2onnx.export(str(program), str(program.with_suffix(".pdiparams")), str(path), optimize_tool=None)
+        paddle2onnx.export(
+            str(program),
+            str(program.with_suffix(".pdiparams")),
+            str(path),
+            opset_version=ONNX_OPSET,
+            optimize_tool=None,
+        )
     return path
 
 

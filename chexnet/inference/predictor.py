@@ -185,8 +185,8 @@ class Predictor:
         Raises:
             InputError: the file cannot be read, see `chexnet.data.images.read`; or the array has another type or shape.
         """
-        prepared = self._from_array(image) if isinstance(image, np.ndarray) else self._from_file(Path(image))
-        return self._predictions([prepared])[0]
+        prepared = self._from_array(image) if isinstance(image, np.ndarray) else self.prepare(Path(image))
+        return self.predict_prepared([prepared])[0]
 
     def predict_all(self, paths: Iterable[Path | InputError]) -> Generator[Prediction | InputError, None, None]:
         """Predict image files in order; a file that cannot be read yields its error.
@@ -199,18 +199,41 @@ class Predictor:
 
         def prepare(path: Path | InputError) -> PreparedImage | InputError:
             try:
-                return path if isinstance(path, InputError) else self._from_file(path)
+                return path if isinstance(path, InputError) else self.prepare(path)
             except InputError as error:
                 return error
 
-        batch_size = self._batch_size(MAX_BATCH_IMAGES, maps=True)
         with closing(
             prefetch_map(prepare, paths, self.config.num_workers, buffer_size=MAX_BATCH_IMAGES)
         ) as all_prepared:
-            while batch := list(islice(all_prepared, batch_size)):
-                predictions = iter(self._predictions([item for item in batch if isinstance(item, PreparedImage)]))
+            while batch := list(islice(all_prepared, self.batch_images)):
+                predictions = iter(self.predict_prepared([item for item in batch if isinstance(item, PreparedImage)]))
                 for item in batch:
                     yield item if isinstance(item, InputError) else next(predictions)
+
+    @property
+    def batch_images(self) -> int:
+        """Number of images per batch that suits the engine, for `predict_prepared`."""
+        return self._batch_size(MAX_BATCH_IMAGES, maps=True)
+
+    def prepare(self, image: images.ImageSource) -> PreparedImage:
+        """Read an image and cut its crops, the part of `predict` that several threads may do at once.
+
+        Raises:
+            InputError: see `chexnet.data.images.open_image`.
+        """
+        return self._prepared(images.open_image(image, self.preprocessing.sample_bits), str(image))
+
+    def predict_prepared(self, batch: Sequence[PreparedImage]) -> list[Prediction]:
+        """Predict images from `prepare` together; one thread at a time may do this.
+
+        Raises:
+            InputError: a number is not finite.
+        """
+        if not batch:
+            return []
+        results = self._predict_images([image.crops for image in batch], maps=True)
+        return [self._prediction(image, *result) for image, result in zip(batch, results, strict=True)]
 
     def predict_dataset(self, dataset: ListDataSet, batch_size: int, progress: ProgressFn | None = None) -> np.ndarray:
         """Predict every image of a data set, in its order.
@@ -294,9 +317,6 @@ class Predictor:
         side = self._input_size or gpu_memory.SIDE
         return predict_images(batch, predict, self.compile(maps).preferred_batch_size * side**2)
 
-    def _from_file(self, path: Path) -> PreparedImage:
-        return self._prepared(images.open_image(path, self.preprocessing.sample_bits), str(path))
-
     def _from_array(self, pixels: np.ndarray) -> PreparedImage:
         if pixels.dtype != np.uint8 or pixels.ndim != 2:
             raise InputError(f"an array of {pixels.dtype} {list(pixels.shape)}, expected uint8 [H, W], gray")
@@ -309,12 +329,6 @@ class Predictor:
         geometry = self.preprocessing.geometry(gray.height, gray.width, self.crops)
         warnings = image_checks.check_image(image, self.preprocessing.crop, chest=not _CHEST.isdisjoint(self.classes))
         return PreparedImage(name, gray, warnings, geometry, geometry.extract(self.preprocessing.resize_image(gray)))
-
-    def _predictions(self, batch: list[PreparedImage]) -> list[Prediction]:
-        if not batch:
-            return []
-        results = self._predict_images([image.crops for image in batch], maps=True)
-        return [self._prediction(image, *result) for image, result in zip(batch, results, strict=True)]
 
     def _prediction(self, image: PreparedImage, probabilities: np.ndarray, cells: np.ndarray | None) -> Prediction:
         maps, features = self._split(cells)

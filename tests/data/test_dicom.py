@@ -1,5 +1,6 @@
 """DICOM radiographs that are read; tests/data/test_dicom_refusals.py has those that are refused."""
 
+import io
 import math
 
 import numpy as np
@@ -228,3 +229,11 @@ def test_dicom_files_can_be_cached(tmp_path):
     cache = ImageCache(tmp_path / "cache", small)
     first, second = cache.rows(["a.dcm", "b.png"], "list", tmp_path)
     np.testing.assert_array_equal(cache.image(first), cache.image(second))
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit])
+def test_lossy_jpeg_of_eight_bits_has_the_pixels_of_pillow(syntax, tmp_path):
+    """Decoders may differ by a gray level, which a window multiplies; the installed ones do not matter."""
+    stream = jpeg(EIGHT)
+    decoded = np.asarray(Image.open(io.BytesIO(stream)))
+    assert np.array_equal(read(encapsulated_dataset(EIGHT, syntax, stream), tmp_path), scale_full_range(decoded))

@@ -272,3 +272,13 @@ def test_pydicom_prints_nothing(tmp_path):
     assert len(lines) == len(paths) > 70
     for path, line in zip(paths, lines, strict=True):
         assert line.startswith((f"{path} (", f"{path}: ")), line
+
+
+def test_an_unknown_kind_of_the_modality_is_refused(tmp_path):
+    """pydicom reads elements on first use."""
+    path = save(dataset(TWELVE), tmp_path / "x.dcm")
+    content = path.read_bytes()
+    place = content.index(b"\x08\0\x60\0CS")
+    path.write_bytes(content[: place + 4] + b"C\xff" + content[place + 6 :])
+    with pytest.raises(InputError, match="cannot be decoded as a DICOM image"):
+        images.read(path)

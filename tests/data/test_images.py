@@ -19,6 +19,20 @@ from chexnet.errors import InputError
 GRAY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
 
+def test_the_content_of_a_file_gives_the_image_of_the_file(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "x.png")
+    content = (tmp_path / "x.png").read_bytes()
+    found = images.to_gray(images.open_image(images.ImageBytes(content)))
+    np.testing.assert_array_equal(np.asarray(found), images.read(tmp_path / "x.png"))
+    for name, wrong in (("the image", content[:-30]), ("upload.dcm", b"no image"), ("the image", b"")):
+        (tmp_path / "wrong").write_bytes(wrong)
+        with pytest.raises(InputError, match=rf"^{name}: ") as raised:
+            images.open_image(images.ImageBytes(wrong, name))
+        if name == "the image":
+            with pytest.raises(InputError, match=re.escape(str(raised.value).removeprefix(f"{name}: "))):
+                images.open_image(tmp_path / "wrong")
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
 def test_gray_pixels_are_exact_in_every_mode(tmp_path, mode):
     Image.fromarray(GRAY).convert(mode).save(tmp_path / "x.png")

@@ -49,13 +49,13 @@ def serve(ckpt: Path) -> None:
 
     def ready(address: str) -> None:
         def visit() -> None:
-            urllib.request.urlopen(f"{address}about").read()
+            urllib.request.urlopen(f"{address}v1/model").read()
             os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=visit).start()
 
     original = web.serve
-    web.serve = lambda service, host, port, _: original(service, host, port, ready)
+    web.serve = lambda service, config, listener, _, log: original(service, config, listener, ready, log)
     spec = importlib.util.spec_from_file_location("script_serve", ROOT / "tools/serve.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

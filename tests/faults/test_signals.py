@@ -147,8 +147,9 @@ def test_the_server_ends_cleanly_during_requests(small_data, ckpt, tmp_path, num
     content = next((small_data / "images").iterdir()).read_bytes()
 
     def post_image(_):
+        request = urllib.request.Request(f"{address[1]}v1/predict", content, {"Content-Type": "image/png"})
         try:
-            urllib.request.urlopen(f"{address[1]}predict", data=content, timeout=TIMEOUT).read()
+            urllib.request.urlopen(request, timeout=TIMEOUT).read()
         except OSError:
             return False
         return True

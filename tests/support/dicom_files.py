@@ -97,20 +97,24 @@ def jpeg(stored: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def lossless_jpeg(stored: np.ndarray, bits: int) -> bytes:
-    """Encode uint8 or uint16 [H, W] as lossless JPEG (T.81 annex H), predicting each sample from its left neighbor.
+def lossless_jpeg(stored: np.ndarray, bits: int, predictor: int = 1) -> bytes:
+    """Encode uint8 or uint16 [H, W] as lossless JPEG (T.81 annex H) with one of its seven predictors.
 
     The Huffman code of a difference category is its number in five bits, which avoids optimizing a table.
     """
     samples = stored.astype(np.int64)
-    predicted = np.roll(samples, 1, axis=1)
+    left, up, corner = (np.roll(samples, shift, (0, 1)) for shift in ((0, 1), (1, 0), (1, 1)))
+    choices = (left, up, corner, left + up - corner, left + (up - corner) // 2, up + (left - corner) // 2)
+    predicted = (*choices, (left + up) // 2)[predictor - 1]
+    predicted[0] = left[0]
     predicted[1:, 0] = samples[:-1, 0]  # the first of a row is predicted from the one above
     predicted[0, 0] = 2 ** (bits - 1)
     codes = []
-    for difference in (samples - predicted).ravel().tolist():
+    # Differences are modulo 2**16, from -32767 to 32768.
+    for difference in (32768 - (32768 - samples + predicted) % 2**16).ravel().tolist():
         category = abs(difference).bit_length()
         extra = difference if difference > 0 else difference + 2**category - 1
-        codes.append(f"{category:05b}" + (f"{extra:0{category}b}" if category else ""))
+        codes.append(f"{category:05b}" + (f"{extra:0{category}b}" if 0 < category < 16 else ""))
     stream = "".join(codes)
     stream += "1" * (-len(stream) % 8)
     data = int(stream, 2).to_bytes(len(stream) // 8, "big").replace(b"\xff", b"\xff\x00")
@@ -118,7 +122,7 @@ def lossless_jpeg(stored: np.ndarray, bits: int) -> bytes:
     counts = bytes([0, 0, 0, 0, 17]) + bytes(11)  # 17 codes of five bits
     table = struct.pack(">HHB", 0xFFC4, 2 + 17 + 17, 0) + counts + bytes(range(17))
     frame = struct.pack(">HHBHHB3B", 0xFFC3, 11, bits, height, width, 1, 1, 0x11, 0)
-    scan = struct.pack(">HHB2B3B", 0xFFDA, 8, 1, 1, 0, 1, 0, 0)
+    scan = struct.pack(">HHB2B3B", 0xFFDA, 8, 1, 1, 0, predictor, 0, 0)
     return b"\xff\xd8" + table + frame + scan + data + b"\xff\xd9"
 
 

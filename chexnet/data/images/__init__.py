@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from chexnet.config import MAX_SAMPLE_BITS
 from chexnet.data.images import dicom, dicom_kinds, libtiff, pnm
 from chexnet.data.images.headers import StoredImage, inspect_bmp, inspect_jpeg, inspect_jpeg_2000, inspect_png
+from chexnet.data.images.image_source import ImageBytes, ImageSource
 from chexnet.data.images.sample_range import (
     SampleRange,
     add_sample_info,
@@ -27,6 +28,8 @@ __all__ = [
     "MAX_PIXELS",
     "MAX_RATIO",
     "MIN_SIDE",
+    "ImageBytes",
+    "ImageSource",
     "SampleRange",
     "open_gray",
     "open_image",
@@ -82,30 +85,37 @@ def open_gray(path: str | os.PathLike[str], sample_bits: int = MAX_SAMPLE_BITS) 
     return to_gray(open_image(path, sample_bits))
 
 
-def open_image(path: str | os.PathLike[str], sample_bits: int = MAX_SAMPLE_BITS) -> Image.Image:
+def open_image(source: ImageSource, sample_bits: int = MAX_SAMPLE_BITS) -> Image.Image:
     """Decode an image file to an upright PIL image of 8 bits per sample, gray or color.
 
-    Takes the arguments of `read` and raises the same errors. `to_gray`, `sample_range` and `sample_warnings` accept
-    the image.
+    Takes the arguments of `read`, or the content of a file as `ImageBytes`, and raises the same errors. `to_gray`,
+    `sample_range` and `sample_warnings` accept the image.
     """
     try:
-        if dicom_kinds.is_dicom(path):
-            return dicom.open_dicom(path)
-        with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        if dicom_kinds.is_dicom(source):
+            return dicom.open_dicom(source)
+        content = _content(source)
     except OSError as error:
-        raise InputError(f"{path}: {_failure_reason(error)}") from error
+        raise InputError(f"{source}: {_failure_reason(error)}") from error
     try:
         return _decode(content, sample_bits)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{source}: {error}") from error
     except Exception as error:  # for a damaged file, Pillow's readers may raise any exception
-        raise InputError(f"{path}: {_failure_reason(error, content)}") from error
+        raise InputError(f"{source}: {_failure_reason(error, content)}") from error
 
 
 def to_gray(image: Image.Image) -> Image.Image:
     """Convert an image from `open_image` to mode L."""
     return image if image.mode == "L" else image.convert("L")
+
+
+def _content(source: ImageSource) -> bytes:
+    """Return the content of a file, at most MAX_BYTES and one byte."""
+    if isinstance(source, ImageBytes):
+        return source.content
+    with open(source, "rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _decode(content: bytes, sample_bits: int) -> Image.Image:

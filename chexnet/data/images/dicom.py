@@ -7,18 +7,24 @@ to gray levels.
 
 import io
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
 
-from chexnet.data.images.dicom_faults import INSTALL, header_fault, pixel_fault, syntax_fault
+from chexnet.data.images.dicom_faults import (
+    INSTALL,
+    header_fault,
+    is_jpeg_of_eight_bits,
+    pixel_fault,
+    syntax_fault,
+)
 from chexnet.data.images.dicom_gray import to_gray_levels
 from chexnet.data.images.dicom_kinds import PREAMBLE, has_preamble, is_bare, read_start
 from chexnet.data.images.dicom_samples import HeaderError, to_one_line
+from chexnet.data.images.image_source import ImageSource, open_source, source_size
 from chexnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +42,7 @@ _LOGGERS = ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils", "
 _thread = threading.local()
 
 
-def open_dicom(path: str | os.PathLike[str]) -> Image.Image:
+def open_dicom(source: ImageSource) -> Image.Image:
     """Decode a DICOM radiograph to an image of mode L.
 
     The `info` of the image has the Modality and ViewPosition of the header, if present.
@@ -46,38 +52,38 @@ def open_dicom(path: str | os.PathLike[str]) -> Image.Image:
             the supported files above; its header contradicts itself or the pixels; or its size is outside the limits
             of `chexnet.data.images`.
     """
-    pydicom = _import_pydicom(path)
-    start = read_start(path)
+    pydicom = _import_pydicom(source)
+    start = read_start(source)
     if not has_preamble(start) and not is_bare(start):
         content = f"it begins with {start[:16]!r}" if start else "it is empty"
-        raise InputError(f"{path}: named as DICOM, but not a DICOM file (no DICM at byte {PREAMBLE}): {content}")
-    if (size := os.path.getsize(path)) > MAX_BYTES:
-        raise InputError(f"{path}: a DICOM file of {size:,} bytes, expected at most {MAX_BYTES:,}")
+        raise InputError(f"{source}: named as DICOM, but not a DICOM file (no DICM at byte {PREAMBLE}): {content}")
+    if (size := source_size(source)) > MAX_BYTES:
+        raise InputError(f"{source}: a DICOM file of {size:,} bytes, expected at most {MAX_BYTES:,}")
     try:
         with silence_loggers():
-            image, header = _decode(pydicom, path)
+            image, header = _decode(pydicom, source)
+            image.info = {name: to_one_line(header[name].value) for name in _INFO_KEYS if header.get(name)}
     except InputError:
         raise
     except Exception as error:  # for a damaged file, pydicom and the decoders may raise any exception
         if isinstance(error, OSError) and error.strerror:
             raise
-        raise InputError(f"{path}: {_failure_reason(error)}") from error
-    image.info = {name: to_one_line(header[name].value) for name in _INFO_KEYS if header.get(name)}
+        raise InputError(f"{source}: {_failure_reason(error)}") from error
     return image
 
 
-def read_header(path: str | os.PathLike[str]) -> "Dataset":
+def read_header(source: ImageSource) -> "Dataset":
     """Read all elements before the pixels of a file that `open_dicom` accepts.
 
     Raises:
         InputError: the file has changed, so that it cannot be read any more.
     """
-    pydicom = _import_pydicom(path)
+    pydicom = _import_pydicom(source)
     try:
-        with silence_loggers(), _BoundedReader(path) as file:
+        with silence_loggers(), _BoundedReader(source) as file:
             return pydicom.dcmread(file, stop_before_pixels=True, force=True)
     except Exception as error:  # as in `open_dicom`
-        raise InputError(f"{path}: {_failure_reason(error)}") from error
+        raise InputError(f"{source}: {_failure_reason(error)}") from error
 
 
 def _failure_reason(error: Exception) -> str:
@@ -92,32 +98,34 @@ def _failure_reason(error: Exception) -> str:
     return f"cannot be decoded as a DICOM image: {to_one_line(error, 400) or type(error).__name__}"
 
 
-def _decode(pydicom: Any, path: str | os.PathLike[str]) -> tuple[Image.Image, "Dataset"]:
+def _decode(pydicom: Any, source: ImageSource) -> tuple[Image.Image, "Dataset"]:
     """Decode a file and return its image and header. The header is checked before any pixel is decoded."""
     from pydicom.pixels import pixel_array
 
-    if fault := syntax_fault(_read_syntax(path)):
-        raise InputError(f"{path}: {fault}")
-    with _BoundedReader(path) as file:
+    if fault := syntax_fault(_read_syntax(source)):
+        raise InputError(f"{source}: {fault}")
+    with _BoundedReader(source) as file:
         header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
     if fault := header_fault(header):
-        raise InputError(f"{path}: {fault}")
-    with _BoundedReader(path) as file:
+        raise InputError(f"{source}: {fault}")
+    with _BoundedReader(source) as file:
         dataset = pydicom.dcmread(file, force=True)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         dataset.file_meta.TransferSyntaxUID = _infer_syntax(dataset)
     if fault := pixel_fault(dataset):
-        raise InputError(f"{path}: {fault}")
-    raw = pixel_array(dataset, index=0, correct_unused_bits=False)  # `to_gray_levels` handles unused bits
+        raise InputError(f"{source}: {fault}")
+    plugin = "pillow" if is_jpeg_of_eight_bits(dataset) else ""
+    # `to_gray_levels` handles unused bits.
+    raw = pixel_array(dataset, index=0, correct_unused_bits=False, decoding_plugin=plugin)
     return Image.fromarray(to_gray_levels(raw, dataset)), dataset
 
 
-def _read_syntax(path: str | os.PathLike[str]) -> Any:
+def _read_syntax(source: ImageSource) -> Any:
     """Return the Transfer Syntax UID of a file, None if it has none."""
     from pydicom.filereader import read_dataset
 
-    with _BoundedReader(path) as file:
-        file.seek(PREAMBLE + 4 if has_preamble(read_start(path)) else 0)
+    with _BoundedReader(source) as file:
+        file.seek(PREAMBLE + 4 if has_preamble(read_start(source)) else 0)
         meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
     return meta.get("TransferSyntaxUID")
 
@@ -135,8 +143,8 @@ def _infer_syntax(dataset: "Dataset") -> str:
 class _BoundedReader(io.BufferedReader):
     """A file that raises `HeaderError` after MAX_READS reads."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(io.FileIO(path))
+    def __init__(self, source: ImageSource) -> None:
+        super().__init__(cast(io.RawIOBase, open_source(source)))
         self._left = MAX_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -163,9 +171,9 @@ def _is_not_silenced(record: logging.LogRecord) -> bool:
     return not getattr(_thread, "silenced", False)
 
 
-def _import_pydicom(path: str | os.PathLike[str]) -> Any:
+def _import_pydicom(source: ImageSource) -> Any:
     try:
         import pydicom
     except ImportError as error:
-        raise InputError(f"{path}: DICOM files need pydicom, which is not installed: {INSTALL}") from error
+        raise InputError(f"{source}: DICOM files need pydicom, which is not installed: {INSTALL}") from error
     return pydicom

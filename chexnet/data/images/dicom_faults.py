@@ -168,3 +168,17 @@ def _codestream_fault(frame: bytes, dataset: "Dataset") -> str | None:
     if (scans := count_scans(frame)) > MAX_SCANS:
         return f"a DICOM file whose JPEG has {scans:,} scans, expected at most {MAX_SCANS}"
     return None
+
+
+def is_jpeg_of_eight_bits(dataset: "Dataset") -> bool:
+    """Return whether the pixels are lossy JPEG of 8 bits, which Pillow decodes.
+
+    Decoders of lossy JPEG may differ by a gray level. pydicom would choose pylibjpeg if it is installed, and otherwise
+    Pillow. With Pillow in all cases, the pixels do not depend on the installed packages, and are those of the page.
+    """
+    from pydicom.encaps import get_frame
+
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return False
+    stream = read_codestream_header(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    return stream is not None and stream.lossy and stream.bits == 8

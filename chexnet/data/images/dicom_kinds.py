@@ -1,7 +1,8 @@
 """Recognize DICOM files and their kinds by their first bytes, without pydicom."""
 
-import os
 import struct
+
+from chexnet.data.images.image_source import ImageSource, open_source
 
 SUFFIXES = (".dcm", ".dicom")
 PREAMBLE = 128
@@ -27,24 +28,24 @@ _WITHOUT_IMAGE = {
 """SOP classes without a radiograph, by UID or, if the key ends in a dot, by prefix."""
 
 
-def read_start(path: str | os.PathLike[str]) -> bytes:
+def read_start(source: ImageSource) -> bytes:
     """Read the first bytes of a file, which the other functions of this module take.
 
     Raises:
         OSError: the file cannot be opened or read.
     """
-    with open(path, "rb") as file:
+    with open_source(source) as file:
         return file.read(_START)
 
 
-def is_dicom(path: str | os.PathLike[str]) -> bool:
+def is_dicom(source: ImageSource) -> bool:
     """Return whether a file is DICOM by its content, with or without a preamble, or by its suffix.
 
     Raises:
         OSError: the file cannot be opened or read.
     """
-    start = read_start(path)
-    return has_preamble(start) or os.fspath(path).lower().endswith(SUFFIXES) or is_bare(start)
+    start = read_start(source)
+    return has_preamble(start) or str(source).lower().endswith(SUFFIXES) or is_bare(start)
 
 
 def has_preamble(start: bytes) -> bool:
