@@ -15,7 +15,7 @@ from chexnet.config.crops import DENSE
 from chexnet.errors import InputError
 from chexnet.files import atomic_directory, check_folder, sha256, write_text
 from chexnet.inference import Predictor, cam, engines, graph_export
-from chexnet.inference.whole_image.saving import build_whole_image
+from chexnet.inference.whole_image.graph_writer import build_whole_image
 from chexnet.inference.whole_image.verification import Verification, verify_crop_graph
 from chexnet.model import checkpoint
 

@@ -19,7 +19,7 @@ from chexnet.files import sha256
 from chexnet.inference import Predictor, engines, graph_export
 from chexnet.inference.thresholds import OperatingPoint, Thresholds
 from chexnet.inference.whole_image import save_whole_image
-from chexnet.inference.whole_image.saving import decision_limits
+from chexnet.inference.whole_image.graph_writer import decision_limits
 from chexnet.inference.whole_image.verification import Run, load_graph, phantom_images
 from chexnet.metrics.platt import PlattScaling
 from chexnet.model import CheXNet, checkpoint

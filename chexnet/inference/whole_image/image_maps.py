@@ -15,7 +15,7 @@ _TAPS = np.arange(-2, 3)
 """Cells that Pillow's bicubic filter averages, relative to that of the pixel."""
 
 
-def image_maps(
+def combine_maps(
     maps: "Tensor",
     positions: CropPositions,
     cells: int | None,

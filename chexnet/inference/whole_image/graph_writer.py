@@ -9,7 +9,7 @@ from chexnet.config.crops import DENSE
 from chexnet.errors import InputError
 from chexnet.files import atomic_write, temporary_folder
 from chexnet.inference import cam, engines, graph_export
-from chexnet.inference.whole_image import class_maps, cropping, metadata, resizing
+from chexnet.inference.whole_image import cropping, image_maps, metadata, resizing
 from chexnet.inference.whole_image.embedding import embed
 from chexnet.inference.whole_image.operators import GraphBuilder, Tensor
 from chexnet.inference.whole_image.verification import TOLERANCES, Verification, verify
@@ -130,8 +130,8 @@ def _build(
     if maps is not None and crop_maps is not None:
         crop_maps = graph.where(accepted, crop_maps, float("nan"))
         side = None if predictor.crops == DENSE else _cells(predictor)
-        sides = zip(resized_size, class_maps.map_size(*size, maps), strict=True)
-        values = class_maps.image_maps(crop_maps, positions, side, predictor.network.grid, list(sides))
+        sides = zip(resized_size, image_maps.map_size(*size, maps), strict=True)
+        values = image_maps.combine_maps(crop_maps, positions, side, predictor.network.grid, list(sides))
         graph.output("maps", values, [count, "rows", "columns"])
     return graph
 
