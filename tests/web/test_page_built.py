@@ -15,7 +15,7 @@ from dicom_files import dataset
 from PIL import Image
 from static_server import StaticServer, serving
 
-from chexnet.inference import Prediction, Predictor
+from chexnet.inference import Prediction, Predictor, engines
 from chexnet.phantom import draw
 
 pytestmark = pytest.mark.browser
@@ -31,8 +31,8 @@ def predictor() -> Predictor:
 @pytest.fixture(scope="module")
 def built(predictor, tmp_path_factory) -> Path:
     """A page in a folder below a site."""
-    for package in ("onnx", "paddle2onnx"):
-        pytest.importorskip(package)
+    if why := engines.why_no_onnx():
+        pytest.skip(why)
     from chexnet.inference.whole_image import Verification, saving
     from chexnet.web import static_page
 
