@@ -33,7 +33,7 @@ def built(predictor, tmp_path_factory) -> Path:
     """A page in a folder below a site."""
     if why := engines.why_no_onnx():
         pytest.skip(why)
-    from chexnet.inference.whole_image import Verification, saving
+    from chexnet.inference.whole_image import Verification, graph_writer
     from chexnet.web import static_page
 
     if not shutil.which("node") or not (static_page.WORKER / "node_modules").is_dir():
@@ -42,7 +42,7 @@ def built(predictor, tmp_path_factory) -> Path:
     folder.parent.mkdir()
     thresholds = predictor.find_thresholds(None, lambda line: None)
     with pytest.MonkeyPatch.context() as patch:  # other tests compare the graphs in Python's engines
-        patch.setattr(saving, "verify", lambda *_: Verification({"none": 0.0}, ()))
+        patch.setattr(graph_writer, "verify", lambda *_: Verification({"none": 0.0}, ()))
         static_page.build_page(predictor, folder, thresholds and thresholds[1], lambda line: None)
     return folder
 
