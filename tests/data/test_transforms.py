@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from chexnet.data.augmentation import augment
 from chexnet.data.transforms import Preprocessing
