@@ -33,10 +33,19 @@ def build_parser() -> cli.Parser:
         help="onnx: for other programs (needs onnx, onnxruntime and paddle2onnx); paddle: crops for Paddle Inference "
         "of the same version",
     )
-    add(
+    graphs = parser.group("outputs").add_mutually_exclusive_group()
+    graphs.add_argument(
         "--whole_image",
-        action=argparse.BooleanOptionalAction,
-        help="take the pixels of whole images instead of crops (default: with --format onnx)",
+        action="store_const",
+        const=True,
+        help="take the pixels of whole images (default: with --format onnx)",
+    )
+    graphs.add_argument(
+        "--no_whole_image",
+        action="store_const",
+        const=False,
+        dest="whole_image",
+        help="take crops that the program has resized and cut (default: with --format paddle)",
     )
     add(
         "--maps",

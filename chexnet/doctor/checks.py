@@ -28,8 +28,11 @@ OPTIONAL = {
     "openvino": ("cpu", "the fastest engine on a CPU"),
     "onnxruntime": ("onnx", "export to ONNX, and an engine"),
     "paddle2onnx": ("onnx", "export to ONNX"),
+    "starlette": ("web", "the server"),
     "pydicom": ("dicom", "DICOM files"),
     "pylibjpeg": ("dicom", "compressed DICOM files"),
+    "highdicom": ("dicom", "results as DICOM"),
+    "pynetdicom": ("dicom", "receiving and sending DICOM"),
 }
 """Package -> extra of this package that installs it, and what it is for."""
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,7 +119,29 @@ def _check_free_space(program: Path) -> Path:
 
 
 def _graph(network: "CheXNet", method: str) -> "paddle.nn.Layer":
-    """Return one method of a network, to be traced.
+    """Return one method of a network, to be traced."""
+    return _traced(network, getattr(network, method))
+
+
+def _dense_graph(network: "CheXNet", window: int) -> "paddle.nn.Layer":
+    """Return dense evaluation of images and their mirror images, to be traced."""
+    from chexnet.model.backbones.base import global_avg_pool
+
+    functional = device.paddle.nn.functional
+
+    def dense(images: "paddle.Tensor") -> "paddle.Tensor":
+        bias = network.backbone.classifier.bias.reshape([1, -1, 1, 1])
+        means = []
+        for view in (images, images[:, :, :, ::-1]):  # paddle2onnx cannot export `flip`
+            windows = functional.avg_pool2d(network.class_activation_maps(view), window, stride=1)
+            means.append(global_avg_pool(functional.sigmoid(windows + bias)))
+        return (means[0] + means[1]) / 2
+
+    return _traced(network, dense)
+
+
+def _traced(network: "CheXNet", compute: Callable[["paddle.Tensor"], "paddle.Tensor"]) -> "paddle.nn.Layer":
+    """Return a function of a network's weights as a layer, which can be traced.
 
     `not_to_static` keeps Paddle from rewriting the code for control flow that depends on tensors, and from storing the
     result in the home folder.
@@ -132,30 +154,7 @@ def _graph(network: "CheXNet", method: str) -> "paddle.nn.Layer":
 
         @device.paddle.jit.not_to_static  # type: ignore[untyped-decorator]
         def forward(self, images: "paddle.Tensor") -> "paddle.Tensor":
-            return getattr(self.network, method)(images)
-
-    return Graph()
-
-
-def _dense_graph(network: "CheXNet", window: int) -> "paddle.nn.Layer":
-    """Return dense evaluation of images and their mirror images, to be traced as `_graph` is."""
-    from chexnet.model.backbones.base import global_avg_pool
-
-    functional = device.paddle.nn.functional
-
-    class Graph(device.paddle.nn.Layer):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        @device.paddle.jit.not_to_static  # type: ignore[untyped-decorator]
-        def forward(self, images: "paddle.Tensor") -> "paddle.Tensor":
-            bias = network.backbone.classifier.bias.reshape([1, -1, 1, 1])
-            means = []
-            for view in (images, images[:, :, :, ::-1]):  # paddle2onnx cannot export `flip`
-                windows = functional.avg_pool2d(network.class_activation_maps(view), window, stride=1)
-                means.append(global_avg_pool(functional.sigmoid(windows + bias)))
-            return (means[0] + means[1]) / 2
+            return compute(images)
 
     return Graph()
 

@@ -346,6 +346,7 @@ class Predictor:
             embedding=None if features is None else cam.mean_features(features, self._window),
         )
 
+
 def load_for_scoring(config: InferenceConfig, ckpts: Sequence[str], log: LogFn) -> list[Predictor]:
     """Load the checkpoints that an evaluation scores, one after the other.
 

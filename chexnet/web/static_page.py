@@ -12,7 +12,7 @@ from PIL import Image
 from chexnet._types import LogFn
 from chexnet.errors import InputError
 from chexnet.files import atomic_directory, check_folder
-from chexnet.inference import Predictor
+from chexnet.inference import Predictor, engines
 from chexnet.inference.thresholds import Thresholds
 from chexnet.inference.whole_image import save_whole_image
 from chexnet.phantom import draw
@@ -56,7 +56,7 @@ _BUNDLE = (
 
 
 def check_output(folder: str | Path, protected: list[Path]) -> None:
-    """Check before long work that the page can be built: Node.js, the npm packages and the folder.
+    """Check before long work that the page can be built: the ONNX and npm packages, Node.js and the folder.
 
     Args:
         folder: see `build_page`.
@@ -65,6 +65,8 @@ def check_output(folder: str | Path, protected: list[Path]) -> None:
     Raises:
         InputError: something is missing, or the folder cannot be replaced, see `chexnet.files.check_folder`.
     """
+    if why := engines.why_no_onnx():
+        raise InputError(f"the page needs ONNX: {why.partition(';')[0]}")
     if not shutil.which("node"):
         raise InputError("node: not found; the page needs Node.js 18 or newer to bundle its programs (nodejs.org)")
     if not (WORKER / "node_modules" / "esbuild").is_dir():

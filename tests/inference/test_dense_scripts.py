@@ -66,7 +66,7 @@ def test_all_scripts_agree(ckpt, tmp_path, capsys):
 
 @pytest.mark.parametrize("form", EXPORT_FORMATS)
 def test_an_export_takes_whole_images_and_gives_the_numbers_of_the_predictor(ckpt, tmp_path, form, capsys):
-    flags = ["--ckpt", str(ckpt), "--crops", "dense", "--format", possible(form), "--no-whole_image"]
+    flags = ["--ckpt", str(ckpt), "--crops", "dense", "--format", possible(form), "--no_whole_image"]
     flags += ["--output_dir", str(tmp_path / "out")]
     assert run_script("tools/export.py", *flags) == 0
     assert "whole images" in capsys.readouterr().out

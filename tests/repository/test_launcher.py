@@ -20,9 +20,11 @@ REQUIRED = {
     "tools/localize.py": ["--boxes", "boxes.csv"],
     "tools/make_phantom.py": ["--output_dir", "data"],
     "tools/prepare_lists.py": ["--csv", "a.csv", "--split", "random", "--output_dir", "lists"],
+    "tools/model_card.py": ["--ckpt", "a.pdparams"],
     "tools/release_weights.py": ["--ckpt", "a.pdparams", "--output", "b.safetensors"],
     "tools/report.py": ["--predictions", "a.csv", "--output_dir", "report"],
     "tools/score_parts.py": ["names.txt", "--output_dir", "parts"],
+    "tools/shortcuts.py": ["--pairs", "pairs.csv", "--output_dir", "shortcuts"],
 }
 
 

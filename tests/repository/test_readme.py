@@ -1,4 +1,4 @@
-"""The commands of README.md run one after another in a fresh clone, and README_zh.md has the same content."""
+"""The commands of README.md and of docs/ run one after another in a fresh clone; README_zh.md has the same content."""
 
 import os
 import re
@@ -12,6 +12,9 @@ import pytest
 from conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]
+"""Their blocks of `sh` use what the commands of README.md have made."""
+
 CHINESE = (ROOT / "README_zh.md").read_text(encoding="utf-8")
 SMALL = "DEMO_IMAGES=80 DEMO_EPOCHS=1"
 """Variables for make that shorten the demo to seconds."""
@@ -43,7 +46,7 @@ def clone(tmp_path: Path) -> Path:
 @pytest.mark.skipif(paddle.__version__.startswith("2."), reason="README.md installs the newest Paddle")
 @pytest.mark.skipif(not all(map(shutil.which, ("bash", "git", "make"))), reason="needs bash, git and make")
 def test_all_commands_run_one_after_another_in_a_fresh_clone(clone):
-    script = "set -e\n" + "\n".join(blocks(README, "sh"))
+    script = "set -e\n" + "\n".join(block for page in (README, *DOCUMENTS) for block in blocks(page, "sh"))
     environment = {**os.environ, "MAKEFLAGS": SMALL, "PYTHONPATH": str(clone)}
     command = ["bash", "-c", script]
     done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
@@ -52,6 +55,7 @@ def test_all_commands_run_one_after_another_in_a_fresh_clone(clone):
         "save/demo/report/report.html",
         "pictures/pneumothorax_Pneumothorax.png",
         "dataset/example/classes.txt",
+        "save/demo/converted.pdparams",
     ):
         assert (clone / output).is_file()
     ignored = subprocess.run(

@@ -16,13 +16,13 @@ import build_page as script
 @pytest.fixture
 def static_page(monkeypatch, tmp_path):
     """The module, with a folder of npm packages."""
-    pytest.importorskip("onnx")
     from chexnet.web import static_page
 
     worker = tmp_path / "worker"
     (worker / "node_modules" / "esbuild").mkdir(parents=True)
     monkeypatch.setattr(static_page, "WORKER", worker)
     monkeypatch.setattr(static_page.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(static_page.engines, "why_no_onnx", lambda: "")
     return static_page
 
 
@@ -32,6 +32,9 @@ def test_missing_programs_and_packages_are_one_line_with_the_command(static_page
         static_page.check_output(tmp_path / "page", [])
     monkeypatch.setattr(static_page.shutil, "which", lambda name: None)
     with pytest.raises(InputError, match=r"^node: not found"):
+        static_page.check_output(tmp_path / "page", [])
+    monkeypatch.setattr(static_page.engines, "why_no_onnx", lambda: "needs paddle2onnx")
+    with pytest.raises(InputError, match="needs paddle2onnx"):
         static_page.check_output(tmp_path / "page", [])
 
 

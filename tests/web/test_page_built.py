@@ -15,7 +15,7 @@ from dicom_files import dataset
 from PIL import Image
 from static_server import StaticServer, serving
 
-from chexnet.inference import Prediction, Predictor
+from chexnet.inference import Prediction, Predictor, engines
 from chexnet.phantom import draw
 
 pytestmark = pytest.mark.browser
@@ -31,9 +31,9 @@ def predictor() -> Predictor:
 @pytest.fixture(scope="module")
 def built(predictor, tmp_path_factory) -> Path:
     """A page in a folder below a site."""
-    for package in ("onnx", "paddle2onnx"):
-        pytest.importorskip(package)
-    from chexnet.inference.whole_image import Verification, saving
+    if why := engines.why_no_onnx():
+        pytest.skip(why)
+    from chexnet.inference.whole_image import Verification, graph_writer
     from chexnet.web import static_page
 
     if not shutil.which("node") or not (static_page.WORKER / "node_modules").is_dir():
@@ -42,7 +42,7 @@ def built(predictor, tmp_path_factory) -> Path:
     folder.parent.mkdir()
     thresholds = predictor.find_thresholds(None, lambda line: None)
     with pytest.MonkeyPatch.context() as patch:  # other tests compare the graphs in Python's engines
-        patch.setattr(saving, "verify", lambda *_: Verification({"none": 0.0}, ()))
+        patch.setattr(graph_writer, "verify", lambda *_: Verification({"none": 0.0}, ()))
         static_page.build_page(predictor, folder, thresholds and thresholds[1], lambda line: None)
     return folder
 

@@ -72,18 +72,18 @@ def open_dicom(source: ImageSource) -> Image.Image:
     return image
 
 
-def read_header(path: str | os.PathLike[str]) -> "Dataset":
+def read_header(source: ImageSource) -> "Dataset":
     """Read all elements before the pixels of a file that `open_dicom` accepts.
 
     Raises:
         InputError: the file has changed, so that it cannot be read any more.
     """
-    pydicom = _import_pydicom(path)
+    pydicom = _import_pydicom(source)
     try:
-        with silence_loggers(), _BoundedReader(path) as file:
+        with silence_loggers(), _BoundedReader(source) as file:
             return pydicom.dcmread(file, stop_before_pixels=True, force=True)
     except Exception as error:  # as in `open_dicom`
-        raise InputError(f"{path}: {_failure_reason(error)}") from error
+        raise InputError(f"{source}: {_failure_reason(error)}") from error
 
 
 def _failure_reason(error: Exception) -> str:
