@@ -79,13 +79,15 @@ class Preprocessing:
     def resize_image(self, gray: np.ndarray | Image.Image) -> np.ndarray:
         """Resize an image, uint8 [H, W] or PIL mode L, to uint8 [h, w] with min(h, w) = resize.
 
-        Interpolation is PIL's bilinear, with antialiasing.
+        Interpolation is PIL's bilinear, with antialiasing, along the rows and then along the columns. A single call of
+        Pillow 13 may take the other order for tall images, whose rounding differs.
         """
         image = gray if isinstance(gray, Image.Image) else Image.fromarray(gray)
         if min(image.size) == self.resize:
             return np.asarray(gray)
         height, width = self._resized_size(image.height, image.width)
-        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        rows = image.resize((width, image.height), Image.Resampling.BILINEAR)
+        return np.asarray(rows.resize((width, height), Image.Resampling.BILINEAR))
 
     def resize_checksum(self) -> int:
         """Return the CRC-32 of a resized test pattern, which differs between Pillow builds that resize differently."""

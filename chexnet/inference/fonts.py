@@ -1,6 +1,6 @@
 """Fonts of the pictures: Pillow's own for Latin text, otherwise a font of this machine that has the characters.
 
-Where no font has them, text is romanized with anyascii, and a warning says so.
+Where no font has them, text is romanized with anyascii, with a warning.
 """
 
 import re

@@ -169,3 +169,18 @@ def test_constant_values_stay_constant_up_to_the_border_of_the_covered_area(crop
     restored = geometry.stitch(np.full((crops, 12, 12), -3.5, np.float32))
     assert np.isnan(restored).any()
     np.testing.assert_allclose(restored[~np.isnan(restored)], -3.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (40, 300), (97, 64), (64, 64), (640, 64)])
+def test_each_row_is_resized_and_then_each_column(shape):
+    """Pillow 13 takes the other order for tall images in a single call."""
+    pixels = np.random.default_rng(5).integers(0, 256, shape, np.uint8)
+    preprocessing = Preprocessing(resize=32, crop=32)
+    resized = preprocessing.resize_image(pixels)
+    height, width = resized.shape
+
+    def line(values: np.ndarray, length: int) -> np.ndarray:
+        return np.asarray(Image.fromarray(values[None]).resize((length, 1), Image.Resampling.BILINEAR))[0]
+
+    rows = np.stack([line(row, width) for row in pixels])
+    np.testing.assert_array_equal(resized, np.stack([line(column, height) for column in rows.T]).T)

@@ -87,4 +87,6 @@ def test_a_wheel_contains_the_scripts_and_the_weights_for_trying(tmp_path):
     assert scripts == {name for name in names if name.startswith("chexnet/scripts/")}
     shipped = {f"chexnet/pretrained_models/{path.name}" for path in (ROOT / "pretrained_models").glob("phantom_*")}
     assert shipped <= set(names)
+    assert {"chexnet/py.typed", "chexnet/web/page/index.html", "chexnet/known_lists.json"} <= set(names)
+    assert not [name for name in names if "node_modules" in name]
     assert not [name for name in names if name.startswith(("tests/", "train.py", "tools/"))]

@@ -82,5 +82,4 @@ def test_type_checkers_see_the_public_names(tmp_path):
 
 
 def test_the_marker_of_a_typed_package_is_shipped():
-    assert (ROOT / "chexnet" / "py.typed").is_file()
-    assert '"chexnet" = ["py.typed"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert (ROOT / "chexnet" / "py.typed").is_file()  # the wheel has all files of the package, see test_commands.py

@@ -215,16 +215,6 @@ class GraphBuilder:
         correction = (rest >= divisor).cast(np.int32) - (rest <= -1).cast(np.int32)
         return estimate + correction, rest - correction * divisor
 
-    def transpose_if(self, condition: Tensor, matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Transpose a matrix of `rows` and `columns` where a condition is true, which is bool without dimensions.
-
-        Swapping the last two of three axes changes nothing where one of them has length 1. So this needs no `If`, which
-        gives wrong results in OpenVINO 2026.4 after a change of the shape.
-        """
-        sides = [(1, rows), (rows, columns), (columns, 1)]
-        swapped = matrix.reshape(*(self.where(condition, *pair) for pair in sides)).transpose(0, 2, 1)
-        return swapped.reshape(self.where(condition, columns, rows), -1)
-
     def where(self, condition: Tensor, yes: Any, no: Any) -> Tensor:
         """Select one of two values; a number takes the type of the tensor among them."""
         dtype = yes.dtype if isinstance(yes, Tensor) else no.dtype

@@ -1,7 +1,7 @@
 """Pillow's antialiased bilinear resize as an ONNX graph, exact in every bit.
 
-Pillow resizes along the rows, rounds to 8 bits, and then resizes along the columns, or the other way round
-(`Resample.c`, see `rows_can_be_first`). A pass from n to m pixels gives pixel i the weights
+`Preprocessing.resize_image` resizes along the rows, rounds to 8 bits, and then resizes along the columns (Pillow's
+`Resample.c`). A pass from n to m pixels gives pixel i the weights
 
     t(x) / S  with  t(x) = max(0, 2 max(n, m) - |(2x + 1) m - (2i + 1) n|)  and  S the sum of t over all pixels x,
 
@@ -12,11 +12,9 @@ weight is a sum of three parts of at most 8 bits, a 2^14 + b 2^7 + c, so that al
 (OpenVINO) computes them in float32.
 """
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from chexnet.data.images import MAX_PIXELS, MAX_RATIO, MIN_SIDE
 
@@ -67,31 +65,8 @@ def resize_image(image: "Tensor", size: "tuple[Tensor, Tensor]", resized: "tuple
         size: its height and width.
         resized: height and width of the result.
     """
-    if not rows_can_be_first():
-        columns = _resize_rows(image.transpose(1, 0), size[1], resized[1])  # [w, H]
-        return _resize_rows(columns.transpose(1, 0), size[0], resized[0])
-    graph = image.graph
-    less_height, less_width = (old - new for old, new in zip(size, resized, strict=True))
-    columns_first = less_height <= (less_width * 2).maximum(0)
-    first_length, second_length, first_new, second_new = (
-        graph.where(columns_first, *pair) for pair in ((size[1], size[0]), size, (resized[1], resized[0]), resized)
-    )
-    first = _resize_rows(graph.transpose_if(columns_first, image, *size), first_length, first_new)
-    second = _resize_rows(first.transpose(1, 0), second_length, second_new)
-    return graph.transpose_if(columns_first.equals(False), second, second_new, first_new)
-
-
-@lru_cache(maxsize=1)
-def rows_can_be_first() -> bool:
-    """Return True if this Pillow resizes the rows before the columns where the height shrinks far more than the width.
-
-    Pillow does so since version 13, where height - new height > 2 (width - new width) and > 0. Rounding between the
-    passes then makes some pixels differ by one from those of earlier versions.
-    """
-    pattern = np.random.default_rng(0).integers(0, 256, (64, 16), np.uint8)
-    image = Image.fromarray(pattern)
-    columns_first = image.resize((12, 64), Image.Resampling.BILINEAR).resize((12, 48), Image.Resampling.BILINEAR)
-    return image.resize((12, 48), Image.Resampling.BILINEAR).tobytes() != columns_first.tobytes()
+    columns = _resize_rows(image.transpose(1, 0), size[1], resized[1])  # [w, H]
+    return _resize_rows(columns.transpose(1, 0), size[0], resized[0])
 
 
 def _resize_rows(pixels: "Tensor", length: "Tensor", new_length: "Tensor") -> "Tensor":
