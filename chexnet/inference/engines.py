@@ -4,6 +4,7 @@ On a GPU, the network runs in Paddle's eager mode or in ONNX Runtime. On a CPU, 
 several times faster than eager mode; see docs/performance.md.
 """
 
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -195,7 +196,7 @@ def why_unavailable(engine: str) -> str:
         )
     required = {"paddle": [], "openvino": ["openvino"], "onnxruntime": ["onnxruntime", "paddle2onnx"]}[engine]
     missing = [package for package in required if not find_spec(package)]
-    return f"is not installed: pip install {' '.join(missing)}" if missing else ""
+    return f"is not installed: {_install(missing)}" if missing else ""
 
 
 def why_no_onnx() -> str:
@@ -203,7 +204,14 @@ def why_no_onnx() -> str:
     if not graph_export.ONNX_POSSIBLE:
         return f"requires Paddle 3, this is Paddle {device.paddle_version()}; use --format paddle"
     missing = [package for package in ("onnx", "onnxruntime", "paddle2onnx") if not find_spec(package)]
-    return f"needs packages that are not installed: pip install {' '.join(missing)}" if missing else ""
+    return f"needs packages that are not installed: {_install(missing)}" if missing else ""
+
+
+def _install(packages: list[str]) -> str:
+    """Return the command that installs packages, or the reason why that fails."""
+    if "paddle2onnx" in packages and sys.version_info >= (3, 13):
+        return "paddle2onnx has no release for Python 3.13; use Python 3.10 to 3.12"
+    return f"pip install {' '.join(packages)}"
 
 
 def _version(engine: str) -> str:

@@ -166,7 +166,7 @@ const CHINESE = {
   stage_: "正在处理",
   ready: "准备就绪",
   result: (name, summary, top) => `${name}：${summary}。概率最高：${top}。`,
-  failedImage: (name, reason) => `${name}:${reason}`,
+  failedImage: (name, reason) => `${name}：${reason}`,
   noFiles: "没有收到文件。请从文件夹中拖入图像文件，而不是网页上的图片。",
   examplesFailed: "无法加载示例；此页面的文件夹不完整。",
   useFloat32: "改用 float32 权重",
