@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from chexnet.files import atomic_write
 from chexnet.inference import overlays
+from chexnet.inference.fonts import drawable, face
 from chexnet.inference.overlays import BACKGROUND, MARGIN, TEXT
 from chexnet.training.epoch_history import Row
 
@@ -62,10 +63,11 @@ def draw_samples(images: Images, probabilities: np.ndarray, classes: Sequence[st
     for index in range(min(SAMPLES**2, len(images))):
         left, top = MARGIN + index % SAMPLES * step, MARGIN + index // SAMPLES * (step + CAPTION)
         predicted, label = int(probabilities[index].argmax()), int(images.labels[index])
-        title = classes[predicted] if predicted == label else f"not {classes[predicted]},\nis {classes[label]}"
+        right, wrong = (drawable(classes[place]) for place in (label, predicted))
+        title = right if predicted == label else f"not {wrong},\nis {right}"
         color = TEXT if predicted == label else overlays.COLOR
         middle = (left + TILE // 2, top + CAPTION // 2)
-        draw.multiline_text(middle, title, color, overlays.font(13), anchor="mm", align="center")
+        draw.multiline_text(middle, title, color, face(title, 13), anchor="mm", align="center")
         image = Image.fromarray(images.pixels[index].transpose(1, 2, 0).squeeze())
         sheet.paste(image.resize((TILE, TILE), Image.Resampling.NEAREST), (left, top + CAPTION))
     with atomic_write(path) as temporary:

@@ -218,7 +218,14 @@ def test_evaluation_and_export_never_use_the_shipped_weights(name, tmp_path, mon
     flags = {
         "eval": ["--device", "cpu"],
         "tools/localize": ["--boxes", "boxes.csv", "--data_dir", "images", "--device", "cpu"],
-        "tools/export": ["--ckpt", "pretrained_models/model_paddle.pdparams", "--output_dir", "out"],
+        "tools/export": [
+            "--ckpt",
+            "pretrained_models/model_paddle.pdparams",
+            "--output_dir",
+            "out",
+            "--format",
+            "paddle",
+        ],
     }[name]
     assert script(name).main(flags) == 2
     captured = capsys.readouterr()

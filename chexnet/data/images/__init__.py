@@ -10,7 +10,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from chexnet.config import MAX_SAMPLE_BITS
 from chexnet.data.images import dicom, dicom_kinds, libtiff, pnm
 from chexnet.data.images.headers import StoredImage, inspect_bmp, inspect_jpeg, inspect_jpeg_2000, inspect_png
-from chexnet.data.images.image_source import ImageBytes, ImageSource
+from chexnet.data.images.image_source import (
+    MAX_PIXELS,
+    MAX_RATIO,
+    MIN_SIDE,
+    ImageBytes,
+    ImageSource,
+    bytes_fault,
+    size_fault,
+)
 from chexnet.data.images.sample_range import (
     SampleRange,
     add_sample_info,
@@ -19,7 +27,6 @@ from chexnet.data.images.sample_range import (
     sample_warnings,
     to_eight_bits,
 )
-from chexnet.data.images.size_limits import MAX_PIXELS, MAX_RATIO, MIN_SIDE, bytes_fault, size_fault
 from chexnet.data.images.tiff import inspect_tiff, unpack_samples
 from chexnet.errors import InputError
 

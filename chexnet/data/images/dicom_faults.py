@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chexnet.data.images.codestreams import MAX_SCANS, count_scans, read_codestream_header, rle_fits
 from chexnet.data.images.dicom_samples import to_one_line
-from chexnet.data.images.size_limits import size_fault
+from chexnet.data.images.image_source import size_fault
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -8,8 +8,8 @@ import re
 import numpy as np
 from PIL import Image
 
+from chexnet.data.images.image_source import size_fault
 from chexnet.data.images.sample_range import to_eight_bits
-from chexnet.data.images.size_limits import size_fault
 from chexnet.errors import InputError
 
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"

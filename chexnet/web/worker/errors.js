@@ -11,7 +11,7 @@ export const MAX_PIXELS = 50_000_000;
 const MIN_SIDE = 16;
 const MAX_RATIO = 10;
 
-/** Refuse an image by its size in pixels, as `chexnet.data.images.size_limits.size_fault`. */
+/** Refuse an image by its size in pixels, as `chexnet.data.images.size_fault`. */
 export function checkSize(width, height) {
   const size = `${width} x ${height} pixels, expected`;
   if (width * height > MAX_PIXELS) throw new InputError(`${size} at most ${count(MAX_PIXELS)} in total`);
@@ -20,7 +20,7 @@ export function checkSize(width, height) {
     throw new InputError(`${size} one side at most ${MAX_RATIO} times the other`);
 }
 
-/** Refuse a file that is too large for its pixels, as `size_limits.bytes_fault`. */
+/** Refuse a file that is too large for its pixels, as `image_source.bytes_fault`. */
 export function checkBytes(size, pixels) {
   const limit = 2 ** 25 + 32 * pixels;
   if (size > limit)
