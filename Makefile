@@ -35,7 +35,7 @@ test: $(INSTALLED_DEV) ## run all tests
 	$(BIN)/python -m pytest
 
 # The same tests in two processes; the halves take about the same time.
-FIRST_HALF := tests/inference tests/training tests/faults
+FIRST_HALF := tests/inference tests/training
 
 test-fast: $(INSTALLED_DEV) ## run all tests in two processes, for a change in progress
 	$(MAKE) -j2 --output-sync=target test-first test-second
