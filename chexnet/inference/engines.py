@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chexnet import device
@@ -181,11 +180,6 @@ def check_gpu_precision(precision: str) -> None:
     """Raise InputError if Paddle's current device is a GPU that does not support a precision."""
     if device.is_gpu():
         device.check_gpu_precision(f"--precision {precision}", precision, "use float32")
-
-
-def load_exported(path: Path) -> Engine:
-    """Load an exported file on the CPU: `.onnx` with ONNX Runtime, a Paddle program with Paddle Inference."""
-    return OnnxRuntimeEngine(str(path)) if path.suffix == ".onnx" else PaddleInferenceEngine(path)
 
 
 def why_unavailable(engine: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import make_folder, run_script
 from dense_data import CROP, RESIZE, SHAPES, save_network, shape_image
+from exported_graphs import load_exported
 from PIL import Image
 
 from chexnet.config import EXPORT_FORMATS, InferenceConfig
@@ -73,7 +74,7 @@ def test_an_export_takes_whole_images_and_gives_the_numbers_of_the_predictor(ckp
     facts = json.loads((tmp_path / "out" / DESCRIPTION).read_text())
     assert facts["crops"] == "dense"
     assert facts["input"]["shape"] == ["N", 1, "H", "W"]
-    graph = engines.load_exported(tmp_path / "out" / facts["graph"])
+    graph = load_exported(tmp_path / "out" / facts["graph"])
     predictor = Predictor(ckpt, crops="dense", device="cpu", images=1)
     for shape in SHAPES:
         image = shape_image(shape)

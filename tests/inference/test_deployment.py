@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 import pytest
 from conftest import ROOT, run_script
+from exported_graphs import load_exported
 from PIL import Image
 
 from chexnet.config import EXPORT_FORMATS, InferenceConfig
@@ -69,7 +70,7 @@ def test_an_export_describes_itself_and_computes_what_the_checkpoint_does(ckpt, 
     crops = (noise * np.linspace(0, 255, 7).reshape(7, 1, 1, 1)).astype(np.uint8)  # from black to bright
     expected = Predictor(ckpt, device="cpu").network.predict(crops)
     assert np.ptp(expected, axis=0).max() > 0.05
-    np.testing.assert_allclose(engines.load_exported(done.graph).predict(crops), expected, atol=1e-5)
+    np.testing.assert_allclose(load_exported(done.graph).predict(crops), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("crops", [10, 1])

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, load_script
+from exported_graphs import load_exported
 from miniature import small_config
 
 import chexnet
@@ -19,7 +20,6 @@ from chexnet.config import TrainConfig
 from chexnet.data.images import read
 from chexnet.errors import InputError
 from chexnet.files import sha256
-from chexnet.inference import engines
 from chexnet.inference.deployment import deploy
 from chexnet.model.backbones import BACKBONES, Backbone, GlobalPoolBackbone
 
@@ -94,7 +94,7 @@ def test_a_custom_backbone_resumes_evaluates_predicts_and_exports(registered, tr
     assert list((tmp_path / "cam").glob("*.png"))
 
     exported = deploy(ckpt, tmp_path / "exported", "paddle")
-    np.testing.assert_allclose(engines.load_exported(exported.graph).predict(crop)[0], expected, atol=1e-4)
+    np.testing.assert_allclose(load_exported(exported.graph).predict(crop)[0], expected, atol=1e-4)
 
 
 def test_the_scripts_accept_it(registered):
