@@ -3,6 +3,7 @@
 The source folder is the root of the repository, so that links between its Markdown files lead to pages of the site.
 """
 
+import re
 from typing import Any
 
 from chexnet import __version__
@@ -49,6 +50,13 @@ def _in_field(lines: list[str]) -> bool:
     return bool(outer) and outer[-1].startswith((":", ".."))
 
 
+def leave_out_of_index(app: object, docname: str, source: list[str]) -> None:
+    """Add `:no-index:` to the autodoc directives of the Chinese pages; those of the English pages are in the index."""
+    if docname.startswith("docs/zh/"):
+        source[0] = re.sub(r"^\.\. auto\w+::.*$", r"\g<0>\n   :no-index:", source[0], flags=re.MULTILINE)
+
+
 def setup(app: Any) -> None:
     """Connect the functions above."""
     app.connect("autodoc-process-docstring", mark_code, priority=900)
+    app.connect("source-read", leave_out_of_index)
