@@ -104,8 +104,7 @@ def localize(
     """Compare the class maps of `config.ckpt` with the ground-truth boxes of `config.boxes`.
 
     Boxes outside their image, images that cannot be decoded and findings that the checkpoint has no class for are left
-    out. Memory does not grow with the number of
-    images, apart from a few numbers per case.
+    out. Memory does not grow with the number of images, apart from a few numbers per case.
 
     Args:
         config: checkpoint, boxes and images.
