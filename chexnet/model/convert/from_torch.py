@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,11 +129,11 @@ def read_torch(
 ) -> ConvertedWeights:
     """Convert a PyTorch file as `from_torch` does, without writing a file."""
     source = Path(source)
-    file = torch_files.read(source, allow_pickle)
-    try:
-        return _convert(source, file, find_densenet(file.content, source, options.key), options)
-    except InputError as error:
-        raise InputError(_add_unknown_classes(str(error), file)) from error
+    with closing(torch_files.read(source, allow_pickle)) as file:
+        try:
+            return _convert(source, file, find_densenet(file.content, source, options.key), options)
+        except InputError as error:
+            raise InputError(_add_unknown_classes(str(error), file)) from error
 
 
 def _convert(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,9 @@ def to_torch(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> 
 
 
 def _read_back(path: Path) -> Arrays:
-    content = torch_files.read(path).content
-    return {name: to_array(value) for name, value in content.get("state_dict", content).items()}
+    with closing(torch_files.read(path)) as file:
+        content = file.content
+        return {name: to_array(value) for name, value in content.get("state_dict", content).items()}
 
 
 def _preprocessing_notes(metadata: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class TorchFile:
         unknown: classes and functions that the file names, of neither PyTorch nor NumPy; they were not run.
         widened: dtypes that reading widened, by PyTorch's names.
         ran_code: True if code in the file was allowed to run.
+        close: closes the file; lazy tensors cannot be read afterwards. On Windows, an open file cannot be replaced.
     """
 
     content: Any
@@ -49,6 +51,7 @@ class TorchFile:
     unknown: tuple[str, ...] = ()
     widened: tuple[str, ...] = ()
     ran_code: bool = False
+    close: Callable[[], None] = field(default=lambda: None)
 
 
 def read(path: Path, allow_pickle: bool = False) -> TorchFile:
@@ -122,31 +125,32 @@ def _read_safetensors(path: Path) -> TorchFile:
 
 
 def _read_zip(path: Path) -> TorchFile:
-    archive = zipfile.ZipFile(path)  # stays open for the lazy tensors
-    sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-    if sum(sizes.values()) > MAX_EXPANSION * path.stat().st_size:
-        raise ValueError("too much data for a file of this size")
-    if any(re.search(r"(^|/)(constants\.pkl$|code/)", name) for name in sizes):
-        raise InputError(
-            "refused: it is a TorchScript program, not weights; --allow_pickle loads a file that you trust"
-        )
-    pickles = [name for name in sizes if re.fullmatch(r"([^/]*/)?data\.pkl", name)]
-    if len(pickles) != 1:
-        raise InputError(f"a zip archive of {len(sizes)} files, not a PyTorch weight file: {summarize(sizes)}")
-    root = pickles[0].removesuffix("data.pkl")
-    big_endian = f"{root}byteorder" in sizes and archive.read(f"{root}byteorder") == b"big"
+    with ExitStack() as stack:
+        archive = stack.enter_context(zipfile.ZipFile(path))  # stays open for the lazy tensors
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        if sum(sizes.values()) > MAX_EXPANSION * path.stat().st_size:
+            raise ValueError("too much data for a file of this size")
+        if any(re.search(r"(^|/)(constants\.pkl$|code/)", name) for name in sizes):
+            raise InputError(
+                "refused: it is a TorchScript program, not weights; --allow_pickle loads a file that you trust"
+            )
+        pickles = [name for name in sizes if re.fullmatch(r"([^/]*/)?data\.pkl", name)]
+        if len(pickles) != 1:
+            raise InputError(f"a zip archive of {len(sizes)} files, not a PyTorch weight file: {summarize(sizes)}")
+        root = pickles[0].removesuffix("data.pkl")
+        big_endian = f"{root}byteorder" in sizes and archive.read(f"{root}byteorder") == b"big"
 
-    @lru_cache(maxsize=1)  # tensors often share a storage
-    def storage(key: str) -> bytes:
-        return archive.read(f"{root}data/{key}")
+        @lru_cache(maxsize=1)  # tensors often share a storage
+        def storage(key: str) -> bytes:
+            return archive.read(f"{root}data/{key}")
 
-    file = io.BytesIO(archive.read(pickles[0]))
-    unpickler = TorchUnpickler(file, path.stat().st_size, storage, ">" if big_endian else "<")
-    content = unpickler.load()
-    for key, size in unpickler.storages.items():
-        if sizes[f"{root}data/{key}"] < size:
-            raise ValueError("a storage is shorter than its tensors need")
-    return TorchFile(content, "zip PyTorch file", tuple(unpickler.unknown))
+        file = io.BytesIO(archive.read(pickles[0]))
+        unpickler = TorchUnpickler(file, path.stat().st_size, storage, ">" if big_endian else "<")
+        content = unpickler.load()
+        for key, size in unpickler.storages.items():
+            if sizes[f"{root}data/{key}"] < size:
+                raise ValueError("a storage is shorter than its tensors need")
+        return TorchFile(content, "zip PyTorch file", tuple(unpickler.unknown), close=stack.pop_all().close)
 
 
 def _read_legacy(path: Path) -> TorchFile:
