@@ -1,9 +1,10 @@
 """Run every script of the project on small data in one process, and print the network addresses it tried to reach.
 
-    python tests/faults/every_script.py FOLDER
+    python tests/faults/every_script.py FOLDER [--as_on_windows]
 
-It prints one line for each name look-up and connection requested by Python code, except to this machine, and one line
-for each script that fails. Only strace detects requests of compiled code.
+With `--as_on_windows`, the scripts run twice in the same folder, and do without what Windows lacks
+(`tests/support/as_on_windows.py`). It prints one line for each name look-up and connection requested by Python code,
+except to this machine, and one line for each script that fails. Only strace detects requests of compiled code.
 """
 
 import importlib.util
@@ -157,5 +158,10 @@ if __name__ == "__main__":
     os.dup2(os.dup(1), 3)  # for print_line; the output of the scripts goes to standard error
     os.dup2(2, 1)
     sys.addaudithook(watch)
-    sys.path.insert(0, str(ROOT))
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+    if "--as_on_windows" in sys.argv:
+        import as_on_windows
+
+        as_on_windows.apply()
+        main(Path(sys.argv[1]))
     main(Path(sys.argv[1]))

@@ -7,7 +7,7 @@ import stat
 import time
 
 import pytest
-from conftest import run_python
+from conftest import ROOT, run_python
 
 from chexnet.errors import InputError
 from chexnet.files import (
@@ -58,32 +58,11 @@ def test_sha256_is_that_of_the_whole_file(tmp_path):
 
 AS_ON_WINDOWS = """
 import os, sys
-sys.modules["fcntl"] = None
-for name in ("O_DIRECTORY", "O_NOFOLLOW", "fchmod", "umask"):
-    if hasattr(os, name):
-        delattr(os, name)
-real_open, real_fsync = os.open, os.fsync
-read_only = set()
-
-def windows_open(path, flags, *rest, **named):
-    if os.path.isdir(path):
-        raise PermissionError(13, "Permission denied", path)
-    descriptor = real_open(path, flags, *rest, **named)
-    read_only.discard(descriptor)
-    if not flags & (os.O_WRONLY | os.O_RDWR):
-        read_only.add(descriptor)
-    return descriptor
-
-def windows_fsync(descriptor):
-    if descriptor in read_only:
-        raise OSError(9, "Bad file descriptor")
-    real_fsync(descriptor)
-
-os.open, os.fsync = windows_open, windows_fsync
+import as_on_windows
+as_on_windows.apply()
 from pathlib import Path
 from chexnet.errors import InputError
-from chexnet.files import atomic_directory, atomic_folders, exclusive_lock, write_text
-atomic_folders.sys = type("sys", (), {"platform": "win32"})
+from chexnet.files import atomic_directory, exclusive_lock, write_text
 os.chdir(sys.argv[1])
 with exclusive_lock("save"):
     try:
@@ -102,8 +81,8 @@ print(Path("save/a.txt").read_text(), {path.name: path.read_text() for path in P
 
 
 def test_writing_and_locking_work_as_on_windows(tmp_path):
-    """There is no fcntl, folders cannot be opened, and only files that are open for writing can be synced."""
-    done = run_python("-c", AS_ON_WINDOWS, str(tmp_path))
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "support")))
+    done = run_python("-c", AS_ON_WINDOWS, str(tmp_path), PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
     refusal, outcome = done.stdout.decode().splitlines()
     assert refusal.startswith("save: another process is writing")
