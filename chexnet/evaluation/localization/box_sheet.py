@@ -37,7 +37,7 @@ def write_contact_sheet(path: str | os.PathLike[str], samples: Sequence[Sample])
     from matplotlib.figure import Figure
 
     rows = math.ceil(len(samples) / _COLUMNS)
-    figure = Figure(figsize=(_COLUMNS * _INCHES, rows * (_INCHES + 0.3) + 0.4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(_COLUMNS * _INCHES, rows * (_INCHES + 0.3) + 0.4), dpi=120, layout="compressed")
     grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
