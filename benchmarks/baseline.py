@@ -11,7 +11,7 @@ def read_lines(list_file: Path) -> tuple[list[str], list[list[int]]]:
     """Return the names and labels of a list file."""
     names = []
     labels = []
-    with open(list_file) as file:
+    with open(list_file, encoding="utf-8") as file:
         for line in file:
             items = line.split()
             names.append(items[0])

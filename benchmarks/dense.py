@@ -97,7 +97,7 @@ def measure_speed(config: EvalConfig, folder: Path) -> dict[Crops, float]:
     from chexnet.inference import Predictor
 
     few = folder / "few.txt"
-    few.write_text("\n".join(Path(config.test_list).read_text().splitlines()[:TIMED_IMAGES]))
+    few.write_text("\n".join(Path(config.test_list).read_text(encoding="utf-8").splitlines()[:TIMED_IMAGES]))
     modes: dict[Crops, CropMode] = {10: "ten", 1: "center", "dense": "dense"}
     candidates = {}
     for crops in CROPS:

@@ -33,7 +33,7 @@ def has_bfloat16() -> bool:
 def _cpu() -> dict[str, str]:
     """Return Linux's description of the first CPU."""
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().split("\n\n")[0].splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if path.exists() else []
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 

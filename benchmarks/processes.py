@@ -50,5 +50,5 @@ def _peak(listed: ListedImages, ckpt: Path) -> float:
 
     evaluate(EvalConfig(data_dir=str(listed.data_dir), test_list=str(listed.list_file), ckpt=str(ckpt), device="cpu"))
     # Not ru_maxrss, which starts at the value of the parent process.
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines())
     return int(status["VmHWM"].split()[0]) / 1024

@@ -166,7 +166,9 @@ def phantom_png(size: int) -> bytes:
 
 def resident_megabytes(process: int) -> float:
     """Return the resident memory of a process, from Linux's /proc."""
-    (kilobytes,) = re.findall(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    (kilobytes,) = re.findall(
+        r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{process}/status").read_text(encoding="utf-8"), re.MULTILINE
+    )
     return int(kilobytes) / 1e3
 
 

@@ -71,7 +71,7 @@ def safe_output() -> Iterator[SafeStream]:
         The stream that replaces standard output.
     """
     # If the shell has closed a stream, a file takes its descriptor, so that compiled code writes to no other file.
-    stdout, stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    stdout, stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     safe = SafeStream(stdout, "\n\t")
     with redirect_stdout(cast(IO[str], safe)), redirect_stderr(cast(IO[str], SafeStream(stderr, "\n\t\r"))):
         yield safe

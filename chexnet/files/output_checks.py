@@ -149,7 +149,7 @@ def _mount_id(path: Name) -> str:
     except (AttributeError, OSError):
         return ""
     try:
-        info = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
+        info = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="utf-8")
     except OSError:
         return ""
     finally:

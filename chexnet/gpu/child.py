@@ -93,7 +93,7 @@ def run_limited(
 
 def _values(results: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for line in results.read_text().splitlines() if results.exists() else ():
+    for line in results.read_text(encoding="utf-8").splitlines() if results.exists() else ():
         try:
             values |= json.loads(line)
         except ValueError:  # cut off when the process was killed

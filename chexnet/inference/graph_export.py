@@ -176,7 +176,7 @@ def _stdout_redirected() -> Iterator[None]:
     """Discard what Python code and compiled code write to standard output."""
     sys.stdout.flush()
     saved = os.dup(1)
-    with open(os.devnull, "w") as null, redirect_stdout(null):
+    with open(os.devnull, "w", encoding="utf-8") as null, redirect_stdout(null):
         os.dup2(null.fileno(), 1)
         try:
             yield

@@ -148,7 +148,11 @@ def _reason(output: str) -> str:
 @contextmanager
 def _captured_output() -> Iterator[Callable[[], str]]:
     """Redirect standard output and standard error, of compiled code too; yields a function that returns the text."""
-    with tempfile.TemporaryFile("w+", errors="replace") as file, redirect_stdout(file), redirect_stderr(file):
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file,
+        redirect_stdout(file),
+        redirect_stderr(file),
+    ):
         saved = [(stream, os.dup(stream)) for stream in (1, 2)]
 
         def text() -> str:

@@ -15,9 +15,11 @@ REFUSE_TO_REPLACE = {"tools/make_phantom.py", "tools/prepare_lists.py", "train.p
 
 def test_every_script_runs_twice_on_a_western_console(tmp_path):
     folder = tmp_path / "胸片 a"
-    command = [sys.executable, str(ROOT / "tests/faults/every_script.py"), str(folder), "--as_on_windows"]
+    command = [sys.executable, "-X", "warn_default_encoding", str(ROOT / "tests/faults/every_script.py")]
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=False)
+    done = subprocess.run(
+        [*command, str(folder), "--as_on_windows"], env=environment, cwd=ROOT, capture_output=True, check=False
+    )
     errors = done.stderr.decode("cp1252")
     assert done.returncode == 0, errors[-3000:]
     ended = [line.removesuffix(" ended with 2") for line in done.stdout.decode("cp1252").splitlines()]
@@ -57,15 +59,16 @@ def test_a_file_in_use_is_held(action, held, tmp_path):
 MISSING = {
     "os.fork()": "AttributeError",
     "signal.SIGKILL": "AttributeError",
-    "open('/proc/self/maps').read()": "FileNotFoundError",
-    "Path('/proc/cpuinfo').read_text()": "FileNotFoundError",
+    "open('/proc/self/maps', 'rb').read()": "FileNotFoundError",
+    "Path('/proc/cpuinfo').read_bytes()": "FileNotFoundError",
     "os.open('.', os.O_RDONLY)": "PermissionError",
     "os.fsync(os.open('file', os.O_RDONLY))": "OSError",
-    "open('a:b', 'w')": "OSError",
-    "Path('nul.txt').write_text('')": "OSError",
+    "open('a:b', 'wb')": "OSError",
+    "Path('nul.txt').write_bytes(b'')": "OSError",
     "Path('new').symlink_to('file')": "PermissionError",
     "os.rename('file', 'second')": "FileExistsError",
     "import fcntl": "ModuleNotFoundError",
+    "Path('file').read_text()": "EncodingWarning",
 }
 
 
@@ -81,5 +84,6 @@ def test_the_projects_code_lacks_what_windows_lacks(statement, error, tmp_path):
         "sys.path.insert(0, sys.argv[1])\n"
         "import script_part\n"
     )
-    done = run_python("-c", code, str(tmp_path), PYTHONPATH=str(ROOT / "tests/support"))
+    environment = {"PYTHONPATH": str(ROOT / "tests/support"), "PYTHONWARNDEFAULTENCODING": "1"}
+    done = run_python("-c", code, str(tmp_path), **environment)
     assert done.stderr.decode().splitlines()[-1].startswith(error), done.stderr

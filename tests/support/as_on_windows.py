@@ -7,6 +7,8 @@
 - Read-only files cannot be replaced or removed, and `os.rename` replaces nothing.
 - Links cannot be made, and there is no /proc, /sys or /dev.
 - No name of a new file may contain what Windows refuses.
+- With `python -X warn_default_encoding`, opening a text without saying its encoding is an error, because it is not
+  UTF-8 everywhere.
 
 The separator of paths stays `/`, and compiled code that opens files sees Linux.
 """
@@ -20,6 +22,7 @@ import shutil
 import signal
 import stat
 import sys
+import warnings
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -168,4 +171,5 @@ def apply() -> None:
     os.rename = _windows_rename
     shutil._use_fd_functions = False
     shutil.rmtree.avoids_symlink_attacks = False
+    warnings.filterwarnings("error", category=EncodingWarning, module=r"chexnet\b|script_")
     sys.addaudithook(_watch)
