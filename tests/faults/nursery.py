@@ -1,25 +1,23 @@
 """Training runs in processes that tests kill.
 
-A server process imports Paddle once and forks a child for each run, so that hundreds of runs take minutes. The children
-train a miniature network. It has dropout, so that its weights depend on Paddle's random generator.
+They are forks of one process, so that hundreds of runs take minutes. They train a miniature network. It has dropout, so
+that its weights depend on Paddle's random generator.
 """
 
-import contextlib
-import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pytest
-from conftest import ROOT
 from miniature import Miniature, small_config
 
 from chexnet.training import run_state
@@ -28,41 +26,22 @@ FILE_EVENTS = ("open", "os.rename", "os.remove", "os.truncate")
 """Audit events that the interpreter raises before it touches a file."""
 
 
-class Nursery:
-    """Starts runs of `train` or `resume` in forked children, one at a time."""
+def run(changes: Mapping[str, Any], kill_after: float | None = None, **options: Any) -> int:
+    """Call `resume(None, changes)` in a new process, which is killed after `kill_after` seconds; return the exit code.
 
-    def __init__(self) -> None:
-        self.server = subprocess.Popen(
-            [sys.executable, "-m", "faults.nursery"],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests/support")))},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    Args:
+        changes: fields of the TrainConfig.
+        kill_after: None lets it end by itself.
+        options: further arguments of `_train`.
 
-    def start(self, changes: Mapping[str, Any], **options: Any) -> int:
-        """Start `resume(None, changes)` and return the process ID; `options` are further arguments of `_child`."""
-        self.server.stdin.write(json.dumps({"changes": changes, **options}) + "\n")
-        self.server.stdin.flush()
-        return int(self.server.stdout.readline())
-
-    def wait(self) -> int:
-        """Return the exit code of the run; if negative, the number of the signal that ended it."""
-        return int(self.server.stdout.readline())
-
-    def run(self, changes: Mapping[str, Any], kill_after: float | None = None, **options: Any) -> int:
-        """Run to the end, or kill the process after `kill_after` seconds; return the exit code."""
-        process = self.start(changes, **options)
-        if kill_after is not None:
-            time.sleep(kill_after)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)  # a child that has ended stays a zombie until the server waits for it
-        return self.wait()
-
-    def close(self) -> None:
-        self.server.stdin.close()
-        self.server.wait()
+    Returns:
+        The exit code; if negative, the number of the signal that ended it.
+    """
+    process = forks.start(partial(_train, changes, **options))
+    process.join(kill_after)
+    process.kill()
+    process.join()
+    return process.exitcode
 
 
 def config(root: Path, save_dir: Path) -> dict[str, Any]:
@@ -86,18 +65,12 @@ class Reference:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture(scope="session")
-def reference(small_data: Path, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+def reference(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     folder = tmp_path_factory.mktemp("reference") / "save"
     log = folder.parent / "logged.txt"
+    forks.start(int).join()  # the imports of the first process are not part of the duration
     started = time.monotonic()
-    assert nursery.run(config(small_data, folder), out=str(log)) == 0, log.read_text()
+    assert run(config(small_data, folder), out=str(log)) == 0, log.read_text()
     return Reference(folder, time.monotonic() - started, int(log.read_text().splitlines()[-1]))
 
 
@@ -123,24 +96,7 @@ def _assert_equal(ours: Any, theirs: Any) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-def _serve() -> None:
-    import paddle  # noqa: F401
-    from matplotlib.figure import Figure  # noqa: F401
-
-    import chexnet.training  # noqa: F401
-
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # keeps the output of the runs apart from the answers
-    for line in sys.stdin:
-        process = os.fork()
-        if process == 0:
-            os._exit(_child(**json.loads(line)))
-        print(process, file=answers, flush=True)
-        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        print(status, file=answers, flush=True)
-
-
-def _child(
+def _train(
     changes: dict[str, Any],
     out: str | None = None,
     counter: str | None = None,
@@ -205,7 +161,3 @@ def _count_steps(steps: Any, counter: str) -> None:
         os.pwrite(file, b"%3d" % (6 * self.progress.epoch + self.progress.step), 0)
 
     steps.on_train_batch_end = counted
-
-
-if __name__ == "__main__":
-    _serve()

@@ -19,11 +19,12 @@ from chexnet.labels import CLASS_NAMES
 from chexnet.model import CheXNet, checkpoint
 from chexnet.model.convert import to_torch
 from chexnet.training import run_state
+from faults import nursery
 from faults.conftest import how_many
 from faults.nursery import assert_same_outcome, config
 
 
-def test_a_full_disk_ends_the_run_and_leaves_its_states_intact(small_data, nursery, reference, tmp_path, tally):
+def test_a_full_disk_ends_the_run_and_leaves_its_states_intact(small_data, reference, tmp_path, tally):
     largest = max(path.stat().st_size for path in reference.folder.iterdir())
     rng = np.random.default_rng(4)
     tried = how_many(ci=8, full=100)

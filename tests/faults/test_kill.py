@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 
 from chexnet.training import run_state
+from faults import nursery
 from faults.conftest import how_many
 from faults.nursery import assert_same_outcome, config
 
@@ -21,9 +22,7 @@ def steps_saved(folder: Path) -> int:
     return max((6 * progress.epoch + progress.step for progress in progresses), default=0)
 
 
-def test_a_run_killed_at_any_instant_and_resumed_ends_with_the_same_bytes(
-    small_data, nursery, reference, tmp_path, tally
-):
+def test_a_run_killed_at_any_instant_and_resumed_ends_with_the_same_bytes(small_data, reference, tmp_path, tally):
     rng = np.random.default_rng(20261121)
     lost: list[int] = []
     n_kills = how_many(ci=50, full=500)

@@ -1,15 +1,10 @@
 """Batch normalization over several processes against Paddle's layers in one process, on the whole batch."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import paddle
 import pytest
-from conftest import ROOT
+import sync_batch_norm_part
+from launcher import Job
 from sync_batch_norm_part import network, step
 
 from chexnet import list_backbones
@@ -29,21 +24,6 @@ def batch(kind: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     return images, (rng.normal(size=(count, outputs)) / (count * outputs)).astype(dtype)
 
 
-def launch(program: Path, processes: int, log_dir: Path, *arguments: str) -> None:
-    """Run a program in several processes on CPUs, by Paddle's launcher."""
-    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", str(processes)]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        master = f"127.0.0.1:{free.getsockname()[1]}"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PADDLE_DISTRI_BACKEND": "gloo"}
-    options = ["--master", master, "--log_dir", str(log_dir), "--log_level", "ERROR"]
-    done = subprocess.run(
-        [*command, *options, str(program), *arguments], env=environment, capture_output=True, check=False
-    )
-    logs = "".join(path.read_text(errors="replace")[-2000:] for path in sorted(log_dir.glob("workerlog.*")))
-    assert done.returncode == 0, logs
-
-
 @pytest.fixture(scope="module", params=REAL)
 def parts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
     """Return the results of every case: name of an array -> one per process."""
@@ -53,8 +33,7 @@ def parts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         images, weights = batch(kind, sum(map(int, real.split(","))))
         arrays |= {f"{kind}-{real}/images": images, f"{kind}-{real}/weights": weights}
     np.savez(root / "arrays.npz", **arrays)
-    program = ROOT / "tests" / "support" / "sync_batch_norm_part.py"
-    launch(program, processes, root / "log", str(root / "arrays.npz"), str(root))
+    Job(root, sync_batch_norm_part.main, *[root] * processes).succeed()
     files = [np.load(root / f"{rank}.npz") for rank in range(processes)]
     return {name: [file[name] for file in files] for name in files[0].files}
 

@@ -1,4 +1,4 @@
-"""train.py with a miniature network without dropout, for tests that start it with Paddle's launcher.
+"""train.py with a miniature network without dropout, for jobs of several processes.
 
 The variables CHEXNET_TEST_PAUSE and CHEXNET_TEST_SLOW_SAVE are the numbers of seconds that every training step and the
 first saving of a state take longer, 0 by default.
@@ -7,21 +7,15 @@ first saving of a state take longer, 0 by default.
 import os
 import sys
 import time
-from pathlib import Path
 
-os.environ.setdefault("GLOG_minloglevel", "2")
-if os.environ.get("PADDLE_TRAINER_ID", "0") != "0":
-    time.sleep(0.7)  # Paddle waits 3 seconds if the first process does not listen yet
-ROOT = Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "support")]
+from first_process import await_first_process
+from miniature_network import Miniature
 
-from conftest import run_script  # noqa: E402
-from miniature import Miniature  # noqa: E402
-from paddle import nn  # noqa: E402
-
-from chexnet.files import write_text  # noqa: E402
-from chexnet.model.backbones import BACKBONES  # noqa: E402
-from chexnet.training import checkpoint_callback, run_state, training_callbacks  # noqa: E402
+import train
+from chexnet.device import paddle
+from chexnet.files import write_text
+from chexnet.model.backbones import BACKBONES
+from chexnet.training import checkpoint_callback, run_state, training_callbacks
 
 
 class WithoutDropout(Miniature):
@@ -29,10 +23,13 @@ class WithoutDropout(Miniature):
 
     def __init__(self, out_size: int) -> None:
         super().__init__(out_size)
-        self.dropout = nn.Identity()
+        self.dropout = paddle.nn.Identity()
 
 
-if __name__ == "__main__":
+def main(arguments: list[str]) -> int:
+    """Train, and return the exit code."""
+    connect = paddle.distributed.init_parallel_env
+    paddle.distributed.init_parallel_env = lambda: (await_first_process(), connect())
     BACKBONES["densenet121"] = WithoutDropout
     checkpoint_callback.draw_curves = lambda rows, path: write_text(path, str(len(rows)))
     if pause := float(os.environ.get("CHEXNET_TEST_PAUSE", "0")):
@@ -41,4 +38,8 @@ if __name__ == "__main__":
     if seconds := float(os.environ.get("CHEXNET_TEST_SLOW_SAVE", "0")):
         pauses, saving = [seconds], run_state.save
         run_state.save = lambda *args: (time.sleep(pauses.pop() if pauses else 0), saving(*args))[1]
-    sys.exit(run_script("train.py", *sys.argv[1:]))
+    return train.main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

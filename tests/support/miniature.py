@@ -5,32 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import paddle
 import pytest
-from paddle import nn
+from miniature_network import Miniature as Miniature
 from PIL import Image
 
 from chexnet.config import TrainConfig
-from chexnet.model.backbones import BACKBONES, Backbone
-
-
-class Miniature(Backbone):
-    """One convolution, batch norm, and dropout, so that the weights depend on Paddle's random generator."""
-
-    head_prefixes = ("out.",)
-
-    def __init__(self, out_size: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv2D(3, 8, 7, stride=4)
-        self.norm = nn.BatchNorm2D(8)
-        self.dropout = nn.Dropout(0.3)
-        self.out = nn.Sequential(nn.Linear(8, out_size), nn.Sigmoid())
-
-    def features(self, images: paddle.Tensor) -> paddle.Tensor:
-        return nn.functional.relu(self.norm(self.stem(images)))
-
-    def classify(self, features: paddle.Tensor) -> paddle.Tensor:
-        return self.out[0](self.dropout(features.mean(axis=[2, 3])))
+from chexnet.model.backbones import BACKBONES
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
-"""Compute one process's part of the batches of tests/model/test_sync_batch_norm.py: ARRAYS.npz -> FOLDER/RANK.npz."""
+"""One process's part of the batches of tests/model/test_sync_batch_norm.py."""
 
-import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from first_process import await_first_process
 
 from chexnet.device import paddle
 from chexnet.model.sync_batch_norm import convert_sync_batch_norm
@@ -33,12 +34,13 @@ def step(net: Any, images: np.ndarray, weights: np.ndarray) -> dict[str, np.ndar
     return {"outputs": outputs.numpy(), "input": x.grad.numpy(), **gradients, **state}
 
 
-def main(arrays_path: str, folder: str) -> None:
-    """Run every case of the file."""
+def main(folder: Path) -> None:
+    """Compute the part of every case in arrays.npz of a folder and write it to RANK.npz there."""
     paddle.set_device("cpu")
+    await_first_process()
     paddle.distributed.init_parallel_env()
     rank = paddle.distributed.get_rank()
-    arrays, results = np.load(arrays_path), {}
+    arrays, results = np.load(folder / "arrays.npz"), {}
     for case in sorted({name.split("/")[0] for name in arrays.files}):
         kind = case.split("-")[0]
         own = [int(count) for count in case.split("-")[1].split(",")]
@@ -54,8 +56,4 @@ def main(arrays_path: str, folder: str) -> None:
         if min(own) < rows:
             real.own, real.total = own[rank], sum(own)
         results.update({f"{case}/{name}": value for name, value in step(net, part, part_weights).items()})
-    np.savez(f"{folder}/{rank}.npz", **results)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    np.savez(folder / f"{rank}.npz", **results)

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 import pytest
 from faults.nursery import assert_same_outcome
-from launcher import Job, flags
+from launcher import EVERY_STEP, Job, flags, training
 
 from chexnet import device, distributed
 from chexnet.config import TrainConfig
@@ -20,28 +20,21 @@ from chexnet.training import run_state, train
 
 
 @pytest.fixture(scope="module")
-def jobs(lists, tmp_path_factory):
+def jobs(lists, two_processes, slow_save, tmp_path_factory):
     """Runs that do not depend on each other, name -> job; they are started together."""
     root = tmp_path_factory.mktemp("jobs")
 
     def start(name: str, processes: int, *others: object) -> Job:
-        return Job(root / name, processes, flags(lists, root / name / "save", *others))
+        return training(root / name, processes, flags(lists, root / name / "save", *others))
 
-    every_step = ("--save_every_steps", 1, "--keep_states", 99)
-    first = {
+    return {
         "1": start("1", 1),
-        "2": start("2", 2, "--sync_bn", *every_step),
+        "2": two_processes,
         "3": start("3", 3, "--sync_bn"),
         "4": start("4", 4, "--sync_bn"),
-    }
-    for job in first.values():
-        job.end()
-    slow = flags(lists, root / "slow" / "save", "--epoch", 1)
-    return first | {
-        "slow": Job(root / "slow", 2, slow, CHEXNET_TEST_SLOW_SAVE="32"),
         "plain": start("plain", 2),
         "accumulated 1": start("accumulated 1", 1, "--accumulate", 4),
-        "accumulated 2": start("accumulated 2", 2, "--accumulate", 4, "--sync_bn", *every_step),
+        "accumulated 2": start("accumulated 2", 2, "--accumulate", 4, "--sync_bn", *EVERY_STEP),
     }
 
 
@@ -57,7 +50,7 @@ def resumed(lists, folder, tmp_path_factory):
     def resume(name: str, state: str, processes: int) -> Job:
         root = tmp_path_factory.mktemp("resumed")
         arguments = ["--resume", str(folder(name) / state), "--save_dir", str(root / "save")]
-        return Job(root, processes, arguments)
+        return training(root, processes, arguments)
 
     return resume
 
@@ -133,11 +126,6 @@ def test_accumulating_does_not_change_the_weights_of_a_network_without_batch_nor
         runs.append(tmp_path / str(parts))
     assert_close(runs[1], runs[0])
     assert_close(runs[2], runs[0])
-
-
-def test_processes_wait_longer_for_the_disk_of_the_first_than_a_collective_may_take(folder):
-    """The first state takes 32 seconds to save; gloo waits 30 seconds."""
-    assert (folder("slow") / "final.pdparams").exists()
 
 
 def dataset(lists: Path) -> ChestXrayDataSet:

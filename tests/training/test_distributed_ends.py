@@ -2,63 +2,72 @@
 
 import shutil
 import signal
-import socket
+from collections.abc import Callable
 from pathlib import Path
 
+import launched_training
 import pytest
 from faults.nursery import assert_same_outcome
-from launcher import Job, flags
+from launcher import Job, LaunchedJob, flags, free_endpoints, training
 
 from chexnet.model import checkpoint
 from chexnet.training import run_state
 
 
-@pytest.fixture(scope="module")
-def reference(lists, tmp_path_factory):
+@pytest.fixture
+def reference(two_processes):
     """Folder of a run of two processes without an interruption."""
-    root = tmp_path_factory.mktemp("reference")
-    return Job(root, 2, flags(lists, root / "save", "--sync_bn")).succeed().folder / "save"
+    return two_processes.succeed().folder / "save"
 
 
 @pytest.fixture
 def running(lists, tmp_path):
-    """A job of two processes in its second epoch; a step takes at least a tenth of a second."""
-    arguments = flags(lists, tmp_path / "save", "--sync_bn", "--save_every_steps", 3, "--keep_states", 99)
-    job = Job(tmp_path, 2, arguments, CHEXNET_TEST_PAUSE="0.1")
-    job.wait_for("Epoch 2/3")
-    yield job
-    job.process.kill()
+    """A function that starts a job of two processes and returns it in its second epoch, of slower steps."""
+    jobs = []
+
+    def start(start_job: Callable[..., Job]) -> Job:
+        arguments = flags(lists, tmp_path / "save", "--sync_bn", "--save_every_steps", 3, "--keep_states", 99)
+        jobs.append(start_job(tmp_path, 2, arguments, CHEXNET_TEST_PAUSE="0.1"))
+        jobs[0].wait_for("Epoch 2/3")
+        return jobs[0]
+
+    yield start
+    for job in jobs:
+        job.kill()
 
 
 def assert_resumes_to(reference: Path, folder: Path, root: Path) -> None:
     """Assert that every state of a folder can be read and that the run ends as if it had not been interrupted."""
     assert all(run_state.load(path).weights for path in run_state.paths(folder))
-    Job(root / "again", 2, ["--resume", "--save_dir", str(folder)]).succeed()
+    training(root / "again", 2, ["--resume", "--save_dir", str(folder)]).succeed()
     assert_same_outcome(folder, reference)
 
 
 def test_a_signal_to_one_process_stops_all_after_the_same_step(running, reference, tmp_path):
-    running.send(signal.SIGTERM, rank=1)
-    assert running.end() == 128 + signal.SIGTERM
-    for output in (running.output, running.log(1)):
+    job = running(training)
+    job.send(signal.SIGTERM, rank=1)
+    assert job.end() == 128 + signal.SIGTERM
+    for output in (job.output, job.log(1)):
         assert output.splitlines()[-1].startswith("SIGTERM: stopped at epoch 2, step ")
-    assert running.output.splitlines()[-1] == running.log(1).splitlines()[-1]
+    assert job.output.splitlines()[-1] == job.log(1).splitlines()[-1]
     assert_resumes_to(reference, tmp_path / "save", tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_launcher_stops_and_saves(running, number):
-    running.process.send_signal(number)
-    assert running.end() != 0
-    stopped = [line for line in running.log(0).splitlines() if line.startswith("SIGTERM: stopped at ")]
-    assert stopped or "ended by SIGTERM" in running.log(0)  # the launcher sends it three times
-    progress = run_state.load(run_state.paths(running.folder / "save")[-1]).progress
-    assert [line for line in running.log(1).splitlines() if f"stopped at {progress}, and saved" in line]
+    job = running(LaunchedJob)
+    job.process.send_signal(number)
+    assert job.end() != 0
+    stopped = [line for line in job.log(0).splitlines() if line.startswith("SIGTERM: stopped at ")]
+    assert stopped or "ended by SIGTERM" in job.log(0)  # the launcher sends it three times
+    progress = run_state.load(run_state.paths(job.folder / "save")[-1]).progress
+    assert [line for line in job.log(1).splitlines() if f"stopped at {progress}, and saved" in line]
 
 
 def test_a_killed_process_ends_the_job_with_intact_states(running, reference, tmp_path):
-    running.send(signal.SIGKILL, rank=1)
-    assert running.end() != 0
+    job = running(LaunchedJob)
+    job.send(signal.SIGKILL, rank=1)
+    assert job.end() != 0
     assert_resumes_to(reference, tmp_path / "save", tmp_path)
 
 
@@ -71,9 +80,9 @@ def broken(lists, tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("statistics", [["--sync_bn"], []])
-def test_the_last_line_names_the_image_that_one_process_cannot_read(broken, tmp_path, statistics):
-    job = Job(tmp_path, 2, flags(broken, tmp_path / "save", *statistics))
+@pytest.mark.parametrize(("start_job", "statistics"), [(LaunchedJob, ["--sync_bn"]), (training, [])])
+def test_the_last_line_names_the_image_that_one_process_cannot_read(broken, tmp_path, start_job, statistics):
+    job = start_job(tmp_path, 2, flags(broken, tmp_path / "save", *statistics))
     assert job.end() == 2
     for output in (job.output, job.log(1)):
         assert output.splitlines()[-1].startswith(f"error: {broken / 'images' / 'train77.png'}: ")
@@ -81,7 +90,7 @@ def test_the_last_line_names_the_image_that_one_process_cannot_read(broken, tmp_
 
 
 def test_all_processes_skip_the_same_images(broken, tmp_path):
-    job = Job(tmp_path, 3, flags(broken, tmp_path / "save", "--on_bad_image", "skip", "--epoch", 1)).succeed()
+    job = training(tmp_path, 3, flags(broken, tmp_path / "save", "--on_bad_image", "skip", "--epoch", 1)).succeed()
     assert "149 images to train on" in job.output
     assert job.output.count("train77.png (line 78)") == 1
     skipped = checkpoint.read_metadata_file(tmp_path / "save" / "best_model.pdparams")["skipped"]["train"]
@@ -89,24 +98,17 @@ def test_all_processes_skip_the_same_images(broken, tmp_path):
 
 
 def test_a_batch_that_cannot_be_divided_is_refused_in_one_line(lists, tmp_path):
-    job = Job(tmp_path, 2, flags(lists, tmp_path / "save", "--batch_size", 26, "--accumulate", 2))
+    job = training(tmp_path, 2, flags(lists, tmp_path / "save", "--batch_size", 26, "--accumulate", 2))
     assert job.end() == 2
     assert job.output.splitlines()[-1].startswith("error: --batch_size 26: ")
     assert "4" in job.output.splitlines()[-1]
     assert not (tmp_path / "save").exists()
 
 
-def two_nodes(root: Path, first: list[str], second: list[str]) -> list[Job]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        master = f"127.0.0.1:{free.getsockname()[1]}"
-    node = ["--nnodes", "2", "--master", master, "--rank"]
-    return [Job(root / str(rank), 1, arguments, [*node, str(rank)]) for rank, arguments in enumerate((first, second))]
-
-
 def test_two_nodes_give_what_two_processes_of_one_give(lists, reference, tmp_path):
-    arguments = flags(lists, tmp_path / "save", "--sync_bn")
-    for job in two_nodes(tmp_path, arguments, arguments):
+    (master,) = free_endpoints(1)
+    arguments, node = flags(lists, tmp_path / "save", "--sync_bn"), ["--nnodes", "2", "--master", master, "--rank"]
+    for job in [LaunchedJob(tmp_path / str(rank), 1, arguments, [*node, str(rank)]) for rank in (0, 1)]:
         job.succeed()
     assert_same_outcome(tmp_path / "save", reference)
 
@@ -116,10 +118,16 @@ def test_lists_that_differ_between_machines_are_refused_in_one_line(lists, tmp_p
     shorter = tmp_path / "train.txt"
     shorter.write_text("\n".join((lists / "train.txt").read_text().splitlines()[:-1]))
     other = [str(shorter) if value == str(lists / "train.txt") else value for value in arguments]
-    for job in two_nodes(tmp_path, arguments, other):
-        assert job.end() == 2
-        last = job.output.splitlines()[-1]
+    job = Job(tmp_path, launched_training.main, arguments, other)
+    assert job.end() == 2
+    for rank in (0, 1):
+        last = job.log(rank).splitlines()[-1]
         assert last.startswith("error: ")
         assert "150" in last
         assert "149" in last
     assert not (tmp_path / "save").exists()
+
+
+def test_processes_wait_longer_for_the_disk_of_the_first_than_a_collective_may_take(slow_save):
+    """The first state takes 32 seconds to save; gloo waits 30 seconds."""
+    assert (slow_save.succeed().folder / "save" / "final.pdparams").exists()

@@ -1,11 +1,9 @@
 """Flags of recipes in several processes: the numbers of one process, and exact resuming."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from faults.nursery import assert_same_outcome
-from launcher import Job, flags
+from launcher import flags, training
 
 from chexnet.model import checkpoint
 from chexnet.training import run_state
@@ -28,9 +26,9 @@ def jobs(lists, tmp_path_factory):
     """Runs that do not depend on each other, name and number of processes -> job; they are started together."""
     root = tmp_path_factory.mktemp("jobs")
 
-    def start(name: str, processes: int, *others: object) -> Job:
+    def start(name, processes, *others):
         folder = root / f"{name}-{processes}"
-        return Job(folder, processes, flags(lists, folder / "save", *EVERY_STEPS, *others))
+        return training(folder, processes, flags(lists, folder / "save", *EVERY_STEPS, *others))
 
     started = {
         (name, processes): start(name, processes, *others, *(["--sync_bn"] if processes > 1 else []))
@@ -63,8 +61,9 @@ def test_two_processes_train_the_weights_of_one(folder, name):
 @pytest.mark.parametrize("name", [*SAME_STATISTICS, "own"])
 def test_two_processes_resume_to_the_same_bytes(folder, tmp_path, name):
     """States of the first epoch, in which the backbone is frozen and the rate rises, and of the second."""
+    jobs = []
     for state in ("after_epoch_00_step_000004.state", "after_epoch_01_step_000004.state"):
-        save_dir = tmp_path / state
-        arguments = ["--resume", str(folder(name, 2) / state), "--save_dir", str(save_dir)]
-        Job(Path(f"{save_dir}-job"), 2, arguments).succeed()
-        assert_same_outcome(save_dir, folder(name, 2))
+        arguments = ["--resume", str(folder(name, 2) / state), "--save_dir", str(tmp_path / state / "save")]
+        jobs.append(training(tmp_path / state, 2, arguments))
+    for job in jobs:
+        assert_same_outcome(job.succeed().folder / "save", folder(name, 2))
