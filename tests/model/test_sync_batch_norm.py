@@ -19,7 +19,7 @@ REAL = {2: ("3,3", "4,2", "4,0"), 3: ("2,2,2", "3,1,0", "2,0,3")}
 def batch(kind: str, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return images whose mean is not 0, and the weights of the outputs in the loss, which make it a mean."""
     rng = np.random.default_rng(count)
-    side, outputs, dtype = (64, 3, np.float64) if kind == "resnet50" else (8, 5, np.float32)
+    side, outputs, dtype = (64, 3, np.float64) if kind == "deep" else (8, 5, np.float32)
     images = rng.normal(2, 3, (count, 3, side, side)).astype(dtype)
     return images, (rng.normal(size=(count, outputs)) / (count * outputs)).astype(dtype)
 
@@ -29,7 +29,7 @@ def parts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Return the results of every case: name of an array -> one per process."""
     root, processes = tmp_path_factory.mktemp("parts"), request.param
     arrays = {}
-    for kind, real in [(kind, real) for kind in KINDS for real in REAL[processes]] + [("resnet50", REAL[processes][1])]:
+    for kind, real in [(kind, real) for kind in KINDS for real in REAL[processes]] + [("deep", REAL[processes][1])]:
         images, weights = batch(kind, sum(map(int, real.split(","))))
         arrays |= {f"{kind}-{real}/images": images, f"{kind}-{real}/weights": weights}
     np.savez(root / "arrays.npz", **arrays)

@@ -13,8 +13,9 @@ from chexnet.model.sync_batch_norm import convert_sync_batch_norm
 def network(kind: str) -> Any:
     """Return a network with fixed weights, by the name of the class of its first batch normalization."""
     paddle.seed(0)
-    if kind == "resnet50":  # its depth multiplies rounding errors by 1e5
-        return paddle.vision.models.resnet50(num_classes=3).to(dtype="float64")
+    if kind == "deep":  # in float64, because its depth multiplies rounding errors
+        resnet = paddle.vision.models.resnet
+        return resnet.ResNet(resnet.BottleneckBlock, 50, width=4, num_classes=3).to(dtype="float64")
     first, options = {
         "BatchNorm": (paddle.nn.BatchNorm, {"act": "relu"}),
         "BatchNorm2D": (paddle.nn.BatchNorm2D, {"momentum": 0.7, "epsilon": 1e-3}),
