@@ -23,7 +23,7 @@ CROPS = (10, 1, "dense")
 
 
 def runs(graph: GraphBuilder) -> list[Run]:
-    return list(load_graph(graph.model("test", {}).SerializeToString())[0].values())
+    return list(load_graph(graph.model("test", {}))[0].values())
 
 
 @pytest.fixture(scope="module")

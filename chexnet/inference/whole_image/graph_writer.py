@@ -84,7 +84,7 @@ def build_whole_image(
     _check_options(predictor, maps)
     graph = _build(predictor, thresholds, maps, channels, weights == "float16")
     facts = metadata.describe(predictor, thresholds) | {"maps": maps, "channels": channels, "weights": weights}
-    model = graph.model("chexnet", metadata.to_properties(facts)).SerializeToString()
+    model = graph.model("chexnet", metadata.to_properties(facts))
     verification = verify(model, predictor, channels, thresholds, TOLERANCES[weights])
     return model + metadata.appendix({"largest_difference": verification.differences}), verification
 

@@ -9,7 +9,7 @@ import numpy as np
 from chexnet.inference import graph_export
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
+    from onnx import NodeProto, TensorProto, ValueInfoProto
 
 IR_VERSION = 8
 """Version of ONNX's file format, which ONNX Runtime 1.10 and later read."""
@@ -220,8 +220,8 @@ class GraphBuilder:
         dtype = yes.dtype if isinstance(yes, Tensor) else no.dtype
         return self.op("Where", condition, self._operand(yes, dtype), self._operand(no, dtype), dtype=dtype)
 
-    def model(self, name: str, metadata: Mapping[str, str]) -> "ModelProto":
-        """Return the finished model, without constants that no node reads.
+    def model(self, name: str, metadata: Mapping[str, str]) -> bytes:
+        """Return the content of the finished model's file, without constants that no node reads.
 
         Raises:
             onnx.checker.ValidationError: the graph is not valid ONNX.
@@ -229,22 +229,18 @@ class GraphBuilder:
         from onnx import checker, helper
 
         used = {name for node in self.nodes for name in node.input}
-        graph = helper.make_graph(
-            self.nodes,
-            name,
-            self._inputs,
-            self._outputs,
-            [tensor for key, tensor in self.initializers.items() if key in used],
-        )
         model = helper.make_model(
-            graph,
+            helper.make_graph(self.nodes, name, self._inputs, self._outputs),
             opset_imports=[helper.make_opsetid("", graph_export.ONNX_OPSET)],
             ir_version=IR_VERSION,
             producer_name="paddle-chexnet",
         )
+        # Last, because every message that contains the weights has its own copy of them.
+        model.graph.initializer.extend(tensor for key, tensor in self.initializers.items() if key in used)
         helper.set_model_props(model, dict(metadata))
-        checker.check_model(model, full_check=True)
-        return model
+        content = bytes(model.SerializeToString())
+        checker.check_model(content, full_check=True)
+        return content
 
     def _operand(self, value: Any, dtype: np.dtype) -> Tensor:
         if isinstance(value, Tensor):
