@@ -1,6 +1,8 @@
 import os
+import shutil
 import subprocess
 import sys
+from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,9 +47,29 @@ def expected(network, crops):
     return probabilities
 
 
+@pytest.fixture(scope="module")
+def program(network, tmp_path_factory):
+    """A function that writes `network` as a program of one kind, or returns it if it is already written."""
+    return cache(lambda save, maps: save(network, tmp_path_factory.mktemp("program"), CROP, maps))
+
+
+@pytest.fixture
+def exported_once(network, program, monkeypatch):
+    """Give all engines and precisions that read one kind of program copies of the same."""
+
+    def copy(save, exported, folder, crop, maps=False, window=None):
+        assert (exported, crop, window) == (network, CROP, None)
+        path = program(save, maps)
+        shutil.copytree(path.parent, folder, dirs_exist_ok=True)
+        return folder / path.name
+
+    for save in (graph_export.save_program, graph_export.save_logits_program):
+        monkeypatch.setattr(graph_export, save.__name__, partial(copy, save))
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ENGINES)
-def test_an_engine_gives_the_probabilities_of_eager_paddle(name, precision, network, crops, expected):
+def test_an_engine_gives_the_probabilities_of_eager_paddle(name, precision, network, crops, expected, exported_once):
     try:
         spec = engines.select_engine(name, precision)
     except InputError as error:
@@ -65,7 +87,7 @@ def test_an_engine_gives_the_probabilities_of_eager_paddle(name, precision, netw
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ENGINES)
-def test_an_engine_gives_the_class_maps_of_eager_paddle(name, precision, network, crops, expected):
+def test_an_engine_gives_the_class_maps_of_eager_paddle(name, precision, network, crops, expected, exported_once):
     try:
         spec = engines.select_engine(name, precision)
     except InputError as error:
@@ -173,9 +195,9 @@ def test_the_description_of_the_engine_says_whether_float32_is_tf32(fake_gpu, tf
     assert ("TF32" in engines.select_engine().description) == (tf32 == "on")
 
 
-def test_exporting_prints_nothing_and_starts_no_process(network, tmp_path, capfd, monkeypatch):
+def test_exporting_prints_nothing_and_starts_no_process(small_backbones, tmp_path, capfd, monkeypatch):
     """Unlike paddle2onnx with its defaults, which prints and installs packages."""
-
+    network = CheXNet(backbone="densenet_cifar")
     started = []  # recorded as well as raised, because the caller may catch every error
 
     def refuse(*args, **kwargs):
