@@ -38,8 +38,8 @@ class Brightness(GlobalPoolBackbone):
 
 
 @pytest.fixture(scope="module")
-def ckpt(tmp_path_factory):
-    return save_network(tmp_path_factory.mktemp("ckpt") / "model.pdparams")
+def ckpt(tmp_path_factory, small_backbones):
+    return save_network(tmp_path_factory.mktemp("ckpt") / "model.pdparams", "resnet50")
 
 
 def slow_form(network: CheXNet, image: np.ndarray, cells: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def slow_form(network: CheXNet, image: np.ndarray, cells: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("backbone", "cells"), [("densenet121", 2), ("resnet50", 2), ("densenet_cifar", 8), ("googlenet", 1)]
 )
-def test_probabilities_equal_a_loop_over_the_windows(tmp_path, backbone, cells):
+def test_probabilities_equal_a_loop_over_the_windows(tmp_path, backbone, cells, small_backbones):
     """The cells of a crop of 64 pixels are computed by hand: ResNet rounds up, and GoogLeNet rounds down."""
     path = save_network(tmp_path / "model.pdparams", backbone)
     network = load(path)
