@@ -23,6 +23,8 @@ from chexnet.model import CheXNet, checkpoint, load
 from chexnet.model.backbones import BACKBONES
 from chexnet.model.backbones.base import GlobalPoolBackbone
 
+pytestmark = pytest.mark.usefixtures("small_backbones")
+
 
 class Brightness(GlobalPoolBackbone):
     """The mean brightness of each cell of 32 x 32 pixels, without a receptive field beyond the cell."""
@@ -59,7 +61,7 @@ def slow_form(network: CheXNet, image: np.ndarray, cells: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("backbone", "cells"), [("densenet121", 2), ("resnet50", 2), ("densenet_cifar", 8), ("googlenet", 1)]
 )
-def test_probabilities_equal_a_loop_over_the_windows(tmp_path, backbone, cells, small_backbones):
+def test_probabilities_equal_a_loop_over_the_windows(tmp_path, backbone, cells):
     """The cells of a crop of 64 pixels are computed by hand: ResNet rounds up, and GoogLeNet rounds down."""
     path = save_network(tmp_path / "model.pdparams", backbone)
     network = load(path)
@@ -71,21 +73,26 @@ def test_probabilities_equal_a_loop_over_the_windows(tmp_path, backbone, cells, 
         np.testing.assert_allclose(found.probabilities, expected, rtol=0, atol=2e-6)
 
 
+@pytest.fixture(scope="module")
+def slow_probabilities(ckpt) -> list[np.ndarray]:
+    """The probabilities of an image of each shape."""
+    network = load(ckpt)
+    return [slow_form(network, shape_image(shape), 2) for shape in SHAPES]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_engine_predicts_images_of_all_shapes(ckpt, tmp_path, engine):
+def test_every_engine_predicts_images_of_all_shapes(ckpt, slow_probabilities, tmp_path, engine):
     if why := engines.why_unavailable(engine):
         pytest.skip(why)
-    network, paths = load(ckpt), []
+    paths = []
     for index, shape in enumerate([*SHAPES, *SHAPES]):  # images of one shape are predicted together
         paths.append(tmp_path / f"{index}.png")
         Image.fromarray(shape_image(shape)).save(paths[-1])
     predictor = Predictor(ckpt, crops="dense", device="cpu", engine=engine, num_workers=1)
     found = list(predictor.predict_all(paths))
-    for prediction, path in zip(found, paths, strict=True):
+    for prediction, path, expected in zip(found, paths, [*slow_probabilities, *slow_probabilities], strict=True):
         assert prediction.name == str(path)
-        np.testing.assert_allclose(
-            prediction.probabilities, slow_form(network, np.asarray(Image.open(path)), 2), rtol=0, atol=1e-5
-        )
+        np.testing.assert_allclose(prediction.probabilities, expected, rtol=0, atol=1e-5)
 
 
 def test_a_mirror_image_gives_the_same_probabilities_and_the_mirrored_map(ckpt):

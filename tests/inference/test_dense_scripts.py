@@ -16,6 +16,8 @@ from chexnet.inference.deployment import DESCRIPTION
 from chexnet.labels import CLASS_NAMES
 from chexnet.web import InferenceService
 
+pytestmark = pytest.mark.usefixtures("small_backbones")
+
 
 @pytest.fixture(scope="module")
 def ckpt(tmp_path_factory, small_backbones):
