@@ -36,7 +36,7 @@ class ShallowResNeXt(ResNeXt50):
 
 @pytest.fixture(scope="module")
 def narrow_layers() -> Iterator[None]:
-    """Give the hidden linear layers of AlexNet and VGG-16 64 values, which saves 54 and 117 million parameters."""
+    """Give the hidden linear layers of AlexNet and VGG-16 64 values, which saves 54 and 118 million parameters."""
     linear = paddle.nn.Linear
 
     def narrow(in_features: int, out_features: int, *args: Any, **kwargs: Any) -> paddle.nn.Linear:
