@@ -1,4 +1,7 @@
-"""One backbone of each kind, with few layers, in every engine and exported format; test_engines.py has DenseNet-121."""
+"""One backbone of each kind, with few layers, in every engine and exported format.
+
+DenseNet-121 is whole here, and in every engine in test_engines.py.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +88,7 @@ def test_a_whole_image_graph_equals_the_checkpoint(case, tmp_path):
     assert facts["largest_difference"] < 1e-5
 
 
-@pytest.mark.parametrize("case", ["resnext50_32x4d", "googlenet", "densenet_cifar"], indirect=True)
+@pytest.mark.parametrize("case", ["resnext50_32x4d", "googlenet", "densenet_cifar", "densenet121"], indirect=True)
 def test_crop_graphs_equal_the_checkpoint_if_the_head_is_linear(case, tmp_path):
     skip_without_onnx()
     done = deploy(case.path, tmp_path / "out", "onnx", whole_image=False)

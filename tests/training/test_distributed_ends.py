@@ -44,7 +44,7 @@ def assert_resumes_to(reference: Path, folder: Path, root: Path) -> None:
 
 
 def test_a_signal_to_one_process_stops_all_after_the_same_step(running, reference, tmp_path):
-    job = running(training)
+    job = running(LaunchedJob)
     job.send(signal.SIGTERM, rank=1)
     assert job.end() == 128 + signal.SIGTERM
     for output in (job.output, job.log(1)):
