@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from shipped_graph import shipped_graph
 
+from chexnet.config import CPUS
 from chexnet.errors import InputError
 from chexnet.files import sha256
-from chexnet.inference import Predictor, engines, graph_export
+from chexnet.inference import Predictor, engines, graph_export, onnx_sessions
 from chexnet.inference.thresholds import OperatingPoint, Thresholds
 from chexnet.inference.whole_image import save_whole_image
 from chexnet.inference.whole_image.graph_writer import decision_limits
@@ -200,18 +202,18 @@ def test_what_a_checkpoint_cannot_do_is_refused(tmp_path):
 
 
 @pytest.mark.real_data
-def test_real_radiographs_of_any_shape(nih_sample, tmp_path):
+def test_real_radiographs_of_any_shape(nih_sample, tmp_path_factory):
     """With the shipped network and the same engine; some of the radiographs are cut to odd shapes."""
-    weights = Path(__file__).parents[2] / "pretrained_models/phantom_densenet121.safetensors"
-    save_whole_image(Predictor(weights, device="cpu", images=1, crops=1), tmp_path / "model.onnx")
-    predictor = Predictor(weights, device="cpu", crops=1, engine="onnxruntime")
-    (run, *_) = load_graph((tmp_path / "model.onnx").read_bytes())[0].values()
+    graph = shipped_graph(tmp_path_factory)
+    session = onnx_sessions.create_session(str(graph.path), CPUS)
+    predictor = Predictor(graph.predictor.ckpt, device="cpu", crops=1, engine="onnxruntime")
     for index, path in enumerate(sorted((nih_sample / "images").iterdir())[:8]):
         with Image.open(path) as image:
             width, height = [(1024, 1024), (371, 900), (1001, 250), (299, 801)][index % 4]
             pixels = np.asarray(image.convert("L").crop((0, 0, width, height)))
         expected = predictor.predict(pixels).probabilities
-        np.testing.assert_allclose(run(pixels)["probability"], expected, rtol=0, atol=1e-6)
+        (found,) = session.run(["probability"], {"image": pixels})
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 def test_the_phantoms_of_the_comparison_have_all_shapes():

@@ -10,7 +10,6 @@ import numpy as np
 import pydicom
 import pytest
 from browser import Browser
-from conftest import ROOT
 from dicom_files import dataset
 from PIL import Image
 from static_server import StaticServer, serving
@@ -20,16 +19,15 @@ from chexnet.phantom import draw
 
 pytestmark = pytest.mark.browser
 
-CKPT = ROOT / "pretrained_models" / "phantom_densenet121.safetensors"
+
+@pytest.fixture(scope="module")
+def predictor(api_ckpt) -> Predictor:
+    """A small network: tests/web/test_page_engine.py runs the shipped one in the engine of the page."""
+    return Predictor(api_ckpt, device="cpu", crops="dense", images=1)
 
 
 @pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor(CKPT, device="cpu", crops="dense", images=1)
-
-
-@pytest.fixture(scope="module")
-def built(predictor, tmp_path_factory) -> Path:
+def built(predictor, api_thresholds, tmp_path_factory) -> Path:
     """A page in a folder below a site."""
     if why := engines.why_no_onnx():
         pytest.skip(why)
@@ -40,21 +38,26 @@ def built(predictor, tmp_path_factory) -> Path:
         pytest.skip("no Node.js, or no packages: run npm ci --prefix chexnet/web/worker")
     folder = tmp_path_factory.mktemp("site") / "research" / "page"
     folder.parent.mkdir()
-    thresholds = predictor.find_thresholds(None, lambda line: None)
     with pytest.MonkeyPatch.context() as patch:  # other tests compare the graphs in Python's engines
         patch.setattr(graph_writer, "verify", lambda *_: Verification({"none": 0.0}, ()))
-        static_page.build_page(predictor, folder, thresholds and thresholds[1], lambda line: None)
+        static_page.build_page(predictor, folder, api_thresholds, lambda line: None)
     return folder
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("profile"), "--lang=en-US") as page:
+        yield page
+
+
 @contextmanager
-def opened(folder: Path, profile: Path, query: str = "") -> Iterator[tuple[Browser, StaticServer]]:
-    """Open a page in a new browser and wait until the network is loaded, or cannot be."""
-    with serving(folder.parent.parent) as server, Browser(profile, "--lang=en-US") as page:
+def opened(folder: Path, page: Browser, query: str = "") -> Iterator[StaticServer]:
+    """Open a page at an address of its own and wait until the network is loaded, or cannot be."""
+    with serving(folder.parent.parent) as server:
         page.open(f"{server.origin}/research/page/?lang=en{query}")
         page.wait("document.getElementById('status').textContent === 'Ready' ||"
                   "document.getElementById('failure').textContent")  # fmt: skip
-        yield page, server
+        yield server
 
 
 def results(page: Browser, files: list[Path]) -> list[dict]:
@@ -113,22 +116,23 @@ def phantoms(tmp_path_factory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_numbers_and_warnings_of_phantoms_are_those_of_the_predictor(built, predictor, phantoms, tmp_path):
+def test_numbers_and_warnings_of_phantoms_are_those_of_the_predictor(
+    built, predictor, api_thresholds, phantoms, tmp_path
+):
     expected = [predictor.predict(path) for path in phantoms]
-    with opened(built, tmp_path / "profile", "&weights=float32") as (page, server):
+    with Browser(tmp_path / "profile", "--lang=en-US") as page, opened(built, page, "&weights=float32") as server:
         found = results(page, phantoms)
         content = saved(page, tmp_path)
         errors = page.errors
         requests = page.requested(server.origin)
     assert largest_difference(content, expected) < 1e-5
-    thresholds = predictor.find_thresholds(None, lambda line: None)[1]
     for image, prediction in zip(found, expected, strict=True):
-        ranked = prediction.ranked(thresholds if prediction.meaningful else None)
+        ranked = prediction.ranked(api_thresholds if prediction.meaningful else None)
         assert image["findings"] == [name.replace("_", " ") for name in ranked]
         assert image["values"] == [f"{prediction.probability(name):.3f}" for name in ranked]
-        decided = {name: "present" if name in prediction.present(thresholds) else "absent" for name in ranked}
+        decided = {name: "present" if name in prediction.present(api_thresholds) else "absent" for name in ranked}
         assert image["decisions"] == [decided[name] if prediction.meaningful else "meaningless" for name in ranked]
-    assert [image["decisions"] == ["meaningless"] * 14 for image in found] == [False] * 6 + [True]
+    assert [image["decisions"] == ["meaningless"] * 3 for image in found] == [False] * 6 + [True]
     assert errors == []
     assert server.missing == []
     for name in ("worker.js", "model_float32.onnx", "ort-wasm-simd-threaded.wasm"):
@@ -136,25 +140,25 @@ def test_numbers_and_warnings_of_phantoms_are_those_of_the_predictor(built, pred
     assert [address for address in requests if not address.startswith((server.origin, "blob:", "data:"))] == []
 
 
-def test_the_weights_that_are_loaded_first_give_nearly_the_same(built, predictor, phantoms, tmp_path):
+def test_the_weights_that_are_loaded_first_give_nearly_the_same(built, browser, predictor, phantoms, tmp_path):
     expected = [predictor.predict(path) for path in phantoms[:3]]
     assert (built / "model.onnx").stat().st_size < 0.6 * (built / "model_float32.onnx").stat().st_size
-    with opened(built, tmp_path / "profile") as (page, server):
-        results(page, phantoms[:3])
-        assert largest_difference(saved(page, tmp_path), expected) < 0.01
+    with opened(built, browser) as server:
+        results(browser, phantoms[:3])
+        assert largest_difference(saved(browser, tmp_path), expected) < 0.01
         assert not any("float32" in request for request in server.requests)
 
 
 @pytest.mark.real_data
-def test_numbers_of_radiographs_are_those_of_the_predictor(built, predictor, nih_sample, tmp_path):
+def test_numbers_of_radiographs_are_those_of_the_predictor(built, browser, predictor, nih_sample, tmp_path):
     paths = sorted((nih_sample / "images").iterdir())
     files = sorted({*paths[::25], *[path for path in paths if Image.open(path).mode == "RGBA"]})
-    with opened(built, tmp_path / "profile", "&weights=float32") as (page, _):
-        results(page, files)
-        assert largest_difference(saved(page, tmp_path), [predictor.predict(path) for path in files]) < 1e-5
+    with opened(built, browser, "&weights=float32"):
+        results(browser, files)
+        assert largest_difference(saved(browser, tmp_path), [predictor.predict(path) for path in files]) < 1e-5
 
 
-def test_what_is_no_radiograph_gives_a_sentence_and_the_others_go_on(built, phantoms, tmp_path):
+def test_what_is_no_radiograph_gives_a_sentence_and_the_others_go_on(built, browser, phantoms, tmp_path):
     (tmp_path / "text.txt").write_text("no image")
     (tmp_path / "truncated.png").write_bytes(phantoms[0].read_bytes()[:-400])
     header = dataset(np.zeros((32, 32), np.uint8))
@@ -163,8 +167,8 @@ def test_what_is_no_radiograph_gives_a_sentence_and_the_others_go_on(built, phan
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "scan.tif")
     pydicom.dcmread(phantoms[4]).save_as(tmp_path / "readable.dcm")
     names = ["text.txt", "truncated.png", "no pixels.dcm", "scan.tif", "readable.dcm"]
-    with opened(built, tmp_path / "profile") as (page, _):
-        found = results(page, [tmp_path / name for name in names])
+    with opened(built, browser):
+        found = results(browser, [tmp_path / name for name in names])
     assert [bool(image["error"]) for image in found] == [True] * 4 + [False]
     for image in found[:4]:
         assert len(image["error"]) < 300
@@ -199,12 +203,12 @@ def no_worker(page: Path) -> None:
     ("change", "sentence"),
     [(missing_graph, "model.onnx"), (other_version, "layout 99"), (no_simd, "SIMD"), (no_worker, "worker.js")],
 )
-def test_a_page_that_cannot_work_says_so_in_one_sentence(built, tmp_path, phantoms, change, sentence):
+def test_a_page_that_cannot_work_says_so_in_one_sentence(built, browser, tmp_path, phantoms, change, sentence):
     folder = tmp_path / "research" / "page"
     shutil.copytree(built, folder)
     change(folder)
-    with opened(folder, tmp_path / "profile") as (page, _):
-        message = page.evaluate("document.getElementById('failure').textContent")
+    with opened(folder, browser):
+        message = browser.evaluate("document.getElementById('failure').textContent")
         assert sentence in message
-        found = results(page, phantoms[:2])
+        found = results(browser, phantoms[:2])
     assert [image["error"] for image in found] == [message] * 2
