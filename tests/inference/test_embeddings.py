@@ -8,8 +8,8 @@ import paddle
 import pytest
 from conftest import ROOT, run_script, write_png
 from dense_data import CROP, RESIZE, save_network, shape_image
-from paddle import nn
 from PIL import Image
+from small_backbone import small_densenet121
 
 from chexnet.config import ENGINES, PredictConfig
 from chexnet.data.transforms import Preprocessing
@@ -17,37 +17,20 @@ from chexnet.errors import InputError
 from chexnet.inference import Predictor, engines, predict_files
 from chexnet.inference.cam import mean_features
 from chexnet.model import CheXNet, checkpoint, load
-from chexnet.model.backbones import BACKBONES
-from chexnet.model.backbones.base import GlobalPoolBackbone
 
 IMAGE = shape_image((150, 190))
 
 
-class Small(GlobalPoolBackbone):
-    """One convolution on the grid of DenseNet-121, in whose place it stands: graphs compile in a moment."""
-
-    head_prefixes = ("classifier.",)
-
-    def __init__(self, out_size: int) -> None:
-        super().__init__()
-        self.stem = nn.Conv2D(3, 24, 32, stride=32)
-        self.classifier = nn.Linear(24, out_size)
-
-    def features(self, images: paddle.Tensor) -> paddle.Tensor:
-        return nn.functional.relu(self.stem(images))
-
-
 @pytest.fixture(scope="module")
 def small_ckpt(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "densenet121", Small)
+    with small_densenet121():
         return save_network(tmp_path_factory.mktemp("ckpt") / "model.pdparams")
 
 
 @pytest.fixture
-def ckpt(small_ckpt, monkeypatch):
-    monkeypatch.setitem(BACKBONES, "densenet121", Small)
-    return small_ckpt
+def ckpt(small_ckpt):
+    with small_densenet121():
+        yield small_ckpt
 
 
 def predictors(ckpt, **options):
@@ -142,7 +125,7 @@ def test_pytorch_gives_the_same_features(tmp_path):
     torch.save({"state_dict": network.state_dict()}, tmp_path / "model.pth.tar")
     arguments = ["--torch_ckpt", str(tmp_path / "model.pth.tar"), "--output", str(tmp_path / "model.pdparams")]
     assert run_script("convert_torch_weights.py", *arguments) == 0
-    predictor = Predictor(tmp_path / "model.pdparams", embeddings=True, crops=1, device="cpu", engine="paddle")
+    predictor = Predictor(tmp_path / "model.pdparams", embeddings=True, crops=1, device="cpu", images=1)
     crop = predictor.preprocessing.geometry(*IMAGE.shape, 1).extract(predictor.preprocessing.resize_image(IMAGE))[0, 0]
     mean, std = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     channels = np.stack([(crop / 255 - m) / s for m, s in zip(mean, std, strict=True)])[None]
@@ -155,7 +138,7 @@ def test_pytorch_gives_the_same_features(tmp_path):
 
 
 def test_the_graph_cache_keeps_them_apart_from_plain_graphs(tmp_path):
-    ckpt = save_network(tmp_path / "model.pdparams", "densenet_cifar")
+    ckpt = save_network(tmp_path / "model.pdparams", "googlenet")
     options = {"device": "cpu", "crops": 1, "graph_cache": str(tmp_path / "graphs")}
     if engines.why_unavailable("openvino") and engines.why_unavailable("onnxruntime"):
         pytest.skip("no engine whose graphs are kept")

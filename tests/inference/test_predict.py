@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from dicom_files import SHIPPED, dataset, save
 from PIL import Image
+from small_backbone import small_densenet121
 
 from chexnet import inference
 from chexnet.files import sha256, shipped_weights
@@ -33,6 +34,12 @@ def script(name: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_network():
+    with small_densenet121():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -423,7 +430,7 @@ def test_unusable_flags_are_refused_before_the_first_prediction(images, ckpt, tm
     assert ckpt.with_suffix(".json").read_bytes() == metadata
 
 
-def test_a_separate_process_prints_results_only(images, ckpt):
+def test_a_separate_process_prints_results_only(images, lenet_ckpt):
     """Run the script from another folder: libraries print nothing."""
     command = [
         sys.executable,
@@ -431,7 +438,7 @@ def test_a_separate_process_prints_results_only(images, ckpt):
         str(images / "a.png"),
         str(images / "inner"),
         "--ckpt",
-        str(ckpt),
+        str(lenet_ckpt),
         "--device",
         "cpu",
     ]

@@ -8,6 +8,7 @@ import paddle
 import pytest
 from conftest import make_folder
 from PIL import Image
+from small_backbone import small_densenet121
 
 from chexnet.config import InferenceConfig
 from chexnet.data import ChestXrayDataSet
@@ -26,12 +27,18 @@ from chexnet.phantom import draw
 SIZES = [(96, 96), (130, 90), (72, 101)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_network():
+    with small_densenet121():
+        yield
+
+
 @pytest.fixture(scope="module")
 def ckpt(tmp_path_factory):
     """A random network with spread probabilities and a disclaimer."""
     paddle.seed(3)
     network = CheXNet()
-    head = network.densenet121.out[0]
+    head = network.backbone.classifier
     head.weight.set_value(head.weight * 8)
     head.bias.set_value(paddle.linspace(-2, 2, 14))
     path = tmp_path_factory.mktemp("ckpt") / "model.pdparams"
