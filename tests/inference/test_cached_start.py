@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -109,28 +110,49 @@ def test_the_version_of_paddle_is_known_without_its_import():
 
 PREDICT = """
 import os, signal, sys
-import numpy as np
+import numpy as np, paddle
 from chexnet.files import writing
 from chexnet.inference import Predictor
-ckpt, folder, place = sys.argv[1:]
-if place != "none":  # the process dies before or after the temporary file is complete
-    setattr(writing, place, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-predictor = Predictor(ckpt, device="cpu", graph_cache=folder, crops=1)
-print(predictor.predict_crops(np.full((1, 1, 32, 32), 9, np.uint8)).tolist())
+ckpt, folder, *places = sys.argv[1:]
+
+def predict(folder):
+    predictor = Predictor(ckpt, device="cpu", graph_cache=folder, crops=1)
+    print(predictor.predict_crops(np.full((1, 1, 32, 32), 9, np.uint8)).tolist())
+
+if not places:
+    predict(folder)
+for place in places:
+    if process := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+    else:  # the process dies before or after the temporary file is complete
+        setattr(writing, place, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        predict(f"{folder}/{place}")
+        os._exit(0)
 """
+"""Program that predicts, or whose children predict and die in a function of chexnet.files.writing."""
+
+PLACES = ("sync", "_rename", "sync_folder")
 
 
-@pytest.mark.parametrize("place", ["sync", "_rename", "sync_folder"])
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, lenet):
+    """A folder with a graph cache for each of PLACES."""
+    folder = tmp_path_factory.mktemp("killed")
+    done = run_python("-c", PREDICT, str(lenet), str(folder), *PLACES)
+    assert done.stdout.split() == [b"-9"] * len(PLACES), done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-def test_a_kill_while_writing_leaves_a_whole_entry_or_none(tmp_path, lenet, place):
-    done = run_python("-c", PREDICT, str(lenet), str(tmp_path / "graphs"), place)
-    assert done.returncode == -9, done.stderr
-    names = [path.name for path in (tmp_path / "graphs").iterdir()]
+def test_a_kill_while_writing_leaves_a_whole_entry_or_none(tmp_path, lenet, killed, place):
+    graphs = shutil.copytree(killed / place, tmp_path / "graphs")
+    names = [path.name for path in graphs.iterdir()]
     assert len(names) == 1
     assert names[0].startswith(".") == (place != "sync_folder")
     crops = np.full((1, 1, 32, 32), 9, np.uint8)
     lines = []
-    options = {"device": "cpu", "crops": 1, "graph_cache": str(tmp_path / "graphs"), "log": lines.append}
+    options = {"device": "cpu", "crops": 1, "graph_cache": str(graphs), "log": lines.append}
     found = Predictor(str(lenet), **options).predict_crops(crops)
     np.testing.assert_array_equal(
         found, Predictor(str(lenet), **{**options, "graph_cache": "off"}).predict_crops(crops)
@@ -139,7 +161,7 @@ def test_a_kill_while_writing_leaves_a_whole_entry_or_none(tmp_path, lenet, plac
 
 
 def test_two_processes_write_the_same_entry_at_once(tmp_path, lenet):
-    command = [sys.executable, "-c", PREDICT, str(lenet), str(tmp_path / "graphs"), "none"]
+    command = [sys.executable, "-c", PREDICT, str(lenet), str(tmp_path / "graphs")]
     both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     results = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], results
