@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.special import ndtri
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
@@ -15,8 +15,10 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     """
     if trials == 0:
         return math.nan, math.nan
-    interval = binomtest(successes, trials).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+    z, rate = float(ndtri(0.975)), successes / trials
+    center = (2 * successes + z**2) / (2 * (trials + z**2))
+    width = z * math.sqrt(4 * trials * rate * (1 - rate) + z**2) / (2 * (trials + z**2))
+    return (0.0 if successes == 0 else center - width), (1.0 if successes == trials else center + width)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

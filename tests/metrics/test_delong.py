@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 from chexnet.metrics import auroc
 from chexnet.metrics.delong import compare_aurocs, estimate_auroc
@@ -178,3 +178,6 @@ def test_wilson_against_published_values():
         assert wilson(hits, cases) == pytest.approx((low, high), abs=5e-5)
     assert wilson(29, 29) == pytest.approx((0.8830, 1), abs=5e-5)
     assert np.isnan(wilson(0, 0)).all()
+    for hits, cases in ((0, 1), (1, 1), (3, 7), (500, 12_345)):
+        expected = binomtest(hits, cases).proportion_ci(method="wilson")
+        assert wilson(hits, cases) == pytest.approx((expected.low, expected.high), abs=1e-12)
