@@ -25,7 +25,7 @@ def predict(lenet_ckpt, points, tmp_path, capsys):
 
     def run(*images, flags=(), ckpt=lenet_ckpt):
         outputs = ["--dicom", tmp_path / "out", "--output_json", tmp_path / "out.json"]
-        common = ["--ckpt", ckpt, "--crops", 1, "--device", "cpu", "--engine", "paddle"]
+        common = ["--ckpt", ckpt, "--crops", 1, "--device", "cpu"]
         code = run_script("predict.py", *map(str, [*images, *outputs, *common, *flags]))
         captured = capsys.readouterr()
         documents = {path.name: pydicom.dcmread(path) for path in sorted((tmp_path / "out").glob("*.dcm"))}
@@ -34,6 +34,19 @@ def predict(lenet_ckpt, points, tmp_path, capsys):
 
     run.points = ["--thresholds", str(points)]
     return run
+
+
+@pytest.fixture(scope="module")
+def three_findings(tmp_path_factory):
+    """A network of three findings, for tests of what does not depend on the findings."""
+    return save_lenet(tmp_path_factory.mktemp("three") / "model.pdparams", CLASS_NAMES[:3])
+
+
+def save_lenet(path, classes):
+    paddle.seed(0)
+    checkpoint.save_weights(CheXNet(len(classes), backbone="lenet").state_dict(), path)
+    checkpoint.write_metadata_file(path, {"backbone": "lenet", "resize": 40, "crop": 32, "classes": classes})
+    return path
 
 
 def groups(report):
@@ -143,9 +156,9 @@ def test_maps_are_those_of_the_shown_findings_and_hold_no_data_of_the_patient(pr
         (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
     ],
 )
-def test_patient_study_and_characters_are_kept(predict, tmp_path, charset, name):
+def test_patient_study_and_characters_are_kept(predict, three_findings, tmp_path, charset, name):
     source = radiograph(tmp_path / "in" / "a.dcm", SpecificCharacterSet=charset, PatientName=name)
-    _, _, documents, _ = predict(tmp_path / "in" / "a.dcm", flags=["--top", 1])
+    _, _, documents, _ = predict(tmp_path / "in" / "a.dcm", flags=["--top", 1], ckpt=three_findings)
     assert len(documents) == 2
     for document in documents.values():
         assert document.StudyInstanceUID == source.StudyInstanceUID
@@ -157,13 +170,9 @@ def test_patient_study_and_characters_are_kept(predict, tmp_path, charset, name)
 
 def test_class_names_of_any_characters(predict, tmp_path):
     classes = ["肺炎", "é" * 80, "a\\b=c^d"]
-    paddle.seed(0)
-    checkpoint.save_weights(CheXNet(3, backbone="lenet").state_dict(), tmp_path / "m.pdparams")
-    checkpoint.write_metadata_file(
-        tmp_path / "m.pdparams", {"backbone": "lenet", "resize": 40, "crop": 32, "classes": classes}
-    )
+    ckpt = save_lenet(tmp_path / "m.pdparams", classes)
     radiograph(tmp_path / "in" / "a.dcm", SpecificCharacterSet="GB18030", PatientName="Wang^XiaoMing=王^小明")
-    code, _, documents, (entry,) = predict(tmp_path / "in" / "a.dcm", ckpt=tmp_path / "m.pdparams")
+    code, _, documents, (entry,) = predict(tmp_path / "in" / "a.dcm", ckpt=ckpt)
     assert code == 0
     assert len(documents) == 4
     found = groups(documents["a_report.dcm"])
@@ -232,10 +241,10 @@ def test_other_files_are_named_and_get_no_results(predict, tmp_path):
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
-def test_an_image_without_references_gets_one_line_and_others_go_on(predict, tmp_path, header):
+def test_an_image_without_references_gets_one_line_and_others_go_on(predict, three_findings, tmp_path, header):
     radiograph(tmp_path / "in" / "a.dcm", **header)
     radiograph(tmp_path / "in" / "b.dcm")
-    code, output, documents, entries = predict(tmp_path / "in")
+    code, output, documents, entries = predict(tmp_path / "in", ckpt=three_findings)
     assert code == 2
     assert len([line for line in output.splitlines() if "a.dcm: no DICOM results" in line]) == 1
     assert {name[0] for name in documents} == {"b"}
@@ -260,9 +269,9 @@ def test_an_image_without_references_gets_one_line_and_others_go_on(predict, tmp
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
-def test_unusual_headers_give_documents_and_print_no_data_of_the_patient(predict, tmp_path, header):
+def test_unusual_headers_give_documents_and_print_no_data_of_the_patient(predict, three_findings, tmp_path, header):
     radiograph(tmp_path / "in" / "a.dcm", **header)
-    code, output, documents, (entry,) = predict(tmp_path / "in" / "a.dcm")
+    code, output, documents, (entry,) = predict(tmp_path / "in" / "a.dcm", ckpt=three_findings)
     assert code == 0
     assert len(documents) == len(entry["dicom"]) == 4
     for secret in ("Doe", "7731", "Feb", "House", "ACC-55"):
