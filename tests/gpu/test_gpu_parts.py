@@ -188,11 +188,8 @@ def test_links_overwrite_no_file_and_need_the_packages(nvidia_packages, tmp_path
 
 
 def test_the_comparison_finds_a_device_that_computes_something_else(monkeypatch):
+    """tests/gpu/test_check_gpu.py compares devices that compute the same."""
     monkeypatch.setattr(device_comparison, "SIZE", 64)
-    same: dict[str, float] = {}
-    for values in device_comparison.compare_devices("cpu"):
-        same |= values
-    assert (same["loss"], same["weights"], same["probabilities"]) == (0, 0, 0)
     original, calls = device_comparison._train_and_evaluate, []
 
     def wrong(start):

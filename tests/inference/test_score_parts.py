@@ -1,5 +1,6 @@
 """tools/score_parts.py against one run of predict.py."""
 
+import io
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import paddle
@@ -66,27 +68,23 @@ def score(folder: Path, *more: str) -> int:
 @pytest.fixture(scope="module")
 def whole(job: Path) -> tuple[bytes, list[str]]:
     """Return the CSV that predict.py writes for the whole list, and its errors."""
-    command = [sys.executable, str(ROOT / "predict.py"), "-", "--quiet", "--output_csv", "whole.csv"]
     common = ["--ckpt", "m.pdparams", "--device", "cpu", "--crops", "1", "--num_workers", "1", "--calibrated"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    names = (job / "names.txt").read_text()
-    done = subprocess.run(
-        [*command, *common], cwd=job, env=environment, input=names, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2, done.stderr
-    errors = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as text:
+        patch.chdir(job)
+        patch.setattr(sys, "stdin", io.StringIO((job / "names.txt").read_text()))
+        assert run_script("predict.py", "-", "--quiet", "--output_csv", "whole.csv", *common) == 2
+    lines = text.getvalue().splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return (job / "whole.csv").read_bytes(), errors[:-1]
 
 
 @pytest.fixture(scope="module")
 def scored(job: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all parts."""
-    folder, here = tmp_path_factory.mktemp("scored") / "parts", os.getcwd()
-    os.chdir(job)
-    try:
+    folder = tmp_path_factory.mktemp("scored") / "parts"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(job)
         assert score(folder) == 0
-    finally:
-        os.chdir(here)
     return folder
 
 
@@ -107,33 +105,56 @@ def test_merged_parts_are_byte_for_byte_one_run(
 
 
 KILLED = """
-import os, runpy, signal, sys
+import json, os, runpy, signal, sys
+import paddle
 from chexnet.inference import scoring_parts as module
-name, countdown = sys.argv[1], int(sys.argv[2])
-owner = module.CsvWriter if name == "add" else module
-original = getattr(owner, name)
-def killing(*arguments):
-    global countdown
-    countdown -= 1
-    if not countdown:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return original(*arguments)
-setattr(owner, name, killing)
-sys.argv[:3] = ["score_parts.py"]
-runpy.run_path(os.environ["SCRIPT"], run_name="__main__")
+
+def killing(original, countdown):
+    def function(*arguments):
+        nonlocal countdown
+        countdown -= 1
+        if not countdown:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments)
+    return function
+
+script, kills, folder, *flags = sys.argv[1:]
+codes = []
+for name, countdown in json.loads(kills):
+    if not (process := os.fork()):
+        owner = module.CsvWriter if name == "add" else module
+        setattr(owner, name, killing(getattr(owner, name), countdown))
+        sys.argv = [script, *flags, "--output_dir", f"{folder}/{name}-{countdown}"]
+        runpy.run_path(script, run_name="__main__")
+        os._exit(0)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+print(json.dumps(codes))
 """
-"""Program that kills itself when it calls a function of chexnet.inference.scoring_parts for the n-th time."""
+"""Program whose children kill themselves when they call a function of chexnet.inference.scoring_parts for the n-th
+time."""
+
+KILLS = [("add", 1), ("add", 20), ("write_text", 1), ("write_text", 3)]
 
 
-@pytest.mark.parametrize(("function", "call"), [("add", 1), ("add", 20), ("write_text", 1), ("write_text", 3)])
+@pytest.fixture(scope="module")
+def killed(job: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the parts of each of KILLS."""
+    folder = tmp_path_factory.mktemp("killed")
+    script = str(ROOT / "tools/score_parts.py")
+    command = [sys.executable, "-c", KILLED, script, json.dumps(KILLS), str(folder), *flags(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=job, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [-signal.SIGKILL] * len(KILLS)
+    return folder
+
+
+@pytest.mark.parametrize(("function", "call"), KILLS)
 def test_a_kill_leaves_whole_parts_and_the_next_run_completes_them(
-    function: str, call: int, whole: tuple[bytes, list[str]], scored: Path, job: Path, tmp_path: Path
+    function: str, call: int, whole: tuple[bytes, list[str]], scored: Path, killed: Path, tmp_path: Path
 ) -> None:
     """It happens in the middle of a CSV file, or between the two files of a part."""
-    command = [sys.executable, "-c", KILLED, function, str(call), *flags(tmp_path / "parts")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCRIPT": str(ROOT / "tools/score_parts.py")}
-    killed = subprocess.run(command, cwd=job, env=environment, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    shutil.copytree(killed / f"{function}-{call}", tmp_path / "parts")
     finished = sorted((tmp_path / "parts").glob("*.json"))
     assert len(finished) == (2 if call > 1 else 0)
     for path in (tmp_path / "parts").glob("part-*.csv"):
