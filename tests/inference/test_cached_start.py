@@ -110,9 +110,10 @@ def test_the_version_of_paddle_is_known_without_its_import():
 
 PREDICT = """
 import os, signal, sys
-import numpy as np, paddle
+import numpy as np
 from chexnet.files import writing
 from chexnet.inference import Predictor
+import paddle  # once, before the children start
 ckpt, folder, *places = sys.argv[1:]
 
 def predict(folder):

@@ -106,8 +106,8 @@ def test_merged_parts_are_byte_for_byte_one_run(
 
 KILLED = """
 import json, os, runpy, signal, sys
-import paddle
 from chexnet.inference import scoring_parts as module
+import paddle  # once, before the children start
 
 def killing(original, countdown):
     def function(*arguments):

@@ -90,9 +90,15 @@ def differences(contents: Mapping[str, bytes], folder: Path, bits: int = 16) -> 
 
     The page may refuse what Python reads: such files are named, too.
     """
+    return compare(contents, folder, bits)[0]
+
+
+def compare(contents: Mapping[str, bytes], folder: Path, bits: int = 16) -> tuple[dict[str, str], list[Reading]]:
+    """Return the `differences` of files, and how the page reads each."""
     paths = save_all(contents, folder)
+    readings = in_page(paths, folder, bits)
     found = {}
-    for path, page in zip(paths, in_page(paths, folder, bits), strict=True):
+    for path, page in zip(paths, readings, strict=True):
         python = in_python(path, bits)
         if page.refusal or python.refusal:
             if not page.refusal:
@@ -103,4 +109,4 @@ def differences(contents: Mapping[str, bytes], folder: Path, bits: int = 16) -> 
             found[path.name] = "other pixels"
         elif page.warnings != python.warnings:
             found[path.name] = f"warnings {page.warnings}, expected {python.warnings}"
-    return found
+    return found, readings

@@ -23,7 +23,7 @@ TOKEN = "a-token-of-24-characters"
 @pytest.fixture(scope="module")
 def served():
     """A server with the shipped network and one crop, and a token."""
-    with running_server(Predictor(SHIPPED, device="cpu", crops=1), token=TOKEN) as server:
+    with running_server(Predictor(SHIPPED, device="cpu", crops=1, images=1), token=TOKEN) as server:
         yield server
 
 

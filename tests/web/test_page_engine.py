@@ -117,8 +117,9 @@ def test_a_graph_of_another_layout_and_a_damaged_one_are_refused(run, tmp_path):
     (tmp_path / "plain.onnx").write_bytes(graph.SerializeToString())
     (tmp_path / "cut.onnx").write_bytes(run.graph.read_bytes()[:-1000])
     (tmp_path / "page.onnx").write_bytes(b"<!doctype html><title>Not found</title>")
+    errors = {}
     for name in ("new", "plain", "cut", "page"):
         (answer,) = predict_in_page(tmp_path / f"{name}.onnx", [], tmp_path)
-        assert "tools/build_page.py" in answer["error"], name
-    (answer,) = predict_in_page(tmp_path / "new.onnx", [], tmp_path)
-    assert "99" in answer["error"]
+        errors[name] = answer["error"]
+        assert "tools/build_page.py" in errors[name], name
+    assert "99" in errors["new"]

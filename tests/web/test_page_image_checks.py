@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from page_reader import differences, in_page
+from page_reader import compare
 from PIL import Image
 
 from chexnet import phantom
@@ -79,8 +79,8 @@ def colors() -> dict[str, np.ndarray]:
 def test_warnings_are_those_of_the_library(tmp_path):
     images = {"chest": CHEST} | borders() | exposures() | shapes() | colors()
     files = {f"{name}.png": png(pixels) for name, pixels in images.items()}
-    assert differences(files, tmp_path) == {}
-    readings = in_page([tmp_path / name for name in files], tmp_path)
+    found, readings = compare(files, tmp_path)
+    assert found == {}
     meaningless = [MEANINGLESS in reading.warnings for reading in readings]
     assert not meaningless[0]
     assert 20 < sum(meaningless) < len(files) - 20

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from page_reader import differences, in_page, save_all
+from page_reader import compare, differences, in_page, save_all
 from PIL import Image
 from raster_files import RNG, chunk, png, pnm, random_samples, tiff
 
@@ -170,16 +170,16 @@ def test_png_files_that_are_refused_by_their_header_or_data(tmp_path):
         "empty.png": b"",
         "text.jpg": b"no image",
     }
-    paths = save_all(files, tmp_path)
-    assert differences(files, tmp_path) == {}  # Python refuses them, too
-    assert all(reading.refusal for reading in in_page(paths, tmp_path))
+    found, readings = compare(files, tmp_path)
+    assert found == {}  # Python refuses them, too
+    assert all(reading.refusal for reading in readings)
 
 
 def test_an_ancillary_chunk_with_a_wrong_checksum_is_ignored_with_the_warning_of_python(tmp_path):
     good = png(random_samples(8), 8, 0, (b"tEXt", b"Comment\0x"), (b"gAMA", bytes(4)))
     changed = good.replace(b"Comment\0x", b"Comment\0y")
-    assert differences({"text.png": changed}, tmp_path) == {}
-    (reading,) = in_page([tmp_path / "text.png"], tmp_path)
+    found, (reading,) = compare({"text.png": changed}, tmp_path)
+    assert found == {}
     assert "tEXt" in reading.warnings[0]
 
 
