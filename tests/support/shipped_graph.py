@@ -32,7 +32,7 @@ def shipped_graph(tmp_path_factory: pytest.TempPathFactory) -> ShippedGraph:
     if why := engines.why_no_onnx():
         pytest.skip(why)
     if not _made:
-        predictor = Predictor(str(SHIPPED), crops=1, device="cpu", graph_cache="off")
+        predictor = Predictor(str(SHIPPED), images=1, crops=1, device="cpu", graph_cache="off")
         found = predictor.find_thresholds(None, lambda line: None)
         assert found
         thresholds = replace(found[1], calibration={"Mass": PlattScaling(0.8, -0.5)})
