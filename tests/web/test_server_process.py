@@ -51,14 +51,14 @@ class Script:
         return self.process.returncode, output + errors
 
 
-def post_many(url: str, answers: list, count: int = 32) -> threading.Thread:
-    """Post images of 1024 x 1024 in the background, and wait until they are computed."""
+def post_many(url: str, answers: list) -> threading.Thread:
+    """Post 32 images of 1024 x 1024 in the background, and wait until they are computed."""
     content = png_of(1, 1024)
 
     def post() -> None:
         try:
             answers.append(
-                httpx.post(f"{url}/v1/predict", files=[("a", content)] * count, headers=HEADERS, timeout=60).status_code
+                httpx.post(f"{url}/v1/predict", files=[("a", content)] * 32, headers=HEADERS, timeout=60).status_code
             )
         except httpx.HTTPError as error:
             answers.append(error)
@@ -77,7 +77,7 @@ def test_a_signal_ends_the_server_after_its_requests(lenet_ckpt):
         model = httpx.get(f"{script.url}/v1/model").json()
         assert model["classes"] == list(CLASS_NAMES)
         answers: list = []
-        thread = post_many(script.url, answers, count=16)
+        thread = post_many(script.url, answers)
         script.process.send_signal(signal.SIGTERM)
         assert script.end() == (143, "ended by SIGTERM\n")
         thread.join()
@@ -112,7 +112,7 @@ def test_the_token_is_neither_printed_nor_logged_and_ctrl_c_ends_the_server(lene
         assert httpx.get(f"{url}/v1/model", headers={**HEADERS, "Host": "other.example"}).status_code == 403
         httpx.get(f"{url}/v1/model?token={TOKEN}&name=patient")
         answers: list = []
-        thread = post_many(url, answers, count=16)
+        thread = post_many(url, answers)
         script.process.send_signal(signal.SIGINT)
         code, text = script.end()
         thread.join()
