@@ -14,7 +14,9 @@ from dicom_files import dataset
 from PIL import Image
 from static_server import StaticServer, serving
 
+from chexnet.files.shipped_weights import SHIPPED
 from chexnet.inference import Prediction, Predictor, engines
+from chexnet.inference.thresholds import Thresholds
 from chexnet.phantom import draw
 
 pytestmark = pytest.mark.browser
@@ -22,13 +24,12 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def predictor(api_ckpt) -> Predictor:
-    """A small network: tests/web/test_page_engine.py runs the shipped one in the engine of the page."""
+    """A small network; one test has the shipped one."""
     return Predictor(api_ckpt, device="cpu", crops="dense", images=1)
 
 
-@pytest.fixture(scope="module")
-def built(predictor, api_thresholds, tmp_path_factory) -> Path:
-    """A page in a folder below a site."""
+def build(predictor: Predictor, thresholds: Thresholds | None, site: Path) -> Path:
+    """Build a page in a folder below a site."""
     if why := engines.why_no_onnx():
         pytest.skip(why)
     from chexnet.inference.whole_image import Verification, graph_writer
@@ -36,12 +37,17 @@ def built(predictor, api_thresholds, tmp_path_factory) -> Path:
 
     if not shutil.which("node") or not (static_page.WORKER / "node_modules").is_dir():
         pytest.skip("no Node.js, or no packages: run npm ci --prefix chexnet/web/worker")
-    folder = tmp_path_factory.mktemp("site") / "research" / "page"
+    folder = site / "research" / "page"
     folder.parent.mkdir()
     with pytest.MonkeyPatch.context() as patch:  # other tests compare the graphs in Python's engines
         patch.setattr(graph_writer, "verify", lambda *_: Verification({"none": 0.0}, ()))
-        static_page.build_page(predictor, folder, api_thresholds, lambda line: None)
+        static_page.build_page(predictor, folder, thresholds, lambda line: None)
     return folder
+
+
+@pytest.fixture(scope="module")
+def built(predictor, api_thresholds, tmp_path_factory) -> Path:
+    return build(predictor, api_thresholds, tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +153,16 @@ def test_the_weights_that_are_loaded_first_give_nearly_the_same(built, browser, 
         results(browser, phantoms[:3])
         assert largest_difference(saved(browser, tmp_path), expected) < 0.01
         assert not any("float32" in request for request in server.requests)
+
+
+def test_the_shipped_network_gives_the_numbers_of_the_predictor(browser, phantoms, tmp_path_factory):
+    predictor = Predictor(str(SHIPPED), device="cpu", crops=1, images=1)
+    page = build(predictor, None, tmp_path_factory.mktemp("site"))
+    expected = [predictor.predict(path) for path in phantoms[:2]]
+    for query, tolerance in (("&weights=float32", 1e-5), ("", 0.01)):
+        with opened(page, browser, query):
+            results(browser, phantoms[:2])
+            assert largest_difference(saved(browser, tmp_path_factory.mktemp("saved")), expected) < tolerance
 
 
 @pytest.mark.real_data
