@@ -193,7 +193,7 @@ def test_the_script_writes_the_card_next_to_the_weights(folder, capsys):
 
 
 def changed(path: Path, **changes) -> str:
-    return json.dumps({**json.loads(path.read_text()), **changes})
+    return json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes})
 
 
 REFUSED = {

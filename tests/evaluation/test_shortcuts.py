@@ -245,7 +245,7 @@ def test_pairs_without_any_finding_of_the_network_and_damaged_images_are_refused
 
 
 def test_the_file_of_pairs_is_not_replaced(pairs, tmp_path, capsys):
-    with open(pairs, newline="") as file:
+    with open(pairs, encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == 54
     moved = tmp_path / "shortcuts.json"
     moved.write_bytes(pairs.read_bytes())

@@ -53,7 +53,7 @@ def test_train_then_predict_from_another_folder(archive, tmp_path):
     assert [line.split()[0] for line in lines[4:15]] == ["all", *CLASSES]
     assert "90.06 %" in lines[15]
     folder = tmp_path / "save" / "cifar10"
-    with open(folder / "history.csv") as file:
+    with open(folder / "history.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert f"{100 * float(rows[1]['test_accuracy']):.2f} %" in lines[4]
@@ -187,7 +187,7 @@ def test_dropout_is_the_same_after_resuming(archive, tmp_path, monkeypatch, smal
 def test_the_learning_rate_falls_after_epochs_10_and_15(archive, tmp_path, small_network):
     args = ["--data", str(archive), "--backbone", "lenet", "--epoch", "17", "--save_dir", str(tmp_path / "run")]
     assert cifar10.main(args) == 0
-    with open(tmp_path / "run" / "history.csv") as file:
+    with open(tmp_path / "run" / "history.csv", encoding="utf-8") as file:
         rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
     assert rates == pytest.approx([0.1] * 10 + [0.01] * 5 + [0.001] * 2)
 

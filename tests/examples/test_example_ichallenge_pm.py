@@ -46,7 +46,7 @@ def table(labels: dict[str, int]) -> list[list[object]]:
 
 
 def write_csv(path: Path, rows: list[list[object]]) -> Path:
-    path.write_text("".join(",".join(map(str, row)) + "\r\n" for row in rows))
+    path.write_text("".join(",".join(map(str, row)) + "\r\n" for row in rows), encoding="utf-8")
     return path
 
 

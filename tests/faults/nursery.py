@@ -148,7 +148,7 @@ def _train(
         logged.append(str(stop))
         code = 128 + stop.signal
     if out:
-        Path(out).write_text("\n".join([*logged, str(events)]))
+        Path(out).write_text("\n".join([*logged, str(events)]), encoding="utf-8")
     return code
 
 

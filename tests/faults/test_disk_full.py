@@ -142,7 +142,7 @@ def test_files_are_complete_if_standard_output_is_full(ckpt, images, tmp_path, m
     import predict
 
     files = ["--output_json", str(tmp_path / "p.json"), "--output_csv", str(tmp_path / "p.csv")]
-    with open("/dev/full", "w") as full:
+    with open("/dev/full", "w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert predict.main([str(images), "--ckpt", str(ckpt), "--device", "cpu", *files]) == 2
     assert capsys.readouterr().err.endswith("No space left on device\n")

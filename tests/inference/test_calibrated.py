@@ -72,7 +72,7 @@ def test_all_outputs_have_the_calibrated_probabilities_next_to_the_others(folder
     expected = expit(SLOPE * logit(probabilities) + OFFSET)
     assert list(image["calibrated"]) == list(FITTED)
     np.testing.assert_allclose(list(image["calibrated"].values()), expected, rtol=1e-6)
-    with open(tmp_path / "p.csv", newline="") as file:
+    with open(tmp_path / "p.csv", encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
     assert [name for name in row if name.startswith("calibrated_")] == [f"calibrated_{name}" for name in FITTED]
     assert {name: float(row[f"calibrated_{name}"]) for name in FITTED} == image["calibrated"]

@@ -43,7 +43,7 @@ def test_all_scripts_agree(ckpt, tmp_path, capsys):
     thresholds = tmp_path / "report" / "thresholds.json"
     assert json.loads(thresholds.read_text())["crops"] == "dense"
 
-    with open(out["eval.csv"], newline="") as file:
+    with open(out["eval.csv"], encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     paths = [str(images / row["image"]) for row in rows]
     flags = ["--thresholds", str(thresholds), "--output_json", out["predict.json"], "--cam", str(tmp_path / "cam")]

@@ -120,7 +120,7 @@ def test_a_data_set_says_what_was_planted_and_keeps_its_findings(tmp_path):
     plantings = parse_plantings(["chest_drain=0.1,Pneumothorax=0.9", "letter=0.3"])
     plain = make_dataset(tmp_path / "plain", 40, 48, 11, min_prevalence=0.15)
     planted = make_dataset(tmp_path / "planted", 40, 48, 11, min_prevalence=0.15, plantings=plantings)
-    with open(tmp_path / "planted" / "confounders.csv", newline="") as file:
+    with open(tmp_path / "planted" / "confounders.csv", encoding="utf-8", newline="") as file:
         rows = {row.pop("Image Index"): row for row in csv.DictReader(file)}
     assert rows.keys() == {path.name for path in planted.image_dir.iterdir()}
     for name, row in rows.items():
@@ -147,7 +147,7 @@ def pairs(tmp_path_factory):
 
 def test_each_patient_has_a_pair_of_everything(pairs):
     root, summary = pairs
-    with open(summary.file, newline="") as file:
+    with open(summary.file, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert (summary.pairs, summary.images) == (len(rows), 2 * (1 + len(PLANTED))) == (36, 38)
     assert [row["planted"] for row in rows] == 2 * [*CLASS_NAMES, *CONFOUNDERS]

@@ -111,7 +111,7 @@ def test_images_are_gray_png_of_the_size(written):
 def test_boxes_are_in_nih_format_and_agree_with_the_lists(written):
     out, summary = written
     labels = {name: values for split in summary.lists for name, values in rows(summary, split).items()}
-    with open(out / "BBox_List.csv", newline="") as file:
+    with open(out / "BBox_List.csv", encoding="utf-8", newline="") as file:
         header, *boxes = csv.reader(file)
     assert ",".join(header) == "Image Index,Finding Label,Bbox [x,y,w,h],,,"
     spellings = {"Infiltrate": "Infiltration"}

@@ -57,9 +57,11 @@ def test_from_a_cache_to_training_and_evaluation_on_the_validation_list(workdir,
 
 def test_a_cache_of_lists_with_other_classes_trains_on_them(workdir, folder, capsys):
     images, _ = folder(6)
-    Path("classes.txt").write_text("Edema\nFracture\n")
+    Path("classes.txt").write_text("Edema\nFracture\n", encoding="utf-8")
     for name in ("train_list.txt", "val_list.txt"):
-        Path(name).write_text("".join(f"list_{row:03d}.png {row % 2} {row // 3}\n" for row in range(6)))
+        Path(name).write_text(
+            "".join(f"list_{row:03d}.png {row % 2} {row // 3}\n" for row in range(6)), encoding="utf-8"
+        )
     flags = ["--data_dir", str(images), "--lists", "train_list.txt", "val_list.txt", "--resize", "32"]
     assert run_script("tools/build_cache.py", *flags, "--output_dir", "cache") == 2
     assert "--classes_file FILE" in capsys.readouterr().err

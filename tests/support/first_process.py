@@ -13,7 +13,7 @@ def await_first_process() -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-            for line in Path(table).read_text().splitlines()[1:]:
+            for line in Path(table).read_text(encoding="utf-8").splitlines()[1:]:
                 _, local, _, state, *_ = line.split()
                 if state == listening and int(local.rsplit(":", 1)[1], 16) == port:
                     return

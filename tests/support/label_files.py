@@ -43,7 +43,7 @@ def label_file(path: Path, images: dict[str, str], release: int = 2020) -> Path:
     """Write a label file with the given findings per image."""
     lines = [HEADER_2017 if release == 2017 else HEADER_2020]
     lines += [nih_row(name, findings, release=release) for name, findings in images.items()]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
