@@ -1,7 +1,6 @@
 """Interrupted builds of an image cache, which the next build resumes."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -93,6 +92,7 @@ def test_an_interrupted_build_keeps_the_written_images(originals, monkeypatch):
 
 
 def test_a_full_disk_is_an_error_and_the_next_build_resumes(originals, monkeypatch):
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
     monkeypatch.setattr(building, "FLUSH_BYTES", 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))

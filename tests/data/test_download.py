@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import io
-import resource
 import shutil
 import socket
 import tarfile
@@ -159,6 +158,7 @@ def test_a_refused_connection_is_reported(tmp_path):
 
 
 def test_a_full_disk_is_not_retried(web, fetched, tmp_path):
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, limits[1]))
     try:

@@ -5,7 +5,6 @@ that its weights depend on Paddle's random generator.
 """
 
 import os
-import resource
 import signal
 import sys
 import time
@@ -135,6 +134,8 @@ def _train(
 
     sys.addaudithook(count)
     if file_limit:
+        import resource
+
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     logged = []

@@ -1,7 +1,6 @@
 """The output of training on a terminal."""
 
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -14,6 +13,8 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 def on_terminal(command: list[str], columns: int = 100) -> list[str]:
     """Run a command on a pseudo-terminal and return the lines on the screen at the end."""
+    import pty
+
     main, other = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
     with subprocess.Popen(command, stdin=other, stdout=other, stderr=other, cwd=ROOT, env=environment) as process:

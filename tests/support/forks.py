@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, ForkServerProcess
 
 IMPORTED = ("matplotlib.figure", "launched_training", "sync_batch_norm_part", "faults.nursery")
 
@@ -23,7 +24,7 @@ def start(
     *arguments: Any,
     output: Path | str = os.devnull,
     environment: Mapping[str, str] | None = None,
-) -> ForkServerProcess:
+) -> "ForkServerProcess":
     """Start a process that calls a function of one of the modules IMPORTED and ends with its exit code.
 
     Args:
@@ -38,7 +39,11 @@ def start(
 
 
 @cache
-def _context() -> ForkServerContext:
+def _context() -> "ForkServerContext":
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    from multiprocessing import forkserver
+
     forkserver.set_forkserver_preload(list(IMPORTED))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
