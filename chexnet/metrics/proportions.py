@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from scipy.special import ndtri
+
+from chexnet.metrics.differences import Z_95
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
@@ -15,10 +16,11 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     """
     if trials == 0:
         return math.nan, math.nan
-    z, rate = float(ndtri(0.975)), successes / trials
-    center = (2 * successes + z**2) / (2 * (trials + z**2))
-    width = z * math.sqrt(4 * trials * rate * (1 - rate) + z**2) / (2 * (trials + z**2))
-    return (0.0 if successes == 0 else center - width), (1.0 if successes == trials else center + width)
+    # SciPy's binomtest would also compute the p-value of a test, which takes a thousand times as long.
+    proportion, twice = successes / trials, 2 * (trials + Z_95**2)
+    center = (2 * trials * proportion + Z_95**2) / twice
+    half = Z_95 / twice * math.sqrt(4 * trials * proportion * (1 - proportion) + Z_95**2)
+    return (center - half if successes else 0.0), (center + half if successes < trials else 1.0)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
