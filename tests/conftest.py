@@ -20,7 +20,7 @@ from chexnet.labels import N_CLASSES
 
 pytest_plugins = [
     *("label_files", "launcher", "miniature", "half_precision", "fake_gpu", "mounts", "faults.nursery", "originals"),
-    *("torch_layouts", "web_server", "api_server", "planted_boxes", "dicom_studies", "small_backbones"),
+    *("torch_layouts", "web_server", "api_server", "planted_boxes", "dicom_studies", "small_backbones", "real_run"),
 ]
 
 ROOT = Path(__file__).parent.parent

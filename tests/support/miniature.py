@@ -10,7 +10,9 @@ from miniature_network import Miniature as Miniature
 from PIL import Image
 
 from chexnet.config import TrainConfig
+from chexnet.files import write_text
 from chexnet.model.backbones import BACKBONES
+from chexnet.training import checkpoint_callback
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +36,16 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def train_miniature(patch: pytest.MonkeyPatch) -> None:
+    """Replace DenseNet-121 by the miniature, and the drawing of curves, which would take most of the time."""
+    patch.setitem(BACKBONES, "densenet121", Miniature)
+    patch.setattr(checkpoint_callback, "draw_curves", lambda rows, path: write_text(path, str(len(rows))))
+
+
 @pytest.fixture
 def small_run(small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainConfig]:
     """A function that returns `small_config` with changes, for runs of the miniature network."""
-    monkeypatch.setitem(BACKBONES, "densenet121", Miniature)
+    train_miniature(monkeypatch)
 
     def configuration(**changes: Any) -> TrainConfig:
         return TrainConfig(**{**vars(small_config(small_data, tmp_path / "save")), **changes})

@@ -12,9 +12,8 @@ from paddle.callbacks import Callback
 from chexnet.config import RECIPE_NAMES, TrainConfig
 from chexnet.config.training_recipes import FIELDS, RECIPES, recipe_config
 from chexnet.errors import InputError
-from chexnet.files import write_text
 from chexnet.model import checkpoint
-from chexnet.training import checkpoint_callback, resume, run_state, train
+from chexnet.training import resume, run_state, train
 
 COMBINATIONS = {
     "chexnet": {"schedule": "plateau", "patience": 0, "select": "loss"},
@@ -37,11 +36,6 @@ COMBINATIONS = {
     "frozen": {"loss": "focal", "freeze_backbone": 1, "ema": 0.5, "accumulate": 2, "schedule": "plateau"},
     "asl": {"loss": "asl", "warmup_epochs": 1, "optimizer": "adamw", "schedule": "plateau", "patience": 0},
 }
-
-
-@pytest.fixture(autouse=True)
-def without_curves(monkeypatch):
-    monkeypatch.setattr(checkpoint_callback, "draw_curves", lambda rows, path: write_text(path, str(len(rows))))
 
 
 class Watch(Callback):

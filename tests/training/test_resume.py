@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 from faults.nursery import assert_same_outcome
-from miniature import Miniature, small_config
+from miniature import small_config, train_miniature
 
 from chexnet import model
 from chexnet.config import TrainConfig
 from chexnet.errors import InputError
 from chexnet.model import checkpoint
-from chexnet.model.backbones import BACKBONES
 from chexnet.model.checkpoint import read_weights
 from chexnet.training import resume, run_state, train
 
@@ -25,7 +24,7 @@ def whole(small_data, tmp_path_factory):
     config = small_config(small_data, tmp_path_factory.mktemp("whole") / "save")
     config = TrainConfig(**{**vars(config), "save_every_steps": 2, "keep_states": 99})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "densenet121", Miniature)
+        train_miniature(patch)
         train(config)
     return Path(config.save_dir)
 
@@ -33,7 +32,7 @@ def whole(small_data, tmp_path_factory):
 @pytest.fixture
 def copied(whole, tmp_path, monkeypatch):
     """A copy of that folder, for runs of the miniature network."""
-    monkeypatch.setitem(BACKBONES, "densenet121", Miniature)
+    train_miniature(monkeypatch)
     return Path(shutil.copytree(whole, tmp_path / "copied"))
 
 
@@ -70,12 +69,11 @@ def test_a_run_resumed_from_any_state_ends_with_the_same_bytes(whole, copied, tm
     assert result.best_model == tmp_path / "resumed" / "best_model.pdparams"
 
 
-def test_the_real_network_resumed_within_an_epoch_ends_with_the_same_bytes(small_data, tmp_path):
+def test_the_real_network_resumed_within_an_epoch_ends_with_the_same_bytes(real_run, tmp_path):
     """DenseNet-121 with 606 tensors, and the state of an optimizer that updates them in one call."""
-    config = TrainConfig(**{**vars(small_config(small_data, tmp_path / "whole")), "save_every_steps": 4})
-    train(config)
-    resume(tmp_path / "whole" / "after_epoch_01_step_000004.state", {"save_dir": str(tmp_path / "resumed")})
-    assert_same_outcome(tmp_path / "resumed", tmp_path / "whole")
+    whole = Path(real_run[0].save_dir)
+    resume(whole / "after_epoch_01_step_000004.state", {"save_dir": str(tmp_path / "resumed")})
+    assert_same_outcome(tmp_path / "resumed", whole)
 
 
 def test_sgd_resumed_ends_with_the_same_bytes(small_run, tmp_path):

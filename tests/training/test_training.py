@@ -10,7 +10,6 @@ import numpy as np
 import paddle
 import pytest
 from conftest import ROOT
-from miniature import small_config
 from paddle.nn.functional import sigmoid
 from PIL import Image
 
@@ -80,20 +79,12 @@ def test_values_are_computed_only_on_request(monkeypatch):
         assert all(map(math.isnan, metric.accumulate()))
 
 
-@pytest.fixture(scope="module")
-def run(small_data, tmp_path_factory):
-    """Two epochs of the real network: configuration, result and logged lines."""
-    config = small_config(small_data, tmp_path_factory.mktemp("run") / "save")
-    logged: list[str] = []
-    return config, train(config, logged.append), logged
-
-
-def test_a_run_writes_its_outputs(run):
-    config, result, logged = run
+def test_a_run_writes_its_outputs(real_run):
+    config, result, logged = real_run
     save_dir = Path(config.save_dir)
     assert {path.name for path in save_dir.iterdir()} == {
         *("best_model.pdparams", "best_model.json", "final.pdparams", "final.json"),
-        *("after_epoch_01.state", "after_epoch_02.state", ".lock"),
+        *("after_epoch_01.state", "after_epoch_01_step_000004.state", "after_epoch_02.state", ".lock"),
         *("config.json", "history.csv", "curves.png"),
     }
     assert json.loads((save_dir / "config.json").read_text())["learning_rate"] == config.learning_rate
@@ -109,8 +100,8 @@ def test_a_run_writes_its_outputs(run):
     assert any("no AUROC for Hernia" in line and "13 classes" in line for line in logged)
 
 
-def test_history_holds_mean_losses_and_the_rate_of_each_epoch(run):
-    config, result, _ = run
+def test_history_holds_mean_losses_and_the_rate_of_each_epoch(real_run):
+    config, result, _ = real_run
     with (Path(config.save_dir) / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -119,9 +110,10 @@ def test_history_holds_mean_losses_and_the_rate_of_each_epoch(run):
     assert [float(row["train_loss"]) for row in rows] == [row["train_loss"] for row in result.history]
 
 
-def test_validation_results_equal_those_of_a_separate_evaluation(run):
+def test_validation_results_equal_those_of_a_separate_evaluation(small_run):
     """The validation results of the last epoch, compared with an evaluation of the saved weights."""
-    config, result, _ = run
+    config = small_run()
+    result = train(config)
     last = Path(config.save_dir) / "final.pdparams"
     scored = evaluate(
         EvalConfig(
@@ -142,9 +134,10 @@ def test_validation_results_equal_those_of_a_separate_evaluation(run):
     assert row["val_loss"] == pytest.approx(loss, rel=1e-4)
 
 
-def test_the_same_seed_trains_the_same_weights(run, tmp_path):
-    config, result, _ = run
-    again = train(TrainConfig(**{**vars(config), "save_dir": str(tmp_path / "again"), "num_workers": 0}))
+def test_the_same_seed_trains_the_same_weights(small_run, tmp_path):
+    config = small_run()
+    result = train(config)
+    again = train(small_run(save_dir=str(tmp_path / "again"), num_workers=0))
     ours, theirs = (
         checkpoint.load(Path(folder) / "final.pdparams") for folder in (config.save_dir, tmp_path / "again")
     )
@@ -153,16 +146,16 @@ def test_the_same_seed_trains_the_same_weights(run, tmp_path):
     assert again.best_auroc == result.best_auroc
 
 
-def test_a_finished_run_is_never_overwritten(run):
-    config, _, _ = run
+def test_a_finished_run_is_never_overwritten(real_run):
+    config, _, _ = real_run
     before = {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()}
     with pytest.raises(InputError, match=rf"^{config.save_dir}: .*another run"):
         train(config)
     assert {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()} == before
 
 
-def test_curves_show_three_plots(run):
-    config, _, _ = run
+def test_curves_show_three_plots(real_run):
+    config, _, _ = real_run
     picture = np.asarray(Image.open(Path(config.save_dir) / "curves.png").convert("L"))
     assert picture.shape[1] > 2.5 * picture.shape[0]
     thirds = np.array_split(picture, 3, axis=1)
@@ -228,8 +221,8 @@ def test_bad_images_are_skipped_on_request_and_listed(small_run, small_data, tmp
         ({"init": "missing.pdparams"}, r"missing\.pdparams: "),
     ],
 )
-def test_a_run_that_cannot_start_reports_why_and_writes_nothing(run, tmp_path, change, message):
-    config, _, _ = run
+def test_a_run_that_cannot_start_reports_why_and_writes_nothing(real_run, tmp_path, change, message):
+    config, _, _ = real_run
     if paddle.is_compiled_with_cuda() and {"device", "amp"} & set(change):
         pytest.skip("this Paddle has CUDA")
     with pytest.raises(InputError, match=message):
@@ -237,8 +230,8 @@ def test_a_run_that_cannot_start_reports_why_and_writes_nothing(run, tmp_path, c
     assert not (tmp_path / "new").exists()
 
 
-def test_a_validation_list_without_any_defined_auroc_is_refused(run, tmp_path):
-    config, _, _ = run
+def test_a_validation_list_without_any_defined_auroc_is_refused(real_run, tmp_path):
+    config, _, _ = real_run
     val_list = tmp_path / "one.txt"
     val_list.write_text(f"val0.png {' '.join('0' * 14)}\n")
     with pytest.raises(InputError, match=r"one\.txt: .*positives"):
