@@ -208,6 +208,7 @@ def test_training_from_a_cache_equals_training_from_files(folder, tmp_path):
             device="cpu",
             resize=40,
             crop=32,
+            backbone="lenet",
             image_cache=image_cache,
         )
         weights.append(paddle.load(str(train(config).best_model)))

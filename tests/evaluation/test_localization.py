@@ -300,12 +300,12 @@ def script():
 
 
 def test_the_script_runs_on_phantoms(tmp_path, capsys):
-    """The network and the engine are real."""
+    """The engine is a real one."""
     phantoms = make_dataset(tmp_path / "phantom", 12, 80, seed=3, min_prevalence=0.2)
     ckpt = tmp_path / "model.safetensors"
-    network = CheXNet()
+    network = CheXNet(backbone="lenet")
     checkpoint.save_weights(network.state_dict(), ckpt)
-    checkpoint.write_metadata_file(ckpt, {"resize": 72, "crop": 64, "notice": "random weights"})
+    checkpoint.write_metadata_file(ckpt, {"backbone": "lenet", "resize": 72, "crop": 64, "notice": "random weights"})
     flags = ["--boxes", phantoms.box_file, "--data_dir", phantoms.image_dir, "--ckpt", ckpt, "--device", "cpu"]
     outputs = ["--output_json", tmp_path / "out.json", "--contact_sheet", tmp_path / "sheet.png"]
     assert script().main([str(flag) for flag in [*flags, *outputs, "--num_workers", "1"]]) == 0
