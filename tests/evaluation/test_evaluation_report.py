@@ -14,6 +14,7 @@ from chexnet.config import EvalConfig
 from chexnet.data.audit import KEY, fingerprint
 from chexnet.errors import InputError
 from chexnet.evaluation import evaluate
+from chexnet.evaluation.report import class_scores
 from chexnet.files import sha256
 from chexnet.inference.engines import EngineSpec
 from chexnet.inference.thresholds import read_thresholds
@@ -51,7 +52,11 @@ class _Engine:
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """Make a test list of 12 images, two validation lists and three checkpoints, and return their folder."""
+    """Make a test list of 12 images, two validation lists and three checkpoints, and return their folder.
+
+    Reports have few resamples, because no test checks their intervals.
+    """
+    monkeypatch.setattr(class_scores, "REPLICATES", 20)
     monkeypatch.setattr(model.Checkpoint, "build_network", lambda opened: _Network(opened))
     monkeypatch.setattr(EngineSpec, "compile", lambda self, network, crop, maps: _Engine(network.shift))
     make_folder(tmp_path, 12, "test.txt")

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -248,8 +249,7 @@ def test_cooccurrence_and_cross_finding_auroc():
 
 @pytest.mark.usefixtures("quick")
 def test_an_earlier_report_is_replaced_completely(full, tmp_path):
-    report, _, _ = full
-    write_report(report, tmp_path / "r")
+    shutil.copytree(full[1], tmp_path / "r")
     write_report(build_report(TEST), tmp_path / "r")
     assert not (tmp_path / "r" / "thresholds.json").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
@@ -257,8 +257,7 @@ def test_an_earlier_report_is_replaced_completely(full, tmp_path):
 
 @pytest.mark.usefixtures("quick")
 def test_a_failed_write_keeps_the_earlier_report(full, tmp_path, monkeypatch):
-    report, _, _ = full
-    write_report(report, tmp_path / "r")
+    shutil.copytree(full[1], tmp_path / "r")
     before = {path.name: path.read_bytes() for path in (tmp_path / "r").iterdir()}
 
     def broken(source, target):
