@@ -8,6 +8,7 @@ left out. A test draws the picture again and compares.
 
 import ast
 import textwrap
+from functools import cache
 from graphlib import TopologicalSorter
 from html import escape
 from pathlib import Path
@@ -29,6 +30,7 @@ def dotted(path: Path) -> str:
 MODULES = {dotted(path): path for path in sorted(LIBRARY.rglob("*.py"))}
 
 
+@cache
 def dependencies(path: Path) -> set[str]:
     """Return the library's modules that a file imports, also inside functions, but not for type checkers only.
 

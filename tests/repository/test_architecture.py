@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -170,18 +171,31 @@ def test_no_module_imports_a_script():
         assert not {name.split(".")[0] for name in imports(path)} & scripts
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_help_needs_nothing_heavy(script):
-    code = (
-        "import runpy, sys\n"
-        f"sys.argv = [{str(script)!r}, '--help']\n"
-        "try:\n"
-        f"    runpy.run_path({str(script)!r}, run_name='__main__')\n"
-        "except SystemExit as exit:\n"
-        "    assert exit.code == 0\n"
-        f"heavy = {HEAVY} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+HELP = """
+import contextlib, io, json, runpy, sys
+for script in sys.argv[1:]:
+    sys.argv, code = [script, "--help"], None
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as exit:
+            code = exit.code
+    print(json.dumps([script, code, printed.getvalue(), list(sys.modules)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def helped():
+    """Show the help of every script in one process: script -> exit code, what it printed, modules imported so far."""
+    command = [sys.executable, "-c", HELP, *map(str, SCRIPTS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "--debug" in done.stdout
+    return {script: found for script, *found in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_help_needs_nothing_heavy(script, helped):
+    code, printed, modules = helped[str(script)]
+    assert code == 0
+    assert "--debug" in printed
+    assert not HEAVY & set(modules), "imported by this script or one before it"
