@@ -9,20 +9,23 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
 from conftest import ROOT
 
-from benchmarks import baseline, baseline_paddle, machine, networks, processes
+from benchmarks import baseline, baseline_paddle, machine, networks, processes, scaling
 from benchmarks.__main__ import CASE_MODULES, main, measure
 from benchmarks.benchmark_data import BenchmarkData, ListedImages, Sizes
 from benchmarks.harness import Comparison, in_subprocess, interleaved, on_one_core, process_with_threads, rate
 from benchmarks.targets import Target, format_table
 from chexnet import model
-from chexnet.config import EvalConfig
+from chexnet.config import EvalConfig, TrainConfig
 from chexnet.data.lists import read_list
 from chexnet.data.transforms import Preprocessing
 from chexnet.evaluation import evaluate
@@ -31,13 +34,13 @@ from chexnet.inference import engines
 MINIATURE = Sizes(
     repetitions=1,
     evaluated=2,
-    reference=2,
+    reference=1,
     decoded=3,
     cached=5,
     passes=2,
     listed=300,
     steps=12,
-    trained=96,
+    trained=12,
     runs=(2, 3),
 )
 
@@ -178,13 +181,30 @@ def test_the_baseline_reads_lists_and_loads_training_input(data):
     assert (image.shape, str(image.dtype), truth.dtype) == ([3, 32, 32], "paddle.float32", np.float32)
 
 
-def test_every_case_runs_and_provides_the_targets(data, tmp_path, capsys, monkeypatch, eagerly):
+@pytest.fixture
+def small_networks(tmp_path, monkeypatch):
+    """Benchmark data with a small network, and stubs of PyTorch's baseline, which has DenseNet-121 only."""
+    data = BenchmarkData(tmp_path, images=10, size=48, preprocessing=Preprocessing(40, 32))
+    data.ckpt = tmp_path / "small.pdparams"
+    facts = {"backbone": "densenet_cifar", "resize": 40, "crop": 32}
+    model.checkpoint.save_checkpoint(model.CheXNet(backbone="densenet_cifar").state_dict(), data.ckpt, facts)
+    if find_spec("torch"):
+        from benchmarks import baseline_torch
+
+        for name in ("load", "evaluate"):
+            monkeypatch.setattr(baseline_torch, name, create_autospec(getattr(baseline_torch, name)))
+    return data
+
+
+def test_every_case_runs_and_provides_the_targets(small_networks, tmp_path, capsys, monkeypatch, eagerly):
     monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
     monkeypatch.setattr(networks, "ENGINES", ("paddle",))
     monkeypatch.setattr(processes, "in_subprocess", lambda function, *args: function(*args))
     monkeypatch.setattr(networks, "process_with_threads", lambda threads: nullcontext(lambda call, *args: call(*args)))
+    for name, value in (("BATCH", 4), ("VALIDATED", 4), ("TrainConfig", partial(TrainConfig, backbone="lenet"))):
+        monkeypatch.setattr(scaling, name, value)
     path = tmp_path / "results.json"
-    comparisons = measure(list(CASE_MODULES), data, MINIATURE, str(path))
+    comparisons = measure(list(CASE_MODULES), small_networks, MINIATURE, str(path))
     assert {comparison.case for comparison in comparisons} == set(CASE_MODULES)
     assert all(comparison.ratio > 0 for comparison in comparisons)
     results = json.loads(path.read_text())
@@ -208,7 +228,8 @@ def test_an_engine_that_is_not_installed_is_reported(data, monkeypatch, eagerly)
     monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
     monkeypatch.setattr(networks, "ENGINES", ("paddle", "onnxruntime"))
     monkeypatch.setattr(engines, "why_unavailable", lambda name: "is not installed" if name != "paddle" else "")
-    present, missing = networks.network(data, MINIATURE)
+    monkeypatch.setattr(networks, "CROPS_PER_BATCH", 2)
+    present, missing = networks.network(data, replace(MINIATURE, evaluated=1))
     assert present.ratio > 0
     assert (missing.ours, missing.ratio) == ("onnxruntime, float32", None)
     assert "--engine onnxruntime" in str(missing)
