@@ -22,14 +22,14 @@ TIMEOUT = 600
 class Training:
     """train.py in a separate process; its output goes to a file, like on a cluster.
 
-    Most of the time between its lines passes after an epoch, in the drawing of curves.
+    Drawing the curves after an epoch takes most of the time, so that a signal arrives before the last epoch ends.
     """
 
     def __init__(self, root: Path, save_dir: Path, *flags: str, log: str = "log") -> None:
         self.log = save_dir.parent / log
         self.flags = [
             *("--data_dir", root / "images", "--train_list", root / "train.txt", "--val_list", root / "val.txt"),
-            *("--save_dir", save_dir, "--batch_size", 2, "--epoch", 3, "--decay_epochs", 1, "--init", "random"),
+            *("--save_dir", save_dir, "--batch_size", 2, "--epoch", 4, "--decay_epochs", 1, "--init", "random"),
             *("--resize", 40, "--crop", 32, "--device", "cpu", "--num_workers", 1, "--backbone", "lenet", *flags),
         ]
         self.begin(self.flags)
@@ -60,7 +60,7 @@ def reference(small_data, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("number", "code", "moment"),
-    [(signal.SIGTERM, 143, "Epoch 2/3"), (signal.SIGINT, 130, "Eval begin"), (signal.SIGTERM, 143, "Epoch 1/3")],
+    [(signal.SIGTERM, 143, "Epoch 2/4"), (signal.SIGINT, 130, "Eval begin"), (signal.SIGTERM, 143, "Epoch 1/4")],
 )
 def test_a_signal_ends_the_run_after_the_step_with_a_saved_state_and_the_command_to_resume(
     small_data, reference, tmp_path, number, code, moment
@@ -87,7 +87,7 @@ def test_a_signal_ends_the_run_after_the_step_with_a_saved_state_and_the_command
 def test_a_second_ctrl_c_quits_immediately_and_keeps_the_saved_states(small_data, tmp_path):
     """A step of the real network, and saving it, take long enough for the second signal."""
     training = Training(small_data, tmp_path / "save", "--backbone", "densenet121")
-    training.wait_for("Epoch 1/3")
+    training.wait_for("Epoch 1/4")
     # While it is stopped, the process cannot finish its step between the two signals.
     training.process.send_signal(signal.SIGSTOP)
     training.process.send_signal(signal.SIGTERM)
@@ -101,7 +101,7 @@ def test_a_second_ctrl_c_quits_immediately_and_keeps_the_saved_states(small_data
 
 def test_two_runs_never_share_a_folder(small_data, tmp_path):
     first = Training(small_data, tmp_path / "save")
-    first.wait_for("Epoch 1/3")
+    first.wait_for("Epoch 1/4")
     first.process.send_signal(signal.SIGSTOP)
     second = Training(small_data, tmp_path / "save", "--resume", log="second")
     assert second.end() == 2
