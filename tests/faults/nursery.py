@@ -44,8 +44,8 @@ def run(changes: Mapping[str, Any], kill_after: float | None = None, **options: 
 
 
 def config(root: Path, save_dir: Path) -> dict[str, Any]:
-    """Return fields of a TrainConfig for two epochs of six steps, on the lists and images of `small_data`."""
-    return {**vars(small_config(root, save_dir)), "save_every_steps": 2}
+    """Return fields of a TrainConfig for three epochs of six steps, on the lists and images of `small_data`."""
+    return {**vars(small_config(root, save_dir)), "epoch": 3, "decay_epochs": [1, 2], "save_every_steps": 2}
 
 
 @dataclass
