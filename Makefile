@@ -14,7 +14,7 @@ PAGE_PACKAGES := $(PAGE_WORKER)/node_modules/.package-lock.json
 # Input of the prose check: Markdown files, Python files, and folders of Python files.
 PROSE := $(filter-out CHANGELOG.md,$(wildcard *.md */*.md */*/*.md)) $(wildcard *.py) chexnet tools benchmarks examples
 
-.PHONY: help install demo page test test-fast test-first test-second lint docs papers bench faults test-oldest lock clean-demo
+.PHONY: help install demo page test test-fast test-first test-second test-third lint docs papers bench faults test-oldest lock clean-demo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -34,17 +34,21 @@ page: $(INSTALLED_DEV) $(PAGE_PACKAGES) ## build the web page that needs no serv
 test: $(INSTALLED_DEV) ## run all tests
 	$(BIN)/python -m pytest
 
-# The same tests in two processes; the halves take about the same time.
-FIRST_HALF := tests/inference tests/training
+# The same tests in three processes that take about the same time. Two would leave cores idle while tests wait.
+FIRST_PART := tests/inference tests/web
+SECOND_PART := tests/training tests/model tests/evaluation tests/metrics tests/phantom
 
-test-fast: $(INSTALLED_DEV) ## run all tests in two processes, for a change in progress
-	$(MAKE) -j2 --output-sync=target test-first test-second
+test-fast: $(INSTALLED_DEV) ## run all tests in three processes, for a change in progress
+	$(MAKE) -j3 --output-sync=target test-first test-second test-third
 
 test-first: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -q $(FIRST_HALF)
+	$(BIN)/python -m pytest -q $(FIRST_PART)
 
 test-second: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -q tests $(addprefix --ignore=,$(FIRST_HALF))
+	$(BIN)/python -m pytest -q $(SECOND_PART)
+
+test-third: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -q tests $(addprefix --ignore=,$(FIRST_PART) $(SECOND_PART))
 
 lint: $(INSTALLED_DEV) ## run ruff, mypy and the prose check
 	$(BIN)/ruff check .

@@ -98,7 +98,10 @@ def _query(fields: Iterable[str], timeout: float) -> list[list[str]]:
         raise _FieldError(first)
     if done.returncode:
         raise ValueError(first)
-    rows = [[text.strip() for text in row] for row in csv.reader(output.splitlines()) if row]
+    try:
+        rows = [[text.strip() for text in row] for row in csv.reader(output.splitlines()) if row]
+    except csv.Error:  # a null byte, before Python 3.11
+        rows = [[first]]
     if any(len(row) != len(fields) or not row[0].isdecimal() for row in rows):
         raise ValueError(f"expected {len(fields)} values per card, found {first!r}")
     return rows

@@ -148,10 +148,11 @@ def test_the_same_seed_trains_the_same_weights(small_run, tmp_path):
 
 def test_a_finished_run_is_never_overwritten(real_run):
     config, _, _ = real_run
-    before = {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()}
+    files = set(Path(config.save_dir).iterdir()) - {Path(config.save_dir) / ".lock"}
+    before = {path: path.stat().st_mtime_ns for path in files}
     with pytest.raises(InputError, match=rf"^{config.save_dir}: .*another run"):
         train(config)
-    assert {path.name: path.stat().st_mtime_ns for path in Path(config.save_dir).iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
 def test_curves_show_three_plots(real_run):

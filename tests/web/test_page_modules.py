@@ -24,7 +24,7 @@ from chexnet.metrics.platt import PlattScaling
 from chexnet.model.feature_grid import DEFAULT_GRID
 from chexnet.phantom import draw
 
-NAMES = ("a.png", 'b "c",\n.png', "胸片 é.dcm", "\ud800 alone.png", "tab\t\x7f\x00.png", "😀.png", "=1+1.png")
+NAMES = ("a.png", 'b "c",\n.png', "胸片 é.dcm", "\ud800 alone.png", "tab\t\x7f\x01.png", "😀.png", "=1+1.png")
 """File names that JSON and CSV have to quote or escape."""
 
 CLASSES = ("Mass", "Pleural_Thickening", 'odd "class", 名')
