@@ -1,5 +1,6 @@
 """The engines that run a network: Paddle's eager mode, Paddle Inference, OpenVINO and ONNX Runtime."""
 
+import os
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -99,6 +100,7 @@ class PaddleInferenceEngine(Engine):
         if precision == "bfloat16":
             config.enable_mkldnn_bfloat16()
         self._predictor = inference.create_predictor(config)
+        _restore_threads()
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
@@ -106,7 +108,17 @@ class PaddleInferenceEngine(Engine):
         """Predict crops, see `Engine.predict`."""
         self._input.copy_from_cpu(images)
         self._predictor.run()
+        _restore_threads()
         return self._output.copy_to_cpu()
+
+
+def _restore_threads() -> None:
+    """Give Paddle's operators their number of threads back, on which the last bits of a training depend.
+
+    Paddle Inference leaves its own number after it compiles, and 1 after each run.
+    """
+    number = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
+    device.paddle.base.core.set_num_threads(int(number) if number.isdecimal() else 1)
 
 
 class OpenVINOEngine(Engine):

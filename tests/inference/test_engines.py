@@ -9,13 +9,16 @@ import numpy as np
 import paddle
 import pytest
 from conftest import ROOT
+from threadpoolctl import threadpool_info
 
 from chexnet import device, gpu_memory
 from chexnet.config import ENGINES, PRECISIONS
 from chexnet.data.transforms import Preprocessing
 from chexnet.errors import InputError
 from chexnet.inference import cam, engines, graph_export
-from chexnet.model import CheXNet
+from chexnet.inference.deployment import deploy
+from chexnet.inference.engine_backends import PaddleInferenceEngine
+from chexnet.model import CheXNet, checkpoint
 from chexnet.phantom import draw
 
 CROP = 64
@@ -229,3 +232,19 @@ def test_openvino_is_imported_without_its_telemetry():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_paddle_inference_leaves_the_number_of_threads_alone(tmp_path):
+    """The last bits of a training depend on it."""
+
+    def threads() -> dict[str, int]:
+        return {library["filepath"]: library["num_threads"] for library in threadpool_info()}
+
+    checkpoint.save(CheXNet(2, "lenet").state_dict(), tmp_path / "a.pdparams")
+    checkpoint.write_metadata_file(tmp_path / "a.pdparams", {"backbone": "lenet", "classes": ["a", "b"], "crop": 32})
+    program = deploy(tmp_path / "a.pdparams", tmp_path / "out", "paddle").graph
+    before = threads()
+    engine = PaddleInferenceEngine(program, threads=2)
+    assert threads() == before
+    engine.predict(np.zeros((2, 1, 32, 32), np.uint8))
+    assert threads() == before

@@ -8,7 +8,7 @@ import paddle
 import pytest
 
 from chexnet.errors import InputError
-from chexnet.inference import Predictor, engines, graph_export, onnx_sessions
+from chexnet.inference import Predictor, engines, onnx_sessions
 from chexnet.model import CheXNet, checkpoint
 
 pytest.importorskip("onnxruntime")
@@ -17,7 +17,7 @@ pytest.importorskip("onnx")
 CROP = 32
 CPU_PROVIDER = "CPUExecutionProvider"
 
-exports = pytest.mark.skipif(not graph_export.ONNX_POSSIBLE, reason="the export to ONNX needs Paddle 3")
+exports = pytest.mark.skipif(bool(engines.why_no_onnx()), reason=engines.why_no_onnx())
 
 
 class Session:

@@ -87,7 +87,7 @@ def test_a_signal_ends_the_server_after_its_requests(lenet_ckpt):
 def test_a_second_signal_ends_the_server_at_once(api_ckpt):
     with Script(api_ckpt, "--crops", "10", "--num_workers", "1") as script:
         answers: list = []
-        thread = post_many(script.url, answers)
+        threads = [post_many(script.url, answers) for _ in range(3)]
         script.process.send_signal(signal.SIGTERM)
         while True:  # the first signal was received
             try:
@@ -97,8 +97,9 @@ def test_a_second_signal_ends_the_server_at_once(api_ckpt):
         script.process.send_signal(signal.SIGINT)
         code, text = script.end()
         assert (code, text) == (143, "ended by SIGTERM\n")
-        thread.join()
-        assert answers != [200]
+        for thread in threads:
+            thread.join()
+        assert answers != [200] * 3
 
 
 def test_the_token_is_neither_printed_nor_logged_and_ctrl_c_ends_the_server(lenet_ckpt, tmp_path):
