@@ -142,7 +142,7 @@ def running_server(config: InferenceConfig) -> Iterator[tuple[int, int]]:
     flags = ["--ckpt", config.ckpt, "--device", "cpu", "--engine", config.engine, "--precision", config.precision]
     flags += ["--crops", str(config.crops)] if config.crops else []
     command = [sys.executable, str(ROOT / "tools/serve.py"), "--port", "0", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", cwd=ROOT) as process:
         try:
             assert process.stdout
             found = next(filter(None, (re.search(r"=> open .*:(\d+)/", line) for line in process.stdout)), None)

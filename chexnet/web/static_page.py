@@ -144,7 +144,7 @@ def _static_index(html: str) -> str:
 
 def _bundle(folder: Path) -> None:
     """Bundle the worker with the npm packages."""
-    done = subprocess.run(["node", str(WORKER / "build.mjs"), str(folder)], capture_output=True, text=True)
+    done = subprocess.run(["node", str(WORKER / "build.mjs"), str(folder)], capture_output=True, encoding="utf-8")
     if done.returncode:
         raise InputError(
             f"{WORKER}: cannot be bundled ({_last_line(done.stderr)}); run `npm ci --prefix {WORKER}` and try again"
