@@ -35,8 +35,8 @@ test: $(INSTALLED_DEV) ## run all tests
 	$(BIN)/python -m pytest
 
 # The same tests in three processes that take about the same time. Two would leave cores idle while tests wait.
-FIRST_PART := tests/inference tests/web
-SECOND_PART := tests/training tests/model tests/evaluation tests/metrics tests/phantom
+FIRST_PART := tests/inference tests/evaluation
+SECOND_PART := tests/training tests/model tests/web tests/metrics tests/phantom
 
 test-fast: $(INSTALLED_DEV) ## run all tests in three processes, for a change in progress
 	$(MAKE) -j3 --output-sync=target test-first test-second test-third
